@@ -1,0 +1,65 @@
+"""`facemodels`: the command line. Command modules are imported when they are called."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from facemodels import __version__
+from facemodels.errors import FacemodelsError
+
+# command → (module of this package, line of help); a module is imported when it is called.
+_COMMANDS = {
+    "params": ("params", "Compose conf/ into params.yaml."),
+    "prepare": ("prepare", "Turn a dataset into arrays."),
+    "train": ("train", "Train an architecture on a dataset."),
+    "validate": ("validate", "Measure trained weights beside their untrained baseline."),
+    "package": ("package", "Build the folder of a version."),
+    "verify": ("package", "Check a package against its checksums."),
+    "benchmark": ("benchmark", "Run the suite on a package and measure its speed."),
+    "compare": ("compare", "Set two packages side by side."),
+    "completion": ("completion", "Print the shell code that completes commands."),
+}
+
+
+class _LazyGroup(click.Group):
+    """A group that knows its commands' names and help without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = import_module(f"facemodels.cli.{_COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FacemodelsError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(error.exit_code)
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="facemodels")
+def main() -> None:
+    """Rebuild, version and compare the models of a face recognition system.
+
+    \b
+    Exit codes: 0 done, 1 failed, 2 wrong input, 3 files do not match their
+    checksums, 4 a model is below a gate.
+
+    \b
+    Example:
+      facemodels train --model facenet --dataset data/training --output out/facenet
+    """

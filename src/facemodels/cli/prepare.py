@@ -1,0 +1,32 @@
+"""`facemodels prepare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from facemodels.cli.options import FOLDER
+from facemodels.names import TASKS
+
+
+@click.command()
+@click.argument("task", type=click.Choice(TASKS))
+@click.option("--params", "params_file", type=FOLDER, default=Path("params.yaml"))
+@click.option("--output", type=FOLDER, required=True, help="Folder that gets the splits.")
+@click.option("--report", type=FOLDER, help="JSON with counts and every broken file.")
+@click.option("--picture", type=FOLDER, help="PNG contact sheet.")
+def prepare(
+    task: str, params_file: Path, output: Path, report: Path | None, picture: Path | None
+) -> None:
+    """Turn the dataset that params.yaml names for TASK into arrays.
+
+    \b
+    Example:
+      facemodels prepare landmarks --output /tmp/landmarks --picture sheet.png
+    """
+    from facemodels import params
+    from facemodels.pipeline import prepare as step
+
+    data = step.task_data(params.load(params_file).data, task)
+    step.prepare(data, output, report, picture)

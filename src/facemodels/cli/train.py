@@ -1,0 +1,108 @@
+"""`facemodels train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from facemodels.cli.options import FOLDER, json_option, output, prepared_or
+from facemodels.errors import InputError
+
+
+@click.command()
+@click.option("--model", help="Architecture or model name: facenet, recognition-facenet.")
+@click.option("--dataset", type=FOLDER, help="Prepared data or a dataset's folder.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training images.")
+@click.option("--output", "folder", type=FOLDER, help="Folder that gets weights and curves.")
+@click.option(
+    "--config",
+    type=FOLDER,
+    help="YAML with network and train, as in conf/model/; model, dataset, epochs and output "
+    "may stand there too.",
+)
+@json_option
+def train(
+    model: str | None,
+    dataset: Path | None,
+    epochs: int | None,
+    folder: Path | None,
+    config: Path | None,
+    as_json: bool,
+) -> None:
+    """Train an architecture; called again after a kill, it resumes.
+
+    Hyperparameters come from --config, or else from the model's part of params.yaml.
+
+    \b
+    Example:
+      facemodels train --model facenet --dataset data/training --epochs 100 \\
+          --output models/recognition/facenet-v2.2.0
+    """
+    from facemodels.models import architecture
+    from facemodels.package.verify import is_package
+    from facemodels.pipeline.layout import dataset as prepared
+    from facemodels.pipeline.train import train as run
+
+    chosen = _settings(model, config)
+    target = folder or _path(chosen, "output")
+    if target is None:
+        raise InputError("no output folder.", "Give --output.")
+    if is_package(target):
+        raise InputError(f"{target} is a finished package.", "Choose another --output.")
+    task, name = chosen["task"], chosen["architecture"]
+    source = prepared_or(dataset or _path(chosen, "dataset"), task)
+    epochs = epochs or chosen.get("epochs")
+    with prepared(source, task) as data:
+        hyperparameters = chosen["train"]
+        if epochs:
+            hyperparameters = architecture(task, name).budget(
+                hyperparameters, epochs=epochs, images=_images(data)
+            )
+        run(
+            task=task,
+            name=name,
+            network=chosen["network"],
+            hyperparameters=hyperparameters,
+            data=data,
+            output=target,
+            curves_folder=target / "curves",
+        )
+    weights = target / architecture(task, name).WEIGHTS
+    output({"weights": str(weights)}, f"Wrote {weights}\n", as_json=as_json)
+
+
+def _settings(model: str | None, config: Path | None) -> dict[str, Any]:
+    """`task`, `architecture`, `network` and `train` of what is to be trained."""
+    from facemodels import params
+
+    if config is not None:
+        values = params.load_yaml(config)
+        for key in ("task", "architecture", "network", "train"):
+            if key not in values:
+                raise InputError(f"{config} has no {key}.", "Copy a file of conf/model/.")
+        if model not in (None, values["architecture"], values.get("name")):
+            raise InputError(f"--model is {model}, but {config} is of {values['architecture']}.")
+        return values
+    if model is None:
+        raise InputError("nothing to train.", "Give --model or --config.")
+    known = params.load().models.values()
+    found = [item for item in known if model in (item.name, item.architecture)]
+    if not found:
+        raise InputError(
+            f"params.yaml has no model {model!r}, it has "
+            f"{', '.join(item.architecture for item in known)}.",
+            "Give one of them, or --config.",
+        )
+    return found[0].model_dump()
+
+
+def _path(values: dict[str, Any], key: str) -> Path | None:
+    return Path(values[key]) if values.get(key) else None
+
+
+def _images(data: Path) -> int:
+    import numpy as np
+
+    return len(np.load(data / "train" / "images.npy", mmap_mode="r"))

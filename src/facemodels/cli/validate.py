@@ -1,0 +1,43 @@
+"""`facemodels validate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from facemodels.cli.options import FOLDER, json_option, output, prepared_or
+
+VALIDATION = "validation.json"  # beside the weights; package reads it
+
+
+@click.command()
+@click.option("--model", type=FOLDER, required=True, help="Weights with config.yaml beside them.")
+@click.option("--test-data", type=FOLDER, help="Prepared data or a dataset's folder.")
+@click.option("--seed", default=1, show_default=True, help="Of the untrained baseline.")
+@click.option("--threads", default=2, show_default=True)
+@json_option
+def validate(model: Path, test_data: Path | None, seed: int, threads: int, as_json: bool) -> None:
+    """Measure trained weights, and the same architecture untrained.
+
+    The figures are kept beside the weights for `facemodels package`, unless the weights
+    lie in a finished package, which is never touched.
+
+    \b
+    Example:
+      facemodels validate --model models/recognition/facenet-v2.2.0/model.pt \\
+          --test-data data/validation
+    """
+    from facemodels.package.verify import is_package
+    from facemodels.pipeline import validate as step
+    from facemodels.pipeline.layout import dataset
+
+    trained = step.find_trained(model)
+    source = prepared_or(test_data, trained.task)
+    with dataset(source, trained.task, testing=True) as data:
+        evaluation, baseline = step.validate(trained, data, seed=seed, threads=threads)
+    folder = trained.weights.parent
+    if not is_package(folder):
+        step.write_metrics(evaluation, baseline, folder / VALIDATION)
+    text = step.table(evaluation, baseline)
+    output(step.as_json(evaluation, baseline), text, as_json=as_json)

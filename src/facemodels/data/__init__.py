@@ -1,0 +1,1 @@
+"""Datasets: readers of real ones, the generated sample, and the arrays both end in."""

@@ -1,0 +1,72 @@
+"""What a reader could not use: listed, counted against a limit, written to a report.
+
+Real datasets hold a few broken files. One must not stop a build, and many must.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+from facemodels.errors import DataError
+from facemodels.files import write_json
+
+_SHOWN = 5  # problems that an error message lists
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """A file, or a part of one, that was left out.
+
+    Attributes:
+        path: relative to the dataset's root, with `/`; reports must not depend on where
+            the dataset lies.
+        reason: what is wrong with it.
+    """
+
+    path: str
+    reason: str
+
+    @classmethod
+    def at(cls, path: Path, root: Path, reason: str) -> Self:
+        """A problem of the file `path` in the dataset at `root`."""
+        return cls(relative(path, root), reason)
+
+
+def relative(path: Path, root: Path) -> str:
+    """`path` seen from `root`, with `/`; names that are not UTF-8 are escaped."""
+    text = Path(os.path.relpath(path, root)).as_posix()
+    return text.encode(errors="backslashreplace").decode()
+
+
+def check_share(problems: Sequence[Problem], total: int, allowed_share: float, what: str) -> None:
+    """Stop when too much of a dataset is unusable.
+
+    Args:
+        problems: what was left out.
+        total: how many items there were, those left out included.
+        allowed_share: largest share that may be left out, 0 to 1.
+        what: the dataset, for the message.
+
+    Raises:
+        DataError: `problems` are more than `allowed_share` of `total`, or `total` is 0.
+    """
+    if total <= 0:
+        raise DataError(f"{what} holds nothing to read.", "Check the path and the layout.")
+    if len(problems) <= allowed_share * total:
+        return
+    shown = "; ".join(f"{p.path}: {p.reason}" for p in sorted(problems)[:_SHOWN])
+    more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+    raise DataError(
+        f"{what}: {len(problems)} of {total} cannot be used, over the allowed share of "
+        f"{allowed_share:g} ({shown}{more}).",
+        "Repair or remove these files, or allow a larger share.",
+    )
+
+
+def write_report(problems: Sequence[Problem], path: Path) -> None:
+    """Write the problems as JSON, sorted: a list of {"path", "reason"}."""
+    write_json(path, [asdict(problem) for problem in sorted(problems)])

@@ -1,0 +1,115 @@
+"""Pictures decoded and placed in parallel, into one array.
+
+With more than one worker the caller's script needs the `if __name__ == "__main__":` guard
+of `multiprocessing`, whose workers are started afresh, not forked: forking a process that
+runs the threads of torch or OpenCV can deadlock.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facemodels.data.problems import Problem
+from facemodels.errors import DataError
+from facemodels.imaging import ImageError, crop, decode, letterbox
+
+Progress = Callable[[int], None] | None
+_CHUNK = 16  # pictures that a worker takes at a time
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a picture came to lie: new edges = old edges * scale + (dx, dy)."""
+
+    scale: float
+    dx: float
+    dy: float
+
+    def edges(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map corners (K, 2), edges frame."""
+        moved: NDArray[np.float64] = points * self.scale + np.array([self.dx, self.dy])
+        return moved.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to decode; letterboxed unless a box or a central fraction is given."""
+
+    path: Path
+    size: int
+    box: tuple[float, float, float, float] | None = None
+    fraction: float | None = None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The pictures that could be used, the jobs they came from, and where they lie."""
+
+    images: NDArray[np.uint8]
+    kept: list[int]
+    place: list[Place]
+    problems: list[Problem]
+
+
+def _run(job: Job) -> tuple[NDArray[np.uint8], Place] | str:
+    """Decode and place one picture, or say why not. Runs in a worker."""
+    try:
+        image = decode(job.path)
+        if job.box is None and job.fraction is None:
+            square, scale, pad_x, pad_y = letterbox(image, job.size)
+            return square, Place(scale, pad_x, pad_y)
+        height, width = image.shape[:2]
+        side = min(height, width) * (job.fraction or 1.0)
+        x0, y0 = (width - side) / 2, (height - side) / 2
+        box = job.box or (x0, y0, x0 + side, y0 + side)
+        scale = job.size / (box[2] - box[0])
+        return crop(image, box, job.size), Place(scale, -box[0] * scale, -box[1] * scale)
+    except ImageError as error:
+        return error.reason
+
+
+def load(
+    jobs: Sequence[Job], *, root: Path, image_size: int, workers: int, progress: Progress
+) -> Loaded:
+    """Run jobs into one array (N, S, S, 3), in the order of the jobs."""
+    images = np.empty((len(jobs), image_size, image_size, 3), np.uint8)
+    kept: list[int] = []
+    place: list[Place] = []
+    problems: list[Problem] = []
+    with closing(_results(jobs, workers)) as results:
+        for index, result in enumerate(results):
+            if isinstance(result, str):
+                problems.append(Problem.at(jobs[index].path, root, result))
+            else:
+                images[len(kept)] = result[0]
+                kept.append(index)
+                place.append(result[1])
+            if progress is not None:
+                progress(1)
+    return Loaded(images[: len(kept)], kept, place, sorted(problems))
+
+
+def _results(
+    jobs: Sequence[Job], workers: int
+) -> Generator[tuple[NDArray[np.uint8], Place] | str, None, None]:
+    if workers <= 1 or len(jobs) <= _CHUNK:
+        yield from map(_run, jobs)
+        return
+    methods = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context)
+    try:
+        yield from pool.map(_run, jobs, chunksize=_CHUNK)
+    except BrokenProcessPool as error:
+        raise DataError("A worker that decodes pictures died.", "Use fewer workers.") from error
+    finally:
+        pool.shutdown(cancel_futures=True)  # an interrupted build must not decode the rest

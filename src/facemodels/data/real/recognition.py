@@ -1,0 +1,211 @@
+"""Faces with identities to splits, with pairs to verify."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from facemodels.data.pairs import Pairs, verification_pairs
+from facemodels.data.problems import Problem, relative
+from facemodels.data.readers.identities import FaceImage, NamedPair, read_identities
+from facemodels.data.real.dealing import check_shares, deal, no_groups
+from facemodels.data.real.loading import Job, Progress, load
+from facemodels.data.splits import SPLITS, RecognitionSplit
+from facemodels.errors import DataError
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """People that the splits of `recognition_splits` share, and what was left out for it.
+
+    Attributes:
+        train_val: people in both train and val, after anything was left out.
+        train_test: people in both train and test, after anything was left out.
+        val_test: people in both val and test.
+        dropped_people: people left out of train because val or test shows them.
+        dropped_images: their pictures.
+    """
+
+    train_val: int
+    train_test: int
+    val_test: int
+    dropped_people: int
+    dropped_images: int
+
+
+def recognition_splits(
+    *,
+    root: Path,
+    train_people: Sequence[str] | None,
+    val_pairs: Sequence[NamedPair],
+    test_pairs: Sequence[NamedPair],
+    image_size: int,
+    crop_fraction: float,
+    min_images: int = 1,
+    disjoint: bool = True,
+    workers: int = 1,
+    progress: Progress = None,
+) -> tuple[dict[str, RecognitionSplit], list[Problem], Overlap]:
+    """Splits by published lists, such as LFW's: people to train on, pairs to measure on.
+
+    Args:
+        root: folder of identity folders.
+        train_people: whose pictures are trained on; None for all in `root`.
+        val_pairs: pairs of val; a picture in several pairs is decoded once.
+        test_pairs: pairs of test.
+        image_size: side of the crops in pixels.
+        crop_fraction: share of the shorter side that the centred square keeps, above 0 to 1.
+        min_images: people with fewer pictures are left out of train.
+        disjoint: leave people of val or test out of train. People in both val and test are
+            counted, not dropped: a published list of pairs stays whole.
+        workers: processes that decode.
+        progress: called with the number of newly finished pictures.
+
+    Returns:
+        The splits, the problems (a pair with an unusable picture is left out too; a listed
+        person without pictures is one), and who is in more than one split.
+
+    Raises:
+        DataError: `root` is no such folder, `crop_fraction` is out of range, a worker died.
+    """
+    everyone, problems = read_identities(root)
+    measured = {"val": _people(val_pairs), "test": _people(test_pairs)}
+    listed = {face.identity for face in everyone} if train_people is None else set(train_people)
+    shown = measured["val"] | measured["test"] if disjoint else set()
+    count = Counter(face.identity for face in everyone)
+    problems += [Problem(name, "listed, without pictures") for name in listed - set(count)]
+    trained = {name for name in listed - shown if count[name] >= max(min_images, 1)}
+    dropped = listed & shown & set(count)
+    plan = {"train": [face for face in everyone if face.identity in trained]}
+    for name, pairs in (("val", val_pairs), ("test", test_pairs)):
+        paths = {path for pair in pairs for path in (pair.first, pair.second)}
+        plan[name] = [FaceImage(path, path.parent.name) for path in paths]
+    splits, unusable, paths_of = _gather(
+        plan, root=root, image_size=image_size, crop_fraction=crop_fraction, workers=workers,
+        progress=progress,
+    )  # fmt: skip
+    for name, pairs in (("val", val_pairs), ("test", test_pairs)):
+        splits[name] = _with_pairs(splits[name], _named(pairs, paths_of[name]))
+    overlap = Overlap(
+        train_val=len(trained & measured["val"]),
+        train_test=len(trained & measured["test"]),
+        val_test=len(measured["val"] & measured["test"]),
+        dropped_people=len(dropped),
+        dropped_images=sum(count[name] for name in dropped),
+    )
+    return splits, sorted(set(problems + unusable)), overlap
+
+
+def folder_recognition_splits(
+    images: Sequence[FaceImage],
+    *,
+    root: Path,
+    image_size: int,
+    crop_fraction: float,
+    val_share: float,
+    test_share: float,
+    folds: int,
+    per_fold: int,
+    seed: int,
+    min_images: int = 1,
+    workers: int = 1,
+    progress: Progress = None,
+) -> tuple[dict[str, RecognitionSplit], list[Problem]]:
+    """Splits of identity folders without lists: people are dealt by a hash of their names.
+
+    Args:
+        images: pictures with identities, such as `read_identities` gives.
+        root: the dataset's folder, for reports.
+        image_size: side of the crops in pixels.
+        crop_fraction: share of the shorter side that the centred square keeps, above 0 to 1.
+        val_share: expected share of the people in val, 0 to 1; 0 makes no pairs there.
+        test_share: expected share of the people in test.
+        folds: folds of the pairs of val and of test.
+        per_fold: pairs of each kind a fold.
+        seed: changes who goes where, and the pairs.
+        min_images: people with fewer pictures are left out of train.
+        workers: processes that decode.
+        progress: called with the number of newly finished pictures.
+
+    Raises:
+        DataError: too few people for the folds, values out of range, or a worker died.
+    """
+    check_shares(val_share, test_share)
+    count = Counter(face.identity for face in images)
+    home = {name: deal(name, seed, val_share, test_share) for name in count}
+    plan = {
+        split: [
+            face
+            for face in images
+            if home[face.identity] == split
+            and (split != "train" or count[face.identity] >= min_images)
+        ]
+        for split in SPLITS
+    }
+    splits, problems, _ = _gather(
+        plan, root=root, image_size=image_size, crop_fraction=crop_fraction, workers=workers,
+        progress=progress,
+    )  # fmt: skip
+    for name, share in (("val", val_share), ("test", test_share)):
+        if share > 0:
+            pairs = verification_pairs(
+                splits[name].identities, folds=folds, per_fold=per_fold, seed=seed
+            )
+            splits[name] = _with_pairs(splits[name], pairs)
+    return splits, problems
+
+
+def _gather(
+    plan: dict[str, list[FaceImage]],
+    *,
+    root: Path,
+    image_size: int,
+    crop_fraction: float,
+    workers: int,
+    progress: Progress,
+) -> tuple[dict[str, RecognitionSplit], list[Problem], dict[str, dict[Path, int]]]:
+    """Decode the planned faces: splits without pairs, and the row of each path in its split."""
+    if not 0.0 < crop_fraction <= 1.0:
+        raise DataError(f"crop_fraction is {crop_fraction:g}.", "Give a share above 0, up to 1.")
+    names = sorted({face.identity for faces in plan.values() for face in faces})
+    number = {name: index for index, name in enumerate(names)}
+    splits: dict[str, RecognitionSplit] = {}
+    problems: list[Problem] = []
+    rows: dict[str, dict[Path, int]] = {}
+    for split in SPLITS:
+        faces = sorted(plan[split], key=lambda face: relative(face.path, root))
+        jobs = [Job(face.path, image_size, fraction=crop_fraction) for face in faces]
+        loaded = load(jobs, root=root, image_size=image_size, workers=workers, progress=progress)
+        problems += loaded.problems
+        rows[split] = {faces[index].path: row for row, index in enumerate(loaded.kept)}
+        splits[split] = RecognitionSplit(
+            images=loaded.images,
+            identities=np.array([number[faces[i].identity] for i in loaded.kept], np.int32),
+            groups=no_groups(len(loaded.kept)),
+            pairs=np.zeros((0, 2), np.int32),
+            same=np.zeros(0, np.bool_),
+            folds=np.zeros(0, np.int8),
+        )
+    return splits, sorted(problems), rows
+
+
+def _named(pairs: Sequence[NamedPair], rows: dict[Path, int]) -> Pairs:
+    """Pairs of paths as pairs of rows; those with a picture that could not be used are out."""
+    usable = [pair for pair in pairs if pair.first in rows and pair.second in rows]
+    return Pairs(
+        np.array([(rows[p.first], rows[p.second]) for p in usable], np.int32).reshape(-1, 2),
+        np.array([p.same for p in usable], np.bool_),
+        np.array([p.fold for p in usable], np.int8),
+    )
+
+
+def _with_pairs(split: RecognitionSplit, pairs: Pairs) -> RecognitionSplit:
+    return replace(split, pairs=pairs.index, same=pairs.same, folds=pairs.fold)
+
+
+def _people(pairs: Iterable[NamedPair]) -> set[str]:
+    return {path.parent.name for pair in pairs for path in (pair.first, pair.second)}

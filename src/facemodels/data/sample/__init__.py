@@ -1,0 +1,1 @@
+"""Procedural faces: data that anyone can have."""

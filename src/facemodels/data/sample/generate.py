@@ -1,0 +1,264 @@
+"""Splits of procedural faces, drawn on all cores.
+
+Every picture has a generator of its own, seeded by (seed, kind of picture, split, index):
+the result is the same for any number of workers. Splits share no person: each has a range
+of identity numbers to itself.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import IntEnum
+
+import cv2
+import numpy as np
+
+from facemodels.data.pairs import Pairs, verification_pairs
+from facemodels.data.sample.identity import GROUPS, group_of
+from facemodels.data.sample.scene import MAX_FACES, Picture, crop, portrait, scene
+from facemodels.data.splits import SPLITS, DetectionSplit, LandmarkSplit, RecognitionSplit
+from facemodels.errors import InputError
+
+__all__ = [
+    "GROUPS",
+    "detection_split",
+    "identity_number",
+    "landmark_split",
+    "recognition_split",
+]
+
+Progress = Callable[[int], None]
+
+_IDENTITIES_A_SPLIT = 1_000_000
+_CHUNK = 4  # pictures a worker takes at once
+
+
+class _Kind(IntEnum):
+    """Kinds of pictures; the numbers are part of the seeds. 1 is taken by identities."""
+
+    SCENE = 2
+    CROP = 3
+    PORTRAIT = 4
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One picture to draw; `numbers` are the people that may be on it."""
+
+    kind: _Kind
+    seed: int
+    split: str
+    index: int
+    numbers: tuple[int, ...]
+    image_size: int
+
+
+def identity_number(split: str, index: int) -> int:
+    """The number of the `index`-th person of a split; splits have no number in common.
+
+    Raises:
+        InputError: no such split, or more people than a split has numbers for.
+    """
+    if split not in SPLITS:
+        raise InputError(f"there is no split {split!r}.", f"Choose one of {', '.join(SPLITS)}.")
+    if not 0 <= index < _IDENTITIES_A_SPLIT:
+        raise InputError(
+            f"person {index} of split {split!r} is out of range.",
+            f"Ask for at most {_IDENTITIES_A_SPLIT} people a split.",
+        )
+    return SPLITS.index(split) * _IDENTITIES_A_SPLIT + index
+
+
+def detection_split(
+    split: str,
+    *,
+    seed: int,
+    scenes: int,
+    image_size: int,
+    workers: int,
+    progress: Progress | None = None,
+) -> DetectionSplit:
+    """Scenes of one to four people.
+
+    Args:
+        split: one of SPLITS.
+        seed: of the whole data set, the same for all splits.
+        scenes: how many images.
+        image_size: side of an image in pixels.
+        workers: processes; 1 draws in this one.
+        progress: is called with the number of newly finished images.
+    """
+    _require_positive(scenes=scenes, image_size=image_size, workers=workers)
+    jobs = [
+        _Job(_Kind.SCENE, seed, split, index, _people(split, index, MAX_FACES), image_size)
+        for index in range(scenes)
+    ]
+    images = np.empty((scenes, image_size, image_size, 3), np.uint8)
+    pictures: list[Picture] = []
+    for index, picture in enumerate(_draw_all(jobs, workers, progress)):
+        images[index] = picture.image
+        pictures.append(picture)
+    counts = [len(picture.boxes) for picture in pictures]
+    return DetectionSplit(
+        images=images,
+        boxes=np.concatenate([picture.boxes for picture in pictures]),
+        box_image=np.repeat(np.arange(scenes, dtype=np.int32), counts),
+        box_group=np.concatenate([picture.groups for picture in pictures]),
+    )
+
+
+def recognition_split(
+    split: str,
+    *,
+    seed: int,
+    identities: int,
+    images_per_identity: int,
+    image_size: int,
+    folds: int,
+    pairs_per_fold: int,
+    workers: int,
+    progress: Progress | None = None,
+) -> RecognitionSplit:
+    """Roughly aligned crops, the images of a person in a row, and verification pairs.
+
+    Args:
+        split: one of SPLITS.
+        seed: of the whole data set, the same for all splits.
+        identities: how many people; the skin-tone groups take turns.
+        images_per_identity: how many crops of each.
+        image_size: side of a crop in pixels.
+        folds: of the verification protocol.
+        pairs_per_fold: same-person pairs a fold, and as many different ones.
+        workers: processes; 1 draws in this one.
+        progress: is called with the number of newly finished crops.
+    """
+    _require_positive(
+        identities=identities,
+        images_per_identity=images_per_identity,
+        image_size=image_size,
+        folds=folds,
+        pairs_per_fold=pairs_per_fold,
+        workers=workers,
+    )
+    numbers = np.repeat(
+        np.array([identity_number(split, person) for person in range(identities)], np.int32),
+        images_per_identity,
+    )
+    jobs = [
+        _Job(_Kind.CROP, seed, split, index, (int(number),), image_size)
+        for index, number in enumerate(numbers)
+    ]
+    pairs: Pairs = verification_pairs(numbers, folds=folds, per_fold=pairs_per_fold, seed=seed)
+    images = np.empty((len(jobs), image_size, image_size, 3), np.uint8)
+    for index, picture in enumerate(_draw_all(jobs, workers, progress)):
+        images[index] = picture.image
+    return RecognitionSplit(
+        images=images,
+        identities=numbers,
+        groups=np.array([group_of(int(number)) for number in numbers], np.int8),
+        pairs=pairs.index,
+        same=pairs.same,
+        folds=pairs.fold,
+    )
+
+
+def landmark_split(
+    split: str,
+    *,
+    seed: int,
+    faces: int,
+    image_size: int,
+    workers: int,
+    progress: Progress | None = None,
+) -> LandmarkSplit:
+    """Portraits, one person each and no person twice, with 68 points.
+
+    Args:
+        split: one of SPLITS.
+        seed: of the whole data set, the same for all splits.
+        faces: how many images.
+        image_size: side of an image in pixels.
+        workers: processes; 1 draws in this one.
+        progress: is called with the number of newly finished images.
+    """
+    _require_positive(faces=faces, image_size=image_size, workers=workers)
+    jobs = [
+        _Job(_Kind.PORTRAIT, seed, split, index, _people(split, index, 1), image_size)
+        for index in range(faces)
+    ]
+    images = np.empty((faces, image_size, image_size, 3), np.uint8)
+    pictures: list[Picture] = []
+    for index, picture in enumerate(_draw_all(jobs, workers, progress)):
+        images[index] = picture.image
+        pictures.append(picture)
+    return LandmarkSplit(
+        images=images,
+        boxes=np.concatenate([picture.boxes for picture in pictures]),
+        points=np.concatenate([picture.points for picture in pictures]),
+        groups=np.concatenate([picture.groups for picture in pictures]),
+    )
+
+
+def _people(split: str, index: int, count: int) -> tuple[int, ...]:
+    """Numbers of the people of picture `index`; no other picture of its kind shows them."""
+    return tuple(identity_number(split, index * count + person) for person in range(count))
+
+
+def _require_positive(**counts: int) -> None:
+    for name, value in counts.items():
+        if value < 1:
+            raise InputError(f"{name} is {value}.", "Give a whole number of at least 1.")
+
+
+def _draw(job: _Job) -> Picture:
+    rng = np.random.default_rng([job.seed, job.kind, SPLITS.index(job.split), job.index])
+    match job.kind:
+        case _Kind.SCENE:
+            return scene(rng, job.seed, job.numbers, job.image_size)
+        case _Kind.CROP:
+            return crop(rng, job.seed, job.numbers[0], job.image_size)
+        case _Kind.PORTRAIT:
+            return portrait(rng, job.seed, job.numbers[0], job.image_size)
+
+
+def _draw_all(jobs: Sequence[_Job], workers: int, progress: Progress | None) -> Iterator[Picture]:
+    """The pictures in the order of the jobs."""
+    drawn = _draw_here(jobs) if workers == 1 else _draw_in_pool(jobs, workers)
+    for picture in drawn:
+        yield picture
+        if progress is not None:
+            progress(1)
+
+
+def _draw_here(jobs: Sequence[_Job]) -> Iterator[Picture]:
+    for job in jobs:
+        with _single_threaded_cv2():
+            picture = _draw(job)
+        yield picture
+
+
+def _draw_in_pool(jobs: Sequence[_Job], workers: int) -> Iterator[Picture]:
+    # Spawned, not forked: the caller may hold threads (torch, OpenMP) that a fork breaks.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        max_workers=min(workers, len(jobs)),
+        mp_context=context,
+        initializer=cv2.setNumThreads,
+        initargs=(1,),
+    ) as pool:
+        yield from pool.map(_draw, jobs, chunksize=_CHUNK)
+
+
+@contextmanager
+def _single_threaded_cv2() -> Iterator[None]:
+    """One thread, as in the workers: small images gain nothing from more."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)

@@ -1,0 +1,1 @@
+"""Face detection: one module an architecture, one for the metrics."""

@@ -1,0 +1,250 @@
+"""YOLOv8: ultralytics' network and loss, without its trainer.
+
+The trainer dates its files and cannot resume to the same bytes, so the loop is ours.
+The state dict has ultralytics' own keys: published weights of the same scale fit by name.
+
+Importing ultralytics changes the process (see `_import_ultralytics`), so it happens
+inside functions, once, and its side effects are undone.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import io
+import os
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Self, cast
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from facemodels.detection.boxes import postprocess, to_input
+from facemodels.detection.task import Detections
+from facemodels.errors import FacemodelsError, InputError
+from facemodels.files import write_bytes
+
+SCALES = ("n", "s", "m", "l", "x")
+STRIDE = 32  # the input's side is a multiple of this, in pixels
+OPSET = 17
+# Gains of ultralytics' published recipe: box (CIoU), class (BCE), dfl (box edges).
+LOSS_GAINS = {"box": 7.5, "cls": 0.5, "dfl": 1.5}
+EXPORT_TOLERANCE = 1e-4  # part of the input's side; boxes are in pixels
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures and the faces in them.
+
+    Attributes:
+        images: float32 (B, 3, S, S), RGB, 0 to 1.
+        boxes: float32 (M, 4), x0 y0 x1 y1 in pixels.
+        box_image: int64 (M,), index into `images`, ascending.
+    """
+
+    images: torch.Tensor
+    boxes: torch.Tensor
+    box_image: torch.Tensor
+
+    @classmethod
+    def from_arrays(
+        cls,
+        images: NDArray[np.float32],
+        boxes: NDArray[np.float32],
+        box_image: NDArray[np.integer[Any]],
+    ) -> Self:
+        """Wrap NumPy arrays, see the class."""
+        return cls(
+            torch.from_numpy(images),
+            torch.from_numpy(boxes),
+            torch.from_numpy(box_image.astype(np.int64)),
+        )
+
+    def to(self, device: torch.device | str) -> Self:
+        """Copy the batch to a device."""
+        return type(self)(self.images.to(device), self.boxes.to(device), self.box_image.to(device))
+
+
+@functools.cache
+def _import_ultralytics() -> tuple[type[nn.Module], type[Any]]:
+    """Import the network and the loss, and leave the process as it was.
+
+    Left alone, the import looks up DNS, writes settings into HOME, replaces
+    `torch.save`, adds warning filters, and sets print formats, OpenCV's threads and
+    OMP_NUM_THREADS, which our child processes would inherit.
+    """
+    environment, save, threads = dict(os.environ), torch.save, cv2.getNumThreads()
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="ultralytics-") as settings,
+            np.printoptions(),
+            warnings.catch_warnings(),
+        ):
+            os.environ |= {
+                "YOLO_OFFLINE": "true",
+                "YOLO_AUTOINSTALL": "false",
+                "YOLO_VERBOSE": "false",
+                "YOLO_CONFIG_DIR": settings,
+            }
+            from ultralytics.nn.tasks import DetectionModel
+            from ultralytics.utils.loss import v8DetectionLoss
+    finally:
+        os.environ.clear()
+        os.environ |= environment
+        torch.save = save
+        torch.set_printoptions(profile="default")  # type: ignore[no-untyped-call]
+        cv2.setNumThreads(threads)
+    return DetectionModel, v8DetectionLoss
+
+
+def build(*, scale: str = "n") -> nn.Module:
+    """Make a YOLOv8 face detector with random weights (seed torch first).
+
+    In training mode it gives the raw output that `loss` reads; in evaluation mode
+    float32 (B, 5, A): centre x, centre y, width, height in pixels, score 0 to 1.
+
+    Args:
+        scale: width and depth, one of `SCALES`; "n" has 3.0 million parameters.
+
+    Raises:
+        InputError: there is no such scale.
+    """
+    if scale not in SCALES:
+        raise InputError(f"YOLOv8 has no scale {scale!r}.", f"Use one of {', '.join(SCALES)}.")
+    network, _ = _import_ultralytics()
+    model = network(f"yolov8{scale}.yaml", nc=1, verbose=False)
+    # The loss takes its gains from here, as ultralytics' trainer would set them.
+    vars(model)["args"] = SimpleNamespace(**LOSS_GAINS)
+    # Otherwise evaluation gives the raw output too, as a tuple.
+    _head(model).export = True
+    return model
+
+
+def _head(model: nn.Module) -> Any:
+    """The last layer, which ultralytics calls Detect."""
+    return cast(Any, model).model[-1]
+
+
+def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
+    """Box, class and edge loss of a batch in training mode: a scalar, mean per picture.
+
+    Args:
+        model: from `build`, in training mode.
+        batch: pictures may hold no face.
+    """
+    _, criterion = _import_ultralytics()
+    batch = batch.to(next(model.parameters()).device)
+    side = batch.images.shape[-1]
+    corner, opposite = batch.boxes[:, :2], batch.boxes[:, 2:]
+    targets = {
+        "batch_idx": batch.box_image.to(batch.boxes.dtype),
+        "cls": torch.zeros_like(batch.boxes[:, 0]),
+        # ultralytics wants centre and size as parts of the side
+        "bboxes": torch.cat([(corner + opposite) / 2, opposite - corner], dim=1) / side,
+    }
+    parts, _ = criterion(model)(model(batch.images), targets)
+    # ultralytics multiplies by the batch size, which would tie the clipping of
+    # gradients to it.
+    return cast(torch.Tensor, parts.sum() / len(batch.images))
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module, images: NDArray[np.uint8], *, batch_size: int = 32
+) -> list[Detections]:
+    """Find faces in prepared pictures, uint8 (N, S, S, 3) RGB, at the floor that AP needs.
+
+    The model is left in the mode it was in.
+    """
+    was_training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    found: list[Detections] = []
+    for start in range(0, len(images), batch_size):
+        part = to_input(images[start : start + batch_size])
+        output = model(torch.from_numpy(part).to(device)).cpu().numpy()
+        found += postprocess(output, images.shape[1])
+    model.train(was_training)
+    return found
+
+
+def export_onnx(model: nn.Module, path: Path, image_size: int) -> float:
+    """Write the evaluation graph as ONNX; equal weights give equal bytes.
+
+    Input "images" float32 (B, 3, S, S), RGB, 0 to 1; output "predictions" float32
+    (B, 5, A), see `build`. B is free, S is fixed.
+
+    Args:
+        model: from `build`; it is not changed.
+        path: the file to write.
+        image_size: S in pixels, a multiple of `STRIDE`.
+
+    Returns:
+        Largest difference between ONNX Runtime and torch; boxes are in pixels.
+
+    Raises:
+        InputError: the size does not fit the strides.
+        FacemodelsError: the exported graph computes something else.
+    """
+    if image_size <= 0 or image_size % STRIDE:
+        raise InputError(
+            f"image_size {image_size} is no multiple of {STRIDE}.",
+            "YOLOv8 halves the side 5 times.",
+        )
+    frozen = copy.deepcopy(model).cpu().float().eval()
+    data = _onnx_bytes(frozen, image_size)
+    error = _export_error(frozen, data, image_size)
+    if error > EXPORT_TOLERANCE * image_size:
+        raise FacemodelsError(
+            f"The ONNX graph of the detector differs from torch by {error:.3g}.",
+            "Check the versions of torch and onnxruntime against requirements.lock.",
+        )
+    write_bytes(path, data)
+    return error
+
+
+@torch.no_grad()
+def _onnx_bytes(model: nn.Module, image_size: int) -> bytes:
+    """Trace the model; torch's older exporter writes no path, date or docstring."""
+    example, buffer = torch.zeros(1, 3, image_size, image_size), io.BytesIO()
+    # The head keeps its last grid of anchors. Make it afresh, before the trace: the graph
+    # then holds it as a constant, and none made in inference mode can break the trace.
+    _head(model).shape = None
+    model(example)
+    with warnings.catch_warnings():
+        # torch would rather have us use dynamo's exporter, but that embeds source paths.
+        warnings.filterwarnings("ignore", "You are using the legacy", DeprecationWarning)
+        warnings.filterwarnings("ignore", "The feature will be removed", DeprecationWarning)
+        # The head asks whether its grid still fits: always, for S is fixed.
+        warnings.filterwarnings("ignore", "Converting a tensor to a Python boolean")
+        torch.onnx.export(
+            model,
+            (example,),
+            cast(Any, buffer),  # works, but the stubs know paths only
+            input_names=["images"],
+            output_names=["predictions"],
+            dynamic_axes={"images": {0: "batch"}, "predictions": {0: "batch"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    return buffer.getvalue()
+
+
+def _export_error(model: nn.Module, data: bytes, image_size: int) -> float:
+    """Largest difference between ONNX Runtime and torch on two noise pictures."""
+    import onnxruntime
+
+    rng = np.random.default_rng(0)
+    images = rng.random((2, 3, image_size, image_size), dtype=np.float32)
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    (served,) = session.run(["predictions"], {"images": images})
+    with torch.no_grad():
+        expected = model(torch.from_numpy(images)).numpy()
+    return float(np.abs(served - expected).max())

@@ -1,0 +1,83 @@
+"""Every error that a user can meet, in one tree.
+
+FacemodelsError            exit code 1: the work failed
+├── InputError             exit code 2: a path, name, version, flag or parameter is wrong
+│   ├── NameFormatError    a name, version or id that does not parse
+│   └── ParamsError        params.yaml or a config file does not fit its schema
+├── DataError              exit code 1: a dataset is missing, broken or breaks its rules
+├── IntegrityError         exit code 3: files do not match their checksums
+└── GateError              exit code 4: a model is below a gate
+
+A message says what is wrong, where, and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class FacemodelsError(Exception):
+    """Base of all errors raised on purpose by this package.
+
+    Args:
+        what: what is wrong, and where (a path, a key, a value).
+        remedy: what the reader can do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        self.what = what
+        self.remedy = remedy
+        super().__init__(f"{what} {remedy}".strip())
+
+
+class InputError(FacemodelsError):
+    """Something the user typed or pointed at is wrong."""
+
+    exit_code = 2
+
+
+class NameFormatError(InputError):
+    """A model name, version or id does not parse."""
+
+
+class ParamsError(InputError):
+    """A parameter file does not fit its schema."""
+
+
+class DataError(FacemodelsError):
+    """A dataset is missing, broken, or breaks a rule such as disjoint identities."""
+
+
+class IntegrityError(FacemodelsError):
+    """Files on disk are not the files that were signed off.
+
+    Args:
+        what: which folder failed.
+        extra: paths present but not listed.
+        missing: paths listed but absent.
+        changed: paths whose digest differs.
+    """
+
+    exit_code = 3
+
+    def __init__(
+        self,
+        what: str,
+        remedy: str = "",
+        *,
+        extra: tuple[str, ...] = (),
+        missing: tuple[str, ...] = (),
+        changed: tuple[str, ...] = (),
+    ) -> None:
+        self.extra = extra
+        self.missing = missing
+        self.changed = changed
+        listed = (("extra", extra), ("missing", missing), ("changed", changed))
+        detail = "; ".join(f"{kind}: {', '.join(paths)}" for kind, paths in listed if paths)
+        super().__init__(f"{what} ({detail})." if detail else what, remedy)
+
+
+class GateError(FacemodelsError):
+    """A model's metric is on the wrong side of its gate."""
+
+    exit_code = 4

@@ -1,0 +1,1 @@
+"""Judging models: protocols, uncertainty, comparison and gates."""

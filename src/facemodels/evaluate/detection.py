@@ -1,0 +1,71 @@
+"""Detection: AP by COCO's protocol, precision, recall and F1 at the chosen confidence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from facemodels.data.splits import DetectionSplit, group_names
+from facemodels.detection import metrics
+from facemodels.detection.task import Detector
+from facemodels.evaluate.evaluation import Evaluation
+from facemodels.progress import progress
+
+_CURVE_POINTS = 200  # enough for a plot
+
+
+def evaluate(detector: Detector, data: Path) -> Evaluation:
+    """Choose the confidence with the best F1 on `val`, measure on `test`."""
+    val, test = (DetectionSplit.load(data / name) for name in ("val", "test"))
+    threshold = _threshold(_matches(detector, val, "validation scenes"))
+    matches = _matches(detector, test, "test scenes")
+    at = metrics.scores_at(matches, threshold)
+    curve = metrics.pr_curve(matches)
+    keep = np.unique(np.linspace(0, len(curve.recall) - 1, _CURVE_POINTS).astype(int))
+    names = group_names(data)
+    return Evaluation(
+        metrics={
+            "ap50": at.ap50,
+            "ap50_95": at.ap50_95,
+            "precision": at.precision,
+            "recall": at.recall,
+            "f1": at.f1,
+        },
+        groups={
+            names[group]: {"recall": value.recall, "faces": float(value.n_truth)}
+            for group, value in metrics.recall_by_group(matches, threshold).items()
+        },
+        curves={
+            "precision_recall": [
+                {"recall": float(curve.recall[i]), "precision": float(curve.precision[i])}
+                for i in keep
+                if len(curve.recall)
+            ]
+        },
+        threshold=threshold,
+        primary="ap50_95",
+        higher_is_better=True,
+        score=lambda images: metrics.ap50_95(matches, images=images),
+        units=len(test),
+    )
+
+
+def _threshold(matches: metrics.Matches) -> float:
+    """The best confidence, or 1 for a detector that found nothing at all."""
+    return metrics.best_f1_threshold(matches) if len(matches.scores) else 1.0
+
+
+def _matches(detector: Detector, split: DetectionSplit, label: str) -> metrics.Matches:
+    found = []
+    with progress(f"detect {label}", len(split)) as advance:
+        for image in split.images:
+            found += detector.detect([image])
+            advance(1)
+    rows = [split.box_image == index for index in range(len(split))]
+    return metrics.match(
+        [faces.boxes for faces in found],
+        [faces.scores for faces in found],
+        [split.boxes[row] for row in rows],
+        [split.box_group[row] for row in rows],
+    )

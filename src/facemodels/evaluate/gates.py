@@ -1,0 +1,56 @@
+"""Gates: what a model must reach before it is packaged. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from facemodels.errors import GateError, ParamsError
+from facemodels.params import Gate
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One gate and the value that met it."""
+
+    metric: str
+    gate: str
+    value: float
+    passed: bool
+
+
+def judge(metrics: Mapping[str, float], gates: Mapping[str, Gate]) -> list[Judgement]:
+    """Hold metrics against gates; a value on the bound passes, NaN never does.
+
+    Raises:
+        ParamsError: a gate names a metric that was not measured.
+    """
+    unknown = sorted(gates.keys() - metrics.keys())
+    if unknown:
+        raise ParamsError(
+            f"gates name {', '.join(unknown)}, but only {', '.join(sorted(metrics))} are measured.",
+            "Correct `gates` in conf/model/.",
+        )
+    rows = []
+    for metric, gate in gates.items():
+        value = metrics[metric]
+        if gate.min is not None:
+            rows.append(Judgement(metric, f"≥ {gate.min:g}", value, value >= gate.min))
+        if gate.max is not None:
+            rows.append(Judgement(metric, f"≤ {gate.max:g}", value, value <= gate.max))
+    return rows
+
+
+def require(judgements: list[Judgement], model: str) -> None:
+    """Stop here unless every gate was passed.
+
+    Raises:
+        GateError: naming the gates that were not.
+    """
+    failed = [row for row in judgements if not row.passed]
+    if failed:
+        reasons = ", ".join(f"{row.metric} {row.value:.4f} is not {row.gate}" for row in failed)
+        raise GateError(
+            f"{model} is below its gates: {reasons}. Nothing is packaged.",
+            "Train it better, or change `gates` in conf/model/ and say why in the commit.",
+        )

@@ -1,0 +1,89 @@
+"""Files: atomic writes, SHA-256 of files and trees, canonical JSON and YAML."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_READ_SIZE = 1 << 20  # bytes
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` that replaces it when the block succeeds.
+
+    The file is on disk (fsync) before it takes the name, so a crash leaves the old file
+    or the new one, never a part of one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path` atomically, making the folder if needed."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 `text` to `path` atomically, making the folder if needed."""
+    write_bytes(path, text.encode())
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and a final newline: the same value gives the same bytes.
+
+    Raises:
+        ValueError: the value holds NaN or an infinity, which JSON has no word for.
+    """
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as canonical JSON, atomically."""
+    write_text(path, canonical_json(value))
+
+
+def write_yaml(path: Path, value: Any) -> None:
+    """Write `value` as YAML with keys in the order given, atomically."""
+    write_text(path, yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100))
+
+
+def sha256(path: Path) -> str:
+    """Hex SHA-256 of one file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(_READ_SIZE):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def list_files(folder: Path) -> list[str]:
+    """Paths of all files below `folder`, relative, with `/`, sorted."""
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir())
+
+
+def sha256_tree(folder: Path) -> str:
+    """Hex SHA-256 over the names and contents of all files below `folder`."""
+    digest = hashlib.sha256()
+    for name in list_files(folder):
+        digest.update(f"{sha256(folder / name)}  {name}\n".encode())
+    return digest.hexdigest()

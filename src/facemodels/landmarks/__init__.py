@@ -1,0 +1,1 @@
+"""68-point landmarks: one module an architecture, one for the metrics."""

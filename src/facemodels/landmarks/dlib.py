@@ -1,0 +1,211 @@
+"""68 points by dlib's ensemble of regression trees.
+
+Source: Kazemi and Sullivan, "One Millisecond Face Alignment with an Ensemble of
+Regression Trees", CVPR 2014.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from facemodels import imaging
+from facemodels.data.splits import LandmarkSplit
+from facemodels.errors import FacemodelsError
+from facemodels.files import atomic_path
+from facemodels.landmarks.metrics import nme
+from facemodels.landmarks.task import POINTS, LandmarkModel
+from facemodels.params import Frozen, parse
+from facemodels.runtime import Runtime
+from facemodels.training.job import Interface, TrainJob
+
+TITLE = "dlib shape predictor (ensemble of regression trees)"
+FRAMEWORK = "dlib"
+FRAMEWORK_PACKAGE = "dlib-bin"
+WEIGHTS = "model.dat"
+RUNTIMES: tuple[Runtime, ...] = ("native",)
+REQUIREMENTS = ("dlib-bin", "numpy", "pillow", "PyYAML")
+TRAINING_REQUIREMENTS: tuple[str, ...] = ()
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class Network(Frozen):
+    """Shape of the regressor; the images it sees are of any size."""
+
+    tree_depth: Count
+    cascade_depth: Count
+    trees_per_cascade: Count
+    feature_pool_size: Count
+    feature_pool_padding: float  # of the box's side; lets features lie outside the box
+
+
+class Training(Frozen):
+    """Hyperparameters of `dlib.train_shape_predictor`."""
+
+    seed: int
+    threads: Count
+    nu: Annotated[float, Field(gt=0, le=1)]  # shrinkage: smaller fits less to the training set
+    oversampling: Count  # starting shapes a face
+    oversampling_jitter: Annotated[float, Field(ge=0)]  # of the box, moves the starting shapes
+    lambda_param: Annotated[float, Field(gt=0)]  # prior for pixels that lie close together
+    test_splits: Count
+
+
+def units(train: Mapping[str, Any]) -> int:
+    """One: dlib trains in a single call."""
+    parse(Training, train, "train")
+    return 1
+
+
+def budget(train: Mapping[str, Any], *, epochs: int, images: int) -> dict[str, Any]:
+    """Refused: regression trees are grown once, not in passes.
+
+    Raises:
+        FacemodelsError: always.
+    """
+    raise FacemodelsError(
+        f"dlib grows its trees once over {images} faces; it has no {epochs} epochs.",
+        "Leave --epochs out, and set cascade_depth or trees_per_cascade in the config.",
+    )
+
+
+def train(job: TrainJob) -> None:
+    """Grow the trees on `train`, report the error on `train` and `val`.
+
+    dlib trains in one call without checkpoints: a killed training starts again and,
+    being deterministic for one thread count, ends in the same bytes.
+    """
+    import dlib
+
+    training = parse(Training, job.train, "train")
+    split = LandmarkSplit.load(job.data / "train")
+    options = _options(parse(Network, job.network, "network"), training)
+    shapes = [
+        [dlib.full_object_detection(_rectangle(box), [dlib.point(*p) for p in _whole(points)])]
+        for box, points in zip(split.boxes, split.points, strict=True)
+    ]
+    images = [np.ascontiguousarray(image) for image in split.images]
+    predictor = dlib.train_shape_predictor(images, shapes, options)
+    with atomic_path(job.output / WEIGHTS) as temporary:
+        predictor.save(str(temporary))
+    model = ShapePredictor(predictor)
+    job.advance(1)
+    record = {"step": 1.0, "loss": _mean_nme(model, split)}
+    record["val_nme"] = _mean_nme(model, LandmarkSplit.load(job.data / "val"))
+    job.log(record)
+
+
+def interface(network: Mapping[str, Any]) -> Interface:
+    """Any RGB image in, 68 points out."""
+    parse(Network, network, "network")
+    return Interface(input_shape=(0, 0, 3), output_shape=(POINTS, 2))
+
+
+def preprocessing(network: Mapping[str, Any]) -> dict[str, Any]:
+    """None: dlib takes the RGB image and the face's box as they are."""
+    parse(Network, network, "network")
+    return {"color": "RGB", "dtype": "uint8", "box": "x0 y0 x1 y1 in pixels, rounded"}
+
+
+def load(
+    weights: Path, network: Mapping[str, Any], runtime: Runtime, *, threads: int
+) -> LandmarkModel:
+    """The predictor of a model.dat; dlib fits one face on one thread."""
+    import dlib
+
+    parse(Network, network, "network")
+    if runtime != "native" or threads < 1:
+        raise FacemodelsError(f"a dlib model cannot run on {runtime} with {threads} threads.")
+    return ShapePredictor(dlib.shape_predictor(str(weights)))
+
+
+def untrained(network: Mapping[str, Any], data: Path, *, seed: int) -> LandmarkModel:
+    """The mean shape of the training faces, placed in the box."""
+    parse(Network, network, "network")
+    split = LandmarkSplit.load(data / "train")
+    corner, size = split.boxes[:, None, :2], (split.boxes[:, 2:] - split.boxes[:, :2])[:, None]
+    return MeanShape(((split.points - corner) / size).mean(axis=0).astype(np.float32))
+
+
+def export(weights: Path, network: Mapping[str, Any], path: Path) -> float:
+    """Refused: regression trees on pixel differences have no ONNX form.
+
+    Raises:
+        FacemodelsError: always.
+    """
+    raise FacemodelsError(f"{weights.name} of dlib has no ONNX form to write to {path.name}.")
+
+
+@dataclass(frozen=True)
+class ShapePredictor:
+    """A trained dlib predictor."""
+
+    predictor: Any
+
+    def fit(
+        self, images: Sequence[NDArray[np.uint8]], boxes: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Points float32 (N, 68, 2) of one face an image; see LandmarkModel."""
+        points = np.empty((len(images), POINTS, 2), np.float32)
+        for row, (image, box) in enumerate(zip(images, boxes, strict=True)):
+            pixels = np.ascontiguousarray(imaging.as_rgb(image))
+            shape = self.predictor(pixels, _rectangle(box))
+            points[row] = [(shape.part(i).x, shape.part(i).y) for i in range(POINTS)]
+        return points
+
+
+@dataclass(frozen=True)
+class MeanShape:
+    """The same shape for every face: float32 (68, 2) in units of the box."""
+
+    shape: NDArray[np.float32]
+
+    def fit(
+        self, images: Sequence[NDArray[np.uint8]], boxes: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Points float32 (N, 68, 2) of one face an image; see LandmarkModel."""
+        corner, size = boxes[:, None, :2], (boxes[:, 2:] - boxes[:, :2])[:, None]
+        return (corner + self.shape[None] * size).astype(np.float32)
+
+
+def _options(network: Network, training: Training) -> Any:
+    import dlib
+
+    options = dlib.shape_predictor_training_options()
+    options.tree_depth = network.tree_depth
+    options.cascade_depth = network.cascade_depth
+    options.num_trees_per_cascade_level = network.trees_per_cascade
+    options.feature_pool_size = network.feature_pool_size
+    options.feature_pool_region_padding = network.feature_pool_padding
+    options.nu = training.nu
+    options.oversampling_amount = training.oversampling
+    options.oversampling_translation_jitter = training.oversampling_jitter
+    options.lambda_param = training.lambda_param
+    options.num_test_splits = training.test_splits
+    options.num_threads = training.threads
+    options.random_seed = str(training.seed)
+    options.be_verbose = False
+    return options
+
+
+def _whole(values: NDArray[np.float32]) -> list[Any]:
+    """dlib's points and boxes are whole pixels."""
+    whole: list[Any] = np.rint(values).astype(int).tolist()
+    return whole
+
+
+def _rectangle(box: NDArray[np.float32]) -> Any:
+    import dlib
+
+    return dlib.rectangle(*_whole(box))
+
+
+def _mean_nme(model: LandmarkModel, split: LandmarkSplit) -> float:
+    return float(nme(model.fit(list(split.images), split.boxes), split.points).mean())

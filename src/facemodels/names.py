@@ -1,0 +1,138 @@
+"""Names, versions, ids and package paths: pure parsing, no file is touched.
+
+name      recognition-facenet                 <task prefix>-<architecture>
+version   2.1.3                               MAJOR.MINOR.PATCH
+id        rec-facenet-v2.1.3[-gpu]            short; the full name and GTO's tag also parse
+folder    models/recognition/facenet-v2.1.3[-gpu]
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from facemodels.errors import NameFormatError
+
+# task prefix in names → (short prefix in ids, folder and package of the task)
+_TASKS = {
+    "detection": ("det", "detection"),
+    "recognition": ("rec", "recognition"),
+    "landmark": ("lmk", "landmarks"),
+}
+TASKS = tuple(folder for _, folder in _TASKS.values())
+
+_PART = r"[a-z][a-z0-9_]{0,39}"
+_NUMBER = r"(?:0|[1-9][0-9]{0,5})"
+_NAME = re.compile(rf"(?P<task>{'|'.join(_TASKS)})-(?P<architecture>{_PART})")
+_VERSION = re.compile(rf"(?P<major>{_NUMBER})\.(?P<minor>{_NUMBER})\.(?P<patch>{_NUMBER})")
+_ID = re.compile(
+    rf"(?P<task>{'|'.join([*_TASKS, *(short for short, _ in _TASKS.values())])})"
+    rf"-(?P<architecture>{_PART})[-@]v(?P<version>[0-9.]{{1,20}})(?:-(?P<variant>{_PART}))?"
+)
+_VARIANT = re.compile(_PART)
+
+
+@dataclass(frozen=True, order=True)
+class Version:
+    """A semantic version without pre-release; orders as numbers."""
+
+    major: int
+    minor: int
+    patch: int
+
+    @classmethod
+    def parse(cls, text: str) -> Version:
+        """Parse `2.1.3` (a leading `v` is allowed).
+
+        Raises:
+            NameFormatError: not three plain numbers.
+        """
+        match = _VERSION.fullmatch(text.removeprefix("v"))
+        if match is None:
+            raise NameFormatError(
+                f"{text!r} is not a version.", "Write MAJOR.MINOR.PATCH, for example 2.1.3."
+            )
+        return cls(*(int(part) for part in match.groups()))
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}.{self.patch}"
+
+
+@dataclass(frozen=True)
+class ModelName:
+    """What a model is called over all its versions, for example `recognition-facenet`.
+
+    Attributes:
+        prefix: `detection`, `recognition` or `landmark`.
+        architecture: lower case, for example `facenet`.
+    """
+
+    prefix: str
+    architecture: str
+
+    @classmethod
+    def parse(cls, text: str) -> ModelName:
+        """Parse `recognition-facenet`.
+
+        Raises:
+            NameFormatError: not `<task>-<architecture>` in lower case.
+        """
+        match = _NAME.fullmatch(text)
+        if match is None:
+            raise NameFormatError(
+                f"{text!r} is not a model name.",
+                f"Write one of {', '.join(f'{task}-' for task in _TASKS)} and the architecture "
+                "in lower case, for example recognition-facenet.",
+            )
+        return cls(match["task"], match["architecture"])
+
+    @property
+    def task(self) -> str:
+        """The task's folder and package: `detection`, `recognition` or `landmarks`."""
+        return _TASKS[self.prefix][1]
+
+    def __str__(self) -> str:
+        return f"{self.prefix}-{self.architecture}"
+
+
+@dataclass(frozen=True)
+class ModelId:
+    """One version of one model, optionally a variant such as `gpu`."""
+
+    name: ModelName
+    version: Version
+    variant: str = ""
+
+    def __post_init__(self) -> None:
+        if self.variant and not _VARIANT.fullmatch(self.variant):
+            raise NameFormatError(
+                f"{self.variant!r} is not a variant.",
+                "Write lower-case letters and digits, for example gpu.",
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> ModelId:
+        """Parse `rec-facenet-v2.1.3`, `recognition-facenet-v2.1.3` or `recognition-facenet@v2.1.3`.
+
+        Raises:
+            NameFormatError: none of these forms.
+        """
+        match = _ID.fullmatch(text)
+        if match is None:
+            raise NameFormatError(f"{text!r} is not a model id.", "Write it as rec-facenet-v2.1.3.")
+        shorts = {short: prefix for prefix, (short, _) in _TASKS.items()}
+        prefix = shorts.get(match["task"], match["task"])
+        name = ModelName(prefix, match["architecture"])
+        return cls(name, Version.parse(match["version"]), match["variant"] or "")
+
+    @property
+    def folder(self) -> PurePosixPath:
+        """Where the package lies, from the repository's root."""
+        return PurePosixPath("models", self.name.task, self._versioned(self.name.architecture))
+
+    def _versioned(self, stem: str) -> str:
+        return f"{stem}-v{self.version}" + (f"-{self.variant}" if self.variant else "")
+
+    def __str__(self) -> str:
+        return self._versioned(f"{_TASKS[self.name.prefix][0]}-{self.name.architecture}")

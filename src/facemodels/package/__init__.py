@@ -1,0 +1,1 @@
+"""A package: the folder that a version is. Written, verified, loaded."""

@@ -1,0 +1,165 @@
+"""Writing a package: the same inputs give the same bytes on the same machine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version as distribution_version
+from pathlib import Path
+from typing import Any
+
+from facemodels.errors import InputError
+from facemodels.files import list_files, sha256, sha256_tree, write_json, write_text, write_yaml
+from facemodels.models import Architecture, architecture
+from facemodels.names import ModelId
+from facemodels.package import card, requirements
+from facemodels.package.verify import is_package, verify, write_checksums
+from facemodels.params import Card
+
+ONNX = "model.onnx"
+
+
+@dataclass(frozen=True)
+class Content:
+    """What goes into a package.
+
+    Attributes:
+        id: the version.
+        weights: the file of trained weights.
+        network: the architecture's `network` parameters.
+        training: hyperparameters, data digest and versions, as train recorded them.
+        validation: `metrics`, and `threshold` where the task has one.
+        words: what people say of the version.
+    """
+
+    id: ModelId
+    weights: Path
+    network: Mapping[str, Any]
+    training: Mapping[str, Any]
+    validation: Mapping[str, Any]
+    words: Card
+
+
+def build(content: Content, output: Path) -> Path:
+    """Write the package folder `output` in one step, or leave nothing.
+
+    An existing package with the same bytes is left as it is; the folder that the weights
+    were trained in is kept beside, as `<output>.training`.
+
+    Raises:
+        InputError: `output` holds another package or other files.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".package-") as scratch:
+        folder = Path(scratch) / output.name
+        folder.mkdir()
+        _fill(content, folder)
+        verify(folder)
+        _put(folder, output, content.weights)
+    return output
+
+
+def _fill(content: Content, folder: Path) -> None:
+    implementation = architecture(content.id.name.task, content.id.name.architecture)
+    weights = folder / implementation.WEIGHTS
+    shutil.copyfile(content.weights, weights)
+    error = None
+    if "onnx" in implementation.RUNTIMES:
+        error = implementation.export(weights, content.network, folder / ONNX)
+    write_yaml(folder / "config.yaml", _config(content, implementation))
+    write_text(
+        folder / "requirements.txt",
+        requirements.text(implementation.REQUIREMENTS, implementation.TRAINING_REQUIREMENTS),
+    )
+    metadata = _metadata(content, implementation, weights, error)
+    write_json(folder / "metadata.json", metadata)
+    write_text(folder / "README.md", card.model_card(content.id, metadata, implementation.TITLE))
+    write_checksums(folder)
+    for name in list_files(folder):
+        (folder / name).chmod(0o644)
+
+
+def _config(content: Content, implementation: Architecture) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "name": str(content.id.name),
+        "task": content.id.name.task,
+        "architecture": content.id.name.architecture,
+        "network": dict(content.network),
+        "preprocessing": implementation.preprocessing(content.network),
+        "weights": implementation.WEIGHTS,
+        "runtimes": list(implementation.RUNTIMES),
+    }
+    if "threshold" in content.validation:
+        config["threshold"] = content.validation["threshold"]
+    return config
+
+
+def _metadata(
+    content: Content, implementation: Architecture, weights: Path, onnx_error: float | None
+) -> dict[str, Any]:
+    shapes = implementation.interface(content.network)
+    digest = sha256(weights)
+    metadata: dict[str, Any] = {
+        "name": str(content.id.name),
+        "version": str(content.id.version),
+        "variant": content.id.variant,
+        "framework": implementation.FRAMEWORK,
+        "framework_version": distribution_version(implementation.FRAMEWORK_PACKAGE),
+        "architecture": implementation.TITLE,
+        "input_shape": list(shapes.input_shape),
+        "output_shape": list(shapes.output_shape),
+        "accuracy_metrics": dict(content.validation.get("metrics", {})),
+        "file_size_mb": round(weights.stat().st_size / 1e6, 3),
+        "checksum": f"sha256:{digest}",
+        "training": dict(content.training),
+        "threshold": content.validation.get("threshold"),
+        # Embeddings of other weights cannot be compared with these.
+        "embedding_space": f"{content.id.name}-{digest[:16]}"
+        if content.id.name.task == "recognition"
+        else None,
+        "onnx_max_abs_error": onnx_error,
+        **content.words.model_dump(),
+    }
+    groups = content.validation.get("groups")
+    if groups:
+        metadata["accuracy_by_group"] = groups
+    return metadata
+
+
+def _put(folder: Path, output: Path, weights: Path) -> None:
+    """Move the finished folder into place."""
+    if is_package(output):
+        if sha256_tree(output) == sha256_tree(folder):
+            return
+        raise InputError(
+            f"{output} already holds another package; a version never changes.",
+            "Give it a new version, or remove the folder if it was never released.",
+        )
+    if output.exists() and any(output.iterdir()):
+        kept = output.with_name(f"{output.name}.training")
+        if weights.parent.resolve() != output.resolve() or kept.exists():
+            raise InputError(
+                f"{output} holds files that would be lost.", "Choose an empty output folder."
+            )
+        output.rename(kept)
+    elif output.exists():
+        output.rmdir()
+    folder.rename(output)
+
+
+def read_validation(path: Path) -> dict[str, Any]:
+    """Metrics that validate wrote.
+
+    Raises:
+        InputError: the file is missing or is no JSON mapping.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} holds no metrics: {error}.", "Run validate first.") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path} holds no metrics.", "Run validate first.")
+    return values

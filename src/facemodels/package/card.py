@@ -1,0 +1,54 @@
+"""The model card of a package, with an example that runs as it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+from facemodels.names import ModelId
+from facemodels.tables import markdown
+
+
+def model_card(model: ModelId, metadata: Mapping[str, Any], title: str) -> str:
+    """README.md of a package.
+
+    The sections follow Mitchell et al., "Model Cards for Model Reporting", 2019. The
+    example is the task's `example.py`, which imports nothing of ours.
+    """
+    task = model.name.task
+    example = resources.files(f"facemodels.{task}").joinpath("example.py").read_text("utf-8")
+    metrics = metadata["accuracy_metrics"]
+    sections = [
+        f"# {model.name} {model.version}{f' ({model.variant})' if model.variant else ''}",
+        metadata["description"],
+        f"{title}, {metadata['framework']} {metadata['framework_version']}. "
+        f"Trained on {metadata['training_dataset']}. Licence: {metadata['license']}.",
+        "## Changes",
+        metadata["changelog"],
+        "## Figures",
+        _metrics(metrics),
+        *_groups(metadata.get("accuracy_by_group", {})),
+        "## Known issues",
+        metadata["known_issues"],
+        "## Run it",
+        "In this folder, with `pip install -r requirements.txt`:",
+        f"```python\n{example.strip()}\n```",
+        "Check the files first: `sha256sum -c checksums.sha256`.",
+    ]
+    return "\n\n".join(section.strip() for section in sections) + "\n"
+
+
+def _metrics(metrics: Mapping[str, float]) -> str:
+    if not metrics:
+        return "Not validated."
+    return "On the held-out test split:\n\n" + markdown(
+        [{"metric": name, "value": value} for name, value in sorted(metrics.items())]
+    )
+
+
+def _groups(groups: Mapping[str, Mapping[str, float]]) -> list[str]:
+    if not groups:
+        return []
+    rows = [{"group": name, **values} for name, values in groups.items()]
+    return ["By group:\n\n" + markdown(rows)]

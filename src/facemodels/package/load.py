@@ -1,0 +1,83 @@
+"""Loading a package: verified first, parsed after."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from facemodels.errors import InputError
+from facemodels.files import sha256
+from facemodels.models import architecture
+from facemodels.names import ModelId, ModelName, Version
+from facemodels.package.build import ONNX
+from facemodels.package.verify import CHECKSUMS, verify
+from facemodels.params import load_yaml
+from facemodels.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class Package:
+    """A verified package.
+
+    Attributes:
+        folder: where it lies.
+        id: its version.
+        config: config.yaml.
+        metadata: metadata.json.
+        digest: SHA-256 of its checksums, hence of all its files.
+    """
+
+    folder: Path
+    id: ModelId
+    config: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+    digest: str
+
+    @property
+    def task(self) -> str:
+        """`detection`, `recognition` or `landmarks`."""
+        return self.id.name.task
+
+    @property
+    def runtimes(self) -> tuple[Runtime, ...]:
+        """How it can run, the served form first."""
+        return architecture(self.task, self.id.name.architecture).RUNTIMES
+
+    def predictor(self, runtime: Runtime | None = None, *, threads: int = 1) -> Any:
+        """The model ready to use; the served form unless told otherwise.
+
+        Raises:
+            InputError: the package has no form for that runtime.
+        """
+        chosen = runtime or self.runtimes[0]
+        if chosen not in self.runtimes:
+            raise InputError(
+                f"{self.folder} does not run on {chosen}.", f"Use {', '.join(self.runtimes)}."
+            )
+        weights = self.folder / (ONNX if chosen == "onnx" else self.config["weights"])
+        implementation = architecture(self.task, self.id.name.architecture)
+        return implementation.load(weights, self.config["network"], chosen, threads=threads)
+
+
+def open_package(path: Path) -> Package:
+    """Verify and open a package, given its folder or the weights file in it.
+
+    Raises:
+        InputError: no package is there, or it describes itself wrongly.
+        IntegrityError: it is not what its checksums say.
+    """
+    folder = path.parent if path.is_file() else path
+    if not folder.is_dir():
+        raise InputError(f"{path} does not exist.", "Point to a package or the model.pt in it.")
+    verify(folder)
+    config = load_yaml(folder / "config.yaml")
+    metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
+    try:
+        version = Version.parse(metadata["version"])
+        model = ModelId(ModelName.parse(metadata["name"]), version, metadata["variant"])
+    except KeyError as error:
+        raise InputError(f"{folder / 'metadata.json'} has no {error}.") from error
+    return Package(folder, model, config, metadata, sha256(folder / CHECKSUMS))

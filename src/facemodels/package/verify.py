@@ -1,0 +1,83 @@
+"""Is a package what its checksums say, and nothing more?"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from facemodels.errors import InputError, IntegrityError
+from facemodels.files import list_files, sha256
+
+CHECKSUMS = "checksums.sha256"
+REQUIRED = ("README.md", "config.yaml", "metadata.json", "requirements.txt")
+# Formats that run no code when they are read; a pickle or a script is none of them.
+ALLOWED = {*REQUIRED, CHECKSUMS, "model.pt", "model.dat", "model.onnx"}
+_LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9._-]+)")
+_REMEDY = "Restore it with `dvc checkout` or `dvc pull`, or rebuild it; do not load it."
+
+
+def write_checksums(folder: Path) -> None:
+    """List every file of `folder` in the form that `sha256sum -c` reads."""
+    names = [name for name in list_files(folder) if name != CHECKSUMS]
+    lines = [f"{sha256(folder / name)}  {name}\n" for name in names]
+    (folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
+
+
+def is_package(folder: Path) -> bool:
+    """Whether `folder` claims to be a package."""
+    return (folder / CHECKSUMS).is_file()
+
+
+def verify(folder: Path) -> dict[str, str]:
+    """Check names, formats and digests before a byte is parsed.
+
+    Returns:
+        Digest of each file, by name.
+
+    Raises:
+        InputError: the folder is no package.
+        IntegrityError: extra, missing or changed files, links, or formats not allowed.
+    """
+    if not is_package(folder):
+        raise InputError(
+            f"{folder} is not a package: it has no {CHECKSUMS}.",
+            "Point to a folder such as models/recognition/facenet-v1.0.0.",
+        )
+    links = tuple(sorted(p.name for p in folder.rglob("*") if _is_foreign(p, folder)))
+    if links:
+        raise IntegrityError(f"{folder} holds links", _REMEDY, extra=links)
+    listed = _read_checksums(folder)
+    present = set(list_files(folder)) - {CHECKSUMS}
+    changed = [
+        name for name in sorted(present & listed.keys()) if sha256(folder / name) != listed[name]
+    ]
+    extra = (present - listed.keys()) | {name for name in listed if name not in ALLOWED}
+    missing = (listed.keys() | set(REQUIRED)) - present
+    if extra or missing or changed:
+        raise IntegrityError(
+            f"{folder} is not the package that was signed off",
+            _REMEDY,
+            extra=tuple(sorted(extra)),
+            missing=tuple(sorted(missing)),
+            changed=tuple(changed),
+        )
+    return listed
+
+
+def _is_foreign(path: Path, folder: Path) -> bool:
+    """A link that leaves DVC's cache out of account: DVC may link whole files, we allow those."""
+    return path.is_symlink() and not (path.parent == folder and path.resolve().is_file())
+
+
+def _read_checksums(folder: Path) -> dict[str, str]:
+    listed: dict[str, str] = {}
+    try:
+        lines = (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise IntegrityError(f"{folder / CHECKSUMS} cannot be read: {error}", _REMEDY) from error
+    for number, line in enumerate(lines, start=1):
+        match = _LINE.fullmatch(line)
+        if match is None or match[2] in listed:
+            raise IntegrityError(f"{folder / CHECKSUMS} line {number} is malformed", _REMEDY)
+        listed[match[2]] = match[1]
+    return listed

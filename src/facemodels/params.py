@@ -1,0 +1,279 @@
+"""The composed parameters, typed and frozen: the only reader of params.yaml.
+
+`network` and `train` of a model belong to its architecture, whose module holds their
+schema; everything else is checked here, unknown keys included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from facemodels.errors import ParamsError
+from facemodels.names import ModelId, ModelName, Version
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Frozen(BaseModel):
+    """Base of all parameter schemas: no unknown key, no change after loading."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SampleDetection(Frozen):
+    """Generated scenes, by split."""
+
+    reader: Literal["sample"]
+    source: str
+    image_size: Count  # pixels, square
+    seed: int
+    train: Count
+    val: Count
+    test: Count
+
+
+class RealDetection(Frozen):
+    """Scenes of a dataset on disk; images are dealt to splits by a hash of their path."""
+
+    reader: Literal["voc", "yolo", "wider"]
+    source: str
+    images: str  # folder of the images below `source`
+    annotations: str  # folder (voc, yolo) or file (wider) below `source`
+    image_size: Count
+    seed: int
+    val_share: Share
+    test_share: Share
+    allowed_broken: Share  # share of images that may be broken before the stage fails
+
+
+class SampleRecognition(Frozen):
+    """Generated identities, by split."""
+
+    reader: Literal["sample"]
+    source: str
+    image_size: Count
+    seed: int
+    train: Count  # identities
+    val: Count
+    test: Count
+    images_per_identity: Count
+    folds: Count
+    pairs_per_fold: Count  # of each kind
+
+
+class PairsRecognition(Frozen):
+    """Identity folders with LFW's lists: people to train on, pairs to choose on and to report."""
+
+    reader: Literal["lfw"]
+    source: str
+    images: str  # folder of identity folders below `source`
+    train_people: str
+    val_pairs: str
+    test_pairs: str
+    image_size: Count
+    crop_fraction: Annotated[float, Field(gt=0, le=1)]  # of the image's side, centred
+    min_images: Count
+    disjoint: bool  # leave out training people who appear in the test pairs
+    allowed_broken: Share
+
+
+class FolderRecognition(Frozen):
+    """Identity folders without lists: people are dealt to splits by a hash of their name."""
+
+    reader: Literal["folders"]
+    source: str
+    image_size: Count
+    crop_fraction: Annotated[float, Field(gt=0, le=1)]
+    min_images: Count
+    seed: int
+    val_share: Share
+    test_share: Share
+    folds: Count
+    pairs_per_fold: Count
+    allowed_broken: Share
+
+
+class SampleLandmarks(Frozen):
+    """Generated faces with 68 points, by split."""
+
+    reader: Literal["sample"]
+    source: str
+    image_size: Count
+    seed: int
+    train: Count
+    val: Count
+    test: Count
+
+
+class RealLandmarks(Frozen):
+    """300-W folders of .pts files, or dlib's XML lists."""
+
+    reader: Literal["pts", "dlib-xml"]
+    source: str
+    train: str  # folder or XML file below `source`
+    test: Annotated[list[str], Field(min_length=1)]  # likewise; each is reported as a group
+    image_size: Count
+    margin: Annotated[float, Field(ge=0)]  # of the box's side, on each side
+    seed: int
+    val_share: Share
+    allowed_broken: Share
+
+
+class Data(Frozen):
+    """One dataset a task."""
+
+    detection: Annotated[SampleDetection | RealDetection, Field(discriminator="reader")]
+    recognition: Annotated[
+        SampleRecognition | PairsRecognition | FolderRecognition, Field(discriminator="reader")
+    ]
+    landmarks: Annotated[SampleLandmarks | RealLandmarks, Field(discriminator="reader")]
+
+
+class Gate(Frozen):
+    """The least or the most that a metric may be."""
+
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> Self:
+        if self.min is None and self.max is None:
+            raise ValueError("a gate needs min or max")
+        return self
+
+
+class Card(Frozen):
+    """The words and dates of a version, written by people."""
+
+    created_at: str  # ISO 8601, UTC; of the version, not of the build
+    author: str
+    description: str
+    changelog: str
+    known_issues: str
+    license: str
+    training_dataset: str
+    parent_version: str  # "" for the first
+
+
+class ModelParams(Frozen):
+    """One model of the table in conf/model/."""
+
+    name: str
+    task: Literal["detection", "recognition", "landmarks"]
+    architecture: str
+    version: str
+    variant: str
+    package: str
+    network: dict[str, Any]
+    train: dict[str, Any]
+    gates: dict[str, Gate]
+    card: Card
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Self:
+        name = ModelName.parse(self.name)
+        if (name.task, name.architecture) != (self.task, self.architecture):
+            raise ValueError(f"{self.name} is not {self.architecture} of the task {self.task}")
+        if str(self.id.folder) != self.package:
+            raise ValueError(
+                f"package is {self.package}, but {self.id} belongs in {self.id.folder}"
+            )
+        return self
+
+    @property
+    def id(self) -> ModelId:
+        """The version this model is being built as."""
+        return ModelId(ModelName.parse(self.name), Version.parse(self.version), self.variant)
+
+
+class Benchmark(Frozen):
+    """How packages are timed."""
+
+    threads: Count
+    warmup: Count  # runs that are not counted
+    runs: Count
+    batch_sizes: list[Count]
+
+
+class Compare(Frozen):
+    """How candidates of a task are set side by side."""
+
+    baselines: dict[str, str]  # task → folder of a released package, "" for none
+    resamples: Count
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    seed: int
+    threads: Count
+    warmup: Count
+    runs: Count
+
+
+class Params(Frozen):
+    """All of params.yaml."""
+
+    real_root: str
+    data: Data
+    models: dict[str, ModelParams]
+    benchmark: Benchmark
+    compare: Compare
+
+    def model(self, name: str) -> ModelParams:
+        """The parameters of one model.
+
+        Raises:
+            ParamsError: no model of that name.
+        """
+        if name not in self.models:
+            raise ParamsError(
+                f"params.yaml has no model {name!r}, it has {', '.join(self.models)}.",
+                "Add conf/model/<name>.yaml and its name to conf/config.yaml.",
+            )
+        return self.models[name]
+
+
+Schema = TypeVar("Schema", bound=BaseModel)
+
+
+def parse(schema: type[Schema], values: Mapping[str, Any], where: str) -> Schema:
+    """Check plain values against a schema.
+
+    Raises:
+        ParamsError: naming every key that does not fit.
+    """
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(str(part) for part in issue['loc']) or '(top)'}: {issue['msg']}"
+            for issue in error.errors(include_url=False)
+        ]
+        raise ParamsError(f"{where} does not fit: {'; '.join(lines)}.") from error
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping.
+
+    Raises:
+        ParamsError: absent, unreadable, or not a mapping.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ParamsError(f"{path} cannot be read: {error}.") from error
+    if not isinstance(values, dict):
+        raise ParamsError(f"{path} holds no mapping of keys to values.")
+    return values
+
+
+def load(path: Path = Path("params.yaml")) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        ParamsError: the file is missing or does not fit the schema.
+    """
+    return parse(Params, load_yaml(path), str(path))

@@ -1,0 +1,141 @@
+"""Compare: the candidates of a task, and a released baseline, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from facemodels.evaluate import comparison, speed
+from facemodels.evaluate.comparison import METRICS, Metric, Row
+from facemodels.package.load import Package, open_package
+from facemodels.params import Compare
+from facemodels.tables import markdown
+
+
+def compare_packages(
+    a: Package,
+    b: Package,
+    data: Path | None,
+    settings: Compare,
+    metrics: Sequence[Metric] = METRICS,
+) -> list[Row]:
+    """Rows of B against A, one a metric asked for; `data` is needed for accuracy alone."""
+    measures: dict[Metric, Callable[[], list[Row]]] = {
+        "speed": lambda: comparison.compare_speed(a, b, settings),
+        "memory": lambda: comparison.compare_memory(a, b, settings),
+        "size": lambda: comparison.compare_size(a, b),
+    }
+    if data is not None:
+        measures["accuracy"] = lambda: comparison.compare_accuracy(a, b, data, settings)
+    return [row for metric in METRICS if metric in metrics for row in measures[metric]()]
+
+
+def compare_task(
+    folders: Sequence[Path], baseline: Path | None, data: Path, settings: Compare
+) -> dict[str, Any]:
+    """Everything that can be said of the candidates of one task.
+
+    Args:
+        folders: packages, the candidates.
+        baseline: a released package they are held against; the first candidate if None.
+        data: prepared data of the task.
+        settings: of the comparison.
+
+    Returns:
+        `accuracy` (repeatable: values, intervals, verdicts), `measured` (of this machine
+        and moment) and `report` (Markdown).
+    """
+    candidates = [open_package(folder) for folder in folders]
+    reference = open_package(baseline) if baseline else candidates[0]
+    everyone = {str(package.id): package for package in [reference, *candidates]}
+    others = [package for name, package in everyone.items() if name != str(reference.id)]
+    own = {name: _own(package, data, settings) for name, package in everyone.items()}
+    served = {
+        name: speed.measure_served(
+            package, threads=settings.threads, warmup=settings.warmup, runs=settings.runs
+        )
+        for name, package in everyone.items()
+    }
+    rows = {
+        str(package.id): compare_packages(reference, package, data, settings) for package in others
+    }
+    verdicts = {name: comparison.overall(listed) for name, listed in rows.items()}
+    return {
+        "accuracy": {
+            "reference": str(reference.id),
+            "models": own,
+            "differences": {
+                name: [asdict(row) for row in listed if row.metric not in comparison.MEASURED]
+                for name, listed in rows.items()
+            },
+        },
+        "measured": {"machine": speed.machine(), "served": served, "verdicts": verdicts},
+        "report": _report(own, served, rows, verdicts, str(reference.id), settings),
+    }
+
+
+def _own(package: Package, data: Path, settings: Compare) -> dict[str, Any]:
+    evaluation, interval = comparison.interval(package, data, settings)
+    return {
+        "primary": evaluation.primary,
+        "low": interval.low,
+        "high": interval.high,
+        "metrics": dict(evaluation.metrics),
+    }
+
+
+def _report(
+    own: Mapping[str, Mapping[str, Any]],
+    served: Mapping[str, Mapping[str, Any]],
+    rows: Mapping[str, list[Row]],
+    verdicts: Mapping[str, str],
+    reference: str,
+    settings: Compare,
+) -> str:
+    percent = f"{settings.confidence:.0%}"
+    parts = ["## Candidates", markdown([_line(n, own[n], served[n], percent) for n in own])]
+    for name, listed in rows.items():
+        parts += [f"## {name} against {reference}: {verdicts[name]}", rows_table(listed, percent)]
+    if not rows:
+        parts.append("One candidate and no pinned baseline: nothing to compare it with.")
+    parts.append(
+        f"Accuracy: paired bootstrap, {settings.resamples} resamples. Times: served form, one "
+        f"image, {settings.threads} threads, {settings.runs} runs, the two models in turn."
+    )
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _line(
+    name: str, own: Mapping[str, Any], served: Mapping[str, Any], percent: str
+) -> dict[str, object]:
+    primary = own["primary"]
+    return {
+        "model": name,
+        primary: own["metrics"][primary],
+        f"{percent} interval": f"{own['low']:.4g} to {own['high']:.4g}",
+        "p50 ms": served["p50_ms"],
+        "p99 ms": served["p99_ms"],
+        "peak MB": served["peak_rss_mb"],
+        "file MB": served["file_size_mb"],
+    }
+
+
+def rows_table(rows: Sequence[Row], percent: str) -> str:
+    """Rows of a comparison as Markdown."""
+    return markdown(
+        [
+            {
+                "metric": row.metric,
+                "A": row.a,
+                "B": row.b,
+                "B - A": row.difference,
+                f"{percent} interval": ""
+                if row.low is None or row.high is None
+                else f"{row.low:.4g} to {row.high:.4g}",
+                "B is": row.verdict,
+            }
+            for row in rows
+        ]
+    )

@@ -1,0 +1,39 @@
+"""Compose conf/ into params.yaml with DVC's own function, so that the bytes are the same."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from facemodels import params
+from facemodels.errors import InputError, ParamsError
+from facemodels.files import write_bytes
+
+
+def compose(conf: Path, output: Path, overrides: list[str], *, dry_run: bool) -> bool:
+    """Write params.yaml if what conf/ composes to differs from it; tell whether it did.
+
+    `dvc exp run` composes by itself; `dvc repro` never does, so `make repro` calls this.
+
+    Raises:
+        InputError: `conf` is no folder with a config.yaml.
+        ParamsError: conf/ does not compose, or composes to something that does not fit.
+    """
+    if not (conf / "config.yaml").is_file():
+        raise InputError(f"{conf} has no config.yaml.", "Run it in the repository's root.")
+    from dvc.exceptions import DvcException
+    from dvc.utils.hydra import compose_and_dump
+    from hydra.errors import HydraException
+
+    with tempfile.TemporaryDirectory() as scratch:
+        composed = Path(scratch, "params.yaml")
+        try:
+            compose_and_dump(composed, str(conf.resolve()), None, "config", "", overrides)
+        except (DvcException, HydraException) as error:
+            raise ParamsError(f"{conf} does not compose: {error}.") from error
+        params.load(composed)
+        data = composed.read_bytes()
+    changed = not output.is_file() or output.read_bytes() != data
+    if changed and not dry_run:
+        write_bytes(output, data)
+    return changed

@@ -1,0 +1,56 @@
+"""Package: trained weights, their record and their figures to the folder of a version."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from facemodels.errors import InputError
+from facemodels.names import ModelId
+from facemodels.package.build import Content, build
+from facemodels.params import Card
+from facemodels.pipeline.validate import find_trained
+
+
+def package(
+    *, weights: Path, model: ModelId, card: Card, validation: dict[str, Any], output: Path
+) -> Path:
+    """Build the package of a trained model at `output`.
+
+    Args:
+        weights: model.pt or model.dat, or its folder, as train wrote it.
+        model: the version it becomes.
+        card: what people say of it.
+        validation: `metrics`, `threshold` and `groups`, or empty if it was not validated.
+        output: the folder of the package.
+
+    Raises:
+        InputError: the weights are of another architecture, or `output` is taken.
+    """
+    trained = find_trained(weights)
+    if (trained.task, trained.architecture) != (model.name.task, model.name.architecture):
+        raise InputError(
+            f"{weights} holds {trained.task}/{trained.architecture}, not {model.name}.",
+            "Give the name of the model that was trained.",
+        )
+    content = Content(
+        id=model,
+        weights=trained.weights,
+        network=trained.network,
+        training=read_training(trained.weights.parent),
+        validation={
+            k: validation[k] for k in ("metrics", "threshold", "groups") if k in validation
+        },
+        words=card,
+    )
+    return build(content, output)
+
+
+def read_training(folder: Path) -> dict[str, Any]:
+    """What train recorded beside the weights; empty where nothing was."""
+    path = folder / "training.json"
+    if not path.is_file():
+        return {}
+    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return values

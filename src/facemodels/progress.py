@@ -1,0 +1,50 @@
+"""Progress of long work on standard error: a bar on a terminal, rare lines in a log."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Advance = Callable[[int], None]
+_LOG_STEPS = 5  # lines a task writes where there is no terminal
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Advance]:
+    """Show how far `total` units have come; the block gets a function that adds units.
+
+    Nothing of it reaches standard output, which belongs to results.
+    """
+    if sys.stderr.isatty():
+        with _bar(label, total) as advance:
+            yield advance
+    else:
+        yield _lines(label, total)
+
+
+@contextmanager
+def _bar(label: str, total: int) -> Iterator[Advance]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeElapsedColumn as Elapsed
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), Elapsed(), Remaining())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda count: bar.advance(task, count)
+
+
+def _lines(label: str, total: int) -> Advance:
+    done = 0
+    step = max(1, total // _LOG_STEPS)
+
+    def advance(count: int) -> None:
+        nonlocal done
+        before, done = done, done + count
+        if done // step > before // step or done >= total > before:
+            sys.stderr.write(f"{label}: {done}/{total}\n")
+            sys.stderr.flush()
+
+    return advance

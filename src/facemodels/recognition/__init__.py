@@ -1,0 +1,1 @@
+"""Face recognition: one module an architecture, one for the metrics."""

@@ -1,0 +1,106 @@
+"""Training batches of P identities by K crops, augmented, and validation on pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from facemodels import imaging
+from facemodels.data.splits import RecognitionSplit
+from facemodels.errors import DataError
+from facemodels.params import Frozen
+from facemodels.recognition import metrics
+from facemodels.recognition.task import Embedder, preprocess
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Augmentation(Frozen):
+    """How a training crop may change; every draw is uniform in ±value around no change."""
+
+    flip: Share  # probability of mirroring
+    shift: Share  # of the side
+    zoom: Share  # of the scale
+    brightness: Share  # of the mean
+    contrast: Share  # of the range
+    tint: Share  # of each channel's gain
+
+
+@dataclass(frozen=True)
+class IdentityBatches:
+    """Batches for metric learning.
+
+    Attributes:
+        split: the training crops.
+        people: identities a batch.
+        images: crops of each.
+        size: pixels, side of the network's input.
+        seed: makes every batch a function of the step.
+    """
+
+    split: RecognitionSplit
+    people: int
+    images: int
+    size: int
+    seed: int
+    augmentation: Augmentation
+
+    def __post_init__(self) -> None:
+        found = len(np.unique(self.split.identities))
+        if found < self.people:
+            raise DataError(
+                f"a batch wants {self.people} identities, the training split has {found}.",
+                "Lower train.batch_people or give more identities.",
+            )
+
+    def __call__(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Inputs float32 (P*K, 3, S, S) and identities int64 (P*K,) of a step."""
+        rng = np.random.default_rng([self.seed, step])
+        people = rng.choice(np.unique(self.split.identities), self.people, replace=False)
+        rows = np.concatenate([self._rows(rng, person) for person in people])
+        crops = [self._augmented(rng, self.split.images[row]) for row in rows]
+        labels = self.split.identities[rows].astype(np.int64)
+        return preprocess(crops, self.size), labels
+
+    def _rows(self, rng: np.random.Generator, person: int) -> NDArray[np.intp]:
+        rows = np.flatnonzero(self.split.identities == person)
+        return rng.choice(rows, self.images, replace=len(rows) < self.images)
+
+    def _augmented(self, rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """One crop, moved and relit, at the network's size."""
+        how, side = self.augmentation, image.shape[0]
+        zoom = 1 + how.zoom * rng.uniform(-1, 1)
+        centre = side / 2 + side * how.shift * rng.uniform(-1, 1, 2)
+        half = side / 2 / zoom
+        box = np.concatenate([centre - half, centre + half]).astype(np.float32)
+        moved = imaging.crop(image, box, self.size).astype(np.float32)
+        gain = (1 + how.brightness * rng.uniform(-1, 1)) * (1 + how.tint * rng.uniform(-1, 1, 3))
+        contrast = 1 + how.contrast * rng.uniform(-1, 1)
+        mean = moved.mean()
+        lit = (mean + (moved - mean) * np.float32(contrast)) * gain.astype(np.float32)
+        if rng.random() < how.flip:
+            lit = lit[:, ::-1]
+        relit: NDArray[np.uint8] = np.clip(lit, 0, 255).astype(np.uint8)
+        return relit
+
+
+def validation_metrics(embedder: Embedder, split: RecognitionSplit) -> dict[str, float]:
+    """Verification accuracy at the best threshold and AUC on a split's pairs."""
+    embeddings = embedder.embed(list(split.images))
+    scores = pair_scores(embeddings, split.pairs)
+    threshold = metrics.best_threshold(scores, split.same)
+    return {
+        "val_accuracy": metrics.rates_at(scores, split.same, threshold).accuracy,
+        "val_auc": metrics.auc(scores, split.same),
+    }
+
+
+def pair_scores(embeddings: NDArray[np.float32], pairs: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Cosine similarity, -1..1, of each pair (P, 2) of unit embeddings (N, D)."""
+    first, second = embeddings[pairs[:, 0]], embeddings[pairs[:, 1]]
+    similarity: NDArray[np.float64] = np.einsum("pd,pd->p", first, second, dtype=np.float64)
+    return similarity

@@ -1,0 +1,1 @@
+"""Training of torch networks: one loop, exact resume, curves."""

@@ -1,0 +1,238 @@
+"""The training loop: the same bytes whether it ran through or was killed and resumed.
+
+Nothing random outlives a step: batches are functions of the step, and torch's generator
+is reseeded before each one. A checkpoint is then weights, optimizer and history, and
+the data loader has no state at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from facemodels.errors import InputError
+from facemodels.files import atomic_path
+from facemodels.training.settings import TorchTraining
+
+_PREFETCH = 3  # batches prepared ahead; more only costs memory
+State = dict[str, Tensor]
+Record = dict[str, float]
+
+
+class Task(Protocol):
+    """What is learned: batches, loss and validation of one architecture."""
+
+    monitor: str  # the validation metric that early stopping watches; higher is better
+
+    def batch(self, step: int) -> Any:
+        """The batch of a step, on the CPU: a pure function of (seed, step), thread-safe."""
+
+    def loss(self, network: nn.Module, batch: Any) -> Tensor:
+        """Scalar loss of a batch on the network's device."""
+
+    def validate(self, network: nn.Module) -> Record:
+        """Metrics on the validation split, of a network in eval mode."""
+
+
+@dataclass
+class Fit:
+    """Where a training stands; also what a checkpoint holds.
+
+    Attributes:
+        step: steps done.
+        history: one record a validation: step, loss (mean since the last), learning_rate
+            and the task's metrics.
+        best: weights of the best validation so far, kept only for early stopping.
+    """
+
+    step: int = 0
+    history: list[Record] = field(default_factory=list)
+    best_value: float = float("-inf")
+    best_age: int = 0
+    best: State = field(default_factory=dict)
+    losses: list[float] = field(default_factory=list)
+
+
+@contextmanager
+def deterministic(threads: int, seed: int) -> Iterator[None]:
+    """Make torch repeat itself bit for bit: one thread count, one seed, exact kernels.
+
+    The previous settings come back at the end, so one process may train twice.
+    """
+    before = (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])
+
+
+def to_device(batch: Any, device: torch.device) -> Any:
+    """Move the tensors of a batch, which may be nested in tuples, lists and dicts."""
+    if isinstance(batch, Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, dict):
+        return {key: to_device(value, device) for key, value in batch.items()}
+    if isinstance(batch, tuple | list):
+        return type(batch)(to_device(value, device) for value in batch)
+    return batch
+
+
+class Trainer:
+    """A network on its way through `settings.steps` steps of a task."""
+
+    def __init__(self, network: nn.Module, task: Task, settings: TorchTraining) -> None:
+        if settings.device == "cuda" and not torch.cuda.is_available():
+            raise InputError(
+                "train.device is cuda, but torch sees no CUDA device.", "Set train.device=cpu."
+            )
+        self.settings = settings
+        self.task = task
+        self.device = torch.device(settings.device)
+        self.network = network.to(self.device)
+        self.optimizer = torch.optim.AdamW(
+            _decay_groups(network, settings.weight_decay), lr=settings.learning_rate
+        )
+        self.average: AveragedModel | None = None
+        if settings.ema_decay > 0:
+            average = get_ema_multi_avg_fn(settings.ema_decay)  # type: ignore[no-untyped-call]
+            self.average = AveragedModel(network, multi_avg_fn=average, use_buffers=True)
+        self.fit = Fit()
+
+    def run(
+        self,
+        checkpoint: Path,
+        *,
+        advance: Callable[[int], None],
+        log: Callable[[Record], None],
+    ) -> State:
+        """Train to the end, from `checkpoint` if it exists, and return the final weights.
+
+        Args:
+            checkpoint: file that is rewritten every `checkpoint_every` steps.
+            advance: told the number of steps done, those of a resumed run included.
+            log: told every validation record, those of a resumed run included.
+
+        Returns:
+            State dict on the CPU: the averaged weights if `ema_decay` is set, and the best
+            validated ones if `patience` is.
+        """
+        if checkpoint.exists():
+            self._restore(checkpoint)
+        for record in self.fit.history:
+            log(record)
+        advance(self.fit.step)
+        with ThreadPoolExecutor(1, thread_name_prefix="batches") as loader:
+            for batch in self._batches(loader):
+                self._step(batch)
+                advance(1)
+                done = self.fit.step
+                if done % self.settings.validate_every == 0 or done == self.settings.steps:
+                    self._validate()
+                    log(self.fit.history[-1])
+                    if self._exhausted():
+                        break
+                if done % self.settings.checkpoint_every == 0:
+                    self._save(checkpoint)
+        return self.fit.best or _cpu_state(self.current)
+
+    @property
+    def current(self) -> nn.Module:
+        """The network that would be kept now: the average, where there is one."""
+        return self.average.module if self.average is not None else self.network
+
+    def _batches(self, loader: ThreadPoolExecutor) -> Iterator[Any]:
+        steps = range(self.fit.step, self.settings.steps)
+        waiting: list[Future[Any]] = []
+        for step in steps:
+            while len(waiting) < _PREFETCH and step + len(waiting) < self.settings.steps:
+                waiting.append(loader.submit(self.task.batch, step + len(waiting)))
+            if self._exhausted():
+                return
+            yield to_device(waiting.pop(0).result(), self.device)
+
+    def _step(self, batch: Any) -> None:
+        settings = self.settings
+        torch.manual_seed(settings.seed * 1_000_003 + self.fit.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings.learning_rate_at(self.fit.step)
+        self.network.train()
+        with torch.autocast(
+            self.device.type, torch.bfloat16, enabled=settings.mixed_precision, cache_enabled=False
+        ):
+            loss = self.task.loss(self.network, batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip_norm)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+        self.fit.step += 1
+        self.fit.losses.append(loss.item())
+
+    def _validate(self) -> None:
+        fit, network = self.fit, self.current
+        network.eval()
+        with torch.inference_mode():
+            metrics = self.task.validate(network)
+        record: Record = {
+            "step": fit.step,
+            "loss": sum(fit.losses) / len(fit.losses),
+            "learning_rate": self.settings.learning_rate_at(fit.step - 1),
+            **metrics,
+        }
+        fit.losses = []
+        fit.history.append(record)
+        if self.settings.patience == 0:
+            return
+        if metrics[self.task.monitor] > fit.best_value:
+            fit.best_value, fit.best_age = metrics[self.task.monitor], 0
+            fit.best = _cpu_state(network)
+        else:
+            fit.best_age += 1
+
+    def _exhausted(self) -> bool:
+        return 0 < self.settings.patience <= self.fit.best_age
+
+    def _save(self, path: Path) -> None:
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict() if self.average is not None else {},
+            "optimizer": self.optimizer.state_dict(),
+            "fit": vars(self.fit),
+        }
+        with atomic_path(path) as temporary, temporary.open("wb") as stream:
+            torch.save(state, stream)
+
+    def _restore(self, path: Path) -> None:
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.fit = Fit(**state["fit"])
+
+
+def _decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weights decay; biases and normalisation scales, which are vectors, do not."""
+    matrices = [p for p in network.parameters() if p.requires_grad and p.ndim > 1]
+    vectors = [p for p in network.parameters() if p.requires_grad and p.ndim <= 1]
+    return [
+        {"params": matrices, "weight_decay": weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+
+
+def _cpu_state(network: nn.Module) -> State:
+    return {k: v.detach().to("cpu", copy=True) for k, v in network.state_dict().items()}

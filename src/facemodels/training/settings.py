@@ -1,0 +1,45 @@
+"""What every torch training needs to know; architectures add their own fields."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from facemodels.params import Frozen
+
+Positive = Annotated[float, Field(gt=0)]
+Whole = Annotated[int, Field(ge=0)]
+
+
+class TorchTraining(Frozen):
+    """Hyperparameters of the loop. Budgets are steps, never seconds."""
+
+    seed: int
+    threads: Annotated[int, Field(ge=1)]  # part of the result: 1 and 2 threads differ in bits
+    device: Literal["cpu", "cuda"]
+    mixed_precision: bool  # bfloat16 autocast; worthwhile on CUDA
+    steps: Annotated[int, Field(ge=1)]
+    learning_rate: Positive
+    warmup_steps: Whole
+    final_learning_rate: Annotated[float, Field(ge=0, le=1)]  # share of learning_rate at the end
+    weight_decay: Annotated[float, Field(ge=0)]
+    clip_norm: Positive
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]  # 0: the last weights, no average
+    validate_every: Annotated[int, Field(ge=1)]  # steps
+    checkpoint_every: Annotated[int, Field(ge=1)]  # steps
+    patience: Whole  # validations without a better one before stopping; 0: never stop early
+
+    def learning_rate_at(self, step: int) -> float:
+        """Linear warm-up, then half a cosine (Loshchilov and Hutter, SGDR, 2017).
+
+        A function of the step alone, so that a resumed run needs no scheduler state.
+        """
+        if step < self.warmup_steps:
+            return self.learning_rate * (step + 1) / self.warmup_steps
+        span = max(1, self.steps - self.warmup_steps)
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, (step - self.warmup_steps) / span)))
+        return self.learning_rate * (
+            self.final_learning_rate + (1 - self.final_learning_rate) * cosine
+        )

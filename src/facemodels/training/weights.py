@@ -1,0 +1,37 @@
+"""Weights on disk: a plain state dict, the same bytes for the same tensors."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from facemodels.errors import DataError
+from facemodels.files import write_bytes
+
+
+def save_state(state: dict[str, Tensor], path: Path) -> None:
+    """Write a state dict; through memory, since torch puts a file's name into its bytes."""
+    buffer = io.BytesIO()
+    torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def load_state(network: nn.Module, path: Path) -> None:
+    """Load weights into a network of their shape; pickled objects are refused.
+
+    Raises:
+        DataError: not a state dict, or one of another network.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        network.load_state_dict(state)
+    except (OSError, RuntimeError, pickle.UnpicklingError, AttributeError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(
+            f"{path} does not hold weights of {type(network).__name__}: {reason}.",
+            "Check that the config beside it is the one it was trained with.",
+        ) from error

@@ -1,0 +1,30 @@
+"""Stage benchmark: the suite a package must pass, and its speed.
+
+The outcomes of the suite are an output of the stage. The times are not: they differ at
+every run and would carry a clock into dvc.lock; dvc.yaml lists their file as metrics.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from facemodels import params
+from facemodels.cli.guard import guarded
+from facemodels.files import write_json
+from facemodels.package.load import open_package
+from facemodels.pipeline import benchmark
+
+
+def main(name: str) -> None:
+    """Test and measure the package of the model `name`."""
+    everything = params.load()
+    package = open_package(Path(everything.model(name).package))
+    with tempfile.TemporaryDirectory() as scratch:
+        outcomes = benchmark.run_suite(package, Path("tests/model_tests"), Path(scratch))
+    write_json(Path("reports/suite", f"{name}.json"), outcomes)
+    measured = benchmark.measure(package, everything.benchmark)
+    write_json(Path("reports/benchmark", f"{name}.json"), measured)
+
+
+if __name__ == "__main__":
+    guarded(main, sys.argv[1])

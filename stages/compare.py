@@ -1,0 +1,32 @@
+"""Stage compare: the candidates of one task and the pinned baseline, side by side.
+
+As with benchmark, what repeats is an output and what was measured is not.
+"""
+
+import sys
+from pathlib import Path
+
+from facemodels import params
+from facemodels.cli.guard import guarded
+from facemodels.files import write_json, write_text
+from facemodels.pipeline.compare import compare_task
+
+
+def main(task: str) -> None:
+    """Compare the models of `task`."""
+    everything = params.load()
+    baseline = everything.compare.baselines.get(task)
+    result = compare_task(
+        [Path(model.package) for model in everything.models.values() if model.task == task],
+        Path(baseline) if baseline else None,
+        Path("data/prepared", task),
+        everything.compare,
+    )
+    write_json(Path("reports/compare", f"{task}.json"), result["accuracy"])
+    write_json(Path("reports/compare", f"{task}-measured.json"), result["measured"])
+    write_text(Path("reports/compare", f"{task}.md"), result["report"])
+    print(result["report"])
+
+
+if __name__ == "__main__":
+    guarded(main, sys.argv[1])

@@ -1,0 +1,22 @@
+"""Stage prepare: one task's dataset to arrays, a report and a contact sheet."""
+
+import sys
+from pathlib import Path
+
+from facemodels import params
+from facemodels.cli.guard import guarded
+from facemodels.pipeline.prepare import prepare, task_data
+
+
+def main(task: str) -> None:
+    """Prepare the data of `task`."""
+    prepare(
+        task_data(params.load().data, task),
+        Path("data/prepared", task),
+        report=Path("reports/prepare", f"{task}.json"),
+        picture=Path("reports/prepare", f"{task}.png"),
+    )
+
+
+if __name__ == "__main__":
+    guarded(main, sys.argv[1])

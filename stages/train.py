@@ -1,0 +1,26 @@
+"""Stage train: prepared data to weights and curves."""
+
+import sys
+from pathlib import Path
+
+from facemodels import params
+from facemodels.cli.guard import guarded
+from facemodels.pipeline.train import train
+
+
+def main(name: str) -> None:
+    """Train the model `name`."""
+    model = params.load().model(name)
+    train(
+        task=model.task,
+        name=model.architecture,
+        network=model.network,
+        hyperparameters=model.train,
+        data=Path("data/prepared", model.task),
+        output=Path("build", name, "model"),
+        curves_folder=Path("build", name, "curves"),
+    )
+
+
+if __name__ == "__main__":
+    guarded(main, sys.argv[1])

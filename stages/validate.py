@@ -1,0 +1,32 @@
+"""Stage validate: trained weights against their baseline and their gates."""
+
+import sys
+from pathlib import Path
+
+from facemodels import params
+from facemodels.cli.guard import guarded
+from facemodels.evaluate import gates
+from facemodels.pipeline import validate
+from facemodels.tables import markdown
+
+
+def main(name: str) -> None:
+    """Validate the model `name`; a gate that it misses stops the pipeline."""
+    model = params.load().model(name)
+    trained = validate.find_trained(Path("build", name, "model"))
+    evaluation, baseline = validate.validate(
+        trained,
+        Path("data/prepared", model.task),
+        seed=model.train["seed"],
+        threads=model.train["threads"],
+    )
+    validate.write_metrics(evaluation, baseline, Path("reports/validate", f"{name}.json"))
+    validate.write_curves(evaluation, Path("reports/validate", name))
+    judgements = gates.judge(evaluation.metrics, model.gates)
+    print(validate.table(evaluation, baseline))
+    print(markdown([vars(row) for row in judgements]))
+    gates.require(judgements, name)
+
+
+if __name__ == "__main__":
+    guarded(main, sys.argv[1])

@@ -21,7 +21,7 @@ def main(name: str) -> None:
     package = open_package(Path(everything.model(name).package))
     with tempfile.TemporaryDirectory() as scratch:
         outcomes = benchmark.run_suite(package, Path("tests/model_tests"), Path(scratch))
-    write_json(Path("reports/suite", f"{name}.json"), outcomes)
+    write_json(Path("reports/suite", package.task, f"{name}.json"), outcomes)
     measured = benchmark.measure(package, everything.benchmark)
     write_json(Path("reports/benchmark", f"{name}.json"), measured)
 

@@ -23,7 +23,7 @@ def main(task: str) -> None:
         everything.compare,
     )
     write_json(Path("reports/compare", f"{task}.json"), result["accuracy"])
-    write_json(Path("reports/compare", f"{task}-measured.json"), result["measured"])
+    write_json(Path("reports/compare-measured", f"{task}.json"), result["measured"])
     write_text(Path("reports/compare", f"{task}.md"), result["report"])
     print(result["report"])
 

@@ -7,13 +7,14 @@ from facemodels import params
 from facemodels.cli.guard import guarded
 from facemodels.evaluate import gates
 from facemodels.pipeline import validate
+from facemodels.pipeline.trained import find_trained
 from facemodels.tables import markdown
 
 
 def main(name: str) -> None:
     """Validate the model `name`; a gate that it misses stops the pipeline."""
     model = params.load().model(name)
-    trained = validate.find_trained(Path("build", name, "model"))
+    trained = find_trained(Path("build", name, "model"))
     evaluation, baseline = validate.validate(
         trained,
         Path("data/prepared", model.task),

@@ -161,15 +161,25 @@ class Card(Frozen):
     parent_version: str  # "" for the first
 
 
+class Curve(Frozen):
+    """A curve that validate writes, as `dvc plots` draws it: file name and columns."""
+
+    name: str
+    x: str
+    y: str
+
+
 class ModelParams(Frozen):
     """One model of the table in conf/model/."""
 
     name: str
     task: Literal["detection", "recognition", "landmarks"]
     architecture: str
+    code: str  # module or package of the architecture: what its stages depend on
     version: str
     variant: str
     package: str
+    curve: Curve
     network: dict[str, Any]
     train: dict[str, Any]
     gates: dict[str, Gate]

@@ -43,7 +43,7 @@ def package(
     """
     from facemodels.package.build import read_validation
     from facemodels.pipeline.package import package as build
-    from facemodels.pipeline.validate import find_trained
+    from facemodels.pipeline.trained import find_trained
 
     identity = ModelId(ModelName.parse(name), Version.parse(version), variant)
     weights = find_trained(model).weights

@@ -25,7 +25,7 @@ def params(conf: Path, output: Path, check: bool, overrides: tuple[str, ...]) ->
 
     changed = compose(conf, output, list(overrides), dry_run=check)
     click.echo(
-        f"{output} {'differs from' if check and changed else 'agrees with'} {conf}", err=True
+        f"{output} {'differs from' if check and changed else 'is in step with'} {conf}", err=True
     )
     if check and changed:
         raise SystemExit(1)

@@ -31,8 +31,9 @@ def validate(model: Path, test_data: Path | None, seed: int, threads: int, as_js
     from facemodels.package.verify import is_package
     from facemodels.pipeline import validate as step
     from facemodels.pipeline.layout import dataset
+    from facemodels.pipeline.trained import find_trained
 
-    trained = step.find_trained(model)
+    trained = find_trained(model)
     source = prepared_or(test_data, trained.task)
     with dataset(source, trained.task, testing=True) as data:
         evaluation, baseline = step.validate(trained, data, seed=seed, threads=threads)

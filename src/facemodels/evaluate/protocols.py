@@ -1,21 +1,19 @@
-"""The evaluation of each task."""
+"""The evaluation of each task: `facemodels.evaluate.<task>.evaluate`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from facemodels.evaluate import detection, landmarks, recognition
 from facemodels.evaluate.evaluation import Evaluation
-
-_PROTOCOLS: dict[str, Callable[[Any, Path], Evaluation]] = {
-    "detection": detection.evaluate,
-    "recognition": recognition.evaluate,
-    "landmarks": landmarks.evaluate,
-}
 
 
 def evaluate(task: str, predictor: Any, data: Path) -> Evaluation:
-    """Evaluate a predictor of `task` on prepared `data` (splits `val` and `test`)."""
-    return _PROTOCOLS[task](predictor, data)
+    """Evaluate a predictor of `task` on prepared `data` (splits `val` and `test`).
+
+    The module is imported when it is called for, so that the pipeline can tell an edit of
+    one task's protocol from another's.
+    """
+    protocol = import_module(f"facemodels.evaluate.{task}")
+    return cast(Evaluation, protocol.evaluate(predictor, data))

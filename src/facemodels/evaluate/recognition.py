@@ -11,7 +11,7 @@ from facemodels.data.splits import RecognitionSplit, group_names
 from facemodels.evaluate.evaluation import Evaluation, Rows
 from facemodels.progress import progress
 from facemodels.recognition import metrics
-from facemodels.recognition.crops import pair_scores
+from facemodels.recognition.batches import pair_scores
 from facemodels.recognition.task import Embedder
 
 _CURVE_POINTS = 200  # enough for a plot

@@ -19,6 +19,7 @@ from facemodels import imaging
 from facemodels.data.splits import LandmarkSplit
 from facemodels.errors import FacemodelsError
 from facemodels.files import atomic_path
+from facemodels.landmarks.batches import with_mirrored
 from facemodels.landmarks.metrics import nme
 from facemodels.landmarks.task import POINTS, LandmarkModel
 from facemodels.params import Frozen, parse
@@ -51,6 +52,7 @@ class Training(Frozen):
 
     seed: int
     threads: Count
+    mirror: bool  # train on the mirror image of each face too
     nu: Annotated[float, Field(gt=0, le=1)]  # shrinkage: smaller fits less to the training set
     oversampling: Count  # starting shapes a face
     oversampling_jitter: Annotated[float, Field(ge=0)]  # of the box, moves the starting shapes
@@ -86,12 +88,13 @@ def train(job: TrainJob) -> None:
 
     training = parse(Training, job.train, "train")
     split = LandmarkSplit.load(job.data / "train")
+    faces = with_mirrored(split) if training.mirror else split
     options = _options(parse(Network, job.network, "network"), training)
     shapes = [
         [dlib.full_object_detection(_rectangle(box), [dlib.point(*p) for p in _whole(points)])]
-        for box, points in zip(split.boxes, split.points, strict=True)
+        for box, points in zip(faces.boxes, faces.points, strict=True)
     ]
-    images = [np.ascontiguousarray(image) for image in split.images]
+    images = [np.ascontiguousarray(image) for image in faces.images]
     predictor = dlib.train_shape_predictor(images, shapes, options)
     with atomic_path(job.output / WEIGHTS) as temporary:
         predictor.save(str(temporary))

@@ -10,7 +10,7 @@ from facemodels.errors import InputError
 from facemodels.names import ModelId
 from facemodels.package.build import Content, build
 from facemodels.params import Card
-from facemodels.pipeline.validate import find_trained
+from facemodels.pipeline.trained import find_trained
 
 
 def package(

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from facemodels.data.splits import RecognitionSplit
 from facemodels.params import Frozen, parse
-from facemodels.recognition.crops import Augmentation, IdentityBatches, validation_metrics
+from facemodels.recognition.batches import Augmentation, IdentityBatches, validation_metrics
 from facemodels.recognition.task import Embedder
 from facemodels.runtime import Runtime, export_onnx, onnx_run, torch_run
 from facemodels.training.job import Interface, TrainJob

@@ -15,19 +15,16 @@ import io
 import os
 import tempfile
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
-from facemodels.detection.boxes import postprocess, to_input
-from facemodels.detection.task import Detections
+from facemodels.detection.batches import Batch
 from facemodels.errors import FacemodelsError, InputError
 from facemodels.files import write_bytes
 
@@ -37,39 +34,6 @@ OPSET = 17
 # Gains of ultralytics' published recipe: box (CIoU), class (BCE), dfl (box edges).
 LOSS_GAINS = {"box": 7.5, "cls": 0.5, "dfl": 1.5}
 EXPORT_TOLERANCE = 1e-4  # part of the input's side; boxes are in pixels
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Pictures and the faces in them.
-
-    Attributes:
-        images: float32 (B, 3, S, S), RGB, 0 to 1.
-        boxes: float32 (M, 4), x0 y0 x1 y1 in pixels.
-        box_image: int64 (M,), index into `images`, ascending.
-    """
-
-    images: torch.Tensor
-    boxes: torch.Tensor
-    box_image: torch.Tensor
-
-    @classmethod
-    def from_arrays(
-        cls,
-        images: NDArray[np.float32],
-        boxes: NDArray[np.float32],
-        box_image: NDArray[np.integer[Any]],
-    ) -> Self:
-        """Wrap NumPy arrays, see the class."""
-        return cls(
-            torch.from_numpy(images),
-            torch.from_numpy(boxes),
-            torch.from_numpy(box_image.astype(np.int64)),
-        )
-
-    def to(self, device: torch.device | str) -> Self:
-        """Copy the batch to a device."""
-        return type(self)(self.images.to(device), self.boxes.to(device), self.box_image.to(device))
 
 
 @functools.cache
@@ -153,26 +117,6 @@ def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
     # ultralytics multiplies by the batch size, which would tie the clipping of
     # gradients to it.
     return cast(torch.Tensor, parts.sum() / len(batch.images))
-
-
-@torch.no_grad()
-def predict(
-    model: nn.Module, images: NDArray[np.uint8], *, batch_size: int = 32
-) -> list[Detections]:
-    """Find faces in prepared pictures, uint8 (N, S, S, 3) RGB, at the floor that AP needs.
-
-    The model is left in the mode it was in.
-    """
-    was_training = model.training
-    model.eval()
-    device = next(model.parameters()).device
-    found: list[Detections] = []
-    for start in range(0, len(images), batch_size):
-        part = to_input(images[start : start + batch_size])
-        output = model(torch.from_numpy(part).to(device)).cpu().numpy()
-        found += postprocess(output, images.shape[1])
-    model.train(was_training)
-    return found
 
 
 def export_onnx(model: nn.Module, path: Path, image_size: int) -> float:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from facemodels.data.splits import NO_GROUP, DetectionSplit
-from facemodels.detection import augment
-from facemodels.detection.augment import Augmentation
+from facemodels.detection import batches as augment
+from facemodels.detection.batches import Augmentation
 
 SIDE = 64
 STILL = Augmentation(flip=0, scale=0, translate=0, hue=0, saturation=0, value=0, mosaic=0)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from facemodels.detection import boxes
+from facemodels.detection import task as boxes
 
 
 def random_boxes(seed: int, count: int, side: float = 100) -> NDArray[np.float32]:

@@ -15,9 +15,8 @@ import torch
 from torch import nn
 
 from facemodels.data.splits import NO_GROUP, DetectionSplit
-from facemodels.detection import yolov8
-from facemodels.detection.augment import Augmentation, training_batch
-from facemodels.detection.yolov8 import Batch
+from facemodels.detection.batches import Augmentation, Batch, training_batch
+from facemodels.detection.yolov8 import network as yolov8
 from facemodels.errors import FacemodelsError, InputError
 
 SIDE = 64
@@ -134,20 +133,6 @@ def test_loss_of_pictures_without_faces_is_finite(model: nn.Module, batch: Batch
     assert torch.isfinite(value)
 
 
-def test_predict_does_not_depend_on_the_batch_size_and_restores_the_mode(
-    model: nn.Module,
-) -> None:
-    images = np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE, 3), dtype=np.uint8)
-    model.train()
-
-    together = yolov8.predict(model, images, batch_size=3)
-    apart = yolov8.predict(model, images, batch_size=1)
-
-    assert model.training
-    for one, other in zip(together, apart, strict=True):
-        np.testing.assert_allclose(one.scores, other.scores, rtol=1e-3)
-
-
 def test_export_equals_torch_and_takes_any_batch_size(model: nn.Module, tmp_path: Path) -> None:
     model.train()
 
@@ -200,7 +185,7 @@ def test_importing_ultralytics_leaves_no_trace(tmp_path: Path) -> None:
         """
         import os, sys, warnings
         import cv2, numpy, torch
-        from facemodels.detection import yolov8
+        from facemodels.detection.yolov8 import network as yolov8
 
         assert "ultralytics" not in sys.modules
         def state():

@@ -6,16 +6,18 @@ depends on (seed, step) alone and a resumed run sees what an unbroken one saw.
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Self
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
+from facemodels import imaging
 from facemodels.data.splits import DetectionSplit
-from facemodels.detection.boxes import area, to_input
-from facemodels.detection.yolov8 import Batch
+from facemodels.detection.task import area, to_input
 from facemodels.params import Frozen
 
 BORDER_GREY = 114  # what lies outside a picture; the value YOLO letterboxes with
@@ -25,6 +27,39 @@ MIN_SIDE = 2.0  # pixels
 Part = Annotated[float, Field(ge=0, le=1)]
 Picture = NDArray[np.uint8]  # (S, S, 3), RGB
 Boxes = NDArray[np.float32]  # (K, 4), x0 y0 x1 y1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures and the faces in them.
+
+    Attributes:
+        images: float32 (B, 3, S, S), RGB, 0 to 1.
+        boxes: float32 (M, 4), x0 y0 x1 y1 in pixels.
+        box_image: int64 (M,), index into `images`, ascending.
+    """
+
+    images: torch.Tensor
+    boxes: torch.Tensor
+    box_image: torch.Tensor
+
+    @classmethod
+    def from_arrays(
+        cls,
+        images: NDArray[np.float32],
+        boxes: NDArray[np.float32],
+        box_image: NDArray[np.integer[Any]],
+    ) -> Self:
+        """Wrap NumPy arrays, see the class."""
+        return cls(
+            torch.from_numpy(images),
+            torch.from_numpy(boxes),
+            torch.from_numpy(box_image.astype(np.int64)),
+        )
+
+    def to(self, device: torch.device | str) -> Self:
+        """Copy the batch to a device."""
+        return type(self)(self.images.to(device), self.boxes.to(device), self.box_image.to(device))
 
 
 class Augmentation(Frozen):
@@ -195,3 +230,12 @@ def _mosaic(
         )
         found.append(boxes)
     return frame, np.concatenate(found)
+
+
+def resized(split: DetectionSplit, size: int) -> DetectionSplit:
+    """The split with images of `size` pixels a side; the same one if they are so already."""
+    if split.images.shape[1] == size:
+        return split
+    images = np.stack([imaging.resize(image, size, size) for image in split.images])
+    scale = np.float32(size / split.images.shape[1])
+    return replace(split, images=images, boxes=split.boxes * scale)

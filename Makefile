@@ -1,0 +1,59 @@
+# `make help` lists the targets. `make repro` and `make test` work as the first command on
+# a machine with Python 3.11+, make and git: they make .venv from requirements.lock.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+# Our own commands only: nothing phones home, nothing opens a browser.
+export DVC_NO_ANALYTICS := true
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help setup params repro test test-full check bench lock clean
+.DEFAULT_GOAL := help
+
+help:  ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP)  ## Make .venv from requirements.lock
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+params: setup  ## Compose conf/ into params.yaml
+	$(BIN)/facemodels params
+
+repro: params  ## Rebuild every model: the main job
+	$(BIN)/dvc repro
+
+test: setup  ## Run the tests
+	$(BIN)/pytest -m "not full" -n 2 --dist loadgroup
+
+test-full: setup  ## Run the tests and the long campaigns
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+check: setup  ## Lint, types, layers, conf against params.yaml
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy stages benchmarks
+	$(BIN)/lint-imports
+	$(BIN)/facemodels params --check
+
+bench: setup  ## Measure what the README claims
+	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.sample
+	$(BIN)/python -m benchmarks.dvc
+	$(BIN)/python -m benchmarks.startup
+
+lock: setup  ## Resolve pyproject.toml anew into requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+		--upgrade --no-header --no-annotate --no-emit-index-url --quiet --output-file requirements.lock
+
+clean:  ## Remove what can be made again; packages and the DVC cache stay
+	rm -rf build data/prepared .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+		.import_linter_cache src/*.egg-info
+	find . -name __pycache__ -not -path './.venv/*' -type d -prune -exec rm -rf {} +

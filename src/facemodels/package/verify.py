@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from facemodels.errors import InputError, IntegrityError
@@ -19,8 +20,13 @@ _REMEDY = "Restore it with `dvc checkout` or `dvc pull`, or rebuild it; do not l
 def write_checksums(folder: Path) -> None:
     """List every file of `folder` in the form that `sha256sum -c` reads."""
     names = [name for name in list_files(folder) if name != CHECKSUMS]
-    lines = [f"{sha256(folder / name)}  {name}\n" for name in names]
-    (folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
+    text = checksum_lines({name: sha256(folder / name) for name in names})
+    (folder / CHECKSUMS).write_text(text, encoding="ascii")
+
+
+def checksum_lines(digests: Mapping[str, str]) -> str:
+    """Digests by name in the form that `sha256sum -c` reads, sorted by name."""
+    return "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
 
 
 def is_package(folder: Path) -> bool:
@@ -70,14 +76,18 @@ def _is_foreign(path: Path, folder: Path) -> bool:
 
 
 def _read_checksums(folder: Path) -> dict[str, str]:
-    listed: dict[str, str] = {}
+    """Digests by name; the file must be exactly what `write_checksums` would write of them."""
+    path = folder / CHECKSUMS
     try:
-        lines = (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
+        text = path.read_bytes().decode("ascii")
     except (OSError, UnicodeDecodeError) as error:
-        raise IntegrityError(f"{folder / CHECKSUMS} cannot be read: {error}", _REMEDY) from error
-    for number, line in enumerate(lines, start=1):
+        raise IntegrityError(f"{path} cannot be read: {error}", _REMEDY) from error
+    listed: dict[str, str] = {}
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
         match = _LINE.fullmatch(line)
         if match is None or match[2] in listed:
-            raise IntegrityError(f"{folder / CHECKSUMS} line {number} is malformed", _REMEDY)
+            raise IntegrityError(f"{path} line {number} is malformed", _REMEDY)
         listed[match[2]] = match[1]
+    if text != checksum_lines(listed):
+        raise IntegrityError(f"{path} is malformed at its end or in its order", _REMEDY)
     return listed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -30,44 +29,58 @@ class Augmentation(Frozen):
     tint: Share  # of each channel's gain
 
 
-@dataclass(frozen=True)
 class IdentityBatches:
-    """Batches for metric learning.
+    """Batches for metric learning: P people by K crops of each.
 
-    Attributes:
-        split: the training crops.
-        people: identities a batch.
-        images: crops of each.
-        size: pixels, side of the network's input.
-        seed: makes every batch a function of the step.
+    An epoch deals all people, in a new order, into batches of P.
     """
 
-    split: RecognitionSplit
-    people: int
-    images: int
-    size: int
-    seed: int
-    augmentation: Augmentation
+    def __init__(
+        self,
+        split: RecognitionSplit,
+        *,
+        people: int,
+        images: int,
+        size: int,
+        seed: int,
+        augmentation: Augmentation,
+    ) -> None:
+        """Take the training crops.
 
-    def __post_init__(self) -> None:
-        found = len(np.unique(self.split.identities))
-        if found < self.people:
+        Args:
+            split: the training crops.
+            people: P, identities a batch.
+            images: K, crops of each; drawn with repetition where a person has fewer.
+            size: pixels, side of the network's input.
+            seed: makes every batch a function of the step.
+            augmentation: see the class.
+
+        Raises:
+            DataError: there are fewer than P people.
+        """
+        self.split, self.size, self.seed = split, size, seed
+        self.people, self.images, self.augmentation = people, images, augmentation
+        order = np.argsort(split.identities, kind="stable")
+        starts = np.unique(split.identities[order], return_index=True)[1]
+        self.rows = np.split(order, starts[1:])
+        if len(self.rows) < people:
             raise DataError(
-                f"a batch wants {self.people} identities, the training split has {found}.",
+                f"a batch wants {people} identities, the training split has {len(self.rows)}.",
                 "Lower train.batch_people or give more identities.",
             )
 
     def __call__(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Inputs float32 (P*K, 3, S, S) and identities int64 (P*K,) of a step."""
-        rng = np.random.default_rng([self.seed, step])
-        people = rng.choice(np.unique(self.split.identities), self.people, replace=False)
-        rows = np.concatenate([self._rows(rng, person) for person in people])
+        epoch, batch = divmod(step, len(self.rows) // self.people)
+        order = np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.rows))
+        rng = np.random.default_rng([self.seed, 1, step])
+        chosen = order[batch * self.people : (batch + 1) * self.people]
+        rows = np.concatenate([self._draw(rng, self.rows[person]) for person in chosen])
         crops = [self._augmented(rng, self.split.images[row]) for row in rows]
         labels = self.split.identities[rows].astype(np.int64)
         return preprocess(crops, self.size), labels
 
-    def _rows(self, rng: np.random.Generator, person: int) -> NDArray[np.intp]:
-        rows = np.flatnonzero(self.split.identities == person)
+    def _draw(self, rng: np.random.Generator, rows: NDArray[np.intp]) -> NDArray[np.intp]:
         return rng.choice(rows, self.images, replace=len(rows) < self.images)
 
     def _augmented(self, rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:

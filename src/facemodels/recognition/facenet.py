@@ -51,7 +51,7 @@ class Training(TorchTraining):
 
     batch_people: Annotated[int, Field(ge=2)]
     batch_images: Annotated[int, Field(ge=2)]  # of each person
-    margin: Positive  # of the squared distance between unit embeddings
+    margin: Positive  # of the distance between unit embeddings
     augmentation: Augmentation
 
 
@@ -99,7 +99,9 @@ class TripletTask:
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Inputs (P*K, 3, S, S) and identities (P*K,) of a step."""
         inputs, identities = self._draw(step)
-        return torch.from_numpy(inputs), torch.from_numpy(identities)
+        # The layout that the CPU's convolutions prefer: about 1.15 times as fast.
+        tensor = torch.from_numpy(inputs).contiguous(memory_format=torch.channels_last)
+        return tensor, torch.from_numpy(identities)
 
     def loss(self, network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Mean triplet loss over the semi-hard triplets of the batch."""
@@ -116,11 +118,12 @@ def semi_hard_triplet_loss(embeddings: Tensor, identities: Tensor, margin: float
     """Triplet loss of unit embeddings (N, D), mined by pytorch-metric-learning.
 
     Semi-hard (Schroff et al., section 3.2): negatives farther than the positive, but
-    within the margin. A batch without any such triplet has no loss.
+    within the margin. A batch without any such triplet has no loss. The distance is not
+    squared: its gradient does not vanish where embeddings have almost met.
     """
     from pytorch_metric_learning import distances, losses, miners
 
-    distance = distances.LpDistance(normalize_embeddings=False, p=2, power=2)
+    distance = distances.LpDistance(normalize_embeddings=False, p=2)
     miner = miners.TripletMarginMiner(margin, type_of_triplets="semihard", distance=distance)
     measure = losses.TripletMarginLoss(margin, distance=distance)
     embeddings = embeddings.float()
@@ -133,7 +136,7 @@ def train(job: TrainJob) -> None:
     settings = parse(Training, job.train, "train")
     shape = parse(Network, job.network, "network")
     with deterministic(settings.threads, settings.seed):
-        network = build(job.network)
+        network = build(job.network).to(memory_format=torch.channels_last)
         task = TripletTask(
             settings,
             shape.image_size,

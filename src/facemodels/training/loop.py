@@ -7,6 +7,7 @@ the data loader has no state at all.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -70,6 +71,10 @@ def deterministic(threads: int, seed: int) -> Iterator[None]:
     before = (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
+    # A debugging aid that costs time: no code of ours reads memory before writing it.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    # cuBLAS repeats itself only with a fixed workspace; read when CUDA starts.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.manual_seed(seed)
     try:
         yield

@@ -1,0 +1,135 @@
+"""A clone of this repository, as a user would have it, with parameters small enough to run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+
+# Everything at the smallest size that still goes through all code; gates wide open.
+TINY = {
+    "data.detection.train": "8",
+    "data.detection.val": "6",
+    "data.detection.test": "6",
+    "data.recognition.train": "12",
+    "data.recognition.val": "6",
+    "data.recognition.test": "8",
+    "data.recognition.images_per_identity": "4",
+    "data.recognition.folds": "3",
+    "data.recognition.pairs_per_fold": "6",
+    "data.landmarks.train": "24",
+    "data.landmarks.val": "6",
+    "data.landmarks.test": "8",
+    "models.detection-yolov8.train.steps": "4",
+    "models.detection-yolov8.train.validate_every": "2",
+    "models.detection-yolov8.network.image_size": "64",
+    "models.detection-yolov8.train.warmup_steps": "1",
+    "models.detection-yolov8.gates": "{ap50: {min: 0.0}}",
+    "models.recognition-facenet.train.steps": "3",
+    "models.recognition-facenet.train.warmup_steps": "1",
+    "models.recognition-facenet.train.batch_people": "4",
+    "models.recognition-facenet.train.batch_images": "2",
+    "models.recognition-facenet.gates": "{accuracy: {min: 0.0}}",
+    "models.landmark-dlib.network.cascade_depth": "2",
+    "models.landmark-dlib.network.trees_per_cascade": "10",
+    "models.landmark-dlib.gates": "{nme: {max: 9.0}}",
+    "benchmark.runs": "4",
+    "benchmark.warmup": "1",
+    "benchmark.batch_sizes": "[1, 2]",
+    "compare.runs": "4",
+    "compare.warmup": "1",
+    "compare.resamples": "50",
+}
+
+
+class Clone:
+    """A working copy with commands run in it as in a shell."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, *command: str, check: bool = True, **env: str) -> subprocess.CompletedProcess:
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env={
+                **os.environ,
+                "PATH": f"{BIN}:{os.environ['PATH']}",
+                "PYTHONPATH": str(self.folder / "src"),
+                **env,
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=800,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"{command} gave {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done
+
+    def compose(self, **changes: str) -> None:
+        """Write params.yaml from conf/ with TINY and further values."""
+        values = {**TINY, **changes}
+        self.run("facemodels", "params", *(f"++{key}={value}" for key, value in values.items()))
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", message)
+
+    def read(self, path: str) -> str:
+        return (self.folder / path).read_text(encoding="utf-8")
+
+
+def make_clone(folder: Path) -> Clone:
+    """The files that Git would give, uncommitted edits included, without any output."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    ).stdout.decode()
+    for name in filter(None, listed.split("\0")):
+        source, target = ROOT / name, folder / name
+        if source.is_file() and not name.startswith(("reports/", "dvc.lock", "models/")):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+    clone = Clone(folder)
+    clone.run("git", "init", "--quiet", "--initial-branch", "main")
+    clone.compose()
+    clone.commit("Start")
+    return clone
+
+
+@pytest.fixture(scope="session")
+def git_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Session fixtures run before the per-test isolation; they get their own HOME."""
+    home = tmp_path_factory.mktemp("session-home")
+    os.environ["HOME"] = str(home)
+    os.environ["GIT_CONFIG_GLOBAL"] = str(home / ".gitconfig")
+    os.environ["DVC_NO_ANALYTICS"] = "true"
+    for who in ("AUTHOR", "COMMITTER"):
+        os.environ[f"GIT_{who}_NAME"] = "Test"
+        os.environ[f"GIT_{who}_EMAIL"] = "test@example.invalid"
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory, git_home: None) -> Clone:
+    """A clone in which `dvc repro` has run through; tests that change it take a copy."""
+    clone = make_clone(tmp_path_factory.mktemp("built") / "repo")
+    clone.run("dvc", "repro")
+    clone.commit("Build")
+    return clone
+
+
+@pytest.fixture
+def copy(built: Clone, tmp_path: Path) -> Clone:
+    """A private copy of the built clone, outputs and cache included."""
+    shutil.copytree(built.folder, tmp_path / "repo", symlinks=True)
+    return Clone(tmp_path / "repo")

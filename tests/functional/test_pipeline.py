@@ -1,0 +1,147 @@
+"""`dvc repro` and its users' other commands, on a real clone with small parameters."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from .conftest import Clone, make_clone
+
+pytestmark = [pytest.mark.xdist_group("pipeline"), pytest.mark.timeout(1500)]
+
+PACKAGES = (
+    "models/detection/yolov8-v1.0.0",
+    "models/recognition/facenet-v1.0.0",
+    "models/landmarks/dlib-v1.0.0",
+)
+
+
+def _ran(output: str) -> list[str]:
+    return re.findall(r"Running stage '([^']+)'", output)
+
+
+def test_repro_builds_a_verified_package_of_every_model(built: Clone) -> None:
+    for package in PACKAGES:
+        built.run("facemodels", "verify", package)
+        done = built.run("sha256sum", "--check", "--strict", f"{package}/checksums.sha256", check=False)
+        assert done.returncode in (0, 1)  # names are relative to the package:
+        built.run("sh", "-c", f"cd {package} && sha256sum --check --strict checksums.sha256")
+
+
+def test_a_second_repro_runs_nothing(copy: Clone) -> None:
+    assert _ran(copy.run("dvc", "repro").stdout) == []
+
+
+def test_two_clones_get_the_same_lock_file_byte_for_byte(built: Clone, tmp_path: Path) -> None:
+    other = make_clone(tmp_path / "other")
+    other.run("dvc", "repro")
+    assert other.read("dvc.lock") == built.read("dvc.lock")
+
+
+def test_a_build_leaves_no_clock_in_the_lock_file(built: Clone) -> None:
+    outs = {
+        out["path"]
+        for stage in yaml.safe_load(built.read("dvc.lock"))["stages"].values()
+        for out in stage.get("outs", [])
+    }
+    assert not [path for path in outs if "benchmark" in path or "measured" in path]
+    assert (built.folder / "reports/benchmark/recognition-facenet.json").is_file()
+
+
+def test_editing_one_models_hyperparameters_rebuilds_that_model_alone(copy: Clone) -> None:
+    copy.compose(**{"models.landmark-dlib.train.nu": "0.2"})
+    ran = _ran(copy.run("dvc", "repro").stdout)
+    assert "train@landmark-dlib" in ran
+    assert {name.split("@")[1] for name in ran} <= {"landmark-dlib", "landmarks"}
+
+
+def test_a_version_bump_reruns_package_and_what_follows_but_not_train(copy: Clone) -> None:
+    copy.compose(**{"models.landmark-dlib.version": "1.0.1"})
+    ran = _ran(copy.run("dvc", "repro").stdout)
+    assert ran == ["package@landmark-dlib", "benchmark@landmark-dlib", "compare@landmarks"]
+    copy.run("facemodels", "verify", "models/landmarks/dlib-v1.0.1")
+
+
+def test_a_model_below_its_gate_stops_the_pipeline_before_package(copy: Clone) -> None:
+    copy.compose(**{"models.landmark-dlib.gates": "{nme: {max: 0.0001}}"})
+    done = copy.run("dvc", "repro", "package@landmark-dlib", check=False)
+    assert done.returncode != 0
+    assert "below its gates" in done.stderr
+    assert "≤ 0.0001" in done.stdout
+    assert _ran(done.stdout) == ["validate@landmark-dlib"]
+
+
+def test_one_stage_of_one_model_can_be_asked_for(copy: Clone) -> None:
+    done = copy.run("dvc", "repro", "--single-item", "--force", "train@landmark-dlib")
+    assert _ran(done.stdout) == ["train@landmark-dlib"]
+    assert copy.run("dvc", "status", "train@landmark-dlib").stdout.strip().endswith("up to date.")
+
+
+def test_an_experiment_changes_params_and_shows_readable_columns(copy: Clone) -> None:
+    # `dvc exp run` composes conf/ anew: the small values must stand there.
+    overrides = [f"++{key}={value}" for key, value in _tiny().items()]
+    changed = "++models.landmark-dlib.train.nu=0.3"
+    flags = [part for override in [*overrides, changed] for part in ("-S", override)]
+    copy.run("dvc", "exp", "run", "--name", "trial", *flags, "train@landmark-dlib")
+    shown = json.loads(copy.run("dvc", "exp", "show", "--json").stdout)
+    text = json.dumps(shown)
+    assert "trial" in text
+    params = copy.run("dvc", "params", "diff", "HEAD").stdout
+    assert "models.landmark-dlib.train.nu" in params
+
+
+def _tiny() -> dict[str, str]:
+    from .conftest import TINY
+
+    return TINY
+
+
+def test_a_queued_experiment_runs(copy: Clone) -> None:
+    overrides = [*(f"++{k}={v}" for k, v in _tiny().items()), "++models.landmark-dlib.train.nu=0.4"]
+    flags = [part for override in overrides for part in ("-S", override)]
+    copy.run("dvc", "exp", "run", "--queue", "--name", "later", *flags, "train@landmark-dlib")
+    assert "later" in copy.run("dvc", "queue", "status").stdout
+    copy.run("dvc", "exp", "run", "--run-all")
+    assert "later" in copy.run("dvc", "exp", "list", "--name-only").stdout
+
+
+def test_metrics_diff_shows_accuracy_and_speed(copy: Clone) -> None:
+    path = copy.folder / "reports/benchmark/landmark-dlib.json"
+    measured = json.loads(path.read_text())
+    measured["served"]["p50_ms"] += 1
+    path.write_text(json.dumps(measured))
+    shown = copy.run("dvc", "metrics", "diff", "HEAD").stdout
+    assert "served.p50_ms" in shown
+    everything = copy.run("dvc", "metrics", "show").stdout
+    assert "nme" in everything
+    assert "ap50_95" in everything
+
+
+def test_plots_open_without_a_network(copy: Clone) -> None:
+    copy.run("dvc", "plots", "show", "--out", "plots")
+    page = copy.read("plots/index.html")
+    assert "vegaEmbed" in page
+    assert not re.findall(r"<(?:script|link)[^>]+(?:src|href)=[\"']https?:", page)
+    for word in ("roc.csv", "ced.csv", "precision_recall.csv", "loss.tsv"):
+        assert word in page, word
+
+
+def test_a_wiped_workspace_comes_back_from_the_cache(copy: Clone) -> None:
+    copy.run("git", "clean", "-dfxq", "--exclude", ".dvc", "--exclude", ".cache")
+    copy.run("dvc", "checkout")
+    for package in PACKAGES:
+        copy.run("facemodels", "verify", package)
+
+
+def test_an_unknown_key_in_params_is_refused_in_one_line(copy: Clone) -> None:
+    text = copy.read("params.yaml").replace("  cascade_depth: 2", "  cascade_dept: 2")
+    text = text.replace("compare:\n", "compare:\n  resample: 3\n")
+    (copy.folder / "params.yaml").write_text(text)
+    done = copy.run("python", "stages/train.py", "landmark-dlib", check=False)
+    assert done.returncode == 2
+    assert "compare.resample" in done.stderr
+    assert "Traceback" not in done.stderr

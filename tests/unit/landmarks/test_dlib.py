@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facemodels.data.sample.generate import landmark_split
+from facemodels.data.splits import LandmarkSplit
+from facemodels.errors import FacemodelsError
+from facemodels.landmarks import dlib
+from facemodels.landmarks.batches import MIRROR, with_mirrored
+from facemodels.landmarks.metrics import nme
+from facemodels.training.job import TrainJob
+
+NETWORK = {
+    "tree_depth": 3, "cascade_depth": 4, "trees_per_cascade": 30,
+    "feature_pool_size": 200, "feature_pool_padding": 0.1,
+}  # fmt: skip
+TRAINING = {
+    "seed": 1, "threads": 2, "mirror": True, "nu": 0.1, "oversampling": 3,
+    "oversampling_jitter": 0.0, "lambda_param": 0.1, "test_splits": 20,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("landmarks")
+    for name, faces in (("train", 40), ("val", 10), ("test", 10)):
+        split = landmark_split(name, seed=1, faces=faces, image_size=96, workers=1)
+        split.save(folder / name)
+    return folder
+
+
+def _train(data: Path, output: Path) -> list[dict[str, float]]:
+    output.mkdir()
+    records: list[dict[str, float]] = []
+    dlib.train(
+        TrainJob(
+            data=data, network=NETWORK, train=TRAINING, output=output,
+            checkpoint=output / "c", advance=lambda n: None, log=records.append,
+        )  # fmt: skip
+    )
+    return records
+
+
+def test_training_beats_the_mean_shape_and_repeats_its_bytes(data: Path, tmp_path: Path) -> None:
+    records = _train(data, tmp_path / "one")
+    _train(data, tmp_path / "other")
+    one, other = ((tmp_path / n / "model.dat").read_bytes() for n in ("one", "other"))
+    assert one == other
+    model = dlib.load(tmp_path / "one/model.dat", NETWORK, "native", threads=1)
+    mean = dlib.untrained(NETWORK, data, seed=1)
+    test = LandmarkSplit.load(data / "test")
+    error, baseline = (
+        nme(m.fit(list(test.images), test.boxes), test.points).mean() for m in (model, mean)
+    )
+    assert error < 0.7 * baseline
+    assert records[0]["loss"] < records[0]["val_nme"]
+
+
+def test_the_mirror_order_undoes_itself() -> None:
+    assert sorted(MIRROR) == list(range(68))
+    assert np.array_equal(MIRROR[MIRROR], np.arange(68))
+
+
+def test_a_mirrored_face_has_its_points_in_order_and_inside_its_box(data: Path) -> None:
+    split = LandmarkSplit.load(data / "val")
+    both = with_mirrored(split)
+    mirrored = both.points[len(split) :]
+    # The order of jaw, eyes and mouth from left to right is the same in every face.
+    for left, right in ((0, 16), (36, 45), (48, 54), (17, 26), (31, 35)):
+        assert (mirrored[:, left, 0] < mirrored[:, right, 0]).all()
+    again = with_mirrored(
+        LandmarkSplit(
+            both.images[len(split) :], both.boxes[len(split) :], mirrored, split.groups
+        )
+    )
+    np.testing.assert_allclose(again.points[len(split) :], split.points, atol=1e-4)
+    np.testing.assert_allclose(again.boxes[len(split) :], split.boxes, atol=1e-4)
+    assert np.array_equal(again.images[len(split) :], split.images)
+
+
+def test_epochs_are_refused_with_the_remedy() -> None:
+    with pytest.raises(FacemodelsError, match="cascade_depth"):
+        dlib.budget(TRAINING, epochs=3, images=10)
+
+
+def test_a_landmark_model_has_no_onnx_form(tmp_path: Path) -> None:
+    with pytest.raises(FacemodelsError, match="ONNX"):
+        dlib.export(tmp_path / "model.dat", NETWORK, tmp_path / "model.onnx")
+    with pytest.raises(FacemodelsError, match="onnx"):
+        dlib.load(tmp_path / "model.dat", NETWORK, "onnx", threads=1)

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from facemodels import params
+from facemodels.errors import InputError, ParamsError
+from facemodels.models import architecture
+from facemodels.pipeline.compose import compose
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def values() -> dict:
+    return yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+def _load(tmp_path: Path, values: dict) -> params.Params:
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return params.load(path)
+
+
+def test_conf_composes_to_the_committed_params(tmp_path: Path) -> None:
+    compose(ROOT / "conf", tmp_path / "params.yaml", [], dry_run=False)
+    assert (tmp_path / "params.yaml").read_text() == (ROOT / "params.yaml").read_text()
+
+
+def test_a_dry_run_tells_of_a_difference_and_writes_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "params.yaml"
+    assert compose(ROOT / "conf", target, [], dry_run=True)
+    assert not target.exists()
+
+
+def test_real_data_is_a_matter_of_configuration_alone(tmp_path: Path) -> None:
+    overrides = ["data=real", "+experiment=real", "real_root=/somewhere"]
+    compose(ROOT / "conf", tmp_path / "params.yaml", overrides, dry_run=False)
+    loaded = params.load(tmp_path / "params.yaml")
+    assert loaded.data.recognition.source == "/somewhere/lfw"
+    assert {model.task for model in loaded.models.values()} == {
+        "detection", "recognition", "landmarks",
+    }  # fmt: skip
+
+
+def test_every_models_hyperparameters_fit_its_architecture() -> None:
+    for model in params.load(ROOT / "params.yaml").models.values():
+        implementation = architecture(model.task, model.architecture)
+        assert implementation.units(model.train) >= 1
+        assert len(implementation.interface(model.network).input_shape) == 3
+
+
+def test_params_cannot_be_changed_after_loading(tmp_path: Path, values: dict) -> None:
+    loaded = _load(tmp_path, values)
+    with pytest.raises(ValueError, match="frozen"):
+        loaded.compare.seed = 2
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "word"),
+    [
+        ("benchmark.runs", 0, "benchmark.runs"),
+        ("compare.confidence", 1.5, "compare.confidence"),
+        ("data.detection.reader", "coco", "detection"),
+        ("models.landmark-dlib.version", "1.0", "MAJOR"),
+        ("models.landmark-dlib.package", "models/x", "belongs in"),
+        ("models.landmark-dlib.task", "detection", "landmark-dlib"),
+        ("benchmark.surprise", 1, "benchmark.surprise"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_named(
+    tmp_path: Path, values: dict, path: str, value: object, word: str
+) -> None:
+    *parents, last = path.split(".")
+    inner = values
+    for key in parents:
+        inner = inner[key]
+    inner[last] = value
+    with pytest.raises(InputError) as caught:
+        _load(tmp_path, values)
+    assert word in str(caught.value)
+
+
+def test_a_model_that_is_not_there_is_answered_with_those_that_are() -> None:
+    with pytest.raises(ParamsError, match="recognition-facenet"):
+        params.load(ROOT / "params.yaml").model("recognition-arcface")
+
+
+def test_an_architecture_that_is_not_there_is_answered_with_where_to_write_it() -> None:
+
+    for name in ("nonesuch", "../evil", "metrics", "os"):
+        with pytest.raises(InputError, match="src/facemodels/recognition"):
+            architecture("recognition", name)

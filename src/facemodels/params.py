@@ -206,7 +206,7 @@ class Benchmark(Frozen):
     """How packages are timed."""
 
     threads: Count
-    warmup: Count  # runs that are not counted
+    warmup: Annotated[int, Field(ge=0)]  # runs that are not counted
     runs: Count
     batch_sizes: list[Count]
 
@@ -219,7 +219,7 @@ class Compare(Frozen):
     confidence: Annotated[float, Field(gt=0, lt=1)]
     seed: int
     threads: Count
-    warmup: Count
+    warmup: Annotated[int, Field(ge=0)]
     runs: Count
 
 

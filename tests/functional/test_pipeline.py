@@ -27,7 +27,9 @@ def _ran(output: str) -> list[str]:
 def test_repro_builds_a_verified_package_of_every_model(built: Clone) -> None:
     for package in PACKAGES:
         built.run("facemodels", "verify", package)
-        done = built.run("sha256sum", "--check", "--strict", f"{package}/checksums.sha256", check=False)
+        done = built.run(
+            "sha256sum", "--check", "--strict", f"{package}/checksums.sha256", check=False
+        )
         assert done.returncode in (0, 1)  # names are relative to the package:
         built.run("sh", "-c", f"cd {package} && sha256sum --check --strict checksums.sha256")
 

@@ -62,7 +62,18 @@ def test_any_text_parses_or_is_refused_with_a_remedy(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "1.2", "1.2.3.4", "01.2.3", "1.2.3-rc1", "1.2.x", "-1.2.3", "1.2.3\n", "\uff11.2.3", "9" * 99],
+    [
+        "",
+        "1.2",
+        "1.2.3.4",
+        "01.2.3",
+        "1.2.3-rc1",
+        "1.2.x",
+        "-1.2.3",
+        "1.2.3\n",
+        "\uff11.2.3",
+        "9" * 99,
+    ],
 )
 def test_what_is_no_version_is_refused(text: str) -> None:
     with pytest.raises(NameFormatError, match="is not a version"):

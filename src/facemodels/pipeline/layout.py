@@ -21,8 +21,10 @@ from facemodels.pipeline.prepare import TaskData, prepare
 
 _SIZES = {"detection": 416, "recognition": 128, "landmarks": 224}  # pixels
 _ALLOWED_BROKEN = 0.05
-_VAL_SHARE = 0.1  # of a dataset that is to train on
-_TEST_SHARE = 0.1
+_VAL_SHARE = 0.2  # of a dataset that is to train on
+_TEST_SHARE = 0.2
+_FOLDS = 10  # of LFW's protocol; fewer where people are few
+_PEOPLE_A_FOLD = 4
 _CHOICE_SHARE = 0.25  # of a dataset that is to test on: for the choice of the threshold
 _REST = 0.999_999 - _CHOICE_SHARE
 
@@ -103,8 +105,12 @@ def _recognition(path: Path, val_share: float, test_share: float) -> TaskData | 
             disjoint=True,
             allowed_broken=_ALLOWED_BROKEN,
         )
-    if not any(p.is_dir() for p in path.iterdir()):
+    people = sum(1 for p in path.iterdir() if p.is_dir())
+    if not people:
         return None
+    # Training needs no folds; testing needs some, and people of each kind in every one.
+    smallest = people * min(val_share, test_share)
+    folds = max(2, min(_FOLDS, int(smallest / _PEOPLE_A_FOLD))) if test_share > _CHOICE_SHARE else 1
     return FolderRecognition(
         reader="folders",
         source=str(path),
@@ -114,7 +120,7 @@ def _recognition(path: Path, val_share: float, test_share: float) -> TaskData | 
         seed=1,
         val_share=val_share,
         test_share=test_share,
-        folds=5,
+        folds=folds,
         pairs_per_fold=300,
         allowed_broken=_ALLOWED_BROKEN,
     )

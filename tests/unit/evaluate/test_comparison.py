@@ -8,7 +8,11 @@ def row(metric: str, verdict: str) -> Row:
 
 
 def test_accuracy_decides_whatever_the_rest_says() -> None:
-    rows = [row("accuracy", "worse"), row("latency_p50_ms", "better"), row("file_size_mb", "better")]
+    rows = [
+        row("accuracy", "worse"),
+        row("latency_p50_ms", "better"),
+        row("file_size_mb", "better"),
+    ]
     assert overall(rows) == "worse"
 
 

@@ -37,8 +37,13 @@ def _train(data: Path, output: Path) -> list[dict[str, float]]:
     records: list[dict[str, float]] = []
     dlib.train(
         TrainJob(
-            data=data, network=NETWORK, train=TRAINING, output=output,
-            checkpoint=output / "c", advance=lambda n: None, log=records.append,
+            data=data,
+            network=NETWORK,
+            train=TRAINING,
+            output=output,
+            checkpoint=output / "c",
+            advance=lambda n: None,
+            log=records.append,
         )  # fmt: skip
     )
     return records
@@ -72,9 +77,7 @@ def test_a_mirrored_face_has_its_points_in_order_and_inside_its_box(data: Path) 
     for left, right in ((0, 16), (36, 45), (48, 54), (17, 26), (31, 35)):
         assert (mirrored[:, left, 0] < mirrored[:, right, 0]).all()
     again = with_mirrored(
-        LandmarkSplit(
-            both.images[len(split) :], both.boxes[len(split) :], mirrored, split.groups
-        )
+        LandmarkSplit(both.images[len(split) :], both.boxes[len(split) :], mirrored, split.groups)
     )
     np.testing.assert_allclose(again.points[len(split) :], split.points, atol=1e-4)
     np.testing.assert_allclose(again.boxes[len(split) :], split.boxes, atol=1e-4)

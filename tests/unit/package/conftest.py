@@ -42,9 +42,7 @@ DLIB_TRAINING = {
 def content(folder: Path, identity: str, network: dict, **changes) -> Content:
     model = ModelId.parse(identity)
     task, name = model.name.task, model.name.architecture
-    write_yaml(
-        folder / "config.yaml", {"task": task, "architecture": name, "network": network}
-    )
+    write_yaml(folder / "config.yaml", {"task": task, "architecture": name, "network": network})
     write_json(folder / "training.json", {"threads": 1, "data": "sha256:0"})
     values = {
         "id": model,
@@ -82,8 +80,13 @@ def dlib_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
         landmark_split(name, seed=1, faces=faces, image_size=80, workers=1).save(data / name)
     dlib.train(
         TrainJob(
-            data=data, network=DLIB, train=DLIB_TRAINING, output=folder,
-            checkpoint=folder / "c", advance=lambda n: None, log=lambda record: None,
+            data=data,
+            network=DLIB,
+            train=DLIB_TRAINING,
+            output=folder,
+            checkpoint=folder / "c",
+            advance=lambda n: None,
+            log=lambda record: None,
         )  # fmt: skip
     )
     described = content(folder, "lmk-dlib-v1.0.0", DLIB, validation={"metrics": {"nme": 0.1}})

@@ -68,7 +68,9 @@ def test_a_malformed_checksum_line_is_refused(package: Path, line: str) -> None:
         verify(package)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_any_changed_byte_of_any_file_is_found(package: Path, data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(sorted(package.iterdir())))

@@ -67,7 +67,7 @@ def test_too_few_people_are_refused(split) -> None:
 
 def test_without_augmentation_a_training_crop_is_the_crop_that_is_served(split) -> None:
     draw = batches(split, augmentation=STILL, size=48)
-    inputs, identities = draw(0)
+    inputs, _ = draw(0)
     served = preprocess(list(split.images), 48)
     for row in inputs:
         assert np.abs(served - row).reshape(len(served), -1).max(axis=1).min() < 1e-6

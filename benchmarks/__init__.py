@@ -1,0 +1,1 @@
+"""Measurements of what the README claims; each prints ratios taken side by side in one run."""

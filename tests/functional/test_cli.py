@@ -247,7 +247,6 @@ def test_the_shell_completes_commands(tmp_path: Path, shell: str) -> None:
         "COMP_WORDS": "facemodels val",
         "COMP_CWORD": "1",
     }
-    import os
 
     done = subprocess.run(
         [COMMAND], env={**os.environ, **env}, capture_output=True, text=True, check=False

@@ -182,7 +182,7 @@ class ModelParams(Frozen):
     curve: Curve
     network: dict[str, Any]
     train: dict[str, Any]
-    gates: dict[str, Gate]
+    gates: dict[str, Gate | None]  # null: switched off, for an experiment that has others
     card: Card
 
     @model_validator(mode="after")

@@ -19,7 +19,7 @@ class Judgement:
     passed: bool
 
 
-def judge(metrics: Mapping[str, float], gates: Mapping[str, Gate]) -> list[Judgement]:
+def judge(metrics: Mapping[str, float], gates: Mapping[str, Gate | None]) -> list[Judgement]:
     """Hold metrics against gates; a value on the bound passes, NaN never does.
 
     Raises:
@@ -33,6 +33,8 @@ def judge(metrics: Mapping[str, float], gates: Mapping[str, Gate]) -> list[Judge
         )
     rows = []
     for metric, gate in gates.items():
+        if gate is None:
+            continue
         value = metrics[metric]
         if gate.min is not None:
             rows.append(Judgement(metric, f"≥ {gate.min:g}", value, value >= gate.min))

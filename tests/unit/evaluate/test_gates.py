@@ -32,3 +32,7 @@ def test_a_gate_may_have_two_bounds() -> None:
 def test_a_gate_without_a_bound_is_refused() -> None:
     with pytest.raises(ValueError, match="needs min or max"):
         Gate()
+
+
+def test_a_gate_that_is_switched_off_judges_nothing() -> None:
+    assert judge({"f1": 0.1}, {"f1": None}) == []

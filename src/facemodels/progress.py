@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Advance = Callable[[int], None]
-_LOG_STEPS = 5  # lines a task writes where there is no terminal
+_LOG_STEPS = 5  # lines a task of known length writes where there is no terminal
+_LOG_EVERY = 5000  # units between the lines of one of unknown length
 
 
 @contextmanager
-def progress(label: str, total: int) -> Iterator[Advance]:
+def progress(label: str, total: int | None) -> Iterator[Advance]:
     """Show how far `total` units have come; the block gets a function that adds units.
+
+    `total` is None where nobody knows it before the end.
 
     Nothing of it reaches standard output, which belongs to results.
     """
@@ -24,7 +27,7 @@ def progress(label: str, total: int) -> Iterator[Advance]:
 
 
 @contextmanager
-def _bar(label: str, total: int) -> Iterator[Advance]:
+def _bar(label: str, total: int | None) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeElapsedColumn as Elapsed
@@ -36,15 +39,16 @@ def _bar(label: str, total: int) -> Iterator[Advance]:
         yield lambda count: bar.advance(task, count)
 
 
-def _lines(label: str, total: int) -> Advance:
+def _lines(label: str, total: int | None) -> Advance:
     done = 0
-    step = max(1, total // _LOG_STEPS)
+    step = _LOG_EVERY if total is None else max(1, total // _LOG_STEPS)
+    of = "" if total is None else f"/{total}"
 
     def advance(count: int) -> None:
         nonlocal done
         before, done = done, done + count
-        if done // step > before // step or done >= total > before:
-            sys.stderr.write(f"{label}: {done}/{total}\n")
+        if done // step > before // step or (total is not None and done >= total > before):
+            sys.stderr.write(f"{label}: {done}{of}\n")
             sys.stderr.flush()
 
     return advance

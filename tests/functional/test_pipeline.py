@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .conftest import Clone, make_clone
+from .conftest import TINY, Clone
 
 pytestmark = [pytest.mark.xdist_group("pipeline"), pytest.mark.timeout(1500)]
 
@@ -38,10 +38,15 @@ def test_a_second_repro_runs_nothing(copy: Clone) -> None:
     assert _ran(copy.run("dvc", "repro").stdout) == []
 
 
-def test_two_clones_get_the_same_lock_file_byte_for_byte(built: Clone, tmp_path: Path) -> None:
-    other = make_clone(tmp_path / "other")
-    other.run("dvc", "repro")
+def test_a_fresh_clone_builds_the_committed_lock_file_byte_for_byte(
+    built: Clone, tmp_path: Path
+) -> None:
+    built.run("git", "clone", "--quiet", ".", str(tmp_path / "other"))
+    other = Clone(tmp_path / "other")
+    ran = _ran(other.run("dvc", "repro").stdout)
+    assert len(ran) == 18  # nothing came from a cache
     assert other.read("dvc.lock") == built.read("dvc.lock")
+    assert other.run("git", "diff", "--name-only", "dvc.lock").stdout == ""
 
 
 def test_a_build_leaves_no_clock_in_the_lock_file(built: Clone) -> None:
@@ -85,7 +90,7 @@ def test_one_stage_of_one_model_can_be_asked_for(copy: Clone) -> None:
 
 def test_an_experiment_changes_params_and_shows_readable_columns(copy: Clone) -> None:
     # `dvc exp run` composes conf/ anew: the small values must stand there.
-    overrides = [f"++{key}={value}" for key, value in _tiny().items()]
+    overrides = [f"++{key}={value}" for key, value in TINY.items()]
     changed = "++models.landmark-dlib.train.nu=0.3"
     flags = [part for override in [*overrides, changed] for part in ("-S", override)]
     copy.run("dvc", "exp", "run", "--name", "trial", *flags, "train@landmark-dlib")
@@ -96,14 +101,8 @@ def test_an_experiment_changes_params_and_shows_readable_columns(copy: Clone) ->
     assert "models.landmark-dlib.train.nu" in params
 
 
-def _tiny() -> dict[str, str]:
-    from .conftest import TINY
-
-    return TINY
-
-
 def test_a_queued_experiment_runs(copy: Clone) -> None:
-    overrides = [*(f"++{k}={v}" for k, v in _tiny().items()), "++models.landmark-dlib.train.nu=0.4"]
+    overrides = [*(f"++{k}={v}" for k, v in TINY.items()), "++models.landmark-dlib.train.nu=0.4"]
     flags = [part for override in overrides for part in ("-S", override)]
     copy.run("dvc", "exp", "run", "--queue", "--name", "later", *flags, "train@landmark-dlib")
     assert "later" in copy.run("dvc", "queue", "status").stdout

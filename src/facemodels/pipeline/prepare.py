@@ -177,7 +177,7 @@ def _pairs_recognition(data: PairsRecognition) -> Prepared:
     people = identities.read_people(root / data.train_people)
     val = identities.read_lfw_pairs(root / data.val_pairs, images)
     test = identities.read_lfw_pairs(root / data.test_pairs, images)
-    with progress("read faces", 0) as advance:
+    with progress("read faces", None) as advance:
         splits, problems, overlap = recognition_splits(
             root=images,
             train_people=people,

@@ -23,7 +23,7 @@ def main(name: str) -> None:
         outcomes = benchmark.run_suite(package, Path("tests/model_tests"), Path(scratch))
     write_json(Path("reports/suite", package.task, f"{name}.json"), outcomes)
     measured = benchmark.measure(package, everything.benchmark)
-    write_json(Path("reports/benchmark", f"{name}.json"), measured)
+    write_json(Path("reports/benchmark", f"{name}.json"), {name: measured})
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ def main(name: str) -> None:
         weights=Path("build", name, "model"),
         model=model.id,
         card=model.card,
-        validation=read_validation(Path("reports/validate", f"{name}.json")),
+        validation=read_validation(Path("reports/validate", f"{name}.json"))[name],
         output=Path(model.package),
     )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from facemodels import params
 from facemodels.cli.guard import guarded
 from facemodels.evaluate import gates
+from facemodels.files import write_json
 from facemodels.pipeline import validate
 from facemodels.pipeline.trained import find_trained
 from facemodels.tables import markdown
@@ -21,7 +22,9 @@ def main(name: str) -> None:
         seed=model.train["seed"],
         threads=model.train["threads"],
     )
-    validate.write_metrics(evaluation, baseline, Path("reports/validate", f"{name}.json"))
+    # Under the model's name, which `dvc exp show` then has in its columns.
+    metrics = {name: validate.as_json(evaluation, baseline)}
+    write_json(Path("reports/validate", f"{name}.json"), metrics)
     validate.write_curves(evaluation, Path("reports/validate", name))
     judgements = gates.judge(evaluation.metrics, model.gates)
     print(validate.table(evaluation, baseline))

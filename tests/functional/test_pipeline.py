@@ -73,6 +73,24 @@ def test_a_version_bump_reruns_package_and_what_follows_but_not_train(copy: Clon
     copy.run("facemodels", "verify", "models/landmarks/dlib-v1.0.1")
 
 
+def test_a_pinned_baseline_is_set_beside_the_candidate(copy: Clone) -> None:
+    copy.compose(
+        **{
+            "models.landmark-dlib.version": "1.1.0",
+            "models.landmark-dlib.network.cascade_depth": "4",
+            "compare.baselines.landmarks": "models/landmarks/dlib-v1.0.0",
+        }
+    )
+    copy.run("dvc", "repro", "compare@landmarks")
+    report = copy.read("reports/compare/landmarks.md")
+    assert "lmk-dlib-v1.1.0 against lmk-dlib-v1.0.0: " in report
+    for metric in ("nme", "latency_p50_ms", "peak_rss_mb", "file_size_mb"):
+        assert f"| {metric} " in report
+    rows = json.loads(copy.read("reports/compare/landmarks.json"))["differences"]
+    (row,) = rows["lmk-dlib-v1.1.0"]
+    assert row["low"] <= row["difference"] <= row["high"]
+
+
 def test_a_model_below_its_gate_stops_the_pipeline_before_package(copy: Clone) -> None:
     copy.compose(**{"models.landmark-dlib.gates": "{nme: {max: 0.0001}}"})
     done = copy.run("dvc", "repro", "package@landmark-dlib", check=False)
@@ -113,13 +131,13 @@ def test_a_queued_experiment_runs(copy: Clone) -> None:
 def test_metrics_diff_shows_accuracy_and_speed(copy: Clone) -> None:
     path = copy.folder / "reports/benchmark/landmark-dlib.json"
     measured = json.loads(path.read_text())
-    measured["served"]["p50_ms"] += 1
+    measured["landmark-dlib"]["served"]["p50_ms"] += 1
     path.write_text(json.dumps(measured))
     shown = copy.run("dvc", "metrics", "diff", "HEAD").stdout
-    assert "served.p50_ms" in shown
+    assert "landmark-dlib.served.p50_ms" in shown
     everything = copy.run("dvc", "metrics", "show").stdout
-    assert "nme" in everything
-    assert "ap50_95" in everything
+    assert "landmark-dlib.metrics.nme" in everything
+    assert "detection-yolov8.metrics.ap50_95" in everything
 
 
 def test_plots_open_without_a_network(copy: Clone) -> None:

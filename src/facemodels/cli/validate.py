@@ -28,6 +28,7 @@ def validate(model: Path, test_data: Path | None, seed: int, threads: int, as_js
       facemodels validate --model models/recognition/facenet-v2.2.0/model.pt \\
           --test-data data/validation
     """
+    from facemodels.files import write_json
     from facemodels.package.verify import is_package
     from facemodels.pipeline import validate as step
     from facemodels.pipeline.layout import dataset
@@ -39,6 +40,6 @@ def validate(model: Path, test_data: Path | None, seed: int, threads: int, as_js
         evaluation, baseline = step.validate(trained, data, seed=seed, threads=threads)
     folder = trained.weights.parent
     if not is_package(folder):
-        step.write_metrics(evaluation, baseline, folder / VALIDATION)
+        write_json(folder / VALIDATION, step.as_json(evaluation, baseline))
     text = step.table(evaluation, baseline)
     output(step.as_json(evaluation, baseline), text, as_json=as_json)

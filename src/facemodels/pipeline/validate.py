@@ -7,7 +7,7 @@ from typing import Any
 
 from facemodels.evaluate.evaluation import Evaluation
 from facemodels.evaluate.protocols import evaluate
-from facemodels.files import write_json, write_text
+from facemodels.files import write_text
 from facemodels.models import architecture
 from facemodels.pipeline.trained import Trained
 from facemodels.tables import markdown
@@ -36,11 +36,6 @@ def write_curves(evaluation: Evaluation, folder: Path) -> None:
     for name, rows in evaluation.curves.items():
         table = pd.DataFrame(rows).to_csv(index=False, lineterminator="\n", float_format="%.6f")
         write_text(folder / f"{name}.csv", table)
-
-
-def write_metrics(evaluation: Evaluation, baseline: Evaluation, path: Path) -> None:
-    """The metrics file of a model."""
-    write_json(path, as_json(evaluation, baseline))
 
 
 def table(evaluation: Evaluation, baseline: Evaluation) -> str:

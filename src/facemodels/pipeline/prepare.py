@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ from facemodels.params import (
     SampleLandmarks,
     SampleRecognition,
 )
-from facemodels.progress import progress
+from facemodels.progress import Advance, progress
 
 Split = DetectionSplit | RecognitionSplit | LandmarkSplit
 TaskData = (
@@ -99,58 +99,64 @@ def _workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _drawn(
+    label: str, counts: dict[str, int], draw: Callable[[str, Advance], Split], images: int = 1
+) -> Prepared:
+    """Generated splits; `counts` by split are of `images` images each."""
+    with progress(label, sum(counts.values()) * images) as advance:
+        return Prepared({name: draw(name, advance) for name in SPLITS}, groups=generate.GROUPS)
+
+
 def _sample_detection(data: SampleDetection) -> Prepared:
     counts = {"train": data.train, "val": data.val, "test": data.test}
-    with progress("draw scenes", sum(counts.values())) as advance:
-        splits = {
-            name: generate.detection_split(
-                name,
-                seed=data.seed,
-                scenes=counts[name],
-                image_size=data.image_size,
-                workers=_workers(),
-                progress=advance,
-            )
-            for name in SPLITS
-        }
-    return Prepared(splits, groups=generate.GROUPS)
+    return _drawn(
+        "draw scenes",
+        counts,
+        lambda name, advance: generate.detection_split(
+            name,
+            seed=data.seed,
+            scenes=counts[name],
+            image_size=data.image_size,
+            workers=_workers(),
+            progress=advance,
+        ),
+    )
 
 
 def _sample_recognition(data: SampleRecognition) -> Prepared:
     counts = {"train": data.train, "val": data.val, "test": data.test}
-    with progress("draw faces", sum(counts.values()) * data.images_per_identity) as advance:
-        splits = {
-            name: generate.recognition_split(
-                name,
-                seed=data.seed,
-                identities=counts[name],
-                images_per_identity=data.images_per_identity,
-                image_size=data.image_size,
-                folds=data.folds,
-                pairs_per_fold=data.pairs_per_fold,
-                workers=_workers(),
-                progress=advance,
-            )
-            for name in SPLITS
-        }
-    return Prepared(splits, groups=generate.GROUPS)
+    return _drawn(
+        "draw faces",
+        counts,
+        lambda name, advance: generate.recognition_split(
+            name,
+            seed=data.seed,
+            identities=counts[name],
+            images_per_identity=data.images_per_identity,
+            image_size=data.image_size,
+            folds=data.folds,
+            pairs_per_fold=data.pairs_per_fold,
+            workers=_workers(),
+            progress=advance,
+        ),
+        images=data.images_per_identity,
+    )
 
 
 def _sample_landmarks(data: SampleLandmarks) -> Prepared:
     counts = {"train": data.train, "val": data.val, "test": data.test}
-    with progress("draw landmarks", sum(counts.values())) as advance:
-        splits = {
-            name: generate.landmark_split(
-                name,
-                seed=data.seed,
-                faces=counts[name],
-                image_size=data.image_size,
-                workers=_workers(),
-                progress=advance,
-            )
-            for name in SPLITS
-        }
-    return Prepared(splits, groups=generate.GROUPS)
+    return _drawn(
+        "draw landmarks",
+        counts,
+        lambda name, advance: generate.landmark_split(
+            name,
+            seed=data.seed,
+            faces=counts[name],
+            image_size=data.image_size,
+            workers=_workers(),
+            progress=advance,
+        ),
+    )
 
 
 def _real_detection(data: RealDetection) -> Prepared:

@@ -23,9 +23,9 @@ from facemodels.recognition.batches import Augmentation, IdentityBatches, valida
 from facemodels.recognition.task import Embedder
 from facemodels.runtime import Runtime, export_onnx, onnx_run, torch_run
 from facemodels.training.job import Interface, TrainJob
-from facemodels.training.loop import Trainer, deterministic
+from facemodels.training.loop import train_to_file
 from facemodels.training.settings import Positive, TorchTraining
-from facemodels.training.weights import load_state, save_state
+from facemodels.training.weights import load_state
 
 TITLE = "InceptionResnetV1"
 FRAMEWORK = "pytorch"
@@ -135,18 +135,18 @@ def train(job: TrainJob) -> None:
     """Train on the split `train`, choose nothing but the stopping point on `val`."""
     settings = parse(Training, job.train, "train")
     shape = parse(Network, job.network, "network")
-    with deterministic(settings.threads, settings.seed):
-        network = build(job.network).to(memory_format=torch.channels_last)
-        task = TripletTask(
+    train_to_file(
+        job,
+        settings,
+        build=lambda: build(job.network).to(memory_format=torch.channels_last),
+        task=lambda: TripletTask(
             settings,
             shape.image_size,
             RecognitionSplit.load(job.data / "train"),
             RecognitionSplit.load(job.data / "val"),
-        )
-        state = Trainer(network, task, settings).run(
-            job.checkpoint, advance=job.advance, log=job.log
-        )
-    save_state(state, job.output / WEIGHTS)
+        ),
+        weights=WEIGHTS,
+    )
 
 
 def interface(network: Mapping[str, Any]) -> Interface:

@@ -21,7 +21,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from facemodels.errors import InputError
 from facemodels.files import atomic_path
+from facemodels.training.job import TrainJob
 from facemodels.training.settings import TorchTraining
+from facemodels.training.weights import save_state
 
 _PREFETCH = 3  # batches prepared ahead; more only costs memory
 State = dict[str, Tensor]
@@ -241,3 +243,22 @@ def _decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any
 
 def _cpu_state(network: nn.Module) -> State:
     return {k: v.detach().to("cpu", copy=True) for k, v in network.state_dict().items()}
+
+
+def train_to_file(
+    job: TrainJob,
+    settings: TorchTraining,
+    *,
+    build: Callable[[], nn.Module],
+    task: Callable[[], Task],
+    weights: str,
+) -> None:
+    """Train as `job` says and write the final weights to the file `weights` of its output.
+
+    The network is built within, so that its random weights come from the training's seed.
+    """
+    with deterministic(settings.threads, settings.seed):
+        state = Trainer(build(), task(), settings).run(
+            job.checkpoint, advance=job.advance, log=job.log
+        )
+    save_state(state, job.output / weights)

@@ -23,9 +23,9 @@ from facemodels.detection.yolov8 import network as yolo
 from facemodels.params import Frozen, parse
 from facemodels.runtime import Runtime, onnx_run, torch_run
 from facemodels.training.job import Interface, TrainJob
-from facemodels.training.loop import Trainer, deterministic
+from facemodels.training.loop import train_to_file
 from facemodels.training.settings import TorchTraining
-from facemodels.training.weights import load_state, save_state
+from facemodels.training.weights import load_state
 
 TITLE = "YOLOv8"
 FRAMEWORK = "pytorch"
@@ -102,18 +102,18 @@ def train(job: TrainJob) -> None:
     """Train on the split `train`, choose nothing but the stopping point on `val`."""
     settings = parse(Training, job.train, "train")
     shape = parse(Network, job.network, "network")
-    with deterministic(settings.threads, settings.seed):
-        network = yolo.build(scale=shape.scale)
-        task = BoxTask(
+    train_to_file(
+        job,
+        settings,
+        build=lambda: yolo.build(scale=shape.scale),
+        task=lambda: BoxTask(
             settings,
             shape.image_size,
             resized(DetectionSplit.load(job.data / "train"), shape.image_size),
             DetectionSplit.load(job.data / "val"),
-        )
-        state = Trainer(network, task, settings).run(
-            job.checkpoint, advance=job.advance, log=job.log
-        )
-    save_state(state, job.output / WEIGHTS)
+        ),
+        weights=WEIGHTS,
+    )
 
 
 def interface(network: Mapping[str, Any]) -> Interface:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import subprocess
+import tempfile
 from itertools import pairwise
 from pathlib import Path
 

@@ -23,7 +23,7 @@ def prepare(
 
     \b
     Example:
-      facemodels prepare landmarks --output /tmp/landmarks --picture sheet.png
+      facemodels prepare landmarks --output out/landmarks --picture sheet.png
     """
     from facemodels import params
     from facemodels.pipeline import prepare as step

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facemodels.errors import FacemodelsError
 from facemodels.package.build import ONNX
 from facemodels.package.load import Package
 from facemodels.progress import Advance
@@ -154,7 +155,9 @@ def _in_child(package: Package, runtime: Runtime, **settings: Any) -> dict[str, 
         check=False,
     )
     if done.returncode != 0:
-        raise RuntimeError(f"the benchmark of {job['folder']} died:\n{done.stderr}")
+        raise FacemodelsError(
+            f"the process that measures {package.id} on {runtime} died:\n{done.stderr}"
+        )
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
 

@@ -36,7 +36,11 @@ class Task(Protocol):
     monitor: str  # the validation metric that early stopping watches; higher is better
 
     def batch(self, step: int) -> Any:
-        """The batch of a step, on the CPU: a pure function of (seed, step), thread-safe."""
+        """The batch of a step, on the CPU: a pure function of (seed, step), thread-safe.
+
+        It is called in a thread of its own and had better leave computing to NumPy, since
+        torch's operators start further OpenMP threads there.
+        """
 
     def loss(self, network: nn.Module, batch: Any) -> Tensor:
         """Scalar loss of a batch on the network's device."""
@@ -109,7 +113,7 @@ class Trainer:
         self.device = torch.device(settings.device)
         self.network = network.to(self.device)
         self.optimizer = torch.optim.AdamW(
-            _decay_groups(network, settings.weight_decay), lr=settings.learning_rate
+            _decay_groups(network, settings.weight_decay), lr=settings.learning_rate, fused=True
         )
         self.average: AveragedModel | None = None
         if settings.ema_decay > 0:

@@ -29,6 +29,10 @@ params: setup  ## Compose conf/ into params.yaml
 repro: params  ## Rebuild every model: the main job
 	$(BIN)/dvc repro
 
+# Tests run side by side: OpenMP threads that wait by spinning would stall each other.
+test test-full: export OMP_WAIT_POLICY := passive
+test test-full: export OMP_NUM_THREADS := 1
+
 test: setup  ## Run the tests
 	$(BIN)/pytest -m "not full" -n 2 --dist loadgroup
 

@@ -40,6 +40,12 @@ TINY = {
     "models.landmark-dlib.network.cascade_depth": "2",
     "models.landmark-dlib.network.trees_per_cascade": "10",
     "models.landmark-dlib.gates": "{nme: {max: 9.0}, failure_rate_at_0.08: null}",
+    **{
+        f"models.{name}.train.threads": "1"
+        for name in ("detection-yolov8", "recognition-facenet", "landmark-dlib")
+    },
+    "benchmark.threads": "1",
+    "compare.threads": "1",
     "benchmark.runs": "4",
     "benchmark.warmup": "1",
     "benchmark.batch_sizes": "[1, 2]",

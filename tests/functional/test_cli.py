@@ -12,7 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facemodels.data.sample.generate import landmark_split, recognition_split
+from facemodels.data.sample.generate import (
+    detection_split,
+    landmark_split,
+    recognition_split,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = str(Path(sys.executable).parent / "facemodels")
@@ -24,17 +28,27 @@ architecture: facenet
 name: recognition-facenet
 network: {image_size: 80, dropout: 0.0}
 train:
-  {seed: 1, threads: 2, device: cpu, mixed_precision: false, steps: 2, learning_rate: 0.001,
+  {seed: 1, threads: 1, device: cpu, mixed_precision: false, steps: 2, learning_rate: 0.001,
    warmup_steps: 1, final_learning_rate: 0.1, weight_decay: 0.01, clip_norm: 5.0, ema_decay: 0.0,
    validate_every: 2, checkpoint_every: 2, patience: 0, batch_people: 3, batch_images: 2,
    margin: 0.2, augmentation: {flip: 0.5, shift: 0, zoom: 0, brightness: 0, contrast: 0, tint: 0}}
+"""
+YOLO = """\
+task: detection
+architecture: yolov8
+network: {scale: n, image_size: 64}
+train:
+  {seed: 1, threads: 1, device: cpu, mixed_precision: false, steps: 2, learning_rate: 0.001,
+   warmup_steps: 1, final_learning_rate: 0.1, weight_decay: 0.01, clip_norm: 5.0, ema_decay: 0.0,
+   validate_every: 2, checkpoint_every: 2, patience: 0, batch_size: 2,
+   augmentation: {flip: 0.5, scale: 0, translate: 0, hue: 0, saturation: 0, value: 0, mosaic: 0}}
 """
 DLIB = """\
 task: landmarks
 architecture: dlib
 network: {tree_depth: 2, cascade_depth: 2, trees_per_cascade: 5, feature_pool_size: 50,
           feature_pool_padding: 0.1}
-train: {seed: 1, threads: 2, mirror: true, nu: 0.1, oversampling: 2, oversampling_jitter: 0.0,
+train: {seed: 1, threads: 1, mirror: true, nu: 0.1, oversampling: 2, oversampling_jitter: 0.0,
         lambda_param: 0.1, test_splits: 5}
 """
 
@@ -69,6 +83,15 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lines = "\n".join(f"{x + 1:.3f} {y + 1:.3f}" for x, y in shape)
         text = f"version: 1\nn_points: 68\n{{\n{lines}\n}}\n"
         (folder / "points" / f"{row:03}.pts").write_text(text)
+    scenes = detection_split("train", seed=1, scenes=20, image_size=96, workers=1)
+    for part in ("images", "labels"):
+        (folder / "scenes" / part).mkdir(parents=True)
+    (folder / "yolo.yaml").write_text(YOLO)
+    for row, image in enumerate(scenes.images):
+        Image.fromarray(image).save(folder / "scenes/images" / f"{row:02}.jpg", quality=95)
+        boxes = scenes.boxes_of(row) / 96
+        lines = [f"0 {(a + c) / 2} {(b + d) / 2} {c - a} {d - b}" for a, b, c, d in boxes]
+        (folder / "scenes/labels" / f"{row:02}.txt").write_text("\n".join(lines) + "\n")
     return folder
 
 
@@ -110,6 +133,22 @@ def test_the_guides_commands_train_validate_and_package_a_facenet(work: Path) ->
     assert shown["id"] == "rec-facenet-v2.2.0"
     metadata = json.loads((work / folder / "metadata.json").read_text())
     assert metadata["accuracy_metrics"] == result["metrics"]
+
+
+def test_the_commands_train_validate_and_package_a_detector(work: Path) -> None:
+    folder = "models/detection/yolov8-v1.0.0"
+    facemodels(
+        "train", "--config", "yolo.yaml", "--dataset", "scenes", "--output", folder, cwd=work
+    )
+    facemodels("validate", "--model", folder, "--test-data", "scenes", cwd=work)
+    facemodels(
+        "package", "--model", folder, "--name", "detection-yolov8", "--version", "1.0.0", cwd=work
+    )
+    facemodels("verify", folder, cwd=work)
+    # The card's example runs in the package's folder and prints a line a face, if any.
+    example = (work / folder / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    image = work / "scenes/images/00.jpg"
+    subprocess.run([sys.executable, "-c", example, image], cwd=work / folder, check=True)
 
 
 def test_a_benchmark_runs_the_suite_and_prints_json(work: Path, packages) -> None:

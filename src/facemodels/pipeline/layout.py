@@ -26,7 +26,7 @@ _TEST_SHARE = 0.2
 _FOLDS = 10  # of LFW's protocol; fewer where people are few
 _PEOPLE_A_FOLD = 4
 _CHOICE_SHARE = 0.25  # of a dataset that is to test on: for the choice of the threshold
-_REST = 0.999_999 - _CHOICE_SHARE
+_REST = 1 - _CHOICE_SHARE
 
 
 @contextmanager

@@ -34,10 +34,10 @@ test test-full: export OMP_WAIT_POLICY := passive
 test test-full: export OMP_NUM_THREADS := 1
 
 test: setup  ## Run the tests
-	$(BIN)/pytest -m "not full" -n 2 --dist loadgroup
+	$(BIN)/pytest -m "not full" -n 2 --dist loadfile
 
 test-full: setup  ## Run the tests and the long campaigns
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: setup  ## Lint, types, layers, conf against params.yaml
 	$(BIN)/ruff check .

@@ -20,7 +20,7 @@ from facemodels.data.sample.generate import (
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = str(Path(sys.executable).parent / "facemodels")
-pytestmark = pytest.mark.xdist_group("cli")
+
 
 FACENET = """\
 task: recognition

@@ -11,7 +11,7 @@ import yaml
 
 from .conftest import TINY, Clone
 
-pytestmark = [pytest.mark.xdist_group("pipeline"), pytest.mark.timeout(1500)]
+pytestmark = pytest.mark.timeout(1500)
 
 PACKAGES = (
     "models/detection/yolov8-v1.0.0",

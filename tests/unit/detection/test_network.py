@@ -212,3 +212,9 @@ def test_importing_ultralytics_leaves_no_trace(tmp_path: Path) -> None:
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert list(home.iterdir()) == []
+
+
+def test_pillow_opens_images_as_before_once_ultralytics_is_imported(model: nn.Module) -> None:
+    from PIL import Image
+
+    assert Image.open.__module__ == "PIL.Image"

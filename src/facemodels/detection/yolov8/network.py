@@ -22,6 +22,7 @@ from typing import Any, cast
 import cv2
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
 from facemodels.detection.batches import Batch
@@ -41,10 +42,11 @@ def _import_ultralytics() -> tuple[type[nn.Module], type[Any]]:
     """Import the network and the loss, and leave the process as it was.
 
     Left alone, the import looks up DNS, writes settings into HOME, replaces
-    `torch.save`, adds warning filters, and sets print formats, OpenCV's threads and
-    OMP_NUM_THREADS, which our child processes would inherit.
+    `torch.save` and Pillow's `Image.open`, adds warning filters, and sets print
+    formats, OpenCV's threads and OMP_NUM_THREADS, which our child processes would inherit.
     """
     environment, save, threads = dict(os.environ), torch.save, cv2.getNumThreads()
+    image_open = Image.open
     try:
         with (
             tempfile.TemporaryDirectory(prefix="ultralytics-") as settings,
@@ -63,6 +65,7 @@ def _import_ultralytics() -> tuple[type[nn.Module], type[Any]]:
         os.environ.clear()
         os.environ |= environment
         torch.save = save
+        Image.open = image_open
         torch.set_printoptions(profile="default")  # type: ignore[no-untyped-call]
         cv2.setNumThreads(threads)
     return DetectionModel, v8DetectionLoss

@@ -5,8 +5,11 @@ FacemodelsError            exit code 1: the work failed
 │   ├── NameFormatError    a name, version or id that does not parse
 │   └── ParamsError        params.yaml or a config file does not fit its schema
 ├── DataError              exit code 1: a dataset is missing, broken or breaks its rules
-├── IntegrityError         exit code 3: files do not match their checksums
-└── GateError              exit code 4: a model is below a gate
+├── IntegrityError         exit code 3: files, tags or signatures are not what was signed off
+├── GateError              exit code 4: a model is below a gate
+├── RuleError              exit code 5: a rule of the registry refuses the act
+├── ConflictError          exit code 6: someone else was faster; nothing was changed
+└── ToolError              exit code 1: git, dvc or another program failed
 
 A message says what is wrong, where, and what to do about it.
 """
@@ -81,3 +84,19 @@ class GateError(FacemodelsError):
     """A model's metric is on the wrong side of its gate."""
 
     exit_code = 4
+
+
+class RuleError(FacemodelsError):
+    """A rule of the registry refuses the act: a status, a version bump, a role."""
+
+    exit_code = 5
+
+
+class ConflictError(FacemodelsError):
+    """Someone else changed the same thing first; nothing of ours was kept."""
+
+    exit_code = 6
+
+
+class ToolError(FacemodelsError):
+    """A program we run, such as git or dvc, failed."""

@@ -23,14 +23,15 @@ _TASKS = {
 TASKS = tuple(folder for _, folder in _TASKS.values())
 
 _PART = r"[a-z][a-z0-9_]{0,39}"
+_SUFFIX = r"[a-z][a-z0-9]{0,39}"  # of a version: SemVer, hence GTO, has no underscore there
 _NUMBER = r"(?:0|[1-9][0-9]{0,5})"
 _NAME = re.compile(rf"(?P<task>{'|'.join(_TASKS)})-(?P<architecture>{_PART})")
 _VERSION = re.compile(rf"(?P<major>{_NUMBER})\.(?P<minor>{_NUMBER})\.(?P<patch>{_NUMBER})")
 _ID = re.compile(
     rf"(?P<task>{'|'.join([*_TASKS, *(short for short, _ in _TASKS.values())])})"
-    rf"-(?P<architecture>{_PART})[-@]v(?P<version>[0-9.]{{1,20}})(?:-(?P<variant>{_PART}))?"
+    rf"-(?P<architecture>{_PART})[-@]v(?P<version>[0-9.]{{1,20}})(?:-(?P<variant>{_SUFFIX}))?"
 )
-_VARIANT = re.compile(_PART)
+_VARIANT = re.compile(_SUFFIX)
 
 
 @dataclass(frozen=True, order=True)

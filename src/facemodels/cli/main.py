@@ -19,6 +19,7 @@ _COMMANDS = {
     "validate": ("validate", "Measure trained weights beside their untrained baseline."),
     "package": ("package", "Build the folder of a version."),
     "verify": ("package", "Check a package against its checksums."),
+    "sign": ("signature", "Sign a package."),
     "benchmark": ("benchmark", "Run the suite on a package and measure its speed."),
     "compare": ("compare", "Set two packages side by side."),
     "completion": ("completion", "Print the shell code that completes commands."),
@@ -56,8 +57,9 @@ def main() -> None:
     """Rebuild, version and compare the models of a face recognition system.
 
     \b
-    Exit codes: 0 done, 1 failed, 2 wrong input, 3 files do not match their
-    checksums, 4 a model is below a gate.
+    Exit codes: 0 done, 1 failed, 2 wrong input, 3 files, tags or signatures are
+    not what was signed off, 4 a model is below a gate, 5 a rule refuses, 6 someone
+    else was faster.
 
     \b
     Example:

@@ -1,0 +1,1 @@
+"""Versions and their statuses as Git tags: rules are pure, Git is at the edge."""

@@ -1,0 +1,150 @@
+"""One event: a tag, who made it and when, and the record in its message. Pure.
+
+The message of a tag that we make is a record, as JSON:
+
+format      1
+sequence    place in the chain, from 1
+previous    {"tag", "object"} of the event before; null for the first
+tag         this tag's own name, so that a copy under another name shows
+commit      what the tag points to
+act         register, promote, rollback, deprecate, …
+model_id    rec-facenet-v2.1.3
+status      of the version after the event
+actor       Name <mail>, as the tagger
+time        2026-01-02T03:04:05Z, as the tagger's date
+reason      why
+evidence    digests of the package and of what speaks for it
+entry       what the registry says of a version (register alone)
+
+Tags made by GTO have a message in words instead; they are events without a record.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from facemodels.errors import InputError
+from facemodels.files import canonical_json
+from facemodels.registry.tags import TagName
+
+FORMAT = 1
+_SIGNATURE = "-----BEGIN "
+_FORM = "%Y-%m-%dT%H:%M:%SZ"
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "format": int, "sequence": int, "previous": (dict, type(None)), "tag": str, "commit": str,
+    "act": str, "model_id": str, "status": str, "actor": str, "time": str, "reason": str,
+    "evidence": dict,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A tag of a model.
+
+    Attributes:
+        tag: the tag's name, as the ref says.
+        name: what the name means.
+        object: id of the tag object; of the commit itself where the tag is lightweight.
+        commit: id of what it points to.
+        inner_tag: the name inside the tag object, "" for a lightweight tag.
+        tagger: `Name <mail>`.
+        time: the tagger's date, seconds since 1970.
+        record: the JSON in the message; None for a tag that is not ours.
+        message: the whole message, signature included.
+    """
+
+    tag: str
+    name: TagName
+    object: str
+    commit: str
+    inner_tag: str
+    tagger: str
+    time: int
+    record: Mapping[str, Any] | None
+    message: str
+
+    @property
+    def previous(self) -> str | None:
+        """Object id of the event before; None for the first and for those without a record."""
+        before = self.record["previous"] if self.record else None
+        return str(before["object"]) if before else None
+
+    @property
+    def sequence(self) -> int:
+        """Place in the chain, from 1; 0 without a record."""
+        return int(self.record["sequence"]) if self.record else 0
+
+    @property
+    def reason(self) -> str:
+        """Why it was done: of the record, or the first line of a message in words."""
+        if self.record is not None:
+            return str(self.record["reason"])
+        return self.message.split("\n", 1)[0]
+
+    @property
+    def act(self) -> str:
+        """What was done, in the record's words or the tag's."""
+        return str(self.record["act"]) if self.record else self.name.act
+
+
+def read_record(message: str) -> Mapping[str, Any] | None:
+    """The record in a message; None if it is no record of ours, to the letter."""
+    if not message.startswith("{"):
+        return None
+    try:
+        value, end = json.JSONDecoder().raw_decode(message)
+    except (ValueError, RecursionError):
+        return None
+    rest = message[end:].strip()
+    if rest and not rest.startswith(_SIGNATURE):
+        return None
+    return value if _is_record(value) else None
+
+
+def _is_record(value: Any) -> bool:
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        return False
+    if not all(isinstance(value.get(key), kind) for key, kind in _KINDS.items()):
+        return False
+    before = value["previous"]
+    return before is None or all(isinstance(before.get(key), str) for key in ("tag", "object"))
+
+
+def write_record(values: Mapping[str, Any]) -> str:
+    """A record as the message of a tag.
+
+    Raises:
+        InputError: a value that JSON has no word for.
+    """
+    try:
+        return canonical_json(values)
+    except ValueError as error:
+        raise InputError(
+            f"the event cannot be recorded: {error}.", "Correct the metrics."
+        ) from error
+
+
+def to_text(seconds: int) -> str:
+    """Seconds since 1970 as `2026-01-02T03:04:05Z`."""
+    return datetime.fromtimestamp(seconds, UTC).strftime(_FORM)
+
+
+def from_text(text: str) -> int:
+    """Seconds since 1970 of an ISO date, with or without a time; UTC unless it says otherwise.
+
+    Raises:
+        InputError: no such date.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return int(moment.timestamp())
+    except (ValueError, OverflowError) as error:
+        raise InputError(
+            f"{text!r} is not a time.", "Write 2026-01-31 or 2026-01-31T12:00:00Z."
+        ) from error

@@ -1,0 +1,158 @@
+"""Running git: argument lists, no shell, every failure named."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from facemodels.errors import InputError, ToolError
+
+_TIMEOUT = 300  # seconds; a fetch over a slow line
+
+
+class GitError(ToolError):
+    """A git command gave an exit code other than 0.
+
+    Attributes:
+        stderr: what git said.
+    """
+
+    def __init__(self, arguments: Sequence[str], stderr: str) -> None:
+        self.stderr = stderr.strip()
+        words = " ".join(arguments[:2])
+        super().__init__(f"git {words} failed: {self.stderr or 'no message'}", _remedy(self.stderr))
+
+
+def _remedy(stderr: str) -> str:
+    if ".lock" in stderr:
+        return "If no other git runs here, remove the lock file that it names."
+    if "Permission denied" in stderr or "uthentication" in stderr:
+        return "Check your access to the remote."
+    return ""
+
+
+class Git:
+    """Git in one repository.
+
+    Args:
+        root: a folder of the working tree, or a bare repository.
+        before: called with the arguments of every command before it runs (tests stop there).
+    """
+
+    def __init__(
+        self, root: Path, *, before: Callable[[Sequence[str]], None] | None = None
+    ) -> None:
+        self.root = root
+        self._before = before
+
+    def raw(
+        self,
+        *arguments: str,
+        stdin: bytes | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """Standard output of a git command.
+
+        Raises:
+            GitError: the exit code was not 0.
+            ToolError: git is not installed, or did not answer in time.
+        """
+        return self._run(arguments, stdin, environment).stdout
+
+    def messages(self, *arguments: str) -> str:
+        """What a git command writes to standard error.
+
+        Raises:
+            GitError: the exit code was not 0.
+        """
+        return self._run(arguments, None, None).stderr.decode(errors="replace")
+
+    def _run(
+        self,
+        arguments: Sequence[str],
+        stdin: bytes | None,
+        environment: Mapping[str, str] | None,
+    ) -> subprocess.CompletedProcess[bytes]:
+        if self._before is not None:
+            self._before(arguments)
+        try:
+            done = subprocess.run(
+                ["git", *arguments],
+                cwd=self.root,
+                input=stdin if stdin is not None else b"",
+                capture_output=True,
+                check=False,
+                timeout=_TIMEOUT,
+                env={
+                    **os.environ,
+                    "LC_ALL": "C.UTF-8",
+                    "GIT_TERMINAL_PROMPT": "0",
+                    **(environment or {}),
+                },
+            )
+        except FileNotFoundError as error:
+            raise ToolError("git was not found.", "Install git.") from error
+        except subprocess.TimeoutExpired as error:
+            raise ToolError(
+                f"git {arguments[0]} gave no answer in {_TIMEOUT} s.",
+                "Check the connection to the remote and run the command again.",
+            ) from error
+        if done.returncode != 0:
+            raise GitError(arguments, done.stderr.decode(errors="replace"))
+        return done
+
+    def text(
+        self,
+        *arguments: str,
+        stdin: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> str:
+        """Standard output as text, without the final newline."""
+        data = None if stdin is None else stdin.encode()
+        output = self.raw(*arguments, stdin=data, environment=environment)
+        return output.decode(errors="surrogateescape").removesuffix("\n")
+
+    def config(self, key: str) -> str:
+        """A value of git's configuration; "" if it is not set."""
+        try:
+            return self.text("config", "--get", key)
+        except GitError:
+            return ""
+
+    def commit(self, revision: str) -> str:
+        """The id of the commit that a revision names.
+
+        Raises:
+            InputError: there is none.
+        """
+        try:
+            return self.text(
+                "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
+            )
+        except GitError as error:
+            raise InputError(
+                f"{revision!r} is no commit of this repository.", "Commit first, or fetch it."
+            ) from error
+
+    def file(self, commit: str, path: str) -> str | None:
+        """The text of a file at a commit; None if it is not there."""
+        try:
+            return self.raw("cat-file", "blob", f"{commit}:{path}").decode()
+        except GitError:
+            return None
+
+
+def find_root(start: Path) -> Path:
+    """The top of the working tree that `start` lies in.
+
+    Raises:
+        InputError: it lies in none.
+    """
+    for folder in (start.resolve(), *start.resolve().parents):
+        if (folder / ".git").exists():
+            return folder
+    raise InputError(
+        f"{start} lies in no Git repository.", "Change into your clone of the models' repository."
+    )

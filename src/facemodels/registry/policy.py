@@ -1,0 +1,74 @@
+"""Who may do what in the registry, from conf/registry.yaml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from facemodels.errors import InputError, RuleError
+from facemodels.registry.rules import Role
+
+PATH = Path("conf", "registry.yaml")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The rules of one repository.
+
+    Attributes:
+        remote: the Git remote that decides who was first; "" for a registry of one clone.
+        signatures: tags are signed and checked where `required`.
+        allowed_signers: OpenSSH's file of keys (ssh-keygen(1), ALLOWED SIGNERS), from the
+            root; GPG keys are known by git's own keyring.
+        roles: what each principal (of the file, or a GPG fingerprint) may do. Empty: everyone
+            who may push may do everything.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    remote: str = "origin"
+    signatures: Literal["off", "required"] = "off"
+    allowed_signers: str = "conf/allowed_signers"
+    roles: dict[str, tuple[Role, ...]] = field(default_factory=dict)
+
+    def may(self, principal: str, role: Role) -> bool:
+        """Whether a principal has a role."""
+        return not self.roles or role in self.roles.get(principal, ())
+
+    def require(self, principal: str, role: Role) -> None:
+        """Stop who lacks a role.
+
+        Raises:
+            RuleError: the principal may not do it.
+        """
+        if not self.may(principal, role):
+            able = [name for name, roles in sorted(self.roles.items()) if role in roles]
+            raise RuleError(
+                f"{principal} may not {role}.",
+                f"{PATH} lets {', '.join(able) or 'nobody'} do it.",
+            )
+
+
+def load(root: Path) -> Policy:
+    """The policy of a repository; the defaults where it has no file.
+
+    Raises:
+        InputError: the file is not what it should be.
+    """
+    path = root / PATH
+    if not path.is_file():
+        return Policy()
+    # pydantic takes 0.1 s to import, and reading the registry must not wait for it.
+    from pydantic import TypeAdapter, ValidationError
+
+    from facemodels.params import load_yaml
+
+    try:
+        return TypeAdapter(Policy).validate_python(load_yaml(path))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise InputError(
+            f"{PATH}: {where}: {problem['msg']}.", "See docs/formats/registry.md."
+        ) from error

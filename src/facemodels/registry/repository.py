@@ -1,0 +1,299 @@
+"""The registry of one clone: read its events, fetch those of others, add one.
+
+Adding is a compare-and-swap. The tag object is made first, without a ref; one atomic push
+then gives it its tag and moves the head from the event it follows, or nothing happens; only
+what the remote took gets a ref here. A kill at any moment leaves the event done or not done,
+never a tag of ours that blocks the next fetch. Without a remote the same swap is made on the
+clone's own refs.
+
+Every event is later than the one before by a second at least, since GTO and DVC know the
+order of tags by their dates alone.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from facemodels.errors import ConflictError, IntegrityError, ToolError
+from facemodels.registry import chain, reading, signatures, state
+from facemodels.registry.events import FORMAT, Event, to_text, write_record
+from facemodels.registry.git import Git, GitError
+from facemodels.registry.policy import Policy
+from facemodels.registry.rules import Change, Plan
+from facemodels.registry.state import State
+
+_NOBODY = "0" * 40
+_ATTEMPTS = 8  # others who were faster on other models, before we give up
+
+
+class Repository:
+    """The registry of a clone.
+
+    Args:
+        git: commands in the clone.
+        policy: of the repository.
+        clock: seconds since 1970.
+    """
+
+    def __init__(self, git: Git, policy: Policy, *, clock: Callable[[], float] = time.time) -> None:
+        self.git = git
+        self.policy = policy
+        self._clock = clock
+
+    @property
+    def remote(self) -> str | None:
+        """The remote that decides who was first; None if this clone is on its own."""
+        name = self.policy.remote
+        return name if name and self.git.config(f"remote.{name}.url") else None
+
+    def state(self, *, until: int | None = None) -> State:
+        """What the tags of this clone add up to, or added up to at a time."""
+        return state.fold(reading.read_events(self.git), until=until)
+
+    # --- fetch ---------------------------------------------------------------------------
+
+    def sync(self, *, publish: bool = False) -> int:
+        """Fetch the events that others made.
+
+        Args:
+            publish: send events that are here and not on the remote.
+
+        Returns:
+            How many tags came.
+
+        Raises:
+            IntegrityError: the remote has lost, moved or rewritten an event that is known here.
+            ToolError: the remote cannot be reached.
+        """
+        remote = self.remote
+        if remote is None:
+            self._catch_up()
+            return 0
+        theirs = self._remote_refs(remote)
+        ours = {event.tag: event.object for event in reading.read_events(self.git)}
+        moved = sorted(tag for tag in ours.keys() & theirs.keys() if ours[tag] != theirs[tag])
+        if moved:
+            raise IntegrityError(
+                f"tags on {remote} are not what they were when they were fetched",
+                "Somebody rewrote them. Find out who; push the right ones back with "
+                "`git push --force` from a clone whose `facemodels registry audit` is clean.",
+                changed=tuple(moved),
+            )
+        head = theirs.pop(reading.HEAD, None)
+        new = sorted(theirs.keys() - ours.keys())
+        if new:
+            self._fetch(remote, new)
+        self._advance(remote, head, set(theirs), publish=publish)
+        return len(new)
+
+    def _remote_refs(self, remote: str) -> dict[str, str]:
+        """Object ids by tag name (of events alone), and of the head."""
+        listed = self.git.text("ls-remote", remote, *reading.patterns(), reading.HEAD)
+        refs = {}
+        for line in listed.splitlines():
+            oid, ref = line.split("\t")
+            if ref == reading.HEAD:
+                refs[ref] = oid
+            elif not ref.endswith("^{}") and reading.is_event(ref.removeprefix("refs/tags/")):
+                refs[ref.removeprefix("refs/tags/")] = oid
+        return refs
+
+    def _fetch(self, remote: str, new: Sequence[str]) -> None:
+        specs = "".join(f"refs/tags/{tag}:refs/tags/{tag}\n" for tag in new)
+        options = ("--quiet", "--no-tags", "--atomic", "--no-write-fetch-head", "--stdin")
+        self.git.text("fetch", *options, remote, stdin=specs)
+
+    def _advance(self, remote: str, theirs: str | None, tags: set[str], *, publish: bool) -> None:
+        """Move our head to the remote's, if it continues what we know."""
+        events = reading.read_events(self.git)
+        ours = reading.read_head(self.git)
+        known = chain.link(events, ours or theirs).events
+        missing = [event for event in known if event.tag not in tags]
+        if theirs is not None and theirs != ours:
+            continued = chain.link(events, theirs).events
+            names = {event.object for event in continued}
+            if theirs not in names or (ours is not None and ours not in names):
+                raise IntegrityError(
+                    f"the history on {remote} does not continue the one that is known here",
+                    "Somebody rewrote it, or two clones worked without a common remote. "
+                    "`facemodels registry audit` says what differs.",
+                )
+        ahead = (
+            bool(known)
+            and known[-1].object != theirs
+            and self._behind(events, theirs, known[-1].object)
+        )
+        if (missing or ahead) and publish:
+            self._publish_all(remote, theirs, missing, known[-1])
+        elif missing or ahead:
+            raise IntegrityError(
+                f"{remote} lacks events that are known here, or its head is behind them",
+                "If somebody deleted them, or they were made before there was a remote: "
+                "`facemodels registry sync --publish` sends them.",
+                missing=tuple(event.tag for event in missing),
+            )
+        elif theirs is not None and self._behind(events, ours, theirs):
+            self.git.text("update-ref", reading.HEAD, theirs, ours or _NOBODY)
+
+    @staticmethod
+    def _behind(events: Sequence[Event], behind: str | None, ahead: str | None) -> bool:
+        """Whether one head comes before another; no head comes before any."""
+        place = {event.object: event.sequence for event in events}
+        return place.get(ahead or "", 0) > place.get(behind or "", 0)
+
+    def _publish_all(
+        self, remote: str, theirs: str | None, missing: Sequence[Event], last: Event
+    ) -> None:
+        specs = [f"{event.object}:refs/tags/{event.tag}" for event in missing]
+        lease = f"--force-with-lease={reading.HEAD}:{theirs or ''}"
+        self.git.text(
+            "push", "--quiet", "--atomic", lease, remote, *specs, f"{last.object}:{reading.HEAD}"
+        )
+        self.git.text("update-ref", reading.HEAD, last.object)
+
+    def _catch_up(self) -> None:
+        """Move the head over events that a kill, or a plain fetch, left ahead of it."""
+        head = reading.read_head(self.git)
+        known = chain.link(reading.read_events(self.git), head).events
+        if known and known[-1].object != head:
+            self.git.text("update-ref", reading.HEAD, known[-1].object, head or _NOBODY)
+
+    # --- add -----------------------------------------------------------------------------
+
+    def add(self, plan: Plan) -> Event:
+        """Make the event that `plan` gives for the state of now.
+
+        `plan` is asked again when somebody else was faster on another model; on the same
+        model it is not, since what its user saw is no longer so.
+
+        Raises:
+            ConflictError: somebody else changed the same model first; nothing is left of ours.
+            IntegrityError: see `sync`.
+            ToolError: git failed, or the remote cannot be reached.
+            FacemodelsError: what `plan` refuses with.
+        """
+        self.sync()
+        now = self.state()
+        change = plan(now)
+        model = str(change.model.name)
+        seen = now.last(model)
+        self._authorise(change)
+        for _ in range(_ATTEMPTS):
+            event = self._try(change, now)
+            if event is not None:
+                return event
+            self.sync()
+            now = self.state()
+            if _object(now.last(model)) != _object(seen):
+                raise _too_late(model, now)
+            change = plan(now)
+        raise ConflictError(
+            f"others changed the registry {_ATTEMPTS} times in the meantime.", "Run it again."
+        )
+
+    def _authorise(self, change: Change) -> None:
+        if self.policy.signatures == "required":
+            who = signatures.own_principal(self.git, self.git.root, self.policy)
+            self.policy.require(who, change.role)
+
+    def _try(self, change: Change, now: State) -> Event | None:
+        """The event, or None if the head has moved in the meantime."""
+        head = reading.read_head(self.git)
+        events = {event.object: event for event in now.events}
+        before = events.get(head or "")
+        oid = self._make_object(change, before, now)
+        remote = self.remote
+        if remote is not None:
+            done = self._push(remote, change.tag, oid, head)
+            return self._adopt(change.tag, oid) if done else None
+        return self._adopt(change.tag, oid) if self._swap(change.tag, oid, head) else None
+
+    def _make_object(self, change: Change, before: Event | None, now: State) -> str:
+        """Write the tag object, signed where the policy asks, and no ref to it."""
+        latest = max((event.time for event in now.events), default=0)
+        moment = max(int(self._clock()), latest + 1)
+        record = self._record(change, before, moment)
+        date = {"GIT_COMMITTER_DATE": f"@{moment} +0000"}
+        objects = self.git.text("rev-parse", "--path-format=absolute", "--git-path", "objects")
+        config = self.git.text("rev-parse", "--path-format=absolute", "--git-path", "config")
+        sign = "--sign" if self.policy.signatures == "required" else "--annotate"
+        # `git tag` always makes a ref; in a repository of its own, over our objects, it is
+        # gone with the folder, while signing follows the user's configuration.
+        with tempfile.TemporaryDirectory(prefix="facemodels-") as scratch:
+            (Path(scratch) / "refs").mkdir()
+            (Path(scratch) / "HEAD").write_text("ref: refs/heads/none\n", encoding="ascii")
+            inside = {"GIT_DIR": scratch, "GIT_OBJECT_DIRECTORY": objects, **date}
+            options = ("-c", f"include.path={config}", "-c", "tag.gpgSign=false")
+            words = ("tag", sign, "--cleanup=verbatim", "--file=-", change.tag, change.commit)
+            self.git.text(*options, *words, stdin=write_record(record), environment=inside)
+            return self.git.text("rev-parse", f"refs/tags/{change.tag}", environment=inside)
+
+    def _record(self, change: Change, before: Event | None, moment: int) -> dict[str, Any]:
+        identity = self.git.text("var", "GIT_COMMITTER_IDENT")
+        return {
+            "format": FORMAT,
+            "sequence": before.sequence + 1 if before else 1,
+            "previous": {"tag": before.tag, "object": before.object} if before else None,
+            "tag": change.tag,
+            "commit": change.commit,
+            "act": change.act,
+            "model_id": str(change.model),
+            "status": change.status,
+            "actor": identity.rsplit(" ", 2)[0],
+            "time": to_text(moment),
+            "reason": change.reason,
+            "evidence": dict(change.evidence),
+            **change.extra,
+        }
+
+    def _push(self, remote: str, tag: str, oid: str, head: str | None) -> bool:
+        """Give the object its tag and move the head, at once; False if the head has moved."""
+        lease = f"--force-with-lease={reading.HEAD}:{head or ''}"
+        refs = (f"{oid}:refs/tags/{tag}", f"{oid}:{reading.HEAD}")
+        try:
+            self.git.text("push", "--quiet", "--atomic", lease, remote, *refs)
+        except GitError as error:
+            theirs = self._remote_refs(remote)
+            if theirs.get(reading.HEAD) == oid:
+                return True  # the answer was lost, the push was not
+            if theirs.get(reading.HEAD) != head or tag in theirs:
+                return False
+            raise ToolError(
+                f"{remote} did not take the tag {tag}: {error.stderr}",
+                "Nothing was changed; check your access and run it again.",
+            ) from error
+        return True
+
+    def _swap(self, tag: str, oid: str, head: str | None) -> bool:
+        """The same on this clone's refs."""
+        commands = f"create refs/tags/{tag} {oid}\nupdate {reading.HEAD} {oid} {head or _NOBODY}\n"
+        try:
+            self.git.text("update-ref", "--stdin", stdin=commands)
+        except GitError:
+            if reading.read_head(self.git) == head:
+                raise
+            return False
+        return True
+
+    def _adopt(self, tag: str, oid: str) -> Event:
+        """Give an event that the remote took its refs here too."""
+        commands = f"update refs/tags/{tag} {oid}\nupdate {reading.HEAD} {oid}\n"
+        self.git.text("update-ref", "--stdin", stdin=commands)
+        return next(event for event in reading.read_events(self.git) if event.tag == tag)
+
+
+def _object(event: Event | None) -> str | None:
+    return event.object if event else None
+
+
+def _too_late(model: str, now: State) -> ConflictError:
+    last = now.last(model)
+    assert last is not None  # noqa: S101  (something new is there)
+    return ConflictError(
+        f"{last.tagger} was faster: {last.tag} ({last.reason or last.act}).",
+        f"Nothing was changed. See `facemodels registry history --name {model}` and decide anew.",
+    )

@@ -1,0 +1,208 @@
+"""What the events add up to: versions, their statuses, who is in production. Pure.
+
+GTO's meaning of its tags holds: a stage's tag speaks of the version that was registered at
+the commit it points to; the last one of a stage counts. A model has one production version;
+the one it takes over from goes back to `staging`, ready for a rollback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from facemodels.errors import InputError
+from facemodels.names import ModelId, Version
+from facemodels.registry.events import Event, to_text
+
+Status = Literal["development", "staging", "production", "deprecated"]
+STATUSES: tuple[Status, ...] = ("development", "staging", "production", "deprecated")
+
+
+@dataclass(slots=True)
+class Entry:
+    """A registered version.
+
+    Attributes:
+        event: the event that registered it.
+        status: of now.
+        staged: it was in staging at some time.
+        deployed_at: when it last went to production, seconds since 1970; None if never.
+        events: all that happened to it, oldest first.
+    """
+
+    event: Event
+    status: Status = "development"
+    staged: bool = False
+    deployed_at: int | None = None
+    events: list[Event] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        """For example `rec-facenet-v2.1.3`."""
+        return self.event.name.version
+
+    @property
+    def model(self) -> str:
+        """For example `recognition-facenet`."""
+        return self.event.name.model
+
+    @property
+    def version(self) -> Version:
+        """Its number."""
+        return ModelId.parse(self.id).version
+
+    @property
+    def evidence(self) -> Mapping[str, Any]:
+        """Digests recorded at registration; empty for a version that GTO registered."""
+        return self.event.record["evidence"] if self.event.record else {}
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What was said of the version at registration; empty likewise."""
+        return self.event.record.get("entry", {}) if self.event.record else {}
+
+    def as_json(self) -> dict[str, Any]:
+        """The entry as the model guide writes it."""
+        facts = self.facts
+        return {
+            "model_id": self.id,
+            "name": self.model,
+            "version": str(self.version),
+            "status": self.status,
+            "created_at": facts.get("created_at", to_text(self.event.time)),
+            "deployed_at": None if self.deployed_at is None else to_text(self.deployed_at),
+            "storage_path": facts.get("storage_path", ""),
+            "metrics": facts.get("metrics", {}),
+            "tags": facts.get("tags", []),
+            "parent_version": facts.get("parent_version", ""),
+            "changelog": facts.get("changelog", self.event.reason),
+        }
+
+
+@dataclass(slots=True)
+class State:
+    """The registry at one moment.
+
+    Attributes:
+        entries: by id.
+        production: id of the version in production, by model.
+        events: all, in the order in which they count.
+    """
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    production: dict[str, str] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    _at: dict[tuple[str, str], str] = field(default_factory=dict)  # (model, commit) → id
+
+    def entry(self, model: ModelId | str) -> Entry:
+        """The entry of a version.
+
+        Raises:
+            InputError: it is not registered.
+        """
+        key = str(model if isinstance(model, ModelId) else ModelId.parse(model))
+        if key not in self.entries:
+            raise InputError(
+                f"{key} is not registered here.",
+                "See `facemodels registry list`; `facemodels registry sync` fetches new ones.",
+            )
+        return self.entries[key]
+
+    def of_model(self, model: str) -> list[Entry]:
+        """Versions of a model, lowest number first."""
+        found = [entry for entry in self.entries.values() if entry.model == model]
+        return sorted(found, key=lambda entry: (entry.version, entry.id))
+
+    def id_at(self, model: str, commit: str) -> str | None:
+        """The version of a model that was registered at a commit."""
+        return self._at.get((model, commit))
+
+    def id_of(self, event: Event) -> str | None:
+        """The version an event speaks of."""
+        return event.name.version or self.id_at(event.name.model, event.commit)
+
+    def last(self, model: str) -> Event | None:
+        """The last thing that happened to a model."""
+        return next((e for e in reversed(self.events) if e.name.model == model), None)
+
+    def apply(self, event: Event) -> None:
+        """Let one more event happen. What makes no sense (a stage without a version) is kept
+        in `events` and changes nothing; `chain.audit` names it.
+        """
+        self.events.append(event)
+        name = event.name
+        if name.act == "register":
+            self.entries.setdefault(name.version, Entry(event)).events.append(event)
+            self._at.setdefault((name.model, event.commit), name.version)
+            return
+        if name.act == "deprecate-model":
+            self.production.pop(name.model, None)
+            for deprecated in self.of_model(name.model):
+                deprecated.status = "deprecated"
+                deprecated.events.append(event)
+            return
+        entry = self.entries.get(self.id_of(event) or "")
+        if entry is not None:
+            entry.events.append(event)
+            self._change(entry, event)
+
+    def _change(self, entry: Entry, event: Event) -> None:
+        name = event.name
+        if name.act == "deregister":
+            self._leave_production(entry)
+            del self.entries[entry.id]
+            self._at.pop((name.model, entry.event.commit), None)
+        elif name.act == "assign":
+            self._assign(entry, event)
+        elif name.act == "unassign" and name.stage == entry.status:
+            self._leave_production(entry)
+            back = entry.staged and name.stage != "staging"
+            entry.status = "staging" if back else "development"
+
+    def _assign(self, entry: Entry, event: Event) -> None:
+        stage = event.name.stage
+        if stage not in STATUSES:
+            return  # a team's own stage says nothing of the four statuses
+        if stage == "production":
+            before = self.entries.get(self.production.get(entry.model, ""))
+            if before is not None and before is not entry:
+                before.status = "staging"
+            self.production[entry.model] = entry.id
+            entry.deployed_at = event.time
+        entry.staged = entry.staged or stage == "staging"
+        if stage == "deprecated":
+            self._leave_production(entry)
+        elif stage != "production" and entry.status == "production":
+            return  # GTO lets a version be in two stages; production is the one that counts
+        entry.status = stage
+
+    def _leave_production(self, entry: Entry) -> None:
+        if self.production.get(entry.model) == entry.id:
+            del self.production[entry.model]
+
+
+def order(events: Iterable[Event]) -> list[Event]:
+    """Events as they happened: by date, then by place in the chain or GTO's counter."""
+    return sorted(
+        events,
+        key=lambda e: (e.time, e.sequence, e.name.act != "register", e.name.counter, e.tag),
+    )
+
+
+def fold(events: Iterable[Event], *, until: int | None = None) -> State:
+    """The state after all events, or after those up to `until` (seconds since 1970)."""
+    state = State()
+    for event in order(events):
+        if until is None or event.time <= until:
+            state.apply(event)
+    return state
+
+
+def production_history(state: State, model: str) -> Iterator[tuple[Event, str]]:
+    """Every time a version of a model went to production, oldest first, with its id."""
+    for event in state.events:
+        if (event.name.act, event.name.stage, event.name.model) == ("assign", "production", model):
+            identity = state.id_of(event)
+            if identity:
+                yield event, identity

@@ -1,0 +1,80 @@
+"""The names of tags, in GTO's shape: pure.
+
+recognition-facenet@v2.1.3         registered
+recognition-facenet@v2.1.3!        deregistered
+recognition-facenet#production#4   assigned to a stage, as the model's fourth such act
+recognition-facenet#production!#5  taken from a stage
+recognition-facenet@deprecated     the whole model is deprecated
+
+Source: `tag_re` in gto/constants.py (GTO 1.10). Tags of other artifacts are none of ours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from facemodels.errors import NameFormatError
+from facemodels.names import ModelId, ModelName
+
+Act = Literal["register", "deregister", "assign", "unassign", "deprecate-model"]
+
+_TAG = re.compile(
+    r"(?P<model>[a-z][a-z0-9_-]*)"
+    r"(?:(?:@v(?P<version>[0-9a-z.-]+)|\#(?P<stage>[a-z][a-z0-9-]*))(?P<cancel>!?)|@deprecated)"
+    r"(?:\#(?P<counter>[0-9]{1,9}))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TagName:
+    """What a tag's name says.
+
+    Attributes:
+        act: what was done.
+        model: to which model.
+        version: to which version of it; "" where a stage's tag names none.
+        stage: for assign and unassign.
+        counter: GTO's number over all stages of the model; 0 where there is none.
+    """
+
+    act: Act
+    model: str
+    version: str = ""
+    stage: str = ""
+    counter: int = 0
+
+
+def parse(tag: str) -> TagName | None:
+    """Read a tag's name; None if it is no event of a model of ours."""
+    match = _TAG.fullmatch(tag)
+    if match is None:
+        return None
+    model, version, stage = match["model"], match["version"], match["stage"]
+    counter = int(match["counter"] or 0)
+    try:
+        if version:
+            identity = str(ModelId.parse(f"{model}@v{version}"))
+            act: Act = "deregister" if match["cancel"] else "register"
+            return TagName(act, model, identity, counter=counter)
+        ModelName.parse(model)
+    except NameFormatError:
+        return None
+    if stage:
+        return TagName(
+            "unassign" if match["cancel"] else "assign", model, stage=stage, counter=counter
+        )
+    return TagName("deprecate-model", model, counter=counter)
+
+
+def register(model: ModelId) -> str:
+    """The tag that registers a version, for example `recognition-facenet@v2.1.3`."""
+    return f"{model.name}@v{model.version}" + (f"-{model.variant}" if model.variant else "")
+
+
+def assign(model: ModelName, stage: str, existing: Iterable[TagName]) -> str:
+    """The tag that gives a version of `model` a stage: GTO counts over all stages of a model."""
+    highest = max((tag.counter for tag in existing if tag.model == str(model)), default=0)
+    return f"{model}#{stage}#{highest + 1}"

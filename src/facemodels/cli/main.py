@@ -22,6 +22,8 @@ _COMMANDS = {
     "sign": ("signature", "Sign a package."),
     "benchmark": ("benchmark", "Run the suite on a package and measure its speed."),
     "compare": ("compare", "Set two packages side by side."),
+    "registry": ("registry", "Versions and their statuses: list, register, promote, audit."),
+    "release": ("release", "Build, judge, tag and push the next version of a model."),
     "completion": ("completion", "Print the shell code that completes commands."),
 }
 

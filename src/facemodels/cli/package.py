@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from facemodels.cli.options import FOLDER, json_option, output
+from facemodels.cli.signature import chosen_policy, policy_options
 from facemodels.cli.validate import VALIDATION
 from facemodels.names import ModelId, ModelName, Version
 from facemodels.params import Card, load, load_yaml, parse
@@ -81,16 +82,44 @@ def _card(model: ModelId, file: Path | None, weights: Path) -> Card:
 
 @click.command()
 @click.argument("path", type=FOLDER)
+@policy_options
 @json_option
-def verify(path: Path, as_json: bool) -> None:
+def verify(
+    path: Path,
+    public_key: Path | None,
+    ca: tuple[Path, ...],
+    identity: str | None,
+    identity_provider: str | None,
+    staging: bool,
+    policy: Path | None,
+    as_json: bool,
+) -> None:
     """Check the package at PATH; exit code 3 and the list of differences if it is not whole.
+
+    Its signature, PATH.sig, is checked where an option or the policy file requires it.
 
     \b
     Example:
       facemodels verify models/recognition/facenet-v1.0.0
+      facemodels verify models/recognition/facenet-v1.0.0 --public-key release.pub
     """
     from facemodels.package.load import open_package
 
-    opened = open_package(path)
-    result = {"id": str(opened.id), "digest": f"sha256:{opened.digest}"}
-    output(result, f"{opened.id} is whole, sha256:{opened.digest}\n", as_json=as_json)
+    required = chosen_policy(
+        public_key=public_key,
+        ca=ca,
+        identity=identity,
+        identity_provider=identity_provider,
+        staging=staging,
+        policy=policy,
+    )
+    opened = open_package(path, signature=required)
+    result = {
+        "id": str(opened.id),
+        "digest": f"sha256:{opened.digest}",
+        "signed_by": opened.signed_by or None,
+    }
+    text = f"{opened.id} is whole, sha256:{opened.digest}\n"
+    if opened.signed_by:
+        text += f"Signed by {opened.signed_by}\n"
+    output(result, text, as_json=as_json)

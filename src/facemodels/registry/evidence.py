@@ -1,0 +1,191 @@
+"""What speaks for a version: digests, metrics and gates, read at the commit it is tagged at."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from facemodels.errors import GateError, InputError, IntegrityError
+from facemodels.evaluate.gates import judge, require
+from facemodels.files import list_files
+from facemodels.package.load import Package
+from facemodels.params import Gate
+from facemodels.registry import tracked
+from facemodels.registry.git import Git
+from facemodels.registry.state import Entry
+
+SUITE = "benchmark"  # the stage that runs the suite on a package
+_FIELDS = (
+    "created_at", "parent_version", "changelog", "author", "license", "description",
+    "training_dataset", "framework", "framework_version",
+)  # fmt: skip
+
+
+def collect(git: Git, package: Package, commit: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Evidence and entry of a version that is to be registered at a commit.
+
+    Args:
+        git: of the repository that the package lies in.
+        package: verified.
+        commit: has the package's DVC entry.
+
+    Returns:
+        The evidence (digests) and the entry (what the registry says of the version).
+
+    Raises:
+        InputError: DVC does not track the package at the commit.
+        IntegrityError: it tracks another package under that path.
+    """
+    path = package.folder.resolve().relative_to(git.root.resolve()).as_posix()
+    digest = _tracked(git, package, commit, path)
+    name = str(package.id.name)
+    stages = tracked.read_lock(git, commit)
+    report = git.file(commit, f"reports/validate/{name}.json")
+    evidence: dict[str, Any] = {
+        "package": f"sha256:{package.digest}",
+        "dvc": f"md5:{digest}",
+        "metrics": _sha256(json.dumps(dict(package.metadata["accuracy_metrics"]), sort_keys=True)),
+        "suite": [s for s in tracked.stages_passed_on(stages, path, digest) if _is_suite(s)],
+    }
+    if report is not None and _is_report_of(report, name, package):
+        evidence["validation"] = _sha256(report)
+    entry = {
+        "path": path,
+        "dvc": digest,
+        "storage_path": _storage_path(git.root, digest, path),
+        "metrics": _metrics(git, commit, package),
+        "interface": interface(package),
+        "gates": [asdict(row) for row in judge(*_judged(git, commit, package))],
+        **{key: package.metadata[key] for key in _FIELDS if key in package.metadata},
+    }
+    return evidence, entry
+
+
+def interface(package: Package) -> dict[str, Any]:
+    """What callers and stored data rely on: the keys that `semver.rule` compares."""
+    metadata = package.metadata
+    return {
+        "architecture": metadata["architecture"],
+        "input_shape": list(metadata["input_shape"]),
+        "output_shape": list(metadata["output_shape"]),
+        "embedding_space": metadata.get("embedding_space"),
+        "runtimes": list(package.config["runtimes"]),
+    }
+
+
+def require_gates(entry: Entry) -> None:
+    """Stop a version that was not tested, or is below a gate of the commit it comes from.
+
+    Raises:
+        InputError: the registry knows nothing of the version but its number.
+        GateError: a gate was not passed, or the suite did not run on this package.
+    """
+    if not entry.evidence:
+        raise InputError(
+            f"{entry.id} was registered without evidence (by GTO, perhaps).",
+            "Register the next version with `facemodels registry register`.",
+        )
+    require(_judgements(entry), entry.id)
+    if not entry.evidence.get("suite"):
+        raise GateError(
+            f"the suite did not run on the package of {entry.id}.",
+            f"Run `dvc repro {SUITE}@{entry.model}`, commit dvc.lock, register a new version.",
+        )
+
+
+def _judgements(entry: Entry) -> list[Any]:
+    from facemodels.evaluate.gates import Judgement
+
+    return [Judgement(**row) for row in entry.facts.get("gates", ())]
+
+
+def _tracked(git: Git, package: Package, commit: str, path: str) -> str:
+    recorded = tracked.find_hash(git, commit, path)
+    if recorded is None:
+        raise InputError(
+            f"DVC does not track {path} at commit {commit[:10]}, so nobody else could have it.",
+            f"Run `dvc repro package@{package.id.name}` or `dvc add {path}`, and commit.",
+        )
+    actual = dvc_digest(package.folder)
+    if recorded != actual:
+        raise IntegrityError(
+            f"{path} is not the package that commit {commit[:10]} tracks: {actual} instead of "
+            f"{recorded}.",
+            "Commit dvc.lock, or restore the folder with `dvc checkout`.",
+        )
+    return recorded
+
+
+def dvc_digest(folder: Path) -> str:
+    """The digest that DVC 3 gives a folder: md5 over the sorted list of its files' md5."""
+    from dvc_data.hashfile.hash import file_md5
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.tree import Tree
+    from dvc_objects.fs.local import localfs
+
+    tree = Tree()  # type: ignore[no-untyped-call]
+    for name in list_files(folder):
+        value = file_md5(str(folder / name), localfs)
+        tree.add(tuple(name.split("/")), None, HashInfo("md5", value))
+    tree.digest()
+    return str(tree.oid)
+
+
+def _is_suite(stage: str) -> bool:
+    return stage.split("@", maxsplit=1)[0] == SUITE
+
+
+def _is_report_of(report: str, name: str, package: Package) -> bool:
+    """Whether a report of validate has the package's own figures."""
+    try:
+        metrics = json.loads(report)[name]["metrics"]
+    except (ValueError, KeyError, TypeError):
+        return False
+    return bool(metrics == package.metadata["accuracy_metrics"])
+
+
+def _judged(
+    git: Git, commit: str, package: Package
+) -> tuple[Mapping[str, float], Mapping[str, Gate | None]]:
+    """The metrics of the package and the gates of its commit."""
+    from facemodels.params import Params, parse
+
+    text = git.file(commit, "params.yaml")
+    if text is None:
+        return package.metadata["accuracy_metrics"], {}
+    where = f"params.yaml at {commit[:10]}"
+    known = parse(Params, tracked.mapping(text, where), where).models.get(str(package.id.name))
+    return package.metadata["accuracy_metrics"], known.gates if known else {}
+
+
+def _metrics(git: Git, commit: str, package: Package) -> dict[str, float]:
+    """Accuracy as validated, size, and the time of one image if it was measured there."""
+    metrics = dict(package.metadata["accuracy_metrics"])
+    metrics["model_size_mb"] = package.metadata["file_size_mb"]
+    name = str(package.id.name)
+    text = git.file(commit, f"reports/benchmark/{name}.json")
+    try:
+        measured = json.loads(text or "{}").get(name, {})
+        if measured.get("package_digest") == package.digest:
+            metrics["inference_time_ms"] = round(measured["served"]["p50_ms"], 3)
+    except (ValueError, KeyError, AttributeError):
+        pass  # a measurement is no evidence; a version without one has no such metric
+    return metrics
+
+
+def _storage_path(root: Path, digest: str, path: str) -> str:
+    """Where the remote keeps the package's list of files; its path here if there is no remote."""
+    from dvc.config import Config
+
+    config = Config.load_file(str(root / ".dvc" / "config"))
+    name = config.get("core", {}).get("remote")
+    url = config.get("remote", {}).get(name, {}).get("url") if name else None
+    return f"{url}/files/md5/{digest[:2]}/{digest[2:]}" if url else path
+
+
+def _sha256(text: str) -> str:
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

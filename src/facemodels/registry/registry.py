@@ -1,0 +1,233 @@
+"""The acts on a registry: register a version, move it, deprecate it, audit the chain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facemodels.errors import ConflictError, IntegrityError, RuleError
+from facemodels.names import ModelId
+from facemodels.registry import chain, policy, reading, rules, semver, signatures
+from facemodels.registry.events import Event
+from facemodels.registry.git import Git, find_root
+from facemodels.registry.repository import Repository
+from facemodels.registry.state import Entry, State, Status
+
+if TYPE_CHECKING:  # they bring torch along, which reading must not wait for
+    from facemodels.package.load import Package
+    from facemodels.registry.ruling import Comparison
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What somebody asks to register.
+
+    Attributes:
+        package: verified, in the repository's tree.
+        revision: the commit that tracks it.
+        labels: free words, for filters.
+        reason: why; the changelog of the version if empty.
+        data: prepared test data, for the comparison with the version before.
+        accept_regression: who answers for worse accuracy and why; empty if nobody.
+    """
+
+    package: Package
+    revision: str = "HEAD"
+    labels: Sequence[str] = ()
+    reason: str = ""
+    data: Path | None = None
+    accept_regression: str = ""
+
+
+class Registry:
+    """The registry of the repository that a folder lies in.
+
+    Args:
+        repository: of its tags.
+    """
+
+    def __init__(self, repository: Repository) -> None:
+        self.repository = repository
+        self.git = repository.git
+        self.root = repository.git.root
+
+    def register(self, asked: Registration) -> Event:
+        """Tag a new version, after its evidence was read and its number judged.
+
+        Raises:
+            InputError: registered already, not tracked by DVC, no data to compare on.
+            IntegrityError: the package is not what its commit tracks.
+            RuleError: the bump is too small, accuracy is worse, or the role is missing.
+            ConflictError: somebody else was faster.
+        """
+        from facemodels.registry.evidence import collect
+
+        commit = self.git.commit(asked.revision)
+        self.repository.sync()
+        before = predecessor(self.repository.state(), asked.package.id)
+        if str(asked.package.id) in self.repository.state().entries:
+            rules.register(  # refuses, before a long comparison
+                self.repository.state(), asked.package.id, commit, reason="", evidence={}, entry={}
+            )
+        evidence, entry = collect(self.git, asked.package, commit)
+        entry["tags"] = sorted(set(asked.labels))
+        if before is not None:
+            comparison = self.judge(before, asked)
+            evidence["comparison"] = comparison.evidence
+            entry["bump"] = {
+                "level": comparison.ruling.level,
+                "reasons": list(comparison.ruling.reasons),
+                "accepted_regression": asked.accept_regression,
+            }
+            entry["parent_version"] = str(before.version)
+
+        def plan(state: State) -> rules.Change:
+            now = predecessor(state, asked.package.id)
+            if (now and now.event.object) != (before and before.event.object):
+                raise ConflictError(
+                    f"{now.id if now else 'nothing'} is the version before {asked.package.id} now.",
+                    "Nothing was changed. Run it again to compare with that one.",
+                )
+            reason = asked.reason or str(entry.get("changelog", ""))
+            return rules.register(
+                state, asked.package.id, commit, reason=reason, evidence=evidence, entry=entry
+            )
+
+        return self.repository.add(plan)
+
+    def judge(self, before: Entry, asked: Registration) -> Comparison:
+        """Compare a package with the version before it and hold its number against the ruling.
+
+        Raises:
+            InputError: no data to compare on, or the number is not above the one before.
+            RuleError: the bump is too small, or accuracy is worse and nobody answers for it.
+        """
+        from facemodels.params import load
+        from facemodels.registry import ruling
+        from facemodels.registry.packages import obtain
+
+        data = asked.data or self.root / "data" / "prepared" / asked.package.task
+        settings = load(self.root / "params.yaml").compare
+        with obtain(self.root, before) as old:
+            comparison = ruling.compare(old, asked.package, data, settings)
+        semver.check(
+            before.version,
+            asked.package.id.version,
+            comparison.ruling,
+            accept_regression=asked.accept_regression,
+        )
+        return comparison
+
+    def move(
+        self, model: ModelId, status: Status, *, reason: str = "", re_enrolment: str = ""
+    ) -> Event:
+        """Promote a version, or roll back to it.
+
+        A promotion verifies the package and asks for its gates. A rollback does not wait for
+        that: it goes to a version that passed before, and works without the DVC remote.
+
+        Raises:
+            InputError: not registered, or in that status already.
+            IntegrityError: the package is not what was registered.
+            RuleError: no such move; GateError: below a gate.
+            ConflictError: somebody else was faster.
+        """
+        self.repository.sync()
+
+        def plan(state: State) -> rules.Change:
+            return rules.move(state, model, status, reason=reason, re_enrolment=re_enrolment)
+
+        state = self.repository.state()
+        if plan(state).act == "promote":
+            self._require_promotable(state.entry(model))
+        return self.repository.add(plan)
+
+    def _require_promotable(self, entry: Entry) -> None:
+        from facemodels.registry.evidence import require_gates
+        from facemodels.registry.packages import obtain
+
+        require_gates(entry)
+        with obtain(self.root, entry):
+            pass  # it was verified and is the one that was registered
+
+    def deprecate(self, model: ModelId, *, reason: str, retire: bool = False) -> Event:
+        """Take a version out of use for good.
+
+        Raises:
+            InputError: not registered, deprecated already, or no reason.
+            RuleError: it is in production and `retire` is not set.
+            ConflictError: somebody else was faster.
+        """
+        return self.repository.add(
+            lambda state: rules.deprecate(state, model, reason=reason, retire=retire)
+        )
+
+    def audit(self) -> list[chain.Finding]:
+        """Everything that is wrong with the tags of this clone, signatures included."""
+        events = reading.read_events(self.git)
+        head = reading.read_head(self.git)
+        findings = chain.audit(events, head, self._originals(events, head))
+        if self.repository.policy.signatures == "required":
+            findings += signatures.check(self.git, self.root, self.repository.policy, events)
+        return findings
+
+    def _originals(self, events: Sequence[Event], head: str | None) -> dict[str, Event]:
+        """Tag objects that are named, that no tag holds, and that Git still has."""
+        present = {event.object for event in events}
+        wanted = [head, *(event.previous for event in events)]
+        found: dict[str, Event] = {}
+        while wanted:
+            oid = wanted.pop()
+            if oid is None or oid in present or oid in found:
+                continue
+            original = reading.read_original(self.git, oid)
+            if original is not None:
+                found[oid] = original
+                wanted.append(original.previous)
+        return found
+
+
+def open_registry(start: Path) -> Registry:
+    """The registry of the clone that a folder lies in.
+
+    Raises:
+        InputError: it lies in none, or conf/registry.yaml is wrong.
+    """
+    root = find_root(start)
+    return Registry(Repository(Git(root), policy.load(root)))
+
+
+def predecessor(state: State, model: ModelId) -> Entry | None:
+    """The highest registered version below one, of the same model and variant."""
+    lower = [
+        entry
+        for entry in state.of_model(str(model.name))
+        if entry.version < model.version and ModelId.parse(entry.id).variant == model.variant
+    ]
+    return lower[-1] if lower else None
+
+
+def previous_production(state: State, model: str) -> Entry:
+    """The version that was in production before the one that is, and may be again.
+
+    Raises:
+        RuleError: there is none to go back to.
+    """
+    from facemodels.registry.state import production_history
+
+    current = state.production.get(model)
+    for _, identity in reversed(list(production_history(state, model))):
+        entry = state.entries.get(identity)
+        if identity != current and entry is not None and entry.status == "staging":
+            return entry
+    raise RuleError(
+        f"{model} has no version to go back to.", "See `facemodels registry list --status staging`."
+    )
+
+
+def explain(findings: Sequence[chain.Finding]) -> IntegrityError:
+    """Findings of an audit as an error, for exit code 3."""
+    named = tuple(f"{f.tag or 'head'} ({f.kind})" for f in findings)
+    return IntegrityError("the registry is not what was signed off", changed=named)

@@ -1,0 +1,57 @@
+"""Which bump two packages ask for: their interfaces, and their accuracy on the same images."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from facemodels.errors import InputError
+from facemodels.evaluate.comparison import compare_accuracy
+from facemodels.package.load import Package
+from facemodels.params import Compare
+from facemodels.registry import semver
+from facemodels.registry.evidence import interface
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A ruling and what it rests on.
+
+    Attributes:
+        ruling: the smallest legal bump.
+        evidence: against which package, on which metric, with which interval.
+    """
+
+    ruling: semver.Ruling
+    evidence: dict[str, Any]
+
+
+def compare(old: Package, new: Package, data: Path, settings: Compare) -> Comparison:
+    """The ruling on `new` against `old`.
+
+    The same weights have the same accuracy; they are not run.
+
+    Args:
+        old: the version before.
+        new: the one to come.
+        data: prepared test data of the task.
+        settings: of the paired bootstrap.
+
+    Raises:
+        InputError: there is no data to compare on.
+    """
+    evidence: dict[str, Any] = {"against": str(old.id), "package": f"sha256:{old.digest}"}
+    accuracy: semver.Accuracy = "no difference shown"
+    if old.metadata["checksum"] == new.metadata["checksum"]:
+        evidence["accuracy"] = "same weights"
+    else:
+        if not data.is_dir():
+            raise InputError(
+                f"{data} is not there, so {new.id} cannot be compared with {old.id}.",
+                f"Run `dvc repro prepare@{new.task}`, or give --test-data.",
+            )
+        (row,) = compare_accuracy(old, new, data, settings)
+        accuracy = row.verdict
+        evidence["accuracy"] = asdict(row)
+    return Comparison(semver.rule(interface(old), interface(new), accuracy), evidence)

@@ -12,7 +12,8 @@ from facemodels.cli.options import FOLDER, Function, json_option, output
 from facemodels.errors import InputError
 
 if TYPE_CHECKING:
-    from facemodels.package.signature import SignaturePolicy, Signer
+    from facemodels.package.signature import SignaturePolicy
+    from facemodels.package.signing import Signer
 
 
 @click.command()
@@ -45,23 +46,23 @@ def sign(
       facemodels sign models/recognition/facenet-v1.0.0 --private-key release.pem
       facemodels verify models/recognition/facenet-v1.0.0 --public-key release.pub
     """
-    from facemodels.package import signature
+    from facemodels.package import signing
 
     signer: Signer
     if sigstore:
         _refuse({"--private-key": private_key, "--certificate": certificate, "--chain": chain,
                  "--password-env": password_env}, "--sigstore")  # fmt: skip
-        signer = signature.SigstoreSigner(staging=staging)
+        signer = signing.SigstoreSigner(staging=staging)
     elif private_key is None:
         raise InputError("Nothing to sign with.", "Give --private-key or --sigstore.")
     elif certificate is not None:
         # model-signing reads the keys of certificates without a password only.
         _refuse({"--password-env": password_env, "--staging": staging}, "--certificate")
-        signer = signature.CertificateSigner(private_key, certificate, chain)
+        signer = signing.CertificateSigner(private_key, certificate, chain)
     else:
         _refuse({"--chain": chain, "--staging": staging}, "--private-key alone")
-        signer = signature.KeySigner(private_key, _password(password_env))
-    written = signature.sign(path.parent if path.is_file() else path, signer)
+        signer = signing.KeySigner(private_key, _password(password_env))
+    written = signing.sign(path.parent if path.is_file() else path, signer)
     output({"signature": str(written)}, f"Wrote {written}\n", as_json=as_json)
 
 

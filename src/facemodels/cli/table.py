@@ -32,4 +32,4 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 def _cell(value: object) -> str:
     """One line, without control characters: names and reasons come from other people."""
     text = "" if value is None else str(value)
-    return "".join(c if c.isprintable() else " " for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from facemodels.errors import InputError
 from facemodels.files import sha256
@@ -16,6 +16,20 @@ from facemodels.package.build import ONNX
 from facemodels.package.verify import CHECKSUMS, verify
 from facemodels.params import load_yaml
 from facemodels.runtime import Runtime
+
+
+class Signature(Protocol):
+    """What opening a package asks of a `facemodels.package.signature.SignaturePolicy`.
+
+    A protocol, as the stages that open packages do not depend on how they are signed.
+    """
+
+    @property
+    def required(self) -> bool:
+        """Whether an unsigned package is refused."""
+
+    def check(self, folder: Path, digests: Mapping[str, str]) -> str:
+        """Who signed the package whose checksums were verified; errors if nobody did."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +42,7 @@ class Package:
         config: config.yaml.
         metadata: metadata.json.
         digest: SHA-256 of its checksums, hence of all its files.
+        signed_by: who signed it, where a signature was required; else empty.
     """
 
     folder: Path
@@ -35,6 +50,7 @@ class Package:
     config: Mapping[str, Any]
     metadata: Mapping[str, Any]
     digest: str
+    signed_by: str = ""
 
     @property
     def task(self) -> str:
@@ -62,17 +78,23 @@ class Package:
         return implementation.load(weights, self.config["network"], chosen, threads=threads)
 
 
-def open_package(path: Path) -> Package:
+def open_package(path: Path, *, signature: Signature | None = None) -> Package:
     """Verify and open a package, given its folder or the weights file in it.
+
+    Args:
+        path: where it lies.
+        signature: the policy that says who must have signed it; none asks for no signature.
 
     Raises:
         InputError: no package is there, or it describes itself wrongly.
-        IntegrityError: it is not what its checksums say.
+        IntegrityError: it is not what its checksums say, or not signed as required.
     """
     folder = path.parent if path.is_file() else path
     if not folder.is_dir():
         raise InputError(f"{path} does not exist.", "Point to a package or the model.pt in it.")
-    verify(folder)
+    digests = verify(folder)
+    required = signature is not None and signature.required
+    signed_by = signature.check(folder, digests) if signature and required else ""
     config = load_yaml(folder / "config.yaml")
     metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
     try:
@@ -80,4 +102,4 @@ def open_package(path: Path) -> Package:
         model = ModelId(ModelName.parse(metadata["name"]), version, metadata["variant"])
     except KeyError as error:
         raise InputError(f"{folder / 'metadata.json'} has no {error}.") from error
-    return Package(folder, model, config, metadata, sha256(folder / CHECKSUMS))
+    return Package(folder, model, config, metadata, sha256(folder / CHECKSUMS), signed_by)

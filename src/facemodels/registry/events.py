@@ -22,6 +22,7 @@ Tags made by GTO have a message in words instead; they are events without a reco
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,12 +34,17 @@ from facemodels.registry.tags import TagName
 
 FORMAT = 1
 _SIGNATURE = "-----BEGIN "
+_DECODER = json.JSONDecoder()
 _FORM = "%Y-%m-%dT%H:%M:%SZ"
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "format": int, "sequence": int, "previous": (dict, type(None)), "tag": str, "commit": str,
     "act": str, "model_id": str, "status": str, "actor": str, "time": str, "reason": str,
     "evidence": dict,
 }  # fmt: skip
+_EMPTY_ENTRY: Mapping[str, Any] = {"interface": {}, "metrics": {}, "tags": []}
+_ENTRY_KINDS: Mapping[str, type] = {"interface": dict, "metrics": dict, "tags": list}
+_OBJECT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +102,10 @@ def read_record(message: str) -> Mapping[str, Any] | None:
     if not message.startswith("{"):
         return None
     try:
-        value, end = json.JSONDecoder().raw_decode(message)
+        value, end = _DECODER.raw_decode(message)
     except (ValueError, RecursionError):
+        return None
+    if _SURROGATE.search(message) and not _is_unicode(value):
         return None
     rest = message[end:].strip()
     if rest and not rest.startswith(_SIGNATURE):
@@ -108,29 +116,52 @@ def read_record(message: str) -> Mapping[str, Any] | None:
 def _is_record(value: Any) -> bool:
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         return False
-    if not all(isinstance(value.get(key), kind) for key, kind in _KINDS.items()):
+    if not _are(value, _KINDS) or not _OBJECT.fullmatch(value["commit"]):
+        return False
+    entry = value.get("entry", {})
+    if not isinstance(entry, dict) or not _are({**_EMPTY_ENTRY, **entry}, _ENTRY_KINDS):
         return False
     before = value["previous"]
-    return before is None or all(isinstance(before.get(key), str) for key in ("tag", "object"))
+    return before is None or (
+        _are(before, {"tag": str, "object": str}) and bool(_OBJECT.fullmatch(before["object"]))
+    )
+
+
+def _are(value: Mapping[str, Any], kinds: Mapping[str, type | tuple[type, ...]]) -> bool:
+    return all(isinstance(value.get(key), kind) for key, kind in kinds.items())
+
+
+def _is_unicode(value: Any) -> bool:
+    """Whether a value can be written out again; JSON's escapes also name halves of characters."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def write_record(values: Mapping[str, Any]) -> str:
     """A record as the message of a tag.
 
     Raises:
-        InputError: a value that JSON has no word for.
+        InputError: a value that JSON or UTF-8 has no word for.
     """
     try:
-        return canonical_json(values)
+        text = canonical_json(values)
+        text.encode()
     except ValueError as error:
         raise InputError(
-            f"the event cannot be recorded: {error}.", "Correct the metrics."
+            f"the event cannot be recorded: {error}.", "Correct the metrics or the reason."
         ) from error
+    return text
 
 
 def to_text(seconds: int) -> str:
-    """Seconds since 1970 as `2026-01-02T03:04:05Z`."""
-    return datetime.fromtimestamp(seconds, UTC).strftime(_FORM)
+    """Seconds since 1970 as `2026-01-02T03:04:05Z`; as Git's `@SECONDS` beyond the year 9999."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime(_FORM)
+    except (ValueError, OverflowError, OSError):
+        return f"@{seconds}"
 
 
 def from_text(text: str) -> int:

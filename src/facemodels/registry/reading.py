@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from facemodels.names import ModelName
 from facemodels.registry import tags
@@ -14,6 +14,7 @@ _FIELDS = (
     "%(refname:lstrip=2)", "%(objectname)", "%(*objectname)", "%(tag)", "%(taggername)",
     "%(taggeremail)", "%(taggerdate:unix)", "%(contents)",
 )  # fmt: skip
+_TAGGER = re.compile(r"(?P<who>.*) (?P<seconds>[0-9]{1,19}) [+-][0-9]{4}")
 _FORMAT = "%00".join(_FIELDS) + "%00"
 
 
@@ -35,9 +36,11 @@ def read_events(git: Git, models: Iterable[str] = ()) -> list[Event]:
         GitError: git failed.
     """
     output = git.raw("for-each-ref", f"--format={_FORMAT}", *patterns(models))
-    parts = output.decode(errors="surrogateescape").split("\0")
+    return list(_events(output.decode(errors="surrogateescape").split("\0")))
+
+
+def _events(parts: Sequence[str]) -> Iterator[Event]:
     size = len(_FIELDS)
-    events = []
     for start in range(0, len(parts) - size + 1, size):
         ref, oid, peeled, inner, name, mail, date, message = parts[start : start + size]
         tag = ref.removeprefix("\n")
@@ -45,11 +48,9 @@ def read_events(git: Git, models: Iterable[str] = ()) -> list[Event]:
         if meaning is not None:
             tagger = f"{name} {mail}" if inner else ""
             record = read_record(message) if inner else None
-            event = Event(
+            yield Event(
                 tag, meaning, oid, peeled or oid, inner, tagger, int(date or 0), record, message
             )
-            events.append(event)
-    return events
 
 
 def read_head(git: Git) -> str | None:
@@ -63,14 +64,32 @@ def read_head(git: Git) -> str | None:
 def read_original(git: Git, oid: str) -> Event | None:
     """A tag object that no tag holds any more, if the object database still has it."""
     try:
-        text = git.raw("cat-file", "tag", oid).decode(errors="surrogateescape")
+        text = git.raw("cat-file", "tag", oid).decode(errors="replace")
     except GitError:
         return None
     header, _, message = text.partition("\n\n")
     fields = dict(line.partition(" ")[::2] for line in header.split("\n"))
     meaning = tags.parse(fields.get("tag", ""))
-    if meaning is None:
+    match = _TAGGER.fullmatch(fields.get("tagger", ""))
+    if meaning is None or match is None:
         return None
-    tagger, date = fields.get("tagger", " 0 +0000").rsplit(" ", 2)[:2]
-    commit, tag = fields.get("object", ""), fields["tag"]
-    return Event(tag, meaning, oid, commit, tag, tagger, int(date), read_record(message), message)
+    record = read_record(message)
+    commit, tag, seconds = fields.get("object", ""), fields["tag"], int(match["seconds"])
+    return Event(tag, meaning, oid, commit, tag, match["who"], seconds, record, message)
+
+
+def read_originals(git: Git, events: Iterable[Event], head: str | None) -> dict[str, Event]:
+    """Tag objects that records or the head name and no tag holds any more, by id."""
+    named = {event.object: event.previous for event in events}
+    wanted = [head, *named.values()]
+    found: dict[str, Event] = {}
+    while wanted:
+        oid = wanted.pop()
+        if oid is None or oid in named:
+            continue
+        original = read_original(git, oid)
+        named[oid] = original.previous if original else None
+        if original is not None:
+            found[oid] = original
+            wanted.append(original.previous)
+    return found

@@ -6,7 +6,8 @@ recognition-facenet#production#4   assigned to a stage, as the model's fourth su
 recognition-facenet#production!#5  taken from a stage
 recognition-facenet@deprecated     the whole model is deprecated
 
-Source: `tag_re` in gto/constants.py (GTO 1.10). Tags of other artifacts are none of ours.
+Source: `tag_re` in gto/constants.py (GTO 1.10). Tags of other artifacts are none of ours, nor
+are versions beyond `names.Version` and stages with a slash.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from facemodels.errors import NameFormatError
@@ -23,8 +25,9 @@ Act = Literal["register", "deregister", "assign", "unassign", "deprecate-model"]
 
 _TAG = re.compile(
     r"(?P<model>[a-z][a-z0-9_-]*)"
-    r"(?:(?:@v(?P<version>[0-9a-z.-]+)|\#(?P<stage>[a-z][a-z0-9-]*))(?P<cancel>!?)|@deprecated)"
-    r"(?:\#(?P<counter>[0-9]{1,9}))?"
+    r"(?:(?:@v(?P<version>[0-9a-z.-]+)|\#(?P<stage>[a-zA-Z0-9](?:[\w-]*[a-zA-Z0-9])?))(?P<cancel>!?)|@deprecated)"
+    r"(?:\#(?P<counter>[0-9]{1,9}))?",
+    re.ASCII,
 )
 
 
@@ -47,6 +50,15 @@ class TagName:
     counter: int = 0
 
 
+@lru_cache(maxsize=1024)
+def _is_model(name: str) -> bool:
+    try:
+        ModelName.parse(name)
+    except NameFormatError:
+        return False
+    return True
+
+
 def parse(tag: str) -> TagName | None:
     """Read a tag's name; None if it is no event of a model of ours."""
     match = _TAG.fullmatch(tag)
@@ -54,14 +66,15 @@ def parse(tag: str) -> TagName | None:
         return None
     model, version, stage = match["model"], match["version"], match["stage"]
     counter = int(match["counter"] or 0)
-    try:
-        if version:
-            identity = str(ModelId.parse(f"{model}@v{version}"))
-            act: Act = "deregister" if match["cancel"] else "register"
-            return TagName(act, model, identity, counter=counter)
-        ModelName.parse(model)
-    except NameFormatError:
+    if not _is_model(model):
         return None
+    if version:
+        try:
+            identity = str(ModelId.parse(f"{model}@v{version}"))
+        except NameFormatError:
+            return None
+        act: Act = "deregister" if match["cancel"] else "register"
+        return TagName(act, model, identity, counter=counter)
     if stage:
         return TagName(
             "unassign" if match["cancel"] else "assign", model, stage=stage, counter=counter

@@ -129,9 +129,11 @@ def register(
           --metadata models/recognition/facenet-v2.1.3/metadata.json
     """
     from facemodels.package.load import open_package
+    from facemodels.registry.packages import signing_policy
     from facemodels.registry.registry import Registration
 
-    package = open_package(path)
+    opened = _open()
+    package = open_package(path, signature=signing_policy(opened.root))
     if name is not None and ModelName.parse(name) != package.id.name:
         raise InputError(f"{path} holds {package.id.name}, not {name}.", "Correct --name.")
     if version is not None and Version.parse(version) != package.id.version:
@@ -141,7 +143,6 @@ def register(
             f"{metadata} is not the metadata of {package.folder}.",
             f"Give {package.folder / 'metadata.json'}: it is covered by the checksums.",
         )
-    opened = _open()
     asked = Registration(package, revision, tags, reason, test_data, accept_regression)
     event = opened.register(asked)
     entry = _entry_after(opened, event)
@@ -410,3 +411,45 @@ def sync(publish: bool, as_json: bool) -> None:
     remote = opened.repository.remote
     text = f"Fetched {fetched} events of {remote}." if remote else "This clone has no remote."
     output({"remote": remote, "fetched": fetched}, f"{text}\n", as_json=as_json)
+
+
+@registry.command()
+@_id_option
+@click.option("--format", "form", type=click.Choice(("text", "mermaid")), default="text")
+@click.option("--graph", type=FOLDER, help="Draw it into this SVG file.")
+@json_option
+def lineage(model_id: str, form: str, graph: Path | None, as_json: bool) -> None:
+    """Where a version comes from: parents, data, code and parameters.
+
+    \b
+    Example:
+      facemodels registry lineage --model-id rec-facenet-v2.1.3 --graph lineage.svg
+    """
+    from facemodels.registry import lineage as tracing
+    from facemodels.registry.git import Git, find_root
+
+    asked = ModelId.parse(model_id)
+    traced = tracing.trace(Git(find_root(Path.cwd())), _state(str(asked.name)), asked)
+    if graph is not None:
+        tracing.draw(traced, graph)
+    text = tracing.mermaid(traced) if form == "mermaid" else tracing.text(traced)
+    output(traced.as_json(), text, as_json=as_json)
+
+
+@registry.command()
+@click.argument("a", shell_complete=_complete_ids)
+@click.argument("b", shell_complete=_complete_ids)
+@json_option
+def diff(a: str, b: str, as_json: bool) -> None:
+    """What differs between two versions: metrics, interface, parameters, data, code.
+
+    \b
+    Example:
+      facemodels registry diff rec-facenet-v2.0.0 rec-facenet-v2.1.3
+    """
+    from facemodels.registry import difference
+    from facemodels.registry.git import Git, find_root
+
+    git = Git(find_root(Path.cwd()))
+    found = difference.compare(git, _state(), ModelId.parse(a), ModelId.parse(b))
+    output(found.as_json(), difference.text(found), as_json=as_json)

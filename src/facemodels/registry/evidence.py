@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from facemodels.errors import GateError, InputError, IntegrityError
-from facemodels.evaluate.gates import judge, require
+from facemodels.evaluate.gates import Judgement, judge, require
 from facemodels.files import list_files
 from facemodels.package.load import Package
-from facemodels.params import Gate
+from facemodels.params import Params, parse
 from facemodels.registry import tracked
 from facemodels.registry.git import Git
 from facemodels.registry.state import Entry
@@ -59,7 +58,7 @@ def collect(git: Git, package: Package, commit: str) -> tuple[dict[str, Any], di
         "storage_path": _storage_path(git.root, digest, path),
         "metrics": _metrics(git, commit, package),
         "interface": interface(package),
-        "gates": [asdict(row) for row in judge(*_judged(git, commit, package))],
+        **_judge(git, commit, package),
         **{key: package.metadata[key] for key in _FIELDS if key in package.metadata},
     }
     return evidence, entry
@@ -89,6 +88,12 @@ def require_gates(entry: Entry) -> None:
             f"{entry.id} was registered without evidence (by GTO, perhaps).",
             "Register the next version with `facemodels registry register`.",
         )
+    unmeasured = entry.facts.get("unmeasured_gates")
+    if unmeasured:
+        raise GateError(
+            f"{entry.id} was not measured on its gates {', '.join(unmeasured)}.",
+            "Validate it before it is packaged, and register a new version.",
+        )
     require(_judgements(entry), entry.id)
     if not entry.evidence.get("suite"):
         raise GateError(
@@ -97,9 +102,7 @@ def require_gates(entry: Entry) -> None:
         )
 
 
-def _judgements(entry: Entry) -> list[Any]:
-    from facemodels.evaluate.gates import Judgement
-
+def _judgements(entry: Entry) -> list[Judgement]:
     return [Judgement(**row) for row in entry.facts.get("gates", ())]
 
 
@@ -148,18 +151,20 @@ def _is_report_of(report: str, name: str, package: Package) -> bool:
     return bool(metrics == package.metadata["accuracy_metrics"])
 
 
-def _judged(
-    git: Git, commit: str, package: Package
-) -> tuple[Mapping[str, float], Mapping[str, Gate | None]]:
-    """The metrics of the package and the gates of its commit."""
-    from facemodels.params import Params, parse
-
+def _judge(git: Git, commit: str, package: Package) -> dict[str, Any]:
+    """The package's metrics against the gates of its commit."""
     text = git.file(commit, "params.yaml")
     if text is None:
-        return package.metadata["accuracy_metrics"], {}
+        return {"gates": []}
     where = f"params.yaml at {commit[:10]}"
     known = parse(Params, tracked.mapping(text, where), where).models.get(str(package.id.name))
-    return package.metadata["accuracy_metrics"], known.gates if known else {}
+    gates = {name: gate for name, gate in (known.gates if known else {}).items() if gate}
+    metrics = package.metadata["accuracy_metrics"]
+    measured = {name: gate for name, gate in gates.items() if name in metrics}
+    return {
+        "gates": [asdict(row) for row in judge(metrics, measured)],
+        "unmeasured_gates": sorted(gates.keys() - measured.keys()),
+    }
 
 
 def _metrics(git: Git, commit: str, package: Package) -> dict[str, float]:
@@ -181,9 +186,9 @@ def _storage_path(root: Path, digest: str, path: str) -> str:
     """Where the remote keeps the package's list of files; its path here if there is no remote."""
     from dvc.config import Config
 
-    config = Config.load_file(str(root / ".dvc" / "config"))
-    name = config.get("core", {}).get("remote")
-    url = config.get("remote", {}).get(name, {}).get("url") if name else None
+    config = Config(str(root / ".dvc"))
+    name = config["core"].get("remote")
+    url = config["remote"].get(name, {}).get("url") if name else None
     return f"{url}/files/md5/{digest[:2]}/{digest[2:]}" if url else path
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from facemodels.errors import FacemodelsError, IntegrityError, ToolError
+from facemodels.errors import IntegrityError, ToolError
 from facemodels.files import sha256
 from facemodels.names import ModelId
 from facemodels.package.load import Package, open_package
-from facemodels.package.verify import CHECKSUMS
+from facemodels.package.signature import POLICY, SignaturePolicy, read_policy, signature_path
+from facemodels.package.verify import CHECKSUMS, verify
 from facemodels.registry.state import Entry
 
 
@@ -29,13 +31,27 @@ def obtain(root: Path, entry: Entry) -> Iterator[Package]:
     """
     path = str(entry.facts.get("path") or ModelId.parse(entry.id).folder)
     here = root / path
+    policy = signing_policy(root)
+    broken: IntegrityError | None = None
     if _is_registered(here, entry):
-        yield open_package(here)
-        return
+        try:
+            verify(here)
+        except IntegrityError as error:
+            broken = error  # edited or half written; DVC may have the registered bytes
+        else:
+            yield open_package(here, signature=policy)
+            return
     with tempfile.TemporaryDirectory(prefix="facemodels-") as scratch:
         folder = Path(scratch) / Path(path).name
-        fetch(root, path, entry.event.commit, folder)
-        package = open_package(folder)
+        try:
+            fetch(root, path, entry.event.commit, folder)
+        except ToolError:
+            if broken is not None:
+                raise broken from None
+            raise
+        if signature_path(here).is_file():
+            shutil.copyfile(signature_path(here), signature_path(folder))
+        package = open_package(folder, signature=policy)
         recorded = entry.evidence.get("package")
         if recorded and recorded != f"sha256:{package.digest}":
             raise IntegrityError(
@@ -44,6 +60,15 @@ def obtain(root: Path, entry: Entry) -> Iterator[Package]:
                 "Do not use it; see `facemodels registry audit`.",
             )
         yield package
+
+
+def signing_policy(root: Path) -> SignaturePolicy | None:
+    """Who must have signed packages, as the repository says; None if it says nothing.
+
+    Raises:
+        ParamsError: conf/signing.yaml does not fit its schema.
+    """
+    return read_policy(root / POLICY) if (root / POLICY).is_file() else None
 
 
 def _is_registered(folder: Path, entry: Entry) -> bool:
@@ -61,29 +86,17 @@ def fetch(root: Path, path: str, commit: str, folder: Path) -> None:
     """
     from dvc.api import DVCFileSystem
     from dvc.config import Config
-    from dvc.exceptions import DvcException
 
-    config = Config.load_file(str(root / ".dvc" / "config"))
-    # The remotes of that commit may be gone; the credentials were never in it.
-    local = root / ".dvc" / "config.local"
-    if local.is_file():
-        for section, values in Config.load_file(str(local)).items():
-            _merge(config, section, values)
+    # The remotes of that commit may be gone, and credentials were never in it.
+    today = Config(str(root / ".dvc"))
+    name = today["core"].get("remote")
+    config = {"core": {"remote": name}, "remote": dict(today["remote"])} if name else None
     try:
         filesystem = DVCFileSystem(str(root), rev=commit, config=config)
         filesystem.get(f"/{path}", str(folder), recursive=True)
-    except (DvcException, OSError, FacemodelsError) as error:
+    # DVC lets the errors of all its parts through (its index, S3, SSH), which share no base.
+    except Exception as error:
         raise ToolError(
             f"{path} of commit {commit[:10]} is not to be had: {error}.",
             "Check the DVC remote (`dvc remote list`) and your access to it.",
         ) from error
-
-
-def _merge(config: dict[str, dict[str, object]], section: str, values: dict[str, object]) -> None:
-    target = config.setdefault(section, {})
-    for key, value in values.items():
-        known = target.get(key)
-        if isinstance(known, dict) and isinstance(value, dict):
-            known.update(value)
-        else:
-            target[key] = value

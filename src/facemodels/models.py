@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from facemodels.errors import InputError
-from facemodels.runtime import Runtime
+from facemodels.runtime import Run, Runtime
 from facemodels.training.job import Interface, TrainJob
 
 
@@ -43,16 +43,29 @@ class Architecture(Protocol):
     def preprocessing(self, network: Mapping[str, Any]) -> dict[str, Any]:
         """How an image becomes an input, for config.yaml."""
 
-    def load(
-        self, weights: Path, network: Mapping[str, Any], runtime: Runtime, *, threads: int
-    ) -> Any:
-        """A predictor of the task from a file of weights (torch, native) or an ONNX file."""
+    def load(self, weights: Path, network: Mapping[str, Any], *, threads: int) -> Any:
+        """A predictor of the task from a file of weights."""
 
     def untrained(self, network: Mapping[str, Any], data: Path, *, seed: int) -> Any:
         """The baseline: a predictor that has learned nothing."""
 
     def export(self, weights: Path, network: Mapping[str, Any], path: Path) -> float:
         """Write ONNX to `path`; the largest absolute difference from torch."""
+
+
+def served(task: str, run: Run, config: Mapping[str, Any], metadata: Mapping[str, Any]) -> Any:
+    """A predictor of the task around an ONNX graph.
+
+    It needs the task's module alone and neither the architecture's nor torch, which takes
+    seconds to import and half a gigabyte of memory.
+
+    Args:
+        task: `detection`, `recognition` or `landmarks`.
+        run: the graph.
+        config: config.yaml of the package.
+        metadata: metadata.json of the package.
+    """
+    return import_module(f"facemodels.{task}.task").served(run, config, metadata)
 
 
 def architecture(task: str, name: str) -> Architecture:

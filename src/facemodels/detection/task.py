@@ -6,8 +6,9 @@ faces under torch and under ONNX Runtime. Boxes are x0 y0 x1 y1 in pixels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,11 @@ class Detector:
             Detections(_back(faces.boxes, place, picture.shape[:2]), faces.scores)
             for faces, (_, *place), picture in zip(inside, squares, pictures, strict=True)
         ]
+
+
+def served(run: Run, config: Mapping[str, Any], metadata: Mapping[str, Any]) -> Detector:
+    """The detector around a package's ONNX graph."""
+    return Detector(run, config["preprocessing"]["size"][0])
 
 
 def _back(

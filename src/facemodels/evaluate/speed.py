@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemodels.errors import FacemodelsError
-from facemodels.package.build import ONNX
 from facemodels.package.load import Package
+from facemodels.package.verify import ONNX
 from facemodels.progress import Advance
 from facemodels.runtime import Runtime
 

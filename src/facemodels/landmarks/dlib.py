@@ -117,15 +117,11 @@ def preprocessing(network: Mapping[str, Any]) -> dict[str, Any]:
     return {"color": "RGB", "dtype": "uint8", "box": "x0 y0 x1 y1 in pixels, rounded"}
 
 
-def load(
-    weights: Path, network: Mapping[str, Any], runtime: Runtime, *, threads: int
-) -> LandmarkModel:
+def load(weights: Path, network: Mapping[str, Any], *, threads: int) -> LandmarkModel:
     """The predictor of a model.dat; dlib fits one face on one thread."""
     import dlib
 
     parse(Network, network, "network")
-    if runtime != "native" or threads < 1:
-        raise FacemodelsError(f"a dlib model cannot run on {runtime} with {threads} threads.")
     return ShapePredictor(dlib.shape_predictor(str(weights)))
 
 

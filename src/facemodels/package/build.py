@@ -16,10 +16,8 @@ from facemodels.files import list_files, sha256, sha256_tree, write_json, write_
 from facemodels.models import Architecture, architecture
 from facemodels.names import ModelId
 from facemodels.package import card, requirements
-from facemodels.package.verify import is_package, verify, write_checksums
+from facemodels.package.verify import ONNX, is_package, verify, write_checksums
 from facemodels.params import Card
-
-ONNX = "model.onnx"
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,11 @@ from typing import Any, Protocol
 
 from facemodels.errors import InputError
 from facemodels.files import sha256
-from facemodels.models import architecture
+from facemodels.models import architecture, served
 from facemodels.names import ModelId, ModelName, Version
-from facemodels.package.build import ONNX
-from facemodels.package.verify import CHECKSUMS, verify
+from facemodels.package.verify import CHECKSUMS, ONNX, verify
 from facemodels.params import load_yaml
-from facemodels.runtime import Runtime
+from facemodels.runtime import Runtime, onnx_run
 
 
 class Signature(Protocol):
@@ -60,7 +59,7 @@ class Package:
     @property
     def runtimes(self) -> tuple[Runtime, ...]:
         """How it can run, the served form first."""
-        return architecture(self.task, self.id.name.architecture).RUNTIMES
+        return tuple(self.config["runtimes"])
 
     def predictor(self, runtime: Runtime | None = None, *, threads: int = 1) -> Any:
         """The model ready to use; the served form unless told otherwise.
@@ -73,9 +72,12 @@ class Package:
             raise InputError(
                 f"{self.folder} does not run on {chosen}.", f"Use {', '.join(self.runtimes)}."
             )
-        weights = self.folder / (ONNX if chosen == "onnx" else self.config["weights"])
+        if chosen == "onnx":
+            run = onnx_run(self.folder / ONNX, threads=threads)
+            return served(self.task, run, self.config, self.metadata)
         implementation = architecture(self.task, self.id.name.architecture)
-        return implementation.load(weights, self.config["network"], chosen, threads=threads)
+        weights = self.folder / self.config["weights"]
+        return implementation.load(weights, self.config["network"], threads=threads)
 
 
 def open_package(path: Path, *, signature: Signature | None = None) -> Package:

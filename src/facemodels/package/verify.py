@@ -10,9 +10,10 @@ from facemodels.errors import InputError, IntegrityError
 from facemodels.files import list_files, sha256
 
 CHECKSUMS = "checksums.sha256"
+ONNX = "model.onnx"
 REQUIRED = ("README.md", "config.yaml", "metadata.json", "requirements.txt")
 # Formats that run no code when they are read; a pickle or a script is none of them.
-ALLOWED = {*REQUIRED, CHECKSUMS, "model.pt", "model.dat", "model.onnx"}
+ALLOWED = {*REQUIRED, CHECKSUMS, "model.pt", "model.dat", ONNX}
 _LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9._-]+)")
 _REMEDY = "Restore it with `dvc checkout` or `dvc pull`, or rebuild it; do not load it."
 

@@ -18,8 +18,7 @@ def validate(
 ) -> tuple[Evaluation, Evaluation]:
     """Evaluate the weights, and the same architecture before it learned anything."""
     implementation = architecture(trained.task, trained.architecture)
-    runtime = implementation.RUNTIMES[-1]  # weights: torch or the architecture's own library
-    model = implementation.load(trained.weights, trained.network, runtime, threads=threads)
+    model = implementation.load(trained.weights, trained.network, threads=threads)
     baseline = implementation.untrained(trained.network, data, seed=seed)
     return evaluate(trained.task, model, data), evaluate(trained.task, baseline, data)
 

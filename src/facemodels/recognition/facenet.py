@@ -21,7 +21,7 @@ from facemodels.data.splits import RecognitionSplit
 from facemodels.params import Frozen, parse
 from facemodels.recognition.batches import Augmentation, IdentityBatches, validation_metrics
 from facemodels.recognition.task import Embedder
-from facemodels.runtime import Runtime, export_onnx, onnx_run, torch_run
+from facemodels.runtime import Runtime, export_onnx, torch_run
 from facemodels.training.job import Interface, TrainJob
 from facemodels.training.loop import train_to_file
 from facemodels.training.settings import Positive, TorchTraining
@@ -170,11 +170,9 @@ def preprocessing(network: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def load(weights: Path, network: Mapping[str, Any], runtime: Runtime, *, threads: int) -> Embedder:
-    """The embedder of a model.pt (torch) or a model.onnx (onnx)."""
+def load(weights: Path, network: Mapping[str, Any], *, threads: int) -> Embedder:
+    """The embedder of a model.pt."""
     size = parse(Network, network, "network").image_size
-    if runtime == "onnx":
-        return Embedder(onnx_run(weights, threads=threads), size, EMBEDDING_SIZE)
     torch.set_num_threads(threads)
     return Embedder(torch_run(_restored(weights, network)), size, EMBEDDING_SIZE)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,3 +51,8 @@ class Embedder:
             for start in range(0, len(images), self.batch)
         ]
         return np.concatenate(parts)
+
+
+def served(run: Run, config: Mapping[str, Any], metadata: Mapping[str, Any]) -> Embedder:
+    """The embedder around a package's ONNX graph."""
+    return Embedder(run, config["preprocessing"]["size"][0], metadata["output_shape"][0])

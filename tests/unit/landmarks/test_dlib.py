@@ -54,7 +54,7 @@ def test_training_beats_the_mean_shape_and_repeats_its_bytes(data: Path, tmp_pat
     _train(data, tmp_path / "other")
     one, other = ((tmp_path / n / "model.dat").read_bytes() for n in ("one", "other"))
     assert one == other
-    model = dlib.load(tmp_path / "one/model.dat", NETWORK, "native", threads=1)
+    model = dlib.load(tmp_path / "one/model.dat", NETWORK, threads=1)
     mean = dlib.untrained(NETWORK, data, seed=1)
     test = LandmarkSplit.load(data / "test")
     error, baseline = (
@@ -92,5 +92,3 @@ def test_epochs_are_refused_with_the_remedy() -> None:
 def test_a_landmark_model_has_no_onnx_form(tmp_path: Path) -> None:
     with pytest.raises(FacemodelsError, match="ONNX"):
         dlib.export(tmp_path / "model.dat", NETWORK, tmp_path / "model.onnx")
-    with pytest.raises(FacemodelsError, match="onnx"):
-        dlib.load(tmp_path / "model.dat", NETWORK, "onnx", threads=1)

@@ -10,7 +10,8 @@ from facemodels.data.sample.generate import recognition_split
 from facemodels.errors import DataError, ParamsError
 from facemodels.recognition import facenet
 from facemodels.recognition.batches import Augmentation, IdentityBatches
-from facemodels.recognition.task import Embedder, preprocess
+from facemodels.recognition.task import Embedder, preprocess, served
+from facemodels.runtime import onnx_run
 from facemodels.training.weights import save_state
 
 STILL = Augmentation(flip=0, shift=0, zoom=0, brightness=0, contrast=0, tint=0)
@@ -108,8 +109,12 @@ def test_onnx_and_torch_embed_alike_and_the_export_repeats_its_bytes(tmp_path: P
     assert error < 1e-4
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
     embedders = [
-        facenet.load(tmp_path / name, NETWORK, runtime, threads=1)
-        for name, runtime in (("model.pt", "torch"), ("a.onnx", "onnx"))
+        facenet.load(tmp_path / "model.pt", NETWORK, threads=1),
+        served(
+            onnx_run(tmp_path / "a.onnx", threads=1),
+            {"preprocessing": facenet.preprocessing(NETWORK)},
+            {"output_shape": facenet.interface(NETWORK).output_shape},
+        ),
     ]
     one, other = (embedder.embed(list(split.images)) for embedder in embedders)
     np.testing.assert_allclose(one, other, atol=1e-5)

@@ -21,7 +21,7 @@ from facemodels.detection.batches import Augmentation, Batch, resized, sample, t
 from facemodels.detection.task import Detector
 from facemodels.detection.yolov8 import network as yolo
 from facemodels.params import Frozen, parse
-from facemodels.runtime import Runtime, onnx_run, torch_run
+from facemodels.runtime import Runtime, torch_run
 from facemodels.training.job import Interface, TrainJob
 from facemodels.training.loop import train_to_file
 from facemodels.training.settings import TorchTraining
@@ -136,11 +136,9 @@ def preprocessing(network: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def load(weights: Path, network: Mapping[str, Any], runtime: Runtime, *, threads: int) -> Detector:
-    """The detector of a model.pt (torch) or a model.onnx (onnx)."""
+def load(weights: Path, network: Mapping[str, Any], *, threads: int) -> Detector:
+    """The detector of a model.pt."""
     size = parse(Network, network, "network").image_size
-    if runtime == "onnx":
-        return Detector(onnx_run(weights, threads=threads), size)
     torch.set_num_threads(threads)
     return Detector(torch_run(_restored(weights, network)), size)
 

@@ -13,7 +13,7 @@ from facemodels.evaluate.gates import Judgement, judge, require
 from facemodels.files import list_files
 from facemodels.package.load import Package
 from facemodels.params import Params, parse
-from facemodels.registry import tracked
+from facemodels.registry import tracked, yaml_text
 from facemodels.registry.git import Git
 from facemodels.registry.state import Entry
 
@@ -157,7 +157,7 @@ def _judge(git: Git, commit: str, package: Package) -> dict[str, Any]:
     if text is None:
         return {"gates": []}
     where = f"params.yaml at {commit[:10]}"
-    known = parse(Params, tracked.mapping(text, where), where).models.get(str(package.id.name))
+    known = parse(Params, yaml_text.parse(text, where), where).models.get(str(package.id.name))
     gates = {name: gate for name, gate in (known.gates if known else {}).items() if gate}
     metrics = package.metadata["accuracy_metrics"]
     measured = {name: gate for name, gate in gates.items() if name in metrics}

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from facemodels.errors import InputError
 from facemodels.registry.git import Git
+from facemodels.registry.yaml_text import parse
 
 LOCK = "dvc.lock"
 
@@ -28,28 +27,10 @@ def parse_lock(text: str, where: str) -> dict[str, Any]:
     Raises:
         InputError: the text is no lock.
     """
-    stages = mapping(text, where).get("stages") or {}
+    stages = parse(text, where).get("stages") or {}
     if not isinstance(stages, dict):
         raise InputError(f"{where} holds no stages.", "Restore it with `git checkout`.")
     return stages
-
-
-def mapping(text: str, where: str) -> dict[str, Any]:
-    """YAML text that holds a mapping, or nothing.
-
-    Raises:
-        InputError: it does not.
-    """
-    try:
-        values = yaml.load(text, Loader=_LOADER)  # noqa: S506  (a safe loader, in C)
-    except yaml.YAMLError as error:
-        raise InputError(f"{where} cannot be read: {error}.") from error
-    if values is not None and not isinstance(values, dict):
-        raise InputError(f"{where} holds no mapping.")
-    return values or {}
-
-
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def find_hash(git: Git, commit: str, path: str) -> str | None:
@@ -64,7 +45,7 @@ def find_hash(git: Git, commit: str, path: str) -> str | None:
             if out.get("path") == path:
                 return _digest(out)
     frozen = git.file(commit, f"{path}.dvc")
-    outs = mapping(frozen or "", f"{path}.dvc").get("outs") or [{}]
+    outs = parse(frozen or "", f"{path}.dvc").get("outs") or [{}]
     return _digest(outs[0])
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from facemodels.errors import InputError, ParamsError
 from facemodels.names import ModelId
 from facemodels.registry import difference, rules, semver
-from facemodels.registry.difference.values import interface
+from facemodels.registry.difference.values import bump, interface, labels, metrics, pins
 from facemodels.registry.flat import changes, flatten, plain, same, summary
 from facemodels.registry.wording import one_line, short, size_text
 
@@ -367,18 +367,18 @@ def test_sizes(size: int | None, text: str) -> None:
 
 def test_pins() -> None:
     text = "# words\n--index-url x\nA==1.0 ; python<'3.12'\na==2.0  # why\nb>=3\nc==4 --hash=x\n"
-    assert values.pins(text) == {("a",): "1.0 ; python<'3.12', 2.0", ("c",): "4"}
+    assert pins(text) == {("a",): "1.0 ; python<'3.12', 2.0", ("c",): "4"}
 
 
 @pytest.mark.parametrize("facts", [None, [], "x", 5, {"a": {"b": 1}}, {"a": None}])
 def test_facts_of_any_form_are_compared(facts: Any) -> None:
-    assert values.metrics(facts, facts) is not None
-    assert values.labels(facts, facts) == ()
+    assert metrics(facts, facts) is not None
+    assert labels(facts, facts) == ()
     assert interface(facts, None) is None
 
 
 def test_the_levels_are_those_of_the_ruling() -> None:
-    found = values.bump(f"{V}2.0.0", f"{V}1.0.0", {f"{V}1.0.0": INTERFACE, f"{V}2.0.0": INTERFACE})
+    found = bump(f"{V}2.0.0", f"{V}1.0.0", {f"{V}1.0.0": INTERFACE, f"{V}2.0.0": INTERFACE})
     assert found is not None
     assert (found.older, found.newer, found.actual) == (f"{V}1.0.0", f"{V}2.0.0", "major")
     assert found.at_least == semver.rule(INTERFACE, INTERFACE, "no difference shown").level

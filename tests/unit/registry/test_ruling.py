@@ -1,0 +1,110 @@
+"""Which bump two real packages ask for, decided on real predictions."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from facemodels.data.sample.generate import landmark_split
+from facemodels.data.splits import save_group_names
+from facemodels.errors import InputError, RuleError
+from facemodels.files import write_json, write_yaml
+from facemodels.landmarks import dlib
+from facemodels.names import ModelId, Version
+from facemodels.package.build import Content, build
+from facemodels.package.load import Package, open_package
+from facemodels.params import Card, Compare
+from facemodels.registry import semver
+from facemodels.registry.ruling import compare
+from facemodels.training.job import TrainJob
+
+SETTINGS = Compare(
+    baselines={}, resamples=200, confidence=0.95, seed=1, threads=1, warmup=0, runs=2
+)
+CARD = Card(
+    created_at="2026-01-02T03:04:05Z", author="Test", description="A test model.",
+    changelog="First.", known_issues="None.", license="Apache-2.0", training_dataset="sample",
+    parent_version="",
+)  # fmt: skip
+TRAINING = {
+    "seed": 1, "threads": 1, "mirror": False, "nu": 0.1, "oversampling": 5,
+    "oversampling_jitter": 0.0, "lambda_param": 0.1, "test_splits": 5,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    for name, faces in (("train", 60), ("val", 4), ("test", 60)):
+        landmark_split(name, seed=1, faces=faces, image_size=80, workers=1).save(folder / name)
+    save_group_names(folder, ("light", "medium", "dark"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def packages(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Package]:
+    """A coarse and a fine predictor, each as a package."""
+    made = {}
+    for name, cascade, version in (("coarse", 1, "1.0.0"), ("fine", 10, "1.1.0")):
+        folder = tmp_path_factory.mktemp(name)
+        network = {
+            "tree_depth": 3, "cascade_depth": cascade, "trees_per_cascade": 20,
+            "feature_pool_size": 100, "feature_pool_padding": 0.1,
+        }  # fmt: skip
+        job = TrainJob(
+            data=data, network=network, train=TRAINING, output=folder, checkpoint=folder / "c",
+            advance=lambda n: None, log=lambda record: None,
+        )  # fmt: skip
+        dlib.train(job)
+        write_json(folder / "training.json", {"threads": 1, "data": "sha256:0"})
+        config = {"task": "landmarks", "architecture": "dlib", "network": network}
+        write_yaml(folder / "config.yaml", config)
+        content = Content(
+            id=ModelId.parse(f"lmk-dlib-v{version}"), weights=folder / "model.dat",
+            network=network, training={}, validation={"metrics": {"nme": 0.1}}, words=CARD,
+        )  # fmt: skip
+        made[name] = open_package(build(content, tmp_path_factory.mktemp("p") / f"dlib-{name}"))
+    return made
+
+
+def test_better_accuracy_asks_for_minor_and_names_its_interval(
+    packages: dict[str, Package], data: Path
+) -> None:
+    found = compare(packages["coarse"], packages["fine"], data, SETTINGS)
+    assert (found.ruling.level, found.ruling.regression) == ("minor", False)
+    row = found.evidence["accuracy"]
+    assert row["metric"] == "nme"
+    assert row["high"] < 0  # a smaller error
+    with pytest.raises(RuleError, match="minor"):
+        semver.check(Version(1, 0, 0), Version(1, 0, 1), found.ruling)
+    semver.check(Version(1, 0, 0), Version(1, 1, 0), found.ruling)
+
+
+def test_worse_accuracy_is_refused_at_any_bump_unless_someone_answers_for_it(
+    packages: dict[str, Package], data: Path
+) -> None:
+    found = compare(packages["fine"], packages["coarse"], data, SETTINGS)
+    assert found.ruling.regression
+    for version in (Version(1, 0, 1), Version(1, 1, 0), Version(2, 0, 0)):
+        with pytest.raises(RuleError, match="worse"):
+            semver.check(Version(1, 0, 0), version, found.ruling)
+        semver.check(Version(1, 0, 0), version, found.ruling, accept_regression="half the size")
+
+
+def test_the_same_weights_are_not_run_and_ask_for_a_patch(
+    packages: dict[str, Package], tmp_path: Path
+) -> None:
+    shutil.copytree(packages["fine"].folder, tmp_path / "same")
+    same = open_package(tmp_path / "same")
+    found = compare(packages["fine"], same, tmp_path / "no data", SETTINGS)
+    assert found.ruling.level == "patch"
+    assert found.evidence["accuracy"] == "same weights"
+
+
+def test_without_data_other_weights_cannot_be_judged(
+    packages: dict[str, Package], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="prepare@landmarks"):
+        compare(packages["coarse"], packages["fine"], tmp_path / "no data", SETTINGS)

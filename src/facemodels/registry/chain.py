@@ -2,14 +2,18 @@
 
 Each record names the tag object before it, so a tag that is deleted, moved or rewritten
 leaves the next one pointing at an object that no tag holds any more. The head, a ref of its
-own, names the last event, so the end of the chain is guarded too. What the chain alone cannot
-show: somebody who rewrites every event after the one he changed, and the head. Clones that
-saw the old head refuse that (`repository.sync`), and signatures prevent it.
+own, names the last event, so the end of the chain is guarded too.
+
+What the chain alone cannot show: somebody who rewrites every event after the one he changed
+and the head, or who deletes the last events and moves the head back to the one before them;
+and an event that somebody appends by hand, if the rules allow it. Clones that saw the old
+head refuse the first two (`repository.sync`), and signatures prevent all of it. In a clone
+that has no head yet the last events are not guarded; `repository.sync` fetches it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -60,25 +64,33 @@ def link(events: Iterable[Event], head: str | None) -> Chain:
     Events that a plain `git fetch --tags` brought are ahead of the head that this clone knows;
     they belong to the chain as long as there is no fork.
     """
-    recorded = [event for event in events if event.record is not None]
-    objects = {event.object: event for event in recorded}
+    recorded = _by_object(events)
     following: dict[str | None, list[Event]] = {}
-    for event in recorded:
+    for event in recorded.values():
         following.setdefault(event.previous, []).append(event)
-    backwards: list[Event] = []
-    seen: set[str] = set()
-    current = objects.get(head or "")
-    while current is not None and current.object not in seen:
-        seen.add(current.object)
-        backwards.append(current)
-        current = objects.get(current.previous or "")
-    chain = backwards[::-1]
+    chain = _backwards(recorded, head)
     tip = chain[-1].object if chain else None
+    seen = {event.object for event in chain}
     while len(found := following.get(tip, [])) == 1 and found[0].object not in seen:
         chain.append(found[0])
         tip = found[0].object
         seen.add(tip)
-    return Chain(tuple(chain), tuple(e for e in recorded if e.object not in seen))
+    return Chain(tuple(chain), tuple(e for e in recorded.values() if e.object not in seen))
+
+
+def _by_object(events: Iterable[Event]) -> dict[str, Event]:
+    """Recorded events by object id; of two refs to one object, the one of the tag's own name."""
+    recorded = (event for event in events if event.record is not None)
+    return {e.object: e for e in sorted(recorded, key=lambda e: e.tag == e.inner_tag)}
+
+
+def _backwards(recorded: Mapping[str, Event], tip: str | None) -> list[Event]:
+    """The events that lead to one, oldest first, as far as the links can be followed."""
+    found: dict[str, Event] = {}
+    while tip is not None and tip in recorded and tip not in found:
+        found[tip] = recorded[tip]
+        tip = recorded[tip].previous
+    return list(found.values())[::-1]
 
 
 def audit(
@@ -90,57 +102,108 @@ def audit(
         events: all tags of models, as they are.
         head: object id of the last event, as the head's ref has it; None if it is not known.
         originals: tag objects that records or the head name and no tag holds any more, as far
-            as the object database still has them, by id.
+            as the object database still has them, by id (`reading.read_originals`).
     """
-    everything = list(events)
-    known = originals or {}
-    chain = link(everything, head)
-    tags = {event.tag: event for event in everything}
-    findings = [finding for event in everything for finding in _alone(event)]
-    lost = [] if _is_whole(chain, head) else _lost(everything, head, known)
-    findings += [_name_lost(wanted, tag, tags, known) for wanted, tag in lost]
+    held = list(events)
+    recorded = _by_object([*held, *(originals or {}).values()])
+    trunk = _trunk(recorded, head)
+    findings = [finding for event in held for finding in _alone(event)]
+    if head is not None and head not in recorded:
+        findings.append(Finding("head", "", f"it names {head[:10]}, which is no event here"))
+    findings += _lost(trunk, held, recorded)
     named = {finding.tag for finding in findings}
+    within = {event.object for event in trunk}
     findings += [
-        Finding("inserted", event.tag, "its record is linked to no event of the chain")
-        for event in _inserted(chain, cut={wanted for wanted, _ in lost})
-        if event.tag not in named
+        Finding("inserted", event.tag, "no event of the chain follows it, nor is it the last")
+        for event in held
+        if event.record is not None and event.object not in within and event.tag not in named
     ]
-    findings += _order(chain.events)
-    return list(dict.fromkeys(findings or _replay(chain.events)))
+    findings += _order(trunk)
+    return list(dict.fromkeys(findings or _replay(trunk)))
 
 
-def _is_whole(chain: Chain, head: str | None) -> bool:
-    """Whether the chain goes from the first event to the head, whatever else there is."""
-    reached = {event.object for event in chain.events}
-    starts = not chain.events or chain.events[0].previous is None
-    return starts and (head in reached if head is not None else not chain.outside)
+def _trunk(recorded: Mapping[str, Event], head: str | None) -> list[Event]:
+    """What is left of the chain, oldest first.
+
+    Where no head says which event is the last, it ends at the highest number (see `_tip`);
+    behind an event that is lost it goes on at the highest number below. What the lost one's
+    tag holds now is known to be wrong, and so are the links of that.
+    """
+    chain = link(recorded.values(), head if head in recorded else _tip(recorded, recorded.values()))
+    trunk, rest = list(chain.events), chain.outside
+    while trunk and trunk[0].record and (lost := trunk[0].record["previous"]):
+        number = trunk[0].sequence - 1
+        rest = tuple(e for e in rest if e.sequence < number and e.tag != lost["tag"])
+        older = _backwards({event.object: event for event in rest}, _tip(recorded, rest))
+        if not older:
+            break
+        trunk = older + trunk
+    return trunk
 
 
-def _inserted(chain: Chain, cut: set[str]) -> list[Event]:
-    """Events that nobody of the chain leads to and that no loss has cut off from it.
+def _tip(recorded: Mapping[str, Event], among: Iterable[Event]) -> str | None:
+    """The event with the highest number that it has alone; where two share one, nobody knows
+    which of them is right. An event whose number does not follow what it names has none.
+    """
+    numbers: dict[int, list[str]] = {}
+    for event in among:
+        before = recorded.get(event.previous or "")
+        follows = (
+            event.sequence == 1
+            if event.previous is None
+            else before is None or event.sequence == before.sequence + 1
+        )
+        if follows:
+            numbers.setdefault(event.sequence, []).append(event.object)
+    alone = [number for number, objects in numbers.items() if len(objects) == 1]
+    return numbers[max(alone)][0] if alone else None
+
+
+def _lost(
+    trunk: Iterable[Event], held: Iterable[Event], recorded: Collection[str]
+) -> list[Finding]:
+    """Events of the chain that no tag holds."""
+    tags = {event.tag: event for event in held}
+    objects = {event.object for event in tags.values()}
+    findings = []
+    number = 0  # of the event before
+    for event in trunk:
+        before = event.record["previous"] if event.record else None
+        if before is not None and before["object"] not in recorded:
+            more = event.sequence - number - 2
+            findings.append(_name_lost(before["object"], before["tag"], tags, None, max(more, 0)))
+        if event.object not in objects:
+            findings.append(_name_lost(event.object, event.tag, tags, event))
+        number = event.sequence
+    return findings
+
+
+def _name_lost(
+    wanted: str, tag: str, tags: Mapping[str, Event], original: Event | None, more: int = 0
+) -> Finding:
+    """Was it deleted, or does the tag hold something else now, and what?
 
     Args:
-        chain: the events as linked.
-        cut: object ids that are named and lost; what follows them, and what came before the
-            first event that is left of the chain, is only cut off.
+        wanted: object id.
+        tag: name.
+        tags: events that are here, by name.
+        original: the event itself, if the object database still has it.
+        more: events before it whose names were lost with it.
     """
-    within = {event.object for event in chain.events}
-    outside = {event.object for event in chain.outside}
-    first_is_left = bool(chain.events) and chain.events[0].previous is None
-    siblings: dict[str | None, int] = {}
-    for event in chain.outside:
-        siblings[event.previous] = siblings.get(event.previous, 0) + 1
-    found: list[Event] = []
-    bad: set[str] = set()
-    for event in sorted(chain.outside, key=lambda e: (e.sequence, e.tag)):
-        before = event.previous
-        forked = siblings[before] > 1 or before in within or before in bad
-        foreign = before is None and (first_is_left or not cut)
-        present = before is None or before in cut or before in outside
-        if forked or foreign or not present:
-            bad.add(event.object)
-            found.append(event)
-    return found
+    before = f"; {more} before it are gone without a name" if more else ""
+    now = tags.get(tag)
+    if now is None:
+        text = f"the chain names it ({wanted[:10]}); no such tag is here{before}"
+        return Finding("deleted", tag, text)
+    if original is None:
+        return Finding("rewritten", tag, f"it was {wanted[:10]}, it is {now.object[:10]}{before}")
+    if now.commit != original.commit:
+        text = f"pointed to {original.commit[:10]}, points to {now.commit[:10]}"
+        return Finding("moved", tag, text)
+    if now.time != original.time:
+        text = f"was of {to_text(original.time)}, is of {to_text(now.time)}"
+        return Finding("re-dated", tag, text)
+    return Finding("forged", tag, "its message or its tagger is not what it was")
 
 
 def _alone(event: Event) -> list[Finding]:
@@ -155,10 +218,11 @@ def _alone(event: Event) -> list[Finding]:
             )
         ]
     found = []
-    if event.tag != event.inner_tag or event.tag != record["tag"]:
-        found.append(
-            Finding("moved", event.tag, f"the ref holds the tag {event.inner_tag} of another event")
-        )
+    other = next((name for name in (event.inner_tag, record["tag"]) if name != event.tag), "")
+    if other:
+        found.append(Finding("moved", event.tag, f"the ref holds {other}, another event"))
+    elif not _speaks_of_itself(event):
+        found.append(Finding("forged", event.tag, "the record speaks of another act or version"))
     if event.commit != record["commit"]:
         text = f"points to {event.commit[:10]}, its record says {record['commit'][:10]}"
         found.append(Finding("moved", event.tag, text))
@@ -168,8 +232,6 @@ def _alone(event: Event) -> list[Finding]:
     if event.tagger != record["actor"]:
         text = f"tagged by {event.tagger}, its record says {record['actor']}"
         found.append(Finding("forged", event.tag, text))
-    if not _speaks_of_itself(event):
-        found.append(Finding("forged", event.tag, "the record speaks of another act or version"))
     return found
 
 
@@ -190,47 +252,16 @@ def _speaks_of_itself(event: Event) -> bool:
     return same and record["act"] in ("promote", "rollback", "deprecate")
 
 
-def _lost(
-    events: list[Event], head: str | None, originals: Mapping[str, Event]
-) -> list[tuple[str, str]]:
-    """(object id, tag name) of events that are named and that no tag holds."""
-    present = {event.object for event in events}
-    wanted: dict[str, str] = {}
-    if head is not None and head not in present:
-        wanted[head] = originals[head].tag if head in originals else ""
-    for event in (*events, *originals.values()):
-        before = event.record["previous"] if event.record else None
-        if before is not None and before["object"] not in present:
-            wanted[before["object"]] = before["tag"]
-    return sorted(wanted.items(), key=lambda pair: pair[1])
-
-
-def _name_lost(
-    wanted: str, tag: str, tags: Mapping[str, Event], originals: Mapping[str, Event]
-) -> Finding:
-    """Was it deleted, or does the tag hold something else now, and what?"""
-    original = originals.get(wanted)
-    if not tag:
-        return Finding("head", "", f"the head names {wanted[:10]}, an event that is nowhere")
-    now = tags.get(tag)
-    if now is None:
-        return Finding("deleted", tag, f"the chain names it ({wanted[:10]}); no such tag is here")
-    if original is None:
-        text = f"it was {wanted[:10]}, it is {now.object[:10]}"
-        return Finding("rewritten", tag, text)
-    if now.commit != original.commit:
-        text = f"pointed to {original.commit[:10]}, points to {now.commit[:10]}"
-        return Finding("moved", tag, text)
-    if now.time != original.time:
-        text = f"was of {to_text(original.time)}, is of {to_text(now.time)}"
-        return Finding("re-dated", tag, text)
-    return Finding("forged", tag, "its message or its tagger is not what it was")
-
-
-def _order(chain: tuple[Event, ...]) -> list[Finding]:
-    """Dates and numbers go up along the chain, and it starts at the first event."""
-    findings = []
-    for before, event in pairwise(chain):
+def _order(trunk: list[Event]) -> list[Finding]:
+    """Dates and numbers go up along the links, from number 1."""
+    findings = [
+        Finding("forged", first.tag, f"number {first.sequence}, and it names no event before it")
+        for first in trunk[:1]
+        if first.previous is None and first.sequence != 1
+    ]
+    for before, event in pairwise(trunk):
+        if event.previous != before.object:
+            continue  # what was between them is lost
         if event.time <= before.time:
             text = f"of {to_text(event.time)}, though it follows {before.tag}"
             findings.append(Finding("re-dated", event.tag, text))
@@ -240,12 +271,12 @@ def _order(chain: tuple[Event, ...]) -> list[Finding]:
     return findings
 
 
-def _replay(chain: tuple[Event, ...]) -> list[Finding]:
+def _replay(trunk: list[Event]) -> list[Finding]:
     """Would the rules have let every event happen?"""
     state = State()
     findings = []
-    for event in chain:
-        assert event.record is not None  # noqa: S101  (a chain holds recorded events alone)
+    for event in trunk:
+        assert event.record is not None  # noqa: S101  (the trunk holds recorded events alone)
         record = event.record
         try:
             change = _plan(state, event)

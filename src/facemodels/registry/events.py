@@ -116,7 +116,7 @@ def read_record(message: str) -> Mapping[str, Any] | None:
 def _is_record(value: Any) -> bool:
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         return False
-    if not _are(value, _KINDS) or not _OBJECT.fullmatch(value["commit"]):
+    if "previous" not in value or not _are(value, _KINDS) or not _OBJECT.fullmatch(value["commit"]):
         return False
     entry = value.get("entry", {})
     if not isinstance(entry, dict) or not _are({**_EMPTY_ENTRY, **entry}, _ENTRY_KINDS):

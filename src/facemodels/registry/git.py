@@ -89,6 +89,8 @@ class Git:
                     **os.environ,
                     "LC_ALL": "C.UTF-8",
                     "GIT_TERMINAL_PROMPT": "0",
+                    # `git replace` would show other content under an object's own id.
+                    "GIT_NO_REPLACE_OBJECTS": "1",
                     **(environment or {}),
                 },
             )

@@ -65,7 +65,10 @@ def load(root: Path) -> Policy:
     from facemodels.params import load_yaml
 
     try:
-        return TypeAdapter(Policy).validate_python(load_yaml(path))
+        values = load_yaml(path)
+        if values.get("signatures") is False:  # YAML 1.1 reads a bare `off` so
+            values["signatures"] = "off"
+        return TypeAdapter(Policy).validate_python(values)
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])

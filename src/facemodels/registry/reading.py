@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from facemodels.names import ModelName
@@ -36,7 +37,7 @@ def read_events(git: Git, models: Iterable[str] = ()) -> list[Event]:
         GitError: git failed.
     """
     output = git.raw("for-each-ref", f"--format={_FORMAT}", *patterns(models))
-    return list(_events(output.decode(errors="surrogateescape").split("\0")))
+    return list(_events(output.decode(errors="replace").split("\0")))
 
 
 def _events(parts: Sequence[str]) -> Iterator[Event]:

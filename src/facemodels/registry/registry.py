@@ -168,25 +168,10 @@ class Registry:
         """Everything that is wrong with the tags of this clone, signatures included."""
         events = reading.read_events(self.git)
         head = reading.read_head(self.git)
-        findings = chain.audit(events, head, self._originals(events, head))
+        findings = chain.audit(events, head, reading.read_originals(self.git, events, head))
         if self.repository.policy.signatures == "required":
             findings += signatures.check(self.git, self.root, self.repository.policy, events)
         return findings
-
-    def _originals(self, events: Sequence[Event], head: str | None) -> dict[str, Event]:
-        """Tag objects that are named, that no tag holds, and that Git still has."""
-        present = {event.object for event in events}
-        wanted = [head, *(event.previous for event in events)]
-        found: dict[str, Event] = {}
-        while wanted:
-            oid = wanted.pop()
-            if oid is None or oid in present or oid in found:
-                continue
-            original = reading.read_original(self.git, oid)
-            if original is not None:
-                found[oid] = original
-                wanted.append(original.previous)
-        return found
 
 
 def open_registry(start: Path) -> Registry:

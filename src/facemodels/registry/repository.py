@@ -12,13 +12,14 @@ order of tags by their dates alone.
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from facemodels.errors import ConflictError, IntegrityError, ToolError
+from facemodels.errors import ConflictError, IntegrityError, RuleError, ToolError
 from facemodels.registry import chain, reading, signatures, state
 from facemodels.registry.events import FORMAT, Event, to_text, write_record
 from facemodels.registry.git import Git, GitError
@@ -26,8 +27,11 @@ from facemodels.registry.policy import Policy
 from facemodels.registry.rules import Change, Plan
 from facemodels.registry.state import State
 
+_AHEAD = 24 * 3600  # seconds that dates may run ahead of a clock: clocks differ, and see above
 _NOBODY = "0" * 40
-_ATTEMPTS = 8  # others who were faster on other models, before we give up
+# Whatever the user's configuration adds to a push of his own is none of ours.
+_PUSH = ("--quiet", "--atomic", "--no-follow-tags")
+_ATTEMPTS = 32  # others who were faster on other models, before we give up
 
 
 class Repository:
@@ -73,8 +77,17 @@ class Repository:
         if remote is None:
             self._catch_up()
             return 0
+        try:
+            return self._follow(remote, publish=publish)
+        except IntegrityError:
+            # A server shows the refs of a push one after the other; a second look sees them all.
+            return self._follow(remote, publish=publish)
+
+    def _follow(self, remote: str, *, publish: bool) -> int:
+        # Ours first: what is here by now was there before, and is there unless it was lost. What
+        # another process of this clone adds from now on is not missed on the remote.
+        head, ours = reading.read_head(self.git), self._objects()
         theirs = self._remote_refs(remote)
-        ours = {event.tag: event.object for event in reading.read_events(self.git)}
         moved = sorted(tag for tag in ours.keys() & theirs.keys() if ours[tag] != theirs[tag])
         if moved:
             raise IntegrityError(
@@ -83,11 +96,10 @@ class Repository:
                 "`git push --force` from a clone whose `facemodels registry audit` is clean.",
                 changed=tuple(moved),
             )
-        head = theirs.pop(reading.HEAD, None)
-        new = sorted(theirs.keys() - ours.keys())
+        new = sorted(theirs.keys() - ours.keys() - {reading.HEAD})
         if new:
-            self._fetch(remote, new)
-        self._advance(remote, head, set(theirs), publish=publish)
+            self._fetch(remote, {tag: theirs[tag] for tag in new})
+        self._advance(remote, head, theirs, ours.keys() | theirs.keys(), publish=publish)
         return len(new)
 
     def _remote_refs(self, remote: str) -> dict[str, str]:
@@ -102,17 +114,32 @@ class Repository:
                 refs[ref.removeprefix("refs/tags/")] = oid
         return refs
 
-    def _fetch(self, remote: str, new: Sequence[str]) -> None:
+    def _objects(self) -> dict[str, str]:
+        return {event.tag: event.object for event in reading.read_events(self.git)}
+
+    def _fetch(self, remote: str, new: Mapping[str, str]) -> None:
         specs = "".join(f"refs/tags/{tag}:refs/tags/{tag}\n" for tag in new)
         options = ("--quiet", "--no-tags", "--atomic", "--no-write-fetch-head", "--stdin")
-        self.git.text("fetch", *options, remote, stdin=specs)
+        try:
+            self.git.text("fetch", *options, remote, stdin=specs)
+        except GitError:
+            if not new.items() <= self._objects().items():
+                raise  # it was not another process of this clone that fetched the same
 
-    def _advance(self, remote: str, theirs: str | None, tags: set[str], *, publish: bool) -> None:
-        """Move our head to the remote's, if it continues what we know."""
-        events = reading.read_events(self.git)
-        ours = reading.read_head(self.git)
+    def _advance(
+        self,
+        remote: str,
+        ours: str | None,
+        refs: Mapping[str, str],
+        seen: Set[str],
+        *,
+        publish: bool,
+    ) -> None:
+        """Move our head to the remote's, if it continues what was seen here."""
+        theirs = refs.get(reading.HEAD)
+        events = [event for event in reading.read_events(self.git) if event.tag in seen]
         known = chain.link(events, ours or theirs).events
-        missing = [event for event in known if event.tag not in tags]
+        missing = [event for event in known if event.tag not in refs]
         if theirs is not None and theirs != ours:
             continued = chain.link(events, theirs).events
             names = {event.object for event in continued}
@@ -121,6 +148,8 @@ class Repository:
                     f"the history on {remote} does not continue the one that is known here",
                     "Somebody rewrote it, or two clones worked without a common remote. "
                     "`facemodels registry audit` says what differs.",
+                    extra=tuple(event.tag for event in continued if event not in known),
+                    missing=tuple(event.tag for event in missing),
                 )
         ahead = (
             bool(known)
@@ -129,6 +158,7 @@ class Repository:
         )
         if (missing or ahead) and publish:
             self._publish_all(remote, theirs, missing, known[-1])
+            self._move_head(known[-1].object, ours)
         elif missing or ahead:
             raise IntegrityError(
                 f"{remote} lacks events that are known here, or its head is behind them",
@@ -137,7 +167,7 @@ class Repository:
                 missing=tuple(event.tag for event in missing),
             )
         elif theirs is not None and self._behind(events, ours, theirs):
-            self.git.text("update-ref", reading.HEAD, theirs, ours or _NOBODY)
+            self._move_head(theirs, ours)
 
     @staticmethod
     def _behind(events: Sequence[Event], behind: str | None, ahead: str | None) -> bool:
@@ -150,17 +180,42 @@ class Repository:
     ) -> None:
         specs = [f"{event.object}:refs/tags/{event.tag}" for event in missing]
         lease = f"--force-with-lease={reading.HEAD}:{theirs or ''}"
-        self.git.text(
-            "push", "--quiet", "--atomic", lease, remote, *specs, f"{last.object}:{reading.HEAD}"
-        )
-        self.git.text("update-ref", reading.HEAD, last.object)
+        self.git.text("push", *_PUSH, lease, remote, *specs, f"{last.object}:{reading.HEAD}")
 
     def _catch_up(self) -> None:
-        """Move the head over events that a kill, or a plain fetch, left ahead of it."""
+        """Move the head over events that a plain fetch left ahead of it."""
         head = reading.read_head(self.git)
-        known = chain.link(reading.read_events(self.git), head).events
+        events = reading.read_events(self.git)
+        self._event_at(head, events)
+        known = chain.link(events, head).events
         if known and known[-1].object != head:
-            self.git.text("update-ref", reading.HEAD, known[-1].object, head or _NOBODY)
+            self._move_head(known[-1].object, head)
+
+    def _move_head(self, to: str, head: str | None) -> None:
+        """Move our head on, unless another process of this clone did."""
+        try:
+            self.git.text("update-ref", reading.HEAD, to, head or _NOBODY)
+        except GitError:
+            if reading.read_head(self.git) == head:
+                raise
+
+    def _event_at(self, head: str | None, events: Iterable[Event]) -> Event | None:
+        """The event that the head names; None if there is no head.
+
+        Raises:
+            IntegrityError: its tag is gone.
+        """
+        if head is None:
+            return None
+        found = next((event for event in events if event.object == head), None)
+        if found is None:
+            original = reading.read_original(self.git, head)
+            raise IntegrityError(
+                f"the last event that this clone knew ({head[:10]}) has no tag any more",
+                "Find out who deleted it; `facemodels registry audit` says what else is wrong.",
+                missing=(original.tag,) if original else (),
+            )
+        return found
 
     # --- add -----------------------------------------------------------------------------
 
@@ -176,18 +231,16 @@ class Repository:
             ToolError: git failed, or the remote cannot be reached.
             FacemodelsError: what `plan` refuses with.
         """
-        self.sync()
-        now = self.state()
+        head, now = self._look()
         change = plan(now)
         model = str(change.model.name)
         seen = now.last(model)
         self._authorise(change)
         for _ in range(_ATTEMPTS):
-            event = self._try(change, now)
+            event = self._try(change, now, head)
             if event is not None:
                 return event
-            self.sync()
-            now = self.state()
+            head, now = self._look()
             if _object(now.last(model)) != _object(seen):
                 raise _too_late(model, now)
             change = plan(now)
@@ -200,22 +253,30 @@ class Repository:
             who = signatures.own_principal(self.git, self.git.root, self.policy)
             self.policy.require(who, change.role)
 
-    def _try(self, change: Change, now: State) -> Event | None:
-        """The event, or None if the head has moved in the meantime."""
+    def _look(self) -> tuple[str | None, State]:
+        """The head and the state, which is of the head's time or later, never earlier."""
+        self.sync()
         head = reading.read_head(self.git)
-        events = {event.object: event for event in now.events}
-        before = events.get(head or "")
-        oid = self._make_object(change, before, now)
+        return head, self.state()
+
+    def _try(self, change: Change, now: State, head: str | None) -> Event | None:
+        """The event, or None if the head has moved in the meantime."""
+        oid = self._make_object(change, self._event_at(head, now.events), now)
+        self._check_own_signature(oid, change)
         remote = self.remote
-        if remote is not None:
+        if remote is None:
+            done = self._swap(change.tag, oid, head)
+        else:
             done = self._push(remote, change.tag, oid, head)
-            return self._adopt(change.tag, oid) if done else None
-        return self._adopt(change.tag, oid) if self._swap(change.tag, oid, head) else None
+            if done:
+                self._adopt(remote, change.tag, oid, head)
+        if not done:
+            return None
+        return next(event for event in reading.read_events(self.git) if event.tag == change.tag)
 
     def _make_object(self, change: Change, before: Event | None, now: State) -> str:
         """Write the tag object, signed where the policy asks, and no ref to it."""
-        latest = max((event.time for event in now.events), default=0)
-        moment = max(int(self._clock()), latest + 1)
+        moment = self._moment(now)
         record = self._record(change, before, moment)
         date = {"GIT_COMMITTER_DATE": f"@{moment} +0000"}
         objects = self.git.text("rev-parse", "--path-format=absolute", "--git-path", "objects")
@@ -232,6 +293,35 @@ class Repository:
             self.git.text(*options, *words, stdin=write_record(record), environment=inside)
             return self.git.text("rev-parse", f"refs/tags/{change.tag}", environment=inside)
 
+    def _moment(self, now: State) -> int:
+        """Of the next event: after all others, as GTO and DVC go by dates alone.
+
+        Raises:
+            IntegrityError: a tag is dated so far ahead that everything would follow it there.
+        """
+        clock = int(self._clock())
+        last = max(now.events, key=lambda event: event.time, default=None)
+        if last is None:
+            return clock
+        if last.time > clock + _AHEAD:
+            raise IntegrityError(
+                f"{last.tag} is dated {to_text(last.time)}, far ahead of this machine's clock.",
+                "Correct the clock; or, if the tag is none of the registry's, delete it.",
+            )
+        return max(clock, last.time + 1)
+
+    def _check_own_signature(self, oid: str, change: Change) -> None:
+        """Look at the new tag as the audit will, before anybody else sees it."""
+        if self.policy.signatures != "required":
+            return
+        who = signatures.principal(self.git, self.git.root, self.policy, oid)
+        if who is None:
+            raise RuleError(
+                "your signature is not of an allowed signer, or the key's time is over.",
+                f"See {self.policy.allowed_signers}; nothing was changed.",
+            )
+        self.policy.require(who, change.role)
+
     def _record(self, change: Change, before: Event | None, moment: int) -> dict[str, Any]:
         identity = self.git.text("var", "GIT_COMMITTER_IDENT")
         return {
@@ -246,6 +336,7 @@ class Repository:
             "actor": identity.rsplit(" ", 2)[0],
             "time": to_text(moment),
             "reason": change.reason,
+            "nonce": secrets.token_hex(8),  # no two events are the same object
             "evidence": dict(change.evidence),
             **change.extra,
         }
@@ -255,18 +346,28 @@ class Repository:
         lease = f"--force-with-lease={reading.HEAD}:{head or ''}"
         refs = (f"{oid}:refs/tags/{tag}", f"{oid}:{reading.HEAD}")
         try:
-            self.git.text("push", "--quiet", "--atomic", lease, remote, *refs)
+            self.git.text("push", *_PUSH, lease, remote, *refs)
         except GitError as error:
-            theirs = self._remote_refs(remote)
-            if theirs.get(reading.HEAD) == oid:
+            theirs = self._refs_after(remote, tag, error)
+            if oid in (theirs.get(tag), theirs.get(reading.HEAD)):
                 return True  # the answer was lost, the push was not
             if theirs.get(reading.HEAD) != head or tag in theirs:
                 return False
             raise ToolError(
                 f"{remote} did not take the tag {tag}: {error.stderr}",
-                "Nothing was changed; check your access and run it again.",
+                error.remedy or "Nothing was changed; check your access and run it again.",
             ) from error
         return True
+
+    def _refs_after(self, remote: str, tag: str, push: GitError) -> dict[str, str]:
+        try:
+            return self._remote_refs(remote)
+        except GitError:
+            raise ToolError(
+                f"{remote} was lost while it was sent {tag}, which may be done or not: "
+                f"{push.stderr}",
+                "`facemodels registry sync` fetches the tag if it is done; if not, run it again.",
+            ) from push
 
     def _swap(self, tag: str, oid: str, head: str | None) -> bool:
         """The same on this clone's refs."""
@@ -274,16 +375,21 @@ class Repository:
         try:
             self.git.text("update-ref", "--stdin", stdin=commands)
         except GitError:
-            if reading.read_head(self.git) == head:
+            if reading.read_head(self.git) == head and tag not in self._objects():
                 raise
             return False
         return True
 
-    def _adopt(self, tag: str, oid: str) -> Event:
+    def _adopt(self, remote: str, tag: str, oid: str, head: str | None) -> None:
         """Give an event that the remote took its refs here too."""
-        commands = f"update refs/tags/{tag} {oid}\nupdate {reading.HEAD} {oid}\n"
-        self.git.text("update-ref", "--stdin", stdin=commands)
-        return next(event for event in reading.read_events(self.git) if event.tag == tag)
+        try:
+            self.git.text("update-ref", f"refs/tags/{tag}", oid)
+            self._move_head(oid, head)
+        except GitError as error:
+            raise ToolError(
+                f"{tag} is done on {remote}, but this clone could not note it: {error.stderr}",
+                f"{error.remedy} `facemodels registry sync` fetches the tag.".lstrip(),
+            ) from error
 
 
 def _object(event: Event | None) -> str | None:

@@ -84,8 +84,13 @@ def register(
             f"{other} is registered at commit {commit[:10]} already.",
             "Commit the new version first: each version of a model needs its own commit.",
         )
-    extra = {"entry": dict(entry)}
     tag = tags.register(model)
+    if any(event.tag == tag for event in state.events):
+        raise RuleError(
+            f"{tag} exists: {model} was registered and taken back.",
+            "A number is not given twice; use the next one.",
+        )
+    extra = {"entry": dict(entry)}
     return Change("register", model, tag, commit, "development", reason, evidence, extra)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from facemodels.errors import InputError
+from facemodels.errors import InputError, ToolError
 from facemodels.registry.chain import Finding
 from facemodels.registry.events import Event
 from facemodels.registry.git import Git, GitError
@@ -16,7 +16,8 @@ from facemodels.registry.policy import Policy
 from facemodels.registry.rules import role_of
 
 _SSH = re.compile(r'^Good "git" signature for (?P<who>\S+) with ', re.MULTILINE)
-_GPG = re.compile(r"^\[GNUPG:\] VALIDSIG (?P<who>[0-9A-F]{40})", re.MULTILINE)
+# The last field is the primary key, also where a subkey signed.
+_GPG = re.compile(r"^\[GNUPG:\] VALIDSIG .* (?P<who>[0-9A-F]{40})$", re.MULTILINE)
 
 
 def own_principal(git: Git, root: Path, policy: Policy) -> str:
@@ -24,6 +25,7 @@ def own_principal(git: Git, root: Path, policy: Policy) -> str:
 
     Raises:
         InputError: no key is set, or the allowed signers do not know it.
+        ToolError: GPG cannot be run.
     """
     key = git.config("user.signingKey")
     if not key:
@@ -40,7 +42,7 @@ def own_principal(git: Git, root: Path, policy: Policy) -> str:
     for line in lines:
         words = line.split()
         if blob and blob in words and not line.startswith("#"):
-            return words[0]
+            return words[0].split(",")[0]  # the first that git tries, too
     raise InputError(
         f"your key {key} is not in {policy.allowed_signers}.",
         "Have it added there, with your address in front.",
@@ -62,10 +64,15 @@ def _fingerprint(git: Git, key: str) -> str:
     import subprocess
 
     program = git.config("gpg.program") or "gpg"
-    done = subprocess.run(
-        [program, "--batch", "--with-colons", "--list-secret-keys", "--", key],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            [program, "--batch", "--with-colons", "--list-secret-keys", "--", key],
+            capture_output=True, text=True, errors="replace", check=False,
+        )  # fmt: skip
+    except OSError as error:
+        raise ToolError(
+            f"{program} cannot be run: {error}.", "Install GnuPG, or correct git's gpg.program."
+        ) from error
     match = re.search(r"^fpr:+([0-9A-F]{40}):", done.stdout, re.MULTILINE)
     if done.returncode != 0 or match is None:
         raise InputError(f"GPG has no secret key {key}.", "Check `git config user.signingKey`.")
@@ -85,8 +92,9 @@ def _check(git: Git, root: Path, policy: Policy, event: Event) -> Finding | None
     who = principal(git, root, policy, event.object)
     if who is None:
         return Finding("unsigned", event.tag, "its signature is not of an allowed signer")
-    if not policy.may(who, role_of(event.act)):
-        return Finding("role", event.tag, f"{who} signed it and may not {role_of(event.act)}")
+    role = role_of(event.name.act)  # the tag's act is what counts, whatever its record calls it
+    if not policy.may(who, role):
+        return Finding("role", event.tag, f"{who} signed it and may not {role}")
     return None
 
 

@@ -26,7 +26,7 @@ class Entry:
     Attributes:
         event: the event that registered it.
         status: of now.
-        staged: it was in staging at some time.
+        staged: it was put into staging and, by GTO's tags, not taken from there.
         deployed_at: when it last went to production, seconds since 1970; None if never.
         events: all that happened to it, oldest first.
     """
@@ -132,6 +132,8 @@ class State:
         """
         self.events.append(event)
         name = event.name
+        if name.act == "foreign":
+            return
         if name.act == "register":
             self.entries.setdefault(name.version, Entry(event)).events.append(event)
             self._at.setdefault((name.model, event.commit), name.version)
@@ -152,13 +154,15 @@ class State:
         if name.act == "deregister":
             self._leave_production(entry)
             del self.entries[entry.id]
-            self._at.pop((name.model, entry.event.commit), None)
+            if self.id_at(name.model, entry.event.commit) == entry.id:
+                del self._at[name.model, entry.event.commit]
         elif name.act == "assign":
             self._assign(entry, event)
-        elif name.act == "unassign" and name.stage == entry.status:
-            self._leave_production(entry)
-            back = entry.staged and name.stage != "staging"
-            entry.status = "staging" if back else "development"
+        elif name.act == "unassign":
+            entry.staged = entry.staged and name.stage != "staging"
+            if name.stage == entry.status:
+                self._leave_production(entry)
+                entry.status = "staging" if entry.staged else "development"
 
     def _assign(self, entry: Entry, event: Event) -> None:
         stage = event.name.stage

@@ -5,9 +5,10 @@ recognition-facenet@v2.1.3!        deregistered
 recognition-facenet#production#4   assigned to a stage, as the model's fourth such act
 recognition-facenet#production!#5  taken from a stage
 recognition-facenet@deprecated     the whole model is deprecated
+recognition-facenet@v3.0.0-rc.1    foreign: GTO reads a version there that we have no name for
 
 Source: `tag_re` in gto/constants.py (GTO 1.10). Tags of other artifacts are none of ours, nor
-are versions beyond `names.Version` and stages with a slash.
+are stages with a slash.
 """
 
 from __future__ import annotations
@@ -21,12 +22,20 @@ from typing import Literal
 from facemodels.errors import NameFormatError
 from facemodels.names import ModelId, ModelName
 
-Act = Literal["register", "deregister", "assign", "unassign", "deprecate-model"]
+Act = Literal["register", "deregister", "assign", "unassign", "deprecate-model", "foreign"]
 
 _TAG = re.compile(
     r"(?P<model>[a-z][a-z0-9_-]*)"
-    r"(?:(?:@v(?P<version>[0-9a-z.-]+)|\#(?P<stage>[a-zA-Z0-9](?:[\w-]*[a-zA-Z0-9])?))(?P<cancel>!?)|@deprecated)"
-    r"(?:\#(?P<counter>[0-9]{1,9}))?",
+    r"(?:(?:@v(?P<version>[0-9a-zA-Z.+-]+)|\#(?P<stage>[a-zA-Z0-9](?:[\w-]*[a-zA-Z0-9])?))"
+    r"(?P<cancel>!?)|@(?P<word>deprecated|created))"
+    r"(?:\#(?P<counter>[0-9]{1,4000}))?",  # Python reads no number longer than that
+    re.ASCII,
+)
+# semver.org, question "Is there a suggested regular expression"; what GTO takes after `@v`.
+_SEMVER = re.compile(
+    r"(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)"
+    r"(?:-(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*)?"
+    r"(?:\+[0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*)?",
     re.ASCII,
 )
 
@@ -72,14 +81,16 @@ def parse(tag: str) -> TagName | None:
         try:
             identity = str(ModelId.parse(f"{model}@v{version}"))
         except NameFormatError:
-            return None
+            foreign = TagName("foreign", model, counter=counter)
+            return foreign if _SEMVER.fullmatch(version) else None
         act: Act = "deregister" if match["cancel"] else "register"
         return TagName(act, model, identity, counter=counter)
     if stage:
         return TagName(
             "unassign" if match["cancel"] else "assign", model, stage=stage, counter=counter
         )
-    return TagName("deprecate-model", model, counter=counter)
+    act = "deprecate-model" if match["word"] == "deprecated" else "foreign"
+    return TagName(act, model, counter=counter)
 
 
 def register(model: ModelId) -> str:

@@ -1,0 +1,359 @@
+"""A remote that fails, refuses, lies or was tampered with: a clear error, and nothing changed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from facemodels.errors import IntegrityError, ToolError
+from facemodels.registry.git import Git, GitError
+from facemodels.registry.policy import Policy
+from facemodels.registry.reading import HEAD
+from facemodels.registry.repository import Repository
+
+from .site import CLOCK, Clone, Site, git, move, register, version
+
+ONE, TWO, THREE = (version("rec", number) for number in (1, 2, 3))
+
+
+@pytest.fixture
+def one(site: Site) -> Clone:
+    """Has registered a version and put it into staging."""
+    clone = site.clone("one")
+    clone.add(register(ONE, clone.commit(1)))
+    clone.add(move(ONE, "staging"))
+    return clone
+
+
+def _refused(site: Site, clone: Clone, match: str) -> None:
+    """A promotion ends with this error; then, with the hooks gone, it works."""
+    before, own = site.refs(), clone.refs()
+    with pytest.raises(ToolError, match=match) as caught:
+        clone.add(move(ONE, "production"))
+    assert caught.value.remedy
+    assert site.refs() == before
+    assert clone.refs() == own
+
+
+def test_remote_out_of_reach_is_a_clear_error_and_changes_nothing(site: Site, one: Clone) -> None:
+    own = one.refs()
+    away = site.origin.rename(site.folder / "away.git")
+    for act in (one.sync, lambda: one.add(move(ONE, "production"))):
+        with pytest.raises(ToolError, match=r"origin\.git' does not appear to be a git repository"):
+            act()
+    assert one.refs() == own
+    assert one.statuses() == {str(ONE): "staging"}  # reading needs no remote
+    away.rename(site.origin)
+    one.add(move(ONE, "production"))
+    site.assert_sound(one)
+
+
+def test_remote_lost_before_the_push_is_an_error_that_says_what_is_not_known(
+    site: Site, one: Clone
+) -> None:
+    trial = Clone(site.copy(site.folder / "trial").clone("one").folder)
+    trial.add(move(ONE, "production"))
+    push = next(index for index, words in enumerate(trial.commands) if words[0] == "push")
+    own = one.refs()
+    away = site.folder / "away.git"
+    one.reset({push: lambda: site.origin.rename(away) and None})
+    with pytest.raises(ToolError, match=r"(?s)may be done or not.*registry sync"):
+        one.add(move(ONE, "production"))
+    assert one.refs() == own
+    away.rename(site.origin)
+    shutil.rmtree(site.folder / "trial")
+    one.add(move(ONE, "production"))
+    site.assert_sound(one)
+
+
+def test_hook_that_rejects_the_push_is_quoted(site: Site, one: Clone) -> None:
+    site.hook("pre-receive", "echo 'releases are frozen' >&2; exit 1")
+    _refused(site, one, r"(?s)did not take the tag recognition-facenet#production#2.*are frozen")
+    (site.origin / "hooks" / "pre-receive").unlink()
+    one.add(move(ONE, "production"))
+    site.assert_sound(one)
+
+
+@pytest.mark.parametrize("ref", ["refs/tags/*", "refs/facemodels/*"])
+def test_hook_that_rejects_one_of_the_two_refs_leaves_neither(
+    site: Site, one: Clone, ref: str
+) -> None:
+    site.hook("update", f'case "$1" in {ref}) echo "no $1" >&2; exit 1;; esac')
+    _refused(site, one, f"(?s)did not take the tag.*no {ref[:-1]}")
+    (site.origin / "hooks" / "update").unlink()
+    one.add(move(ONE, "production"))
+    site.assert_sound(one)
+
+
+def test_remote_without_atomic_pushes_is_refused(site: Site, one: Clone) -> None:
+    git(site.origin, "config", "receive.advertiseAtomic", "false")
+    _refused(site, one, "does not support --atomic push")
+
+
+class _Deaf(Git):
+    """Every push is done, and reported as failed."""
+
+    def _run(self, arguments: Sequence[str], *rest: object) -> object:  # type: ignore[override]
+        done = super()._run(arguments, *rest)  # type: ignore[arg-type]
+        if arguments[0] == "push":
+            self.after()
+            raise GitError(arguments, "fatal: the remote end hung up unexpectedly")
+        return done
+
+    after: Callable[[], None] = staticmethod(lambda: None)
+
+
+def _deaf(clone: Clone) -> tuple[Repository, _Deaf]:
+    told = _Deaf(clone.folder)
+    return Repository(told, Policy(), clock=lambda: CLOCK), told
+
+
+def test_push_that_is_done_though_git_says_failed_is_done(site: Site, one: Clone) -> None:
+    registry, _ = _deaf(one)
+    event = registry.add(move(ONE, "production"))
+    assert site.refs()[f"refs/tags/{event.tag}"] == event.object
+    site.assert_sound(one)
+
+
+def test_push_that_is_done_though_git_says_failed_is_done_even_if_others_went_on(
+    site: Site, one: Clone
+) -> None:
+    two = site.clone("two")
+    registry, told = _deaf(one)
+
+    def others() -> None:
+        two.add(register(TWO, two.commit(2)))
+
+    told.after = others
+    event = registry.add(move(ONE, "production"))
+    assert event.tag == "recognition-facenet#production#2"
+    site.assert_sound(one, two)
+
+
+def test_hook_that_fails_after_the_push_changes_nothing_of_its_success(
+    site: Site, one: Clone
+) -> None:
+    site.hook("post-receive", "exit 1")
+    one.add(move(ONE, "production"))
+    site.assert_sound(one)
+
+
+@pytest.mark.parametrize("ref", [HEAD, "refs/tags/recognition-facenet#production#2"])
+def test_stale_lock_in_the_clone_is_named_and_the_done_event_is_not_lost(
+    site: Site, one: Clone, ref: str
+) -> None:
+    lock = one.folder / ".git" / f"{ref}.lock"
+    lock.touch()
+    with pytest.raises(ToolError, match=r"(?s)production#2 is done on origin.*\.lock.*sync") as e:
+        one.add(move(ONE, "production"))
+    assert "remove the lock file" in e.value.remedy
+    assert "refs/tags/recognition-facenet#production#2" in site.refs()
+    lock.unlink()
+    site.assert_sound(one)
+    assert one.statuses() == {str(ONE): "production"}
+
+
+@pytest.mark.parametrize("ref", [HEAD, "refs/tags/recognition-facenet@v1.0.1"])
+def test_stale_lock_in_a_clone_without_remote_is_named_and_nothing_is_done(
+    site: Site, ref: str
+) -> None:
+    one = site.alone("one")
+    lock = one.folder / ".git" / f"{ref}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.touch()
+    with pytest.raises(ToolError, match=r"(?s)\.lock.*remove the lock file"):
+        one.add(register(ONE, one.commit(1)))
+    assert one.refs() == {}
+    lock.unlink()
+    one.add(register(ONE, one.commit(1)))
+    assert one.findings() == []
+
+
+def test_users_own_push_configuration_sends_nothing_else(site: Site, one: Clone) -> None:
+    one.git("config", "push.followTags", "true")
+    one.git("tag", "--annotate", "--message", "mine", "my-own", one.commit(0))
+    one.git("tag", "--annotate", "--message", "mine", "recognition-facenet@v9.0.0", one.commit(0))
+    before = set(site.refs())
+    event = one.add(move(ONE, "production"))
+    assert set(site.refs()) - before == {f"refs/tags/{event.tag}"}
+
+
+# --- a remote added later -------------------------------------------------------------------
+
+
+def test_events_made_before_there_was_a_remote_are_told_and_published(site: Site) -> None:
+    alone = site.alone("one")
+    tags = [alone.add(register(model, alone.commit(n))).tag for n, model in ((1, ONE), (2, TWO))]
+    one, two = Clone(alone.folder), site.clone("two")
+    for act in (one.sync, lambda: one.add(move(ONE, "staging"))):
+        with pytest.raises(IntegrityError, match=r"sync --publish") as caught:
+            act()
+        assert caught.value.missing == tuple(tags)
+    assert site.refs() == {}
+    one.sync(publish=True)
+    one.add(move(ONE, "staging"))
+    site.assert_sound(one, two)
+
+
+def test_two_clones_with_events_of_their_own_cannot_both_publish(site: Site) -> None:
+    first, second = site.alone("one"), site.alone("two")
+    first.add(register(ONE, first.commit(1)))
+    second.add(register(TWO, second.commit(2)))
+    Clone(first.folder).sync(publish=True)
+    before = site.refs()
+    with pytest.raises(IntegrityError, match="does not continue") as caught:
+        Clone(second.folder).sync(publish=True)
+    assert caught.value.missing == ("recognition-facenet@v1.0.2",)
+    assert caught.value.extra == ("recognition-facenet@v1.0.1",)
+    assert site.refs() == before
+
+
+# --- tampering ------------------------------------------------------------------------------
+
+
+def _both(site: Site, one: Clone) -> tuple[Clone, Clone]:
+    two = site.clone("two")
+    two.sync()
+    return one, two
+
+
+REGISTERED = "recognition-facenet@v1.0.1"
+STAGED = "recognition-facenet#staging#1"
+
+
+@pytest.mark.parametrize("tag", [REGISTERED, STAGED])
+def test_tag_deleted_on_the_remote_is_named_and_publishing_heals(
+    site: Site, one: Clone, tag: str
+) -> None:
+    one, two = _both(site, one)
+    git(site.origin, "tag", "--delete", tag)
+    for clone in (one, two):
+        with pytest.raises(IntegrityError, match=f"missing: {tag}"):
+            clone.sync()
+    with pytest.raises(IntegrityError, match=tag):
+        two.add(move(ONE, "production"))
+    two.sync(publish=True)
+    one.add(move(ONE, "production"))
+    site.assert_sound(one, two)
+
+
+def test_head_deleted_or_moved_back_on_the_remote_is_told_and_publishing_heals(
+    site: Site, one: Clone
+) -> None:
+    one, two = _both(site, one)
+    first = one.refs()[f"refs/tags/{REGISTERED}"]
+    for command in (("--delete-ref", HEAD), (HEAD, first)):
+        words = ("-d", HEAD) if command[0] == "--delete-ref" else command
+        git(site.origin, "update-ref", *words)
+        with pytest.raises(IntegrityError, match="its head is behind them"):
+            one.sync()
+        one.sync(publish=True)
+        site.assert_agree(one, two)
+
+
+def test_whole_history_deleted_on_the_remote_is_named_and_publishing_heals(
+    site: Site, one: Clone
+) -> None:
+    one, two = _both(site, one)
+    for ref in site.refs():
+        git(site.origin, "update-ref", "-d", ref)
+    with pytest.raises(IntegrityError) as caught:
+        one.sync()
+    assert caught.value.missing == (REGISTERED, STAGED)
+    two.sync(publish=True)
+    site.assert_sound(one, two)
+
+
+def test_tag_moved_on_the_remote_is_named_and_not_healed_by_publishing(
+    site: Site, one: Clone
+) -> None:
+    one, two = _both(site, one)
+    git(site.origin, "tag", "--force", "--annotate", "--message", "x", REGISTERED, "all")
+    own = one.refs()
+    for publish in (False, True):
+        with pytest.raises(IntegrityError, match=f"changed: {REGISTERED}"):
+            one.sync(publish=publish)
+    assert one.refs() == own
+    # What the message says to do:
+    one.git("push", "--quiet", "--force", "origin", f"refs/tags/{REGISTERED}")
+    site.assert_sound(one, two)
+
+
+def test_history_rewritten_after_an_event_is_named_by_clones_that_saw_the_old_one(
+    site: Site, one: Clone
+) -> None:
+    """Somebody takes the last event back and puts another one in its place, head and all."""
+    one, two = _both(site, one)
+    evil = site.clone("three")
+    git(site.origin, "update-ref", HEAD, one.refs()[f"refs/tags/{REGISTERED}"])
+    git(site.origin, "tag", "--delete", STAGED)
+    evil.add(move(ONE, "deprecated"))
+    for clone in (one, two):
+        with pytest.raises(IntegrityError, match="does not continue") as caught:
+            clone.sync()
+        assert caught.value.missing == (STAGED,)
+        assert caught.value.extra == ("recognition-facenet#deprecated#1",)
+        with pytest.raises(IntegrityError):
+            clone.add(move(ONE, "production"))
+        assert clone.findings() != []
+
+
+def test_history_rewritten_under_the_same_names_is_named(site: Site, one: Clone) -> None:
+    one, two = _both(site, one)
+    evil = site.clone("three")
+    for ref in site.refs():
+        git(site.origin, "update-ref", "-d", ref)
+    evil.add(register(ONE, evil.commit(1)))
+    evil.add(move(ONE, "staging"))
+    with pytest.raises(IntegrityError) as caught:
+        two.sync()
+    assert caught.value.changed == (STAGED, REGISTERED)
+
+
+def test_last_event_deleted_in_a_clone_without_remote_is_named_and_not_forgotten(
+    site: Site,
+) -> None:
+    alone = site.alone("one")
+    alone.add(register(ONE, alone.commit(1)))
+    alone.add(move(ONE, "staging"))
+    alone.git("tag", "--delete", STAGED)
+    before = alone.refs()
+    for act in (alone.sync, lambda: alone.add(move(ONE, "staging"))):
+        with pytest.raises(IntegrityError, match=f"missing: {STAGED}"):
+            act()
+    assert alone.refs() == before
+    assert [(f.kind, f.tag) for f in alone.findings()] != []
+
+
+def test_tag_deleted_in_a_clone_comes_back_from_the_remote(site: Site, one: Clone) -> None:
+    one.git("tag", "--delete", STAGED)
+    assert one.sync() == 1
+    site.assert_sound(one)
+
+
+def test_push_seen_half_by_a_reader_is_no_alarm(site: Site, one: Clone) -> None:
+    """A server shows the refs of a push one after the other."""
+    two = site.clone("two")
+    two.sync()
+    for seen in (HEAD, "tag"):
+        event = one.add(register(version("rec", 5 if seen == HEAD else 6), one.commit(5)
+                                 if seen == HEAD else one.commit(6)))  # fmt: skip
+        ref = HEAD if seen == "tag" else f"refs/tags/{event.tag}"
+        now = site.refs()
+        old = two.refs().get(ref)
+        # `ls-remote` sees the old value of one of the two, and the command after it the new one.
+        git(site.origin, "update-ref", *((ref, old) if old else ("-d", ref)))
+
+        class Reader(Git):
+            def _run(self, arguments: Sequence[str], *rest: object, ref: str = ref,
+                     oid: str = now[ref]) -> object:  # type: ignore[override]  # fmt: skip
+                done = super()._run(arguments, *rest)  # type: ignore[arg-type]
+                if arguments[0] == "ls-remote":
+                    git(site.origin, "update-ref", ref, oid)
+                return done
+
+        Repository(Reader(two.folder), Policy()).sync()
+        assert two.refs() == site.refs()
+        assert two.findings() == []

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facemodels.errors import InputError, RuleError
+from facemodels.registry import policy
+from facemodels.registry.policy import Policy
+
+ROOT = Path(__file__).resolve().parents[3]
+roles = st.dictionaries(
+    st.sampled_from("abcd"),
+    st.lists(st.sampled_from(["register", "promote"]), unique=True).map(tuple),
+)
+
+
+def written(root: Path, text: str) -> Path:
+    (root / "conf").mkdir(exist_ok=True)
+    (root / policy.PATH).write_text(text)
+    return root
+
+
+def test_a_repository_without_the_file_has_the_defaults(tmp_path: Path) -> None:
+    assert policy.load(tmp_path) == Policy()
+
+
+def test_the_projects_own_file_says_the_defaults() -> None:
+    assert policy.load(ROOT) == Policy()
+
+
+def test_a_file_is_read_as_written(tmp_path: Path) -> None:
+    text = """\
+remote: upstream
+signatures: required
+allowed_signers: keys
+roles:
+  releaser@example.org: [register, promote]
+  builder@example.org: [register]
+"""
+    assert policy.load(written(tmp_path, text)) == Policy(
+        "upstream", "required", "keys",
+        {"releaser@example.org": ("register", "promote"), "builder@example.org": ("register",)},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("signature: required", "signature"),
+        ("signatures: on please", "signatures"),
+        ("roles: {a: [admin]}", "roles.a.0"),
+        ("roles: [a]", "roles"),
+        ("remote: [origin]", "remote"),
+        ("[]", "mapping"),
+        ("remote: {", "cannot be read"),
+    ],
+)
+def test_a_wrong_file_is_refused_by_its_key(tmp_path: Path, text: str, where: str) -> None:
+    with pytest.raises(InputError, match=where):
+        policy.load(written(tmp_path, text))
+
+
+@given(roles, st.sampled_from("abcde"), st.sampled_from(["register", "promote"]))
+def test_who_lacks_a_role_is_refused_unless_there_are_no_roles(
+    given_roles: dict[str, tuple[policy.Role, ...]], who: str, role: policy.Role
+) -> None:
+    rules = Policy(roles=given_roles)
+    allowed = not given_roles or role in given_roles.get(who, ())
+    assert rules.may(who, role) == allowed
+    if allowed:
+        rules.require(who, role)
+        return
+    with pytest.raises(RuleError) as refused:
+        rules.require(who, role)
+    able = sorted(name for name, held in given_roles.items() if role in held)
+    assert (", ".join(able) or "nobody") in refused.value.remedy

@@ -14,6 +14,7 @@ actor       Name <mail>, as the tagger
 time        2026-01-02T03:04:05Z, as the tagger's date
 reason      why
 evidence    digests of the package and of what speaks for it
+nonce       random, so that no two events are the same object
 entry       what the registry says of a version (register alone)
 
 Tags made by GTO have a message in words instead; they are events without a record.

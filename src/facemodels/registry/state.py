@@ -187,10 +187,10 @@ class State:
 
 
 def order(events: Iterable[Event]) -> list[Event]:
-    """Events as they happened: by date, then by place in the chain or GTO's counter."""
+    """Events as they happened: by date; within a second, where GTO made one, by its counter."""
     return sorted(
         events,
-        key=lambda e: (e.time, e.sequence, e.name.act != "register", e.name.counter, e.tag),
+        key=lambda e: (e.time, e.name.act != "register", e.name.counter, e.sequence, e.tag),
     )
 
 

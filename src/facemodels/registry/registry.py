@@ -31,6 +31,7 @@ class Registration:
         reason: why; the changelog of the version if empty.
         data: prepared test data, for the comparison with the version before.
         accept_regression: who answers for worse accuracy and why; empty if nobody.
+        comparison: with the version before, where it was made already.
     """
 
     package: Package
@@ -39,6 +40,7 @@ class Registration:
     reason: str = ""
     data: Path | None = None
     accept_regression: str = ""
+    comparison: Comparison | None = None
 
 
 class Registry:
@@ -110,8 +112,10 @@ class Registry:
 
         data = asked.data or self.root / "data" / "prepared" / asked.package.task
         settings = load(self.root / "params.yaml").compare
-        with obtain(self.root, before) as old:
-            comparison = ruling.compare(old, asked.package, data, settings)
+        comparison = asked.comparison
+        if comparison is None or comparison.evidence["package"] != before.evidence.get("package"):
+            with obtain(self.root, before) as old:
+                comparison = ruling.compare(old, asked.package, data, settings)
         semver.check(
             before.version,
             asked.package.id.version,

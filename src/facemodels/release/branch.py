@@ -1,0 +1,193 @@
+"""What Git says of the working tree and the branch, and the release's commit and push."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from facemodels.errors import ConflictError, InputError, ToolError
+from facemodels.registry.git import Git, GitError
+from facemodels.release.plan import SUBJECT
+
+_PULL = "Run `git pull --rebase --autostash` and the same command again."
+_DROP = (
+    'If theirs is a release of the same model, drop yours ("{last}", the last commit here): '
+    "`git reset --keep HEAD~1 && git pull --rebase`, and see what is left to "
+    "release. If not: `git pull --rebase`, and run the same command again."
+)
+
+
+@dataclass(frozen=True)
+class Branch:
+    """The branch that is checked out and where it goes.
+
+    Attributes:
+        name: for example `main`.
+        remote: "" for a clone on its own.
+        ref: its name there.
+        tracked: Git knows the remote as its upstream.
+    """
+
+    name: str
+    remote: str
+    ref: str
+    tracked: bool
+
+
+def read(git: Git, fallback: str | None) -> Branch:
+    """The branch of a clone.
+
+    Args:
+        git: of the clone.
+        fallback: the remote for a branch without an upstream.
+
+    Raises:
+        InputError: no branch is checked out.
+    """
+    try:
+        name = git.text("symbolic-ref", "--quiet", "--short", "HEAD")
+    except GitError as error:
+        raise InputError(
+            "No branch is checked out (detached HEAD, a rebase or a bisect).",
+            "Change to the branch that is released from: git switch main",
+        ) from error
+    upstream = git.config(f"branch.{name}.remote")
+    ref = git.config(f"branch.{name}.merge") or f"refs/heads/{name}"
+    return Branch(name, upstream or fallback or "", ref, tracked=bool(upstream))
+
+
+def require_up_to_date(git: Git, branch: Branch) -> None:
+    """Stop where the remote's branch has commits that are not here. Fetches nothing.
+
+    Raises:
+        ConflictError: it has.
+        ToolError: the remote cannot be reached.
+    """
+    if not branch.remote:
+        return
+    if _is_behind(git, branch):
+        ours = _unpushed_release(git)
+        raise ConflictError(
+            f"{branch.name} is behind {branch.remote}: it has commits that are not here.",
+            f"Nothing was changed. {_DROP.format(last=ours) if ours else _PULL}",
+        )
+
+
+def _is_behind(git: Git, branch: Branch) -> bool:
+    """Whether the remote's branch has commits that are not here."""
+    listed = git.text("ls-remote", branch.remote, branch.ref)
+    return bool(listed) and not contains(git, listed.split("\t")[0])
+
+
+def _unpushed_release(git: Git) -> str:
+    """The subject of the last commit, if it is a release that was never pushed; else empty."""
+    try:
+        subjects = git.text("log", "--format=%s", "@{upstream}..HEAD").splitlines()
+    except GitError:
+        return ""
+    return subjects[0] if subjects and subjects[0].startswith(SUBJECT) else ""
+
+
+def contains(git: Git, oid: str) -> bool:
+    """Whether HEAD has a commit; one that was never fetched it has not."""
+    try:
+        git.text("merge-base", "--is-ancestor", oid, "HEAD")
+    except GitError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Change:
+    """A path that differs from HEAD."""
+
+    path: str
+    untracked: bool
+
+
+def changes(git: Git) -> list[Change]:
+    """What differs from HEAD, in the index or beside it, and what Git does not know."""
+    fields = git.text("status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames")
+    return [Change(item[3:], item.startswith("??")) for item in fields.split("\0") if item]
+
+
+def foreign(found: Iterable[Change], own: Collection[str], deps: Collection[str]) -> list[str]:
+    """Paths that a release must not run over: changed by somebody, or untracked below a
+    dependency of the build, which a fresh clone would not have.
+    """
+    return [
+        change.path
+        for change in found
+        if change.path not in own
+        and (not change.untracked or any(_below(change.path, dep) for dep in deps))
+    ]
+
+
+def _below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")
+
+
+def commit(git: Git, files: Collection[str], message: str) -> bool:
+    """Commit the files that differ from HEAD, whatever else is staged; tell whether any did.
+
+    Raises:
+        GitError: a hook, or git, refused.
+    """
+    paths = [change.path for change in changes(git) if change.path in files]
+    if not paths:
+        return False
+    git.text("add", "--all", "--", *paths)
+    # --only takes the paths named, and leaves alone what the user staged in the meantime.
+    git.text("commit", "--quiet", "--only", "--file=-", "--", *paths, stdin=message)
+    return True
+
+
+def push(git: Git, branch: Branch, release: str) -> None:
+    """Push the branch.
+
+    Args:
+        git: of the clone.
+        branch: that is checked out.
+        release: the subject of the release's commit.
+
+    Raises:
+        ConflictError: somebody pushed in the meantime.
+        ToolError: the remote did not take it.
+    """
+    options = [] if branch.tracked else ["--set-upstream"]
+    try:
+        git.text("push", "--quiet", *options, branch.remote, f"HEAD:{branch.ref}")
+    except GitError as error:
+        if _is_behind(git, branch):
+            raise ConflictError(
+                f"Somebody pushed to {branch.remote} first, so {branch.name} was not taken.",
+                f"No tag was made. {_DROP.format(last=release)}",
+            ) from error
+        raise ToolError(
+            f"{branch.remote} did not take {branch.name}: {error.stderr}",
+            "No tag was made. Settle it with the remote and run the same command again.",
+        ) from error
+
+
+def abandon(
+    found: Sequence[Change], own: Collection[str], folder: str, stages: Sequence[str]
+) -> str:
+    """The commands that take back what a release changed, and nothing else; "" for nothing.
+
+    Args:
+        found: what differs from HEAD.
+        own: the files that a release writes.
+        folder: of the new package, which .gitignore hides as long as it is not restored.
+        stages: whose outputs come back from DVC's cache.
+    """
+    mine = [change for change in found if change.path in own]
+    edited = [change.path for change in mine if not change.untracked]
+    added = [change.path for change in mine if change.untracked] + [folder]
+    if not mine:
+        return ""
+    commands = [f"git restore --staged --worktree -- {' '.join(edited)}"] if edited else []
+    commands += [
+        f"git clean -d --force --quiet -- {' '.join(added)}",
+        f"dvc checkout {' '.join(stages)}",
+    ]
+    return " && ".join(commands)

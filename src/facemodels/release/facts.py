@@ -1,0 +1,246 @@
+"""Reading what a release needs to know of a clone; nothing is changed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from facemodels.errors import InputError
+from facemodels.names import ModelId
+from facemodels.params import Params, load, load_yaml
+from facemodels.pipeline.compose import compose
+from facemodels.registry import signatures, tracked, yaml_text
+from facemodels.registry.git import Git
+from facemodels.registry.registry import Registry
+from facemodels.registry.state import Entry, State
+from facemodels.release import branch, card, dvc, plan
+from facemodels.release.plan import Asked, Facts, Previous
+
+_REMEDY = "Commit, stash or remove them first: a release must be what everybody else can build."
+
+
+def read(registry: Registry, asked: Asked) -> Facts:
+    """The facts of a clone.
+
+    Raises:
+        ParamsError: no model of that name, or conf/ does not compose.
+        InputError: no branch, or files that are not the release's are changed.
+        ConflictError: the branch is behind its remote.
+        RuleError: who runs it may not register.
+        ToolError: git, DVC or a remote failed.
+    """
+    git, root = registry.git, registry.root
+    _require_role(registry)
+    composed, values = compose_now(root)
+    model = composed.model(asked.name).id
+    entry = latest(registry.repository.state(), model)
+    previous = None if entry is None else _previous(entry)
+    here = branch.read(git, registry.repository.remote)
+    branch.require_up_to_date(git, here)
+    facts = Facts(
+        model=model,
+        siblings=[name for name, one in composed.models.items() if one.task == model.name.task],
+        branch=here.name,
+        previous=previous,
+        contained=previous is None or _has(git, previous),
+        frozen=previous is not None and _is_new(root, git, previous.pointer),
+        git_remote=here.remote,
+        dvc_remote=dvc.default_remote(root),
+    )
+    _require_own(git, root, asked.name, facts, values)
+    _require_no_strays(root, composed, facts)
+    if previous is not None and not facts.started and model.version == previous.id.version:
+        found = changes(git, root, asked.name, previous, values)
+        facts = Facts(**{**vars(facts), "changes": found})
+    return facts
+
+
+def compose_now(root: Path) -> tuple[Params, dict[str, Any]]:
+    """What conf/ composes to at the moment, typed and plain; params.yaml is left alone.
+
+    Raises:
+        ParamsError: it does not compose, or does not fit.
+    """
+    with tempfile.TemporaryDirectory(prefix="facemodels-") as scratch:
+        path = Path(scratch, plan.PARAMS)
+        compose(root / "conf", path, [], dry_run=False)
+        return load(path), load_yaml(path)
+
+
+def latest(state: State, model: ModelId) -> Entry | None:
+    """The highest registered version of a model and variant."""
+    found = [
+        entry
+        for entry in state.of_model(str(model.name))
+        if ModelId.parse(entry.id).variant == model.variant
+    ]
+    return found[-1] if found else None
+
+
+def _previous(entry: Entry) -> Previous:
+    model = ModelId.parse(entry.id)
+    path = str(entry.facts.get("path") or model.folder)
+    return Previous(model, path, entry.event.commit)
+
+
+def _has(git: Git, previous: Previous) -> bool:
+    if branch.contains(git, previous.commit):
+        return True
+    there = tracked.find_hash(git, previous.commit, previous.path)
+    return there is not None and there == tracked.find_hash(git, "HEAD", previous.path)
+
+
+def _is_new(root: Path, git: Git, path: str) -> bool:
+    return (root / path).is_file() and git.file("HEAD", path) is None
+
+
+def _require_role(registry: Registry) -> None:
+    """Before hours of training, not after."""
+    policy = registry.repository.policy
+    if policy.signatures == "required":
+        who = signatures.own_principal(registry.git, registry.root, policy)
+        policy.require(who, "register")
+
+
+# --- is the tree the release's own? ------------------------------------------------------
+
+
+def _require_own(git: Git, root: Path, name: str, facts: Facts, values: Mapping[str, Any]) -> None:
+    own = set(plan.files(name, facts))
+    found = branch.changes(git)
+    deps = _dependencies(root, name, facts.model.name.task)
+    bad = branch.foreign(found, own, deps)
+    changed = {change.path for change in found}
+    if plan.CONFIG in changed and _config_is_foreign(git, root, facts):
+        bad.append(f"{plan.CONFIG} (more than the baseline of the task)")
+    if plan.LOCK in changed and (others := _foreign_stages(git, root, facts)):
+        bad.append(f"{plan.LOCK} ({', '.join(others)})")
+    if plan.PARAMS in changed and not facts.started and load_yaml(root / plan.PARAMS) != values:
+        bad.append(f"{plan.PARAMS} (values that conf/ does not have, of `dvc exp run` perhaps)")
+    if bad:
+        raise InputError(
+            f"These files are changed or new, and not by a release of {name}: {', '.join(bad)}.",
+            _REMEDY,
+        )
+
+
+def _dependencies(root: Path, name: str, task: str) -> set[str]:
+    """Paths that the stages read, as far as dvc.lock knows them."""
+    stages = _lock_here(root)
+    wanted = plan.stages(name, task)
+    return {dep["path"] for stage in wanted for dep in stages.get(stage, {}).get("deps", ())}
+
+
+def _lock_here(root: Path) -> dict[str, Any]:
+    path = root / plan.LOCK
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return tracked.parse_lock(text, plan.LOCK)
+
+
+def is_pulled(root: Path, name: str, task: str) -> bool:
+    """Whether the workspace has every frozen version, and all outputs of the stages but the
+    package: it is about to get another number, and takes no time to make.
+    """
+    known = _lock_here(root)
+    outs = [
+        out["path"]
+        for stage in plan.stages(name, task)
+        if stage != f"package@{name}"
+        for out in known.get(stage, {}).get("outs", ())
+    ]
+    frozen = [path.with_suffix("") for path in (root / "models" / task).glob("*.dvc")]
+    return all((root / path).exists() for path in [*outs, *frozen])
+
+
+def _config_is_foreign(git: Git, root: Path, facts: Facts) -> bool:
+    """Whether conf/config.yaml has more than the baseline that a release pins."""
+    task = facts.model.name.task
+    now = (root / plan.CONFIG).read_text(encoding="utf-8")
+    before = git.file("HEAD", plan.CONFIG) or ""
+    pinned = card.baseline(now, task, plan.CONFIG)
+    return card.edit_baseline(before, task, pinned, plan.CONFIG) != now
+
+
+def _foreign_stages(git: Git, root: Path, facts: Facts) -> list[str]:
+    """Stages of other tasks in which dvc.lock differs from HEAD."""
+    own = {*facts.siblings, facts.model.name.task}
+    before, now = tracked.read_lock(git, "HEAD"), _lock_here(root)
+    return [
+        stage
+        for stage in sorted(before.keys() | now.keys())
+        if before.get(stage) != now.get(stage) and stage.rpartition("@")[2] not in own
+    ]
+
+
+def _require_no_strays(root: Path, composed: Params, facts: Facts) -> None:
+    """`compare` depends on the whole folder of the task: what no one tracks there would go
+    into dvc.lock, and a fresh clone would not have it.
+    """
+    folder = root / "models" / facts.model.name.task
+    known = {Path(model.package).name for model in composed.models.values()}
+    known |= {path.stem for path in folder.glob("*.dvc")}
+    known |= {Path(path).name for path in _own_outs(root, facts)}
+    if facts.previous is not None:
+        known.add(Path(facts.previous.path).name)
+    strays = [
+        path.relative_to(root).as_posix()
+        for path in sorted(folder.glob("*"))
+        if path.is_dir() and path.name not in known
+    ]
+    if strays:
+        raise InputError(
+            f"Nothing tracks {', '.join(strays)}, left by an earlier build perhaps; it would "
+            "get into the comparison.",
+            f"Remove it: rm -r {' '.join(strays)}",
+        )
+
+
+def _own_outs(root: Path, facts: Facts) -> Collection[str]:
+    """Packages of the task as dvc.lock has them: one of an interrupted release, for example."""
+    stages = _lock_here(root)
+    return [
+        out["path"]
+        for name in facts.siblings
+        for out in stages.get(f"package@{name}", {}).get("outs", ())
+    ]
+
+
+# --- has anything changed since the previous version? --------------------------------------
+
+
+def changes(
+    git: Git, root: Path, name: str, previous: Previous, values: Mapping[str, Any]
+) -> list[str]:
+    """What a version is made of that differs from the previous one: parameters and the words
+    of the card, what dvc.lock has, and code or data that were not built yet.
+    """
+    task = previous.id.name.task
+    text = git.file(previous.commit, plan.PARAMS) or ""
+    before = yaml_text.parse(text, f"{plan.PARAMS} at {previous.commit[:10]}")
+    found = [
+        *_differences(_at(before, "models", name), _at(values, "models", name), f"models.{name}"),
+        *_differences(_at(before, "data", task), _at(values, "data", task), f"data.{task}"),
+    ]
+    then, now = tracked.read_lock(git, previous.commit), _lock_here(root)
+    stages = plan.made_of(name, task)
+    found += [f"{plan.LOCK}: {stage}" for stage in stages if then.get(stage) != now.get(stage)]
+    return found or dvc.stale(root, stages)
+
+
+def _at(values: Mapping[str, Any], *keys: str) -> Any:
+    for key in keys:
+        values = values.get(key) or {}
+    return values
+
+
+def _differences(old: Any, new: Any, where: str) -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted(old.keys() | new.keys())
+        return [
+            line
+            for key in keys
+            for line in _differences(old.get(key), new.get(key), f"{where}.{key}")
+        ]
+    return [] if old == new else [where]

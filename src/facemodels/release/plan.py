@@ -1,0 +1,290 @@
+"""From the facts of a clone to the version that comes next and the steps to it: pure.
+
+The repository itself says how far a release has come: the version in conf/ is above the
+highest registered one as long as a release is under way. There is no journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from facemodels.errors import InputError
+from facemodels.names import ModelId, Version
+from facemodels.registry import semver
+from facemodels.registry.semver import Level
+
+LOCK = "dvc.lock"
+PARAMS = "params.yaml"
+CONFIG = "conf/config.yaml"
+SUBJECT = "Release "  # of every release's commit
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user wants.
+
+    Attributes:
+        name: of the model.
+        bump: how far the version goes up; None for a first release, or to go on with the
+            version that an interrupted one wrote.
+        message: what is new, for the card, the commit and the tag.
+        accept_regression: who answers for worse accuracy and why; empty if nobody.
+        labels: free words for the registry's filters.
+    """
+
+    name: str
+    bump: Level | None
+    message: str
+    accept_regression: str = ""
+    labels: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Previous:
+    """The highest registered version of a model.
+
+    Attributes:
+        id: the version.
+        path: of its package, from the root.
+        commit: that it was registered at.
+    """
+
+    id: ModelId
+    path: str
+    commit: str
+
+    @property
+    def pointer(self) -> str:
+        """The `.dvc` file that keeps the version beside the next one."""
+        return f"{self.path}.dvc"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a clone looks like.
+
+    Attributes:
+        model: the version that conf/ names.
+        siblings: all models of its task, itself included: `compare` builds them all.
+        branch: that is checked out.
+        previous: the highest registered version; None before the first release.
+        contained: the branch has it: its commit, or its very package after a squash.
+        frozen: its `.dvc` file is there already.
+        changes: what differs from it; read only while conf/ names that very version.
+        git_remote: where the branch goes; "" for a clone on its own.
+        dvc_remote: where weights go; "" for nowhere.
+    """
+
+    model: ModelId
+    siblings: Sequence[str]
+    branch: str
+    previous: Previous | None = None
+    contained: bool = True
+    frozen: bool = False
+    changes: Sequence[str] = ()
+    git_remote: str = ""
+    dvc_remote: str = ""
+
+    @property
+    def started(self) -> bool:
+        """A release has changed files already, or somebody wrote the next version by hand."""
+        return self.previous is not None and (
+            self.frozen or self.model.version > self.previous.id.version
+        )
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step and what it does here."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A release to be.
+
+    Attributes:
+        target: the version that it makes.
+        previous: the version before; None for the first.
+        steps: in their order.
+        files: what its commit may hold, from the root.
+        notes: what a reader should know beforehand.
+    """
+
+    target: ModelId
+    previous: Previous | None
+    steps: Sequence[Step]
+    files: Sequence[str]
+    notes: Sequence[str] = field(default=())
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan for programs."""
+        return {
+            "model_id": str(self.target),
+            "previous": str(self.previous.id) if self.previous else None,
+            "steps": [{"step": step.name, "text": step.text} for step in self.steps],
+            "files": list(self.files),
+            "notes": list(self.notes),
+        }
+
+
+def choose(asked: Asked, facts: Facts) -> Version:
+    """The version to be released.
+
+    Raises:
+        InputError: no bump where one is needed, nothing to release, or conf/ is behind.
+    """
+    current, previous = facts.model.version, facts.previous
+    if previous is None:
+        return current
+    released = previous.id.version
+    if current < released or not facts.contained:
+        raise InputError(
+            f"{previous.id} is registered, and this branch lacks its release: "
+            f"conf/model/{asked.name}.yaml has version {current}.",
+            f"Bring it in first: git merge {previous.commit[:10]}",
+        )
+    if current == released and not facts.started and not facts.changes:
+        raise InputError(
+            f"Nothing has changed since {previous.id}, which is registered.",
+            f"Change parameters, code, data or the card's words (conf/model/{asked.name}.yaml) "
+            "first; `facemodels registry info` shows what was released.",
+        )
+    if asked.bump is not None:
+        return semver.bump(released, asked.bump)
+    if current > released:
+        return current
+    raise InputError(
+        f"{previous.id} is registered, so the next version needs --bump.",
+        "Give --bump patch, minor or major.",
+    )
+
+
+def make(asked: Asked, facts: Facts) -> Plan:
+    """The plan of a release.
+
+    Raises:
+        InputError: see `choose`; or the message cannot stand in conf/.
+    """
+    _require_plain(asked.message)
+    target = ModelId(facts.model.name, choose(asked, facts), facts.model.variant)
+    notes = []
+    if facts.previous is None and asked.bump is not None:
+        notes.append(f"This is the first release, so --bump {asked.bump} says nothing.")
+    if not facts.dvc_remote:
+        notes.append("No default DVC remote: nobody else can get the weights.")
+    if not facts.git_remote:
+        notes.append("No Git remote: the release stays in this clone.")
+    steps = [Step(name, text) for name, text in _texts(asked, facts, target).items()]
+    return Plan(target, facts.previous, steps, files(asked.name, facts), notes)
+
+
+def _require_plain(message: str) -> None:
+    if not message.strip():
+        raise InputError("The release needs words.", "Say what is new with --message.")
+    if "${" in message or message.strip() == "???":
+        raise InputError(
+            f"The message {message!r} means something else to Hydra, which reads it in conf/.",
+            "Write it without ${ and not as ??? alone.",
+        )
+
+
+def _texts(asked: Asked, facts: Facts, target: ModelId) -> dict[str, str]:
+    """What each step does; the order of the keys is the order of the steps."""
+    name, task, old = asked.name, target.name.task, facts.previous
+    card = f"conf/model/{name}.yaml"
+    freeze, edit, judge = (
+        "nothing to freeze: no version is registered",
+        f"{card} stays as it is: version {target.version}",
+        "gates; no version to compare with",
+    )
+    if old is not None:
+        freeze = f"{old.pointer} keeps {old.id} as commit {old.commit[:10]} has it"
+        edit = (
+            f"{card}: version {facts.model.version} → {target.version}, parent {old.id.version}; "
+            f"{CONFIG}: compare.baselines.{task} = {old.path}"
+        )
+        judge = f"gates; {target} against {old.id} for a {level(target, old)} bump" + (
+            f", regression accepted: {asked.accept_regression}" if asked.accept_regression else ""
+        )
+    before = str(old.id) if old else "nothing"
+    synced = f"registry in step with {facts.git_remote}, " if facts.git_remote else ""
+    weights = f"weights to {facts.dvc_remote}" if facts.dvc_remote else "no DVC remote for weights"
+    branch = f"{facts.branch} to {facts.git_remote}" if facts.git_remote else "no Git remote"
+    return {
+        "check": f"{before} → {target}; {synced}no other change on {facts.branch}",
+        "freeze": freeze,
+        "card": edit,
+        "compose": f"conf/ → {PARAMS}",
+        "rebuild": f"dvc repro {' '.join(targets(name, task))}",
+        "judge": judge,
+        "commit": f'"{subject(name, target.version)}", only what the release touches',
+        "push": f"{weights}; {branch}",
+        "register": f"tag {tag(target)}"
+        + (f", pushed to {facts.git_remote}" if facts.git_remote else ""),
+    }
+
+
+STEPS = (
+    "check", "freeze", "card", "compose", "rebuild", "judge", "commit", "push", "register",
+)  # fmt: skip
+
+
+def level(target: ModelId, previous: Previous) -> Level:
+    """The level at which the target differs from the version before."""
+    return semver.level_between(previous.id.version, target.version)
+
+
+def tag(target: ModelId) -> str:
+    """The tag that the registration makes."""
+    from facemodels.registry import tags
+
+    return tags.register(target)
+
+
+def subject(name: str, version: Version) -> str:
+    """The first line of the release's commit."""
+    return f"{SUBJECT}{name} v{version}"
+
+
+def targets(name: str, task: str) -> list[str]:
+    """What `dvc repro` builds."""
+    return [f"package@{name}", f"benchmark@{name}", f"compare@{task}"]
+
+
+def made_of(name: str, task: str) -> list[str]:
+    """Stages that a version is made of, without those that come after its package."""
+    return [f"prepare@{task}", f"train@{name}", f"validate@{name}", f"package@{name}"]
+
+
+def stages(name: str, task: str) -> list[str]:
+    """All stages that a release may run."""
+    return [*made_of(name, task), f"benchmark@{name}", f"compare@{task}"]
+
+
+def files(name: str, facts: Facts) -> tuple[str, ...]:
+    """Everything in Git that a release writes; its commit holds no other file.
+
+    `compare` builds all models of the task, so their reports are among them.
+    """
+    task = facts.model.name.task
+    found = [
+        f"conf/model/{name}.yaml", CONFIG, PARAMS, LOCK,
+        f"models/{task}/.gitignore",
+        f"reports/prepare/{task}.json", "reports/prepare/.gitignore",
+        f"reports/suite/{task}/.gitignore",
+        f"reports/compare/{task}.md", "reports/compare/.gitignore",
+        f"reports/compare-measured/{task}.json",
+    ]  # fmt: skip
+    for model in facts.siblings:
+        found += [
+            f"reports/validate/{model}.json", f"reports/validate/{model}/.gitignore",
+            f"reports/benchmark/{model}.json",
+        ]  # fmt: skip
+    if facts.previous is not None:
+        found.append(facts.previous.pointer)
+    return tuple(found)

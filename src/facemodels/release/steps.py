@@ -1,0 +1,317 @@
+"""Doing a release, step by step. Each step finds what is done already and does the rest."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from facemodels.errors import GateError, InputError, RuleError, ToolError
+from facemodels.files import write_text
+from facemodels.names import ModelId
+from facemodels.registry import tracked
+from facemodels.registry.events import to_text
+from facemodels.registry.registry import Registration, Registry
+from facemodels.registry.state import Entry
+from facemodels.release import branch, card, dvc, facts, frozen, plan
+from facemodels.release.plan import Asked, Facts, Plan
+
+if TYPE_CHECKING:  # it brings torch along
+    from facemodels.registry.ruling import Comparison
+
+
+class Release:
+    """One release of one model.
+
+    Args:
+        registry: of the clone.
+        asked: what the user wants.
+        say: gets a line for each step.
+        before_step: called with each step's name before it; tests stop there.
+        clock: seconds since 1970, for the card.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        asked: Asked,
+        *,
+        say: Callable[[str], None] = lambda line: None,
+        before_step: Callable[[str], None] = lambda step: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._registry = registry
+        self._git = registry.git
+        self._root = registry.root
+        self._asked = asked
+        self._say = say
+        self._before_step = before_step
+        self._clock = clock
+        self._facts: Facts | None = None
+        self._plan: Plan | None = None
+        self._comparison: Comparison | None = None
+
+    def plan(self) -> Plan:
+        """What would be done. Touches nothing; the registry is taken as this clone knows it.
+
+        Raises:
+            FacemodelsError: what `check` refuses with.
+        """
+        self._facts = facts.read(self._registry, self._asked)
+        self._plan = plan.make(self._asked, self._facts)
+        return self._plan
+
+    def run(self) -> Entry:
+        """Do it, from wherever an earlier run was cut off.
+
+        Returns:
+            The registered version.
+
+        Raises:
+            InputError: nothing to release, or the clone is not ready for one.
+            RuleError: the bump is too small, accuracy is worse, or the role is missing.
+            GateError: below a gate.
+            ConflictError: somebody else was faster.
+            ToolError: git, DVC or a remote failed.
+        """
+        acts: Mapping[str, Callable[[], None]] = {
+            "freeze": self._freeze,
+            "card": self._card,
+            "compose": self._compose,
+            "rebuild": self._rebuild,
+            "judge": self._judge,
+            "commit": self._commit,
+            "push": self._push,
+        }
+        self._before_step(plan.STEPS[0])
+        self._registry.repository.sync()
+        made = self.plan()
+        for note in made.notes:
+            self._say(note)
+        self._announce(1, plan.STEPS[0])
+        for number, name in enumerate(plan.STEPS[1:], start=2):
+            self._before_step(name)
+            self._announce(number, name)
+            if name in acts:
+                acts[name]()
+        return self._register()
+
+    def _announce(self, number: int, name: str) -> None:
+        step = next(step for step in self._made.steps if step.name == name)
+        self._say(f"[{number}/{len(plan.STEPS)}] {name}: {step.text}")
+
+    @property
+    def _made(self) -> Plan:
+        assert self._plan is not None  # noqa: S101  (run() plans first)
+        return self._plan
+
+    @property
+    def _known(self) -> Facts:
+        assert self._facts is not None  # noqa: S101  (likewise)
+        return self._facts
+
+    @property
+    def _target(self) -> ModelId:
+        return self._made.target
+
+    @property
+    def _previous_entry(self) -> Entry | None:
+        old = self._made.previous
+        return self._registry.repository.state().entry(old.id) if old else None
+
+    # --- 2 to 5: the tree --------------------------------------------------------------------
+
+    def _freeze(self) -> None:
+        """The `.dvc` file comes before the card is edited: until then DVC sees two owners of
+        the folder, so nothing here calls DVC on the working tree.
+        """
+        old, entry = self._made.previous, self._previous_entry
+        if old is None or entry is None:
+            return
+        text = frozen.pointer(self._git, old.commit, old.path)
+        self._write(old.pointer, text)
+        # Before the rebuild: `compare` depends on the folder, this file included.
+        self._ignore(add=[old.path.rpartition("/")[2]])
+        if frozen.restore(self._root, entry, old.path):
+            self._say(f"Brought back the released {old.path}.")
+
+    def _card(self) -> None:
+        old = self._made.previous
+        if old is None:
+            return
+        current = self._known.model
+        if current.version not in (old.id.version, self._target.version):
+            self._drop(current)  # of a release that went on under another number
+        words = card.Words(
+            version=str(self._target.version),
+            created_at=to_text(int(self._clock())),
+            changelog=self._asked.message,
+            parent_version=str(old.id.version),
+        )
+        path = f"conf/model/{self._asked.name}.yaml"
+        config = self._read(plan.CONFIG)
+        task = self._target.name.task
+        # The card goes last: by its version the next run knows that the rest is done.
+        self._write(plan.CONFIG, card.edit_baseline(config, task, old.path, plan.CONFIG))
+        self._write(path, card.edit_card(self._read(path), words, path))
+
+    def _drop(self, model: ModelId) -> None:
+        """Remove the package of a number that was given up; DVC's cache keeps it."""
+        shutil.rmtree(self._root / model.folder, ignore_errors=True)
+        self._ignore(drop=[model.folder.name])
+        self._say(f"Gave up {model}: {model.folder} is removed.")
+
+    def _ignore(self, *, add: list[str] | None = None, drop: list[str] | None = None) -> None:
+        path = f"models/{self._target.name.task}/.gitignore"
+        here = self._root / path
+        before = self._read(path) if here.is_file() else ""
+        self._write(path, frozen.ignore(before, add=add or (), drop=drop or ()))
+
+    def _compose(self) -> None:
+        from facemodels.params import load
+        from facemodels.pipeline.compose import compose
+
+        output = self._root / plan.PARAMS
+        compose(self._root / "conf", output, [], dry_run=False)
+        composed = load(output).model(self._asked.name).id
+        if composed != self._target:
+            raise InputError(
+                f"conf/ composes to {composed}, not to {self._target}: something other than "
+                f"conf/model/{self._asked.name}.yaml sets the version.",
+                "Let that file alone set version and variant.",
+            )
+
+    def _rebuild(self) -> None:
+        name, task = self._asked.name, self._target.name.task
+        # What was only not pulled is fetched, not trained again; otherwise no remote is asked.
+        ask = self._known.dvc_remote and not facts.is_pulled(self._root, name, task)
+        try:
+            dvc.run(self._root, "repro", *(["--pull"] if ask else []), *plan.targets(name, task))
+        except ToolError as error:
+            raise ToolError(
+                f"{error.what} Nothing was committed, tagged or pushed.",
+                "Mend what it names above and run the same command again: stages that are done "
+                f"stay done. {self._way_out()}",
+            ) from error
+
+    # --- 6: the judgement --------------------------------------------------------------------
+
+    def _asked_registration(self) -> Registration:
+        from facemodels.package.load import open_package
+
+        package = open_package(self._root / self._target.folder)
+        return Registration(
+            package,
+            labels=self._asked.labels,
+            reason=self._asked.message,
+            accept_regression=self._asked.accept_regression,
+            comparison=self._comparison,
+        )
+
+    def _judge(self) -> None:
+        try:
+            self._require_gates()
+            before = self._previous_entry
+            if before is not None:
+                self._comparison = self._registry.judge(before, self._asked_registration())
+                ruling = self._comparison.ruling
+                self._say(f"{ruling.level} or more is due: {'; '.join(ruling.reasons)}.")
+        except (RuleError, GateError) as error:
+            raise type(error)(error.what, self._go_on(error)) from error
+
+    def _require_gates(self) -> None:
+        from facemodels.evaluate.gates import judge, require
+        from facemodels.params import load
+
+        gates = load(self._root / plan.PARAMS).model(self._asked.name).gates
+        package = self._asked_registration().package
+        require(judge(package.metadata["accuracy_metrics"], gates), str(self._target))
+
+    def _go_on(self, error: RuleError | GateError) -> str:
+        """What a refusal leaves behind, and the two ways on from it."""
+        parts = [error.remedy, "Nothing was committed, tagged or pushed."]
+        if isinstance(error, RuleError):
+            parts.append(
+                f"`facemodels release {self._asked.name}` with a bigger --bump, or with "
+                "--accept-regression, goes on from here without training again."
+            )
+        return " ".join([*parts, self._way_out()])
+
+    def _way_out(self) -> str:
+        commands = branch.abandon(
+            branch.changes(self._git),
+            self._made.files,
+            str(self._target.folder),
+            plan.stages(self._asked.name, self._target.name.task),
+        )
+        return f"To give the release up: {commands}" if commands else ""
+
+    # --- 7 to 9: out of the clone ------------------------------------------------------------
+
+    def _commit(self) -> None:
+        message = plan.subject(self._asked.name, self._target.version)
+        body = [self._asked.message.strip()]
+        if self._comparison is not None:
+            ruling = self._comparison.ruling
+            against = self._comparison.evidence["against"]
+            body.append(f"Against {against} at least {ruling.level}: {'; '.join(ruling.reasons)}.")
+            if self._asked.accept_regression:
+                body.append(f"Worse accuracy was accepted: {self._asked.accept_regression}")
+        text = "\n\n".join([message, *body]) + "\n"
+        if not branch.commit(self._git, set(self._made.files), text):
+            self._say("Committed already.")
+
+    def _push(self) -> None:
+        """Weights, then the branch; the tag comes after both. A tag must never name weights
+        that nobody can get, nor a commit that nobody has.
+        """
+        if self._known.dvc_remote:
+            self._push_weights()
+        here = branch.read(self._git, self._registry.repository.remote)
+        if here.remote:
+            subject = plan.subject(self._asked.name, self._target.version)
+            branch.push(self._git, here, subject)
+
+    def _push_weights(self) -> None:
+        remedy = (
+            "The release is committed here and not tagged. Check `dvc remote list` and your "
+            "access, and run the same command again."
+        )
+        remote = self._known.dvc_remote
+        try:
+            dvc.run(self._root, "push")
+        except ToolError as error:
+            raise ToolError(f"The weights did not reach {remote}: {error.what}", remedy) from error
+        missing = dvc.missing_on_remote(self._root, self._digests())
+        if missing:
+            raise ToolError(
+                f"`dvc push` says that all is there, but {remote} lacks {', '.join(missing)}.",
+                f"Remove the `.dir` objects that name them from the remote. {remedy}",
+            )
+
+    def _digests(self) -> list[str]:
+        """Of the new package and the one frozen beside it, as DVC calls them."""
+        old = self._made.previous
+        paths = [str(self._target.folder), *([old.path] if old else [])]
+        found = [tracked.find_hash(self._git, "HEAD", path) for path in paths]
+        return [digest for digest in found if digest]
+
+    def _register(self) -> Entry:
+        event = self._registry.register(self._asked_registration())
+        state = self._registry.repository.state()
+        return state.entry(state.id_of(event) or "")
+
+    # --- files -------------------------------------------------------------------------------
+
+    def _read(self, path: str) -> str:
+        try:
+            return (self._root / path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path} cannot be read: {error}.", "Restore it.") from error
+
+    def _write(self, path: str, text: str) -> None:
+        """Write only what differs: an untouched file keeps its date, and DVC its trust in it."""
+        here = self._root / path
+        if not here.is_file() or here.read_bytes() != text.encode():
+            write_text(here, text)

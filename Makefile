@@ -52,6 +52,7 @@ bench: setup  ## Measure what the README claims
 	$(BIN)/python -m benchmarks.sample
 	$(BIN)/python -m benchmarks.dvc
 	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.registry
 
 lock: setup  ## Resolve pyproject.toml anew into requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \

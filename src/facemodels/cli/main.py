@@ -23,6 +23,8 @@ _COMMANDS = {
     "benchmark": ("benchmark", "Run the suite on a package and measure its speed."),
     "compare": ("compare", "Set two packages side by side."),
     "registry": ("registry", "Versions and their statuses: list, register, promote, audit."),
+    "serve": ("serve", "Answer requests over HTTP with one version."),
+    "token": ("serve", "Make and void the tokens that a server asks for."),
     "release": ("release", "Build, judge, tag and push the next version of a model."),
     "completion": ("completion", "Print the shell code that completes commands."),
 }

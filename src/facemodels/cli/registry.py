@@ -34,7 +34,7 @@ def registry() -> None:
     """
 
 
-def _complete_ids(ctx: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
+def complete_ids(ctx: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
     """Registered ids, for the shell; completion never fails aloud."""
     from facemodels.errors import FacemodelsError
 
@@ -56,7 +56,7 @@ def _complete_names(ctx: click.Context, parameter: click.Parameter, typed: str) 
 
 def _id_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
-        "--model-id", required=True, shell_complete=_complete_ids, help="rec-facenet-v2.1.3"
+        "--model-id", required=True, shell_complete=complete_ids, help="rec-facenet-v2.1.3"
     )(function)
 
 
@@ -299,7 +299,7 @@ def deprecate(model_id: str, reason: str, retire: bool, as_json: bool) -> None:
 
 @registry.command()
 @_name_option
-@click.option("--model-id", shell_complete=_complete_ids, help="One version alone.")
+@click.option("--model-id", shell_complete=complete_ids, help="One version alone.")
 @json_option
 def history(name: str | None, model_id: str | None, as_json: bool) -> None:
     """What happened, latest first: when, what, to which version, by whom and why.
@@ -437,8 +437,8 @@ def lineage(model_id: str, form: str, graph: Path | None, as_json: bool) -> None
 
 
 @registry.command()
-@click.argument("a", shell_complete=_complete_ids)
-@click.argument("b", shell_complete=_complete_ids)
+@click.argument("a", shell_complete=complete_ids)
+@click.argument("b", shell_complete=complete_ids)
 @json_option
 def diff(a: str, b: str, as_json: bool) -> None:
     """What differs between two versions: metrics, interface, parameters, data, code.

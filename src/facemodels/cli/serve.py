@@ -1,0 +1,127 @@
+"""`facemodels serve` and `facemodels token`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facemodels.cli.options import FOLDER, json_option, output
+from facemodels.cli.registry import complete_ids
+
+if TYPE_CHECKING:
+    from facemodels.package.load import Package
+
+_TOKENS = Path("conf", "tokens.yaml")
+_SCOPES = ("predict", "info", "metrics", "admin")
+
+
+@click.command()
+@click.argument("model", shell_complete=complete_ids)
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
+@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
+@click.option("--config", type=FOLDER, help="Limits and batching; conf/serving.yaml if it exists.")
+@click.option("--tokens", type=FOLDER, help="Who may do what: a file of `facemodels token`.")
+@click.option("--no-auth", is_flag=True, help="Listen beyond this machine without tokens.")
+def serve(
+    model: str,
+    host: str,
+    port: int,
+    threads: int,
+    config: Path | None,
+    tokens: Path | None,
+    no_auth: bool,
+) -> None:
+    """Serve MODEL, a registered id or the folder of a package, until SIGTERM.
+
+    The package is verified first; one that is not whole is refused with exit code 3.
+
+    \b
+    Example:
+      facemodels serve rec-facenet-v2.1.3 --port 8000
+      curl --data-binary @face.jpg -H "Content-Type: image/jpeg" localhost:8000/api/embed
+    """
+    from facemodels.serving import log, settings
+    from facemodels.serving.server import Address, serve_package
+    from facemodels.serving.tokens import Tokens
+
+    limits = settings.load(config) if config else settings.load()
+    with _package(model) as (package, entry):
+        log.configure()
+        serve_package(
+            package,
+            limits,
+            Address(host, port),
+            threads=threads,
+            tokens=Tokens(tokens) if tokens else None,
+            entry=entry,
+            open_to_all=no_auth,
+        )
+
+
+@contextmanager
+def _package(model: str) -> Iterator[tuple[Package, dict[str, Any] | None]]:
+    """The package of a folder, or of a registered id with what the registry says of it."""
+    from facemodels.package.load import open_package
+    from facemodels.registry.packages import obtain, signing_policy
+
+    path = Path(model)
+    if path.exists():
+        yield open_package(path, signature=signing_policy(Path.cwd())), None
+        return
+    from facemodels.registry.registry import open_registry
+
+    opened = open_registry(Path.cwd())
+    entry = opened.repository.state().entry(model)
+    with obtain(opened.root, entry) as package:
+        yield package, entry.as_json()
+
+
+@click.group()
+def token() -> None:
+    """Bearer tokens with scopes; their file holds hashes alone.
+
+    \b
+    Example:
+      facemodels token add --name gateway --scope predict --scope info
+      facemodels serve rec-facenet-v2.1.3 --host 0.0.0.0 --tokens conf/tokens.yaml
+    """
+
+
+@token.command()
+@click.option("--name", required=True, help="Who holds it.")
+@click.option("--scope", "scopes", type=click.Choice(_SCOPES), multiple=True, required=True)
+@click.option("--file", "path", type=FOLDER, default=_TOKENS, show_default=True)
+@json_option
+def add(name: str, scopes: Sequence[Any], path: Path, as_json: bool) -> None:
+    """Make a token and print it, once; an older one of the same holder is void.
+
+    \b
+    Example:
+      facemodels token add --name prometheus --scope metrics
+    """
+    from facemodels.serving import tokens
+
+    made = tokens.add(path, name, scopes)
+    output({"name": name, "token": made}, f"{made}\n", as_json=as_json)
+
+
+@token.command()
+@click.option("--name", required=True, help="Who holds it.")
+@click.option("--file", "path", type=FOLDER, default=_TOKENS, show_default=True)
+@json_option
+def remove(name: str, path: Path, as_json: bool) -> None:
+    """Void the token of a holder; running servers notice.
+
+    \b
+    Example:
+      facemodels token remove --name gateway
+    """
+    from facemodels.serving import tokens
+
+    tokens.remove(path, name)
+    output({"removed": name}, f"{name} holds no token any more.\n", as_json=as_json)

@@ -1,0 +1,1 @@
+"""An HTTP server for one package: it knows no registry and no other version."""

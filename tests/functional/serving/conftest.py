@@ -1,0 +1,170 @@
+"""Real servers, one process each, of small packages with random weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+GOLDEN = ROOT / "tests/golden/dlib-v1.0.0"
+COMMAND = str(Path(sys.executable).with_name("facemodels"))
+_PACKAGE = """
+import sys
+from pathlib import Path
+import torch
+from facemodels.files import write_json, write_yaml
+from facemodels.models import architecture
+from facemodels.names import ModelId
+from facemodels.package.build import Content, build
+from facemodels.params import Card
+from facemodels.training.weights import save_state
+
+identity, folder = ModelId.parse(sys.argv[1]), Path(sys.argv[2])
+NETWORKS = {
+    "facenet": {"image_size": 80, "dropout": 0.0}, "yolov8": {"scale": "n", "image_size": 64}
+}
+card = Card(
+    created_at="2026-01-02T03:04:05Z", author="Test", description="Random.", changelog="First.",
+    known_issues="Knows nothing.", license="Apache-2.0", training_dataset="none", parent_version="",
+)
+network = NETWORKS[identity.name.architecture]
+torch.manual_seed(0)
+weights = folder.parent / f"{folder.name}-weights"
+weights.mkdir(parents=True)
+if identity.name.architecture == "facenet":
+    from facemodels.recognition import facenet
+    net = facenet.build(network)
+else:
+    from facemodels.detection.yolov8 import network as yolo
+    net = yolo.build(scale="n")
+save_state(net.state_dict(), weights / "model.pt")
+validation = {"metrics": {"accuracy": 0.5}, "threshold": 0.4}
+build(Content(identity, weights / "model.pt", network, {}, validation, card), folder)
+"""
+
+
+class Server:
+    """A server process, its log and a client of it."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[dict[str, Any]] = []
+        self._news = threading.Condition()
+        self._ended = False
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        ready = self.wait_for("ready")
+        self.url = f"http://127.0.0.1:{ready['port']}"
+        self.port: int = ready["port"]
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            with self._news:
+                try:
+                    self.lines.append(json.loads(line))
+                except ValueError:
+                    self.lines.append({"event": "raw", "text": line})
+                self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+    def wait_for(self, event: str, timeout: float = 120, **fields: Any) -> dict[str, Any]:
+        """The first line of the log with an event and fields; waits until it is there."""
+
+        def found() -> dict[str, Any] | None:
+            for line in self.lines:
+                if line["event"] == event and all(line.get(k) == v for k, v in fields.items()):
+                    return line
+            return None
+
+        with self._news:
+            assert self._news.wait_for(lambda: found() or self._ended, timeout), self.lines[-20:]
+            line = found()
+        assert line is not None, f"no {event}: {self.lines[-20:]}"
+        return line
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return httpx.get(self.url + path, timeout=60, **options)
+
+    def post(self, path: str, **options: Any) -> httpx.Response:
+        return httpx.post(self.url + path, timeout=60, **options)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End it by a signal; its exit code, when its whole log was read."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        code = self.process.wait(60)
+        self._reader.join()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+        return code
+
+
+def make_package(identity: str, folder: Path) -> Path:
+    """In a process of its own: a server's tests shall not carry torch along."""
+    subprocess.run([sys.executable, "-c", _PACKAGE, identity, str(folder)], check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def facenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_package("rec-facenet-v1.2.3", tmp_path_factory.mktemp("p") / "facenet-v1.2.3")
+
+
+@pytest.fixture(scope="session")
+def yolov8(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_package("det-yolov8-v1.0.0", tmp_path_factory.mktemp("p") / "yolov8-v1.0.0")
+
+
+Start = Callable[..., Server]
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """Start servers; those that are still alive at the end are stopped."""
+    servers: list[Server] = []
+
+    def begin(package: Path, *options: str, **limits: Any) -> Server:
+        """`limits` override conf/serving.yaml's `limits`; `batching` and `workers` go beside."""
+        config = tmp_path_factory.mktemp("serving") / "serving.yaml"
+        top = {key: limits.pop(key) for key in ("batching", "workers") if key in limits}
+        config.write_text(json.dumps({"limits": limits, **top}))
+        command = [COMMAND, "serve", str(package), "--port", "0", "--threads", "1"]
+        process = subprocess.Popen(
+            [*command, "--config", str(config), *options],
+            stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd=config.parent,
+            env={**os.environ, "PYTHONWARNINGS": "default"},
+        )  # fmt: skip
+        servers.append(Server(process))
+        return servers[-1]
+
+    yield begin
+    for server in servers:
+        server.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def landmark_server(start: Start) -> Server:
+    return start(GOLDEN)
+
+
+@pytest.fixture(scope="module")
+def face_server(start: Start, facenet: Path) -> Server:
+    return start(facenet)
+
+
+@pytest.fixture(scope="module")
+def detection_server(start: Start, yolov8: Path) -> Server:
+    return start(yolov8)

@@ -12,22 +12,17 @@ order of tags by their dates alone.
 
 from __future__ import annotations
 
-import secrets
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from pathlib import Path
-from typing import Any
 
-from facemodels.errors import ConflictError, IntegrityError, RuleError, ToolError
-from facemodels.registry import chain, reading, signatures, state
-from facemodels.registry.events import FORMAT, Event, to_text, write_record
+from facemodels.errors import ConflictError, IntegrityError, ToolError
+from facemodels.registry import chain, reading, signatures, state, tagging
+from facemodels.registry.events import Event
 from facemodels.registry.git import Git, GitError
 from facemodels.registry.policy import Policy
 from facemodels.registry.rules import Change, Plan
 from facemodels.registry.state import State
 
-_AHEAD = 24 * 3600  # seconds that dates may run ahead of a clock: clocks differ, and see above
 _NOBODY = "0" * 40
 # Whatever the user's configuration adds to a push of his own is none of ours.
 _PUSH = ("--quiet", "--atomic", "--no-follow-tags")
@@ -261,8 +256,8 @@ class Repository:
 
     def _try(self, change: Change, now: State, head: str | None) -> Event | None:
         """The event, or None if the head has moved in the meantime."""
-        oid = self._make_object(change, self._event_at(head, now.events), now)
-        self._check_own_signature(oid, change)
+        before = self._event_at(head, now.events)
+        oid = tagging.make(self.git, self.policy, change, before, now, clock=self._clock)
         remote = self.remote
         if remote is None:
             done = self._swap(change.tag, oid, head)
@@ -273,73 +268,6 @@ class Repository:
         if not done:
             return None
         return next(event for event in reading.read_events(self.git) if event.tag == change.tag)
-
-    def _make_object(self, change: Change, before: Event | None, now: State) -> str:
-        """Write the tag object, signed where the policy asks, and no ref to it."""
-        moment = self._moment(now)
-        record = self._record(change, before, moment)
-        date = {"GIT_COMMITTER_DATE": f"@{moment} +0000"}
-        objects = self.git.text("rev-parse", "--path-format=absolute", "--git-path", "objects")
-        config = self.git.text("rev-parse", "--path-format=absolute", "--git-path", "config")
-        sign = "--sign" if self.policy.signatures == "required" else "--annotate"
-        # `git tag` always makes a ref; in a repository of its own, over our objects, it is
-        # gone with the folder, while signing follows the user's configuration.
-        with tempfile.TemporaryDirectory(prefix="facemodels-") as scratch:
-            (Path(scratch) / "refs").mkdir()
-            (Path(scratch) / "HEAD").write_text("ref: refs/heads/none\n", encoding="ascii")
-            inside = {"GIT_DIR": scratch, "GIT_OBJECT_DIRECTORY": objects, **date}
-            options = ("-c", f"include.path={config}", "-c", "tag.gpgSign=false")
-            words = ("tag", sign, "--cleanup=verbatim", "--file=-", change.tag, change.commit)
-            self.git.text(*options, *words, stdin=write_record(record), environment=inside)
-            return self.git.text("rev-parse", f"refs/tags/{change.tag}", environment=inside)
-
-    def _moment(self, now: State) -> int:
-        """Of the next event: after all others, as GTO and DVC go by dates alone.
-
-        Raises:
-            IntegrityError: a tag is dated so far ahead that everything would follow it there.
-        """
-        clock = int(self._clock())
-        last = max(now.events, key=lambda event: event.time, default=None)
-        if last is None:
-            return clock
-        if last.time > clock + _AHEAD:
-            raise IntegrityError(
-                f"{last.tag} is dated {to_text(last.time)}, far ahead of this machine's clock.",
-                "Correct the clock; or, if the tag is none of the registry's, delete it.",
-            )
-        return max(clock, last.time + 1)
-
-    def _check_own_signature(self, oid: str, change: Change) -> None:
-        """Look at the new tag as the audit will, before anybody else sees it."""
-        if self.policy.signatures != "required":
-            return
-        who = signatures.principal(self.git, self.git.root, self.policy, oid)
-        if who is None:
-            raise RuleError(
-                "your signature is not of an allowed signer, or the key's time is over.",
-                f"See {self.policy.allowed_signers}; nothing was changed.",
-            )
-        self.policy.require(who, change.role)
-
-    def _record(self, change: Change, before: Event | None, moment: int) -> dict[str, Any]:
-        identity = self.git.text("var", "GIT_COMMITTER_IDENT")
-        return {
-            "format": FORMAT,
-            "sequence": before.sequence + 1 if before else 1,
-            "previous": {"tag": before.tag, "object": before.object} if before else None,
-            "tag": change.tag,
-            "commit": change.commit,
-            "act": change.act,
-            "model_id": str(change.model),
-            "status": change.status,
-            "actor": identity.rsplit(" ", 2)[0],
-            "time": to_text(moment),
-            "reason": change.reason,
-            "nonce": secrets.token_hex(8),  # no two events are the same object
-            "evidence": dict(change.evidence),
-            **change.extra,
-        }
 
     def _push(self, remote: str, tag: str, oid: str, head: str | None) -> bool:
         """Give the object its tag and move the head, at once; False if the head has moved."""

@@ -171,7 +171,10 @@ def test_stale_lock_in_a_clone_without_remote_is_named_and_nothing_is_done(
     assert one.findings() == []
 
 
-def test_users_own_push_configuration_sends_nothing_else(site: Site, one: Clone) -> None:
+def test_users_own_push_configuration_sends_nothing_else(
+    site: Site, one: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_COMMITTER_DATE", f"@{int(CLOCK)} +0000")
     one.git("config", "push.followTags", "true")
     one.git("tag", "--annotate", "--message", "mine", "my-own", one.commit(0))
     one.git("tag", "--annotate", "--message", "mine", "recognition-facenet@v9.0.0", one.commit(0))
@@ -181,6 +184,14 @@ def test_users_own_push_configuration_sends_nothing_else(site: Site, one: Clone)
 
 
 # --- a remote added later -------------------------------------------------------------------
+
+
+def test_a_tag_dated_far_ahead_does_not_drag_the_registry_along(site: Site, one: Clone) -> None:
+    one.git("tag", "--annotate", "--message", "mine", "recognition-facenet@v9.0.0", one.commit(0))
+    before = site.refs()
+    with pytest.raises(IntegrityError, match=r"recognition-facenet@v9\.0\.0 is dated"):
+        one.add(move(ONE, "production"))
+    assert site.refs() == before
 
 
 def test_events_made_before_there_was_a_remote_are_told_and_published(site: Site) -> None:

@@ -195,7 +195,7 @@ def test_ours_and_gtos_in_turn_mean_the_same_to_both(
 
 def test_version_that_gto_pushed_first_is_told_to_the_second(site: Site) -> None:
     one, two = site.clone("one"), site.clone("two")
-    one.gto("register", NAME, one.commit(1), "--version", "v1.0.1")
+    one.gto("register", NAME, one.commit(1), "--version", "v1.0.1", at=int(CLOCK))
     one.git("push", "--quiet", "origin", f"{NAME}@v1.0.1")
     with pytest.raises(InputError, match="registered already"):
         two.add(register(version("rec", 1), two.commit(2)))

@@ -11,7 +11,8 @@ numbers = st.integers(0, 999_999)
 versions = st.builds(Version, numbers, numbers, numbers)
 words = st.from_regex(r"[a-z][a-z0-9_]{0,39}", fullmatch=True)
 names = st.builds(ModelName, st.sampled_from(["detection", "recognition", "landmark"]), words)
-ids = st.builds(ModelId, names, versions, st.one_of(st.just(""), words))
+variants = st.from_regex(r"[a-z][a-z0-9]{0,39}", fullmatch=True)
+ids = st.builds(ModelId, names, versions, st.one_of(st.just(""), variants))
 
 
 @given(versions)
@@ -32,6 +33,13 @@ def test_all_spellings_of_an_id_are_the_same_id(model: ModelId) -> None:
     assert ModelId.parse(str(model)) == model
     assert ModelId.parse(f"{model.name}-v{model.version}{variant}") == model
     assert ModelId.parse(f"{model.name}@v{model.version}{variant}") == model
+
+
+def test_a_variant_is_a_pre_release_of_semver_which_has_no_underscore() -> None:
+    with pytest.raises(NameFormatError, match="variant"):
+        ModelId(ModelName("landmark", "dlib"), Version(1, 2, 0), "gpu_large")
+    with pytest.raises(NameFormatError):
+        ModelId.parse("landmark-dlib-v1.2.0-gpu_large")
 
 
 @pytest.mark.parametrize(

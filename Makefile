@@ -53,6 +53,7 @@ bench: setup  ## Measure what the README claims
 	$(BIN)/python -m benchmarks.dvc
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.registry
+	$(BIN)/python -m benchmarks.serving
 
 lock: setup  ## Resolve pyproject.toml anew into requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \

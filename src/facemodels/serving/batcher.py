@@ -1,8 +1,9 @@
 """One thread runs the graph; what waits for it at the same moment goes into one run.
 
 Nobody waits for company unless the settings say so: while one run is on, requests gather, and
-the next run takes them all. An idle server answers a single request at once, a busy one makes
-larger batches, which a graph computes faster than the same images one by one.
+the next run takes them all, first come, first served. An idle server answers a single request at
+once, a busy one makes larger batches, which a graph computes faster than the same images one by
+one. Rows do not influence each other: the outputs are the same to the last bit.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ class Batcher:
     Args:
         run: float32 (N, ...) to float32 (N, ...); row by row, whatever N.
         settings: rows a run, and how long to wait for them.
-        observe: told of every run: rows, seconds it took, seconds its first job had waited.
+        observe: told of every run before its callers are: rows, seconds it took, seconds its
+            first job had waited.
     """
 
     def __init__(
@@ -47,13 +49,22 @@ class Batcher:
         self._settings = settings
         self._observe = observe
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._closing = threading.Lock()
+        self._closed = False
         self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
         self._thread.start()
 
     def submit(self, batch: Batch) -> Future[Batch]:
-        """Run a batch some time soon; cancelling the future before that spares the run."""
+        """Run a batch some time soon; cancelling the future before that spares the run.
+
+        Raises:
+            RuntimeError: the batcher is closed.
+        """
         job = _Job(batch)
-        self._jobs.put(job)
+        with self._closing:  # nothing comes after the end of the queue, where nobody would see it
+            if self._closed:
+                raise RuntimeError("the batcher is closed")
+            self._jobs.put(job)
         return job.future
 
     def __call__(self, batch: Batch) -> Batch:
@@ -62,21 +73,24 @@ class Batcher:
 
     def close(self) -> None:
         """Finish what was submitted, and end the thread."""
-        self._jobs.put(None)
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                self._jobs.put(None)
         self._thread.join()
 
     def _work(self) -> None:
         held: _Job | None = None
         while True:
             first = held or self._jobs.get()
-            held = None
             if first is None:
                 return
-            jobs, held, closing = self._gather(first)
-            self._finish([job for job in jobs if job.future.set_running_or_notify_cancel()])
-            if closing:
-                if held is not None:
-                    self._finish([held])
+            held = None
+            if not first.future.set_running_or_notify_cancel():
+                continue
+            jobs, held, last = self._gather(first)
+            self._finish(jobs)
+            if last:
                 return
 
     def _gather(self, first: _Job) -> tuple[list[_Job], _Job | None, bool]:
@@ -93,23 +107,35 @@ class Batcher:
                 return jobs, None, True
             if rows + len(job.batch) > self._settings.rows:
                 return jobs, job, False
-            jobs.append(job)
-            rows += len(job.batch)
+            if job.future.set_running_or_notify_cancel():
+                jobs.append(job)
+                rows += len(job.batch)
         return jobs, None, False
 
     def _finish(self, jobs: list[_Job]) -> None:
-        if not jobs:
-            return
-        start = time.perf_counter()
+        """Run the jobs; every one of their callers hears how it ended."""
+        inputs = [job.batch for job in jobs]
         try:
-            inputs = [job.batch for job in jobs]
-            output = self._run(inputs[0] if len(inputs) == 1 else np.concatenate(inputs))
+            batch = inputs[0] if len(inputs) == 1 else np.concatenate(inputs)
+            output = self._run_in_parts(batch, jobs[0].since)
         except BaseException as error:  # noqa: BLE001  (whoever waits must hear of it)
             for job in jobs:
                 job.future.set_exception(error)
             return
-        self._observe(sum(map(len, inputs)), time.perf_counter() - start, start - jobs[0].since)
         row = 0
         for job in jobs:
             job.future.set_result(output[row : row + len(job.batch)])
             row += len(job.batch)
+
+    def _run_in_parts(self, batch: Batch, since: float) -> Batch:
+        """A job of more than the most rows takes several runs: memory is bounded by one."""
+        most = self._settings.rows
+        parts = []
+        for row in range(0, max(1, len(batch)), most):
+            part = batch[row : row + most]
+            start = time.perf_counter()
+            parts.append(self._run(part))
+            self._observe(len(part), time.perf_counter() - start, start - since)
+            if len(parts[-1]) != len(part):
+                raise RuntimeError(f"the graph made {len(parts[-1])} rows of {len(part)}")
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -33,7 +33,7 @@ def load(path: Path, *, threads: int) -> Graph:
     Args:
         path: the file, verified.
         threads: intra-op; they sleep between runs. By default they spin, which takes the
-            processor from the threads that read requests and decode images.
+            processor from the threads that read requests and decode images (docs/results.md).
     """
     import onnxruntime as ort
 

@@ -1,0 +1,1 @@
+"""Other model servers around the same graph; each runs in an environment of its own."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,7 @@ import click
 
 from facemodels.cli.options import FOLDER, json_option, output
 from facemodels.cli.registry import complete_ids
+from facemodels.cli.table import print_table
 
 if TYPE_CHECKING:
     from facemodels.package.load import Package
@@ -38,7 +41,9 @@ def serve(
 ) -> None:
     """Serve MODEL, a registered id or the folder of a package, until SIGTERM.
 
-    The package is verified first; one that is not whole is refused with exit code 3.
+    The package is verified first; one that is not whole is refused with exit code 3. A
+    signal to end is obeyed in order: exit code 0 when all requests were answered, 1 when some
+    were given up.
 
     \b
     Example:
@@ -46,21 +51,28 @@ def serve(
       curl --data-binary @face.jpg -H "Content-Type: image/jpeg" localhost:8000/api/embed
     """
     from facemodels.serving import log, settings
-    from facemodels.serving.server import Address, serve_package
+    from facemodels.serving.server import Address, ended_by_signals, serve_package
     from facemodels.serving.tokens import Tokens
 
-    limits = settings.load(config) if config else settings.load()
-    with _package(model) as (package, entry):
-        log.configure()
-        serve_package(
-            package,
-            limits,
-            Address(host, port),
-            threads=threads,
-            tokens=Tokens(tokens) if tokens else None,
-            entry=entry,
-            open_to_all=no_auth,
-        )
+    if tokens and no_auth:
+        raise click.UsageError("--tokens and --no-auth exclude each other.")
+    log.configure()
+    with ended_by_signals():
+        limits = settings.load(config)
+        known = Tokens(tokens) if tokens else None
+        with _package(model) as (package, entry):
+            end = serve_package(
+                package,
+                limits,
+                Address(host, port),
+                threads=threads,
+                tokens=known,
+                entry=entry,
+                open_to_all=no_auth,
+            )
+    if end.threads_left:
+        os._exit(end.code)  # the interpreter's own way out would wait for them
+    sys.exit(end.code)
 
 
 @contextmanager
@@ -83,7 +95,7 @@ def _package(model: str) -> Iterator[tuple[Package, dict[str, Any] | None]]:
 
 @click.group()
 def token() -> None:
-    """Bearer tokens with scopes; their file holds hashes alone.
+    """Bearer tokens with scopes; their file holds hashes alone. Servers notice every change.
 
     \b
     Example:
@@ -115,7 +127,7 @@ def add(name: str, scopes: Sequence[Any], path: Path, as_json: bool) -> None:
 @click.option("--file", "path", type=FOLDER, default=_TOKENS, show_default=True)
 @json_option
 def remove(name: str, path: Path, as_json: bool) -> None:
-    """Void the token of a holder; running servers notice.
+    """Void the token of a holder.
 
     \b
     Example:
@@ -125,3 +137,22 @@ def remove(name: str, path: Path, as_json: bool) -> None:
 
     tokens.remove(path, name)
     output({"removed": name}, f"{name} holds no token any more.\n", as_json=as_json)
+
+
+@token.command("list")
+@click.option("--file", "path", type=FOLDER, default=_TOKENS, show_default=True)
+@json_option
+def list_(path: Path, as_json: bool) -> None:
+    """Who holds a token, and what it allows.
+
+    \b
+    Example:
+      facemodels token list
+    """
+    from facemodels.serving import tokens
+
+    held = tokens.holders(path)
+    if as_json:
+        output([{"name": name, "scopes": list(held[name])} for name in held], "", as_json=True)
+    else:
+        print_table(("name", "scopes"), [(name, " ".join(held[name])) for name in held])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facemodels.serving import boxes
 from facemodels.serving.engine import Engine
-from facemodels.serving.images import decode_all, read_upload
+from facemodels.serving.images import Upload, decode_all, read_upload
 from facemodels.serving.problems import RequestError
 
 Image = NDArray[np.uint8]
@@ -22,7 +23,9 @@ ABILITIES: Mapping[str, tuple[str, ...]] = {
     "recognition": ("embed", "verify"),
     "landmarks": ("landmarks",),
 }
-_DETECTION_THRESHOLD = 0.25  # where a package has none; YOLO's own default
+# Where a package has none. Detection: YOLO's own default.
+_THRESHOLDS: Mapping[str, float] = {"detection": 0.25, "recognition": 0.5}
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,8 @@ class Api:
         """Answer one request.
 
         Raises:
-            RequestError: the model cannot do that, or the request is wrong.
+            RequestError: 404 where the model cannot do that; 400, 413, 415 or 422 for a request
+            that is wrong.
         """
         if ability not in self.abilities:
             raise RequestError(
@@ -100,6 +104,7 @@ class Api:
             )  # fmt: skip
         limits = self._engine.settings.limits
         upload = read_upload(asked.content_type, asked.body, limits)
+        _check_count(ability, upload)
         answer = getattr(self, f"_{ability}")
         # The graph runs in the batcher's thread; decoding and the rest in one of the pool's.
         body: dict[str, Any] = await self._engine.work(
@@ -112,13 +117,18 @@ class Api:
             **body,
         }
 
+    def _threshold(self, query: Mapping[str, str]) -> float:
+        """The client's, else the package's."""
+        package = self._engine.package
+        own = package.config.get("threshold")
+        return _number(query, "threshold", _THRESHOLDS[package.task] if own is None else own)
+
     def _detect(self, images: list[Image], query: Mapping[str, str]) -> dict[str, Any]:
-        own = self._engine.package.config.get("threshold") or _DETECTION_THRESHOLD
-        threshold = _number(query, "threshold", own)
+        threshold = self._threshold(query)
         results = []
         for image, found in zip(images, self._engine.predictor.detect(images), strict=True):
             faces = [
-                {"box": _floats(box), "score": float(score)}
+                {"box": box, "score": score}
                 for box, score in zip(found.boxes, found.scores, strict=True)
                 if score >= threshold
             ]
@@ -126,25 +136,22 @@ class Api:
         return {"threshold": threshold, "results": results}
 
     def _landmarks(self, images: list[Image], query: Mapping[str, str]) -> dict[str, Any]:
-        boxes = np.array([_box(query, image) for image in images], np.float32)
-        points = self._engine.predictor.fit(images, boxes)
+        faces = np.array([_box(query, image) for image in images], np.float32)
+        points = self._engine.predictor.fit(images, faces)
         return {
             "results": [
-                {**_size(image), "box": _floats(box), "points": [_floats(xy) for xy in one]}
-                for image, box, one in zip(images, boxes, points, strict=True)
+                {**_size(image), "box": box, "points": one}
+                for image, box, one in zip(images, faces, points, strict=True)
             ]
         }
 
     def _embed(self, images: list[Image], query: Mapping[str, str]) -> dict[str, Any]:
         vectors = self._engine.predictor.embed(images)
         space = self._engine.package.metadata["embedding_space"]
-        return {"embedding_space": space, "results": [{"embedding": _floats(v)} for v in vectors]}
+        return {"embedding_space": space, "results": [{"embedding": v} for v in vectors]}
 
     def _verify(self, images: list[Image], query: Mapping[str, str]) -> dict[str, Any]:
-        if len(images) != 2:
-            raise RequestError(400, "two_images", f"Send two images to compare, not {len(images)}.")
-        own = self._engine.package.config.get("threshold", 0.5)
-        threshold = _number(query, "threshold", own)
+        threshold = self._threshold(query)
         one, other = self._engine.predictor.embed(images)
         similarity = float(np.dot(one, other))
         return {
@@ -154,9 +161,12 @@ class Api:
         }
 
 
-def _floats(values: NDArray[np.float32]) -> list[float]:
-    listed: list[float] = np.asarray(values, np.float64).tolist()
-    return listed
+def _check_count(ability: str, upload: Upload) -> None:
+    """Before anything is decoded."""
+    if ability == "verify" and len(upload.data) != 2:
+        raise RequestError(
+            400, "two_images", f"Send two images to compare, not {len(upload.data)}."
+        )
 
 
 def _size(image: Image) -> dict[str, int]:
@@ -167,13 +177,9 @@ def _number(query: Mapping[str, str], name: str, default: float) -> float:
     text = query.get(name)
     if text is None:
         return float(default)
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not -1 <= value <= 1:
+    if not _NUMBER.fullmatch(text) or not -1 <= float(text) <= 1:
         raise RequestError(400, "wrong_parameter", f"{name} is a number from -1 to 1.")
-    return value
+    return float(text)
 
 
 def _box(query: Mapping[str, str], image: Image) -> list[float]:
@@ -182,12 +188,9 @@ def _box(query: Mapping[str, str], image: Image) -> list[float]:
     height, width = image.shape[:2]
     if text is None:
         return [0.0, 0.0, float(width), float(height)]
-    try:
-        box = [float(part) for part in text.split(",")]
-    except ValueError:
-        box = []
-    reach = 2 * max(width, height)
-    inside = len(box) == 4 and all(-reach <= value <= reach + max(width, height) for value in box)
-    if not inside or box[2] <= box[0] or box[3] <= box[1]:
-        raise RequestError(400, "wrong_parameter", "box is x0,y0,x1,y1 in pixels, near the image.")
+    parts = text.split(",", 4)
+    if len(parts) != 4 or not all(map(_NUMBER.fullmatch, parts)):
+        raise RequestError(400, "wrong_box", "box is x0,y0,x1,y1 in pixels.")
+    box = [float(part) for part in parts]
+    boxes.check(np.array([box]), np.array([[width, height]]))
     return box

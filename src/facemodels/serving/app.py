@@ -16,11 +16,11 @@ from facemodels.serving.api import Api, Asked
 from facemodels.serving.bodies import json_response, read_body
 from facemodels.serving.engine import Engine
 from facemodels.serving.gate import Gate
+from facemodels.serving.memory import return_large_blocks
 from facemodels.serving.metrics import Metrics
 from facemodels.serving.oip import add_routes
 from facemodels.serving.problems import RequestError
 from facemodels.serving.readiness import Readiness
-from facemodels.serving.settings import Limits
 from facemodels.serving.tokens import Tokens
 
 
@@ -33,46 +33,62 @@ def create(
     readiness: Readiness,
 ) -> Gate:
     """The application around a warm engine."""
+    return_large_blocks()
     limits = engine.settings.limits
     api = Api(engine, entry)
+    model, version = str(engine.package.id.name), str(engine.package.id.version)
+    secured = tokens is not None
     app = FastAPI(
-        title=f"{engine.package.id.name} {engine.package.id.version}",
-        version=str(engine.package.id.version),
+        title=f"{model} {version}",
+        version=version,
         description=documents.DESCRIPTION,
         docs_url=None,  # both pages load their scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # an answer that is no JSON, to an address the client names
     )
 
-    @app.get("/api/model/info", **documents.INFO)
     async def info() -> Response:
         return json_response(api.info())
 
-    for ability in api.abilities:
-        app.add_api_route(
-            f"/api/{ability}",
-            _endpoint(api, ability, limits, metrics),
-            methods=["POST"],
-            **documents.ability(ability),
-        )
-
-    @app.get("/metrics", **documents.METRICS)
     async def expose() -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
-    async def page() -> HTMLResponse:
-        text = resources.files("facemodels.serving").joinpath("page.html").read_text("utf-8")
-        return HTMLResponse(text, headers={"content-security-policy": documents.PAGE_POLICY})
-
-    add_routes(app, engine, readiness, metrics)
+    app.add_api_route("/", _page, include_in_schema=False)
+    app.add_api_route("/api/model/info", info, **documents.info(secured=secured))
+    app.add_api_route("/metrics", expose, **documents.metrics(secured=secured))
+    for ability in api.abilities:
+        app.add_api_route(
+            f"/api/{ability}",
+            _endpoint(api, ability, metrics),
+            methods=["POST"],
+            **documents.ability(ability, model=model, version=version, secured=secured),
+        )
+    add_routes(app, engine, readiness, metrics, secured=secured)
     app.add_exception_handler(RequestError, _on_problem)
     app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(Exception, _on_failure)
+    _complete(app, api, secured=secured)
     return Gate(app, limits=limits, tokens=tokens, metrics=metrics)
 
 
-def _endpoint(api: Api, ability: str, limits: Limits, metrics: Metrics) -> Any:
+async def _page() -> HTMLResponse:
+    text = resources.files("facemodels.serving").joinpath("page.html").read_text("utf-8")
+    return HTMLResponse(text, headers={"content-security-policy": documents.PAGE_POLICY})
+
+
+def _complete(app: FastAPI, api: Api, *, secured: bool) -> None:
+    """Give the document what FastAPI takes no argument for, or drops: an example's nulls."""
+    document = app.openapi()
+    answer = document["paths"]["/api/model/info"]["get"]["responses"]["200"]
+    answer["content"]["application/json"]["example"] = api.info()
+    if secured:
+        scheme = {"bearer": {"type": "http", "scheme": "bearer"}}
+        document.setdefault("components", {})["securitySchemes"] = scheme
+
+
+def _endpoint(api: Api, ability: str, metrics: Metrics) -> Any:
     async def predict(request: Request) -> Response:
-        body = await read_body(request, limits)
+        body = await read_body(request)
         metrics.request_size.observe(len(body))
         asked = Asked(request.headers.get("content-type", ""), body, dict(request.query_params))
         return json_response(await api.predict(ability, asked))
@@ -95,3 +111,10 @@ async def _on_http(request: Request, error: Exception) -> Response:
     code, text = words.get(error.status_code, ("refused", "The request was refused."))
     problem = RequestError(error.status_code, code, text, dict(error.headers or {}))
     return await _on_problem(request, problem)
+
+
+async def _on_failure(request: Request, error: Exception) -> Response:
+    """Nobody foresaw it. The gate gets it too, and logs it."""
+    return await _on_problem(
+        request, RequestError(500, "internal", "The server failed; it has the details.")
+    )

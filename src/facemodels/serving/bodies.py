@@ -1,4 +1,4 @@
-"""Reading bodies within their limit, and writing JSON."""
+"""Bodies of requests, and JSON as an answer."""
 
 from __future__ import annotations
 
@@ -8,25 +8,22 @@ import orjson
 from fastapi import Request, Response
 
 from facemodels.serving.problems import RequestError
-from facemodels.serving.settings import Limits
 
 
-async def read_body(request: Request, limits: Limits) -> bytes:
-    """The body, as long as it keeps within the limit.
+async def read_body(request: Request) -> bytes:
+    """The body; the gate has taken it in, within its limit, before an endpoint is called.
 
     Raises:
-        RequestError: 413, before more than the limit was read.
+        RequestError: 415 for a compressed body.
     """
-    too_large = RequestError(413, "body_too_large", f"At most {limits.body_bytes} bytes a request.")
-    announced = request.headers.get("content-length", "0")
-    if announced.isdigit() and int(announced) > limits.body_bytes:
-        raise too_large
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limits.body_bytes:
-            raise too_large
-    return bytes(body)
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise RequestError(415, "unsupported_encoding", "Send the body as it is, not compressed.")
+    return await request.body()
+
+
+def media_type(request: Request) -> str:
+    """The content type without its parameters, in lower case; empty if there is none."""
+    return request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
 
 
 def json_response(value: Any, status: int = 200) -> Response:

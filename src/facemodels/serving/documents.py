@@ -1,305 +1,216 @@
-"""What /openapi.json says of each endpoint, with examples."""
+"""What /openapi.json says of the endpoints of `/api`, with examples of the model that answers.
+
+Only what can happen is documented: 401 and 403 where tokens are asked for, and each status
+where a request can bring it about. 500 is none of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from facemodels.serving.images import FORM, RAW
-from facemodels.serving.tensors import Spec
+from fastapi import Response
+
+from facemodels.serving.images import FIELD, FORM, RAW
 
 DESCRIPTION = """\
 One version of one face model. Images are JPEG, PNG, WebP or BMP; boxes and points are pixels of
-the image as it is displayed (EXIF orientation applied). Every answer has `x-request-id`."""
+the image as it is displayed (EXIF orientation applied). Every answer has `x-request-id`; every
+error is JSON with `error`, `code` and `request_id`. Long arrays of examples are abridged."""
 PAGE_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
     "img-src blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'"
 )
-_ERROR = {
-    "type": "object",
-    "required": ["error", "code", "request_id"],
-    "properties": {
-        "error": {"type": "string"},
-        "code": {"type": "string"},
-        "request_id": {"type": "string"},
-    },
-    "example": {
-        "error": "image: broken or truncated JPEG data.",
-        "code": "undecodable_image",
-        "request_id": "5f0c1d8a",
-    },
+Route = dict[str, Any]
+Schema = Mapping[str, Any]
+TEXT: Schema = {"type": "string"}
+NUMBER: Schema = {"type": "number"}
+_INTEGER: Schema = {"type": "integer"}
+_BINARY: Schema = {"type": "string", "format": "binary"}
+_NUMBER_TEXT = r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?"
+_PROBLEMS: Mapping[int, tuple[str, str]] = {
+    400: ("wrong_parameter", "A parameter, a tensor or the form is wrong"),
+    401: ("unauthenticated", "No bearer token that is known"),
+    403: ("forbidden", "The token lacks the scope"),
+    404: ("no_such_model", "Another model or version"),
+    413: ("body_too_large", "Too many bytes, pixels, images or rows"),
+    415: ("unsupported_media_type", "Not a type of body that is taken here, or a compressed one"),
+    422: ("undecodable_image", "An image cannot be decoded"),
+    503: ("busy", "Busy: come back after Retry-After seconds"),
+    504: ("deadline", "The answer took too long"),
 }
-_PROBLEMS = {
-    400: "A parameter or the form is wrong",
-    401: "No bearer token that is known",
-    403: "The token lacks the scope",
-    413: "Too many bytes, pixels or images",
-    415: "Not a type of image",
-    422: "An image cannot be decoded",
-    500: "The server failed",
-    503: "Busy: come back after Retry-After seconds",
-    504: "The answer took too long",
-}
-_NUMBERS = {"type": "array", "items": {"type": "number"}}
-_SIZE = {"width": {"type": "integer"}, "height": {"type": "integer"}}
-_THRESHOLD = {
-    "name": "threshold",
-    "in": "query",
-    "required": False,
+
+
+def record(
+    given: Mapping[str, Schema] | None = None,
+    /,
+    *,
+    optional: tuple[str, ...] = (),
+    **further: Schema,
+) -> dict[str, Any]:
+    """Schema of an object with the properties given and further ones."""
+    properties = {**(given or {}), **further}
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "required": required, "properties": properties}
+
+
+def listing(items: Schema, *, least: int = 0, most: int | None = None) -> dict[str, Any]:
+    """Schema of an array."""
+    bounds = {"minItems": least, **({"maxItems": most} if most is not None else {})}
+    return {"type": "array", "items": items, **bounds}
+
+
+def content(schema: Schema, example: Any = None) -> dict[str, Any]:
+    """JSON content."""
+    given = {} if example is None else {"example": example}
+    return {"application/json": {"schema": schema, **given}}
+
+
+def route(
+    summary: str, schema: Schema, example: Any, *problems: int, secured: bool, extra: Any = None
+) -> Route:
+    """Arguments of a route that gives JSON.
+
+    Args:
+        summary: of the endpoint.
+        schema: of the answer.
+        example: of the answer.
+        problems: statuses of its errors, besides those of access.
+        secured: whether it needs a token.
+        extra: further fields of the operation.
+    """
+    statuses = (*((401, 403) if secured else ()), *problems)
+    access: dict[str, Any] = {"security": [{"bearer": []}]} if secured else {}
+    return {
+        "summary": summary,
+        "response_class": Response,  # or FastAPI documents an answer of its own
+        "responses": {
+            200: {"description": "The answer", "content": content(schema, example)},
+            **{status: _problem(status) for status in sorted(statuses)},
+        },
+        "openapi_extra": {**access, **(extra or {})},
+    }
+
+
+def info(*, secured: bool) -> Route:
+    """Of /api/model/info."""
+    nullable = {"type": ["string", "null"]}
+    schema = record(
+        model_id=TEXT, name=TEXT, version=TEXT, status=nullable, created_at=TEXT,
+        deployed_at=nullable, storage_path=nullable, metrics={"type": "object"},
+        tags=listing(TEXT), parent_version=nullable, changelog=TEXT, task=TEXT,
+        variant=nullable, architecture=TEXT, threshold={"type": ["number", "null"]},
+        embedding_space=nullable, package_digest={**TEXT, "pattern": "^sha256:[0-9a-f]{64}$"},
+        uptime_seconds={**NUMBER, "minimum": 0},
+    )  # fmt: skip
+    return route("Which version answers", schema, None, secured=secured)
+
+
+def metrics(*, secured: bool) -> Route:
+    """Of /metrics."""
+    made = route("For Prometheus", TEXT, None, secured=secured)
+    made["responses"][200] = {
+        "description": "Prometheus text format",
+        "content": {"text/plain": {"schema": TEXT}},
+    }
+    return made
+
+
+def ability(name: str, *, model: str, version: str, secured: bool) -> Route:
+    """Of one ability of /api."""
+    summary, answer, example, parameters = _ABILITIES[name]
+    schema = record(answer, model_name={"const": model}, model_version={"const": version})
+    extra = {
+        "parameters": parameters,
+        "requestBody": _images(two=name == "verify"),
+        "x-codeSamples": [{"lang": "Shell", "source": _curl(name)}],
+    }
+    return route(
+        summary, schema, {"model_name": model, "model_version": version, **example},
+        400, 413, 415, 422, 503, 504, secured=secured, extra=extra,
+    )  # fmt: skip
+
+
+def _problem(status: int) -> dict[str, Any]:
+    code, description = _PROBLEMS[status]
+    schema = record(error=TEXT, code=TEXT, request_id=TEXT)
+    example = {"error": f"{description}.", "code": code, "request_id": "5f0c1d8a"}
+    made: dict[str, Any] = {"description": description, "content": content(schema, example)}
+    if status == 503:
+        made["headers"] = {"Retry-After": {"description": "Seconds", "schema": TEXT}}
+    if status in (401, 403):
+        made["headers"] = {"WWW-Authenticate": {"required": True, "schema": TEXT}}
+    return made
+
+
+def _images(*, two: bool) -> dict[str, Any]:
+    """One image as the body, or several as a form."""
+    count = {"least": 2, "most": 2} if two else {"least": 1}
+    form = {"schema": {**record({FIELD: listing(_BINARY, **count)}), "additionalProperties": False}}
+    raw = {} if two else {kind: {"schema": _BINARY} for kind in RAW}
+    return {"required": True, "content": {**raw, FORM: form}}
+
+
+def _curl(name: str) -> str:
+    if name == "verify":
+        return f"curl -F {FIELD}=@one.jpg -F {FIELD}=@other.jpg $SERVER/api/verify"
+    return f"curl -H 'content-type: image/jpeg' --data-binary @face.jpg $SERVER/api/{name}"
+
+
+_SIZE: Mapping[str, Schema] = {"width": _INTEGER, "height": _INTEGER}
+_NUMBERS = listing(NUMBER)
+_RECTANGLE = listing(NUMBER, least=4, most=4)
+_POINT = listing(NUMBER, least=2, most=2)
+_THRESHOLD: Schema = {
+    "name": "threshold", "in": "query", "required": False, "example": 0.5,
     "description": "Instead of the package's own",
     "schema": {"type": "number", "minimum": -1, "maximum": 1},
-}
-_BOX = {
-    "name": "box",
-    "in": "query",
-    "required": False,
-    "description": "The face: x0,y0,x1,y1 in pixels; the whole image if left out",
-    "schema": {"type": "string"},
-    "example": "10,10,110,110",
-}
-_ABILITIES: Mapping[str, tuple[str, dict[str, Any], list[dict[str, Any]], dict[str, Any]]] = {
+}  # fmt: skip
+_BOX: Schema = {
+    "name": "box", "in": "query", "required": False, "example": "10,10,60,60",
+    "description": "The face in each image: x0,y0,x1,y1 in pixels; the whole image if left out",
+    "schema": {"type": "string", "pattern": f"^{_NUMBER_TEXT}(,{_NUMBER_TEXT}){{3}}$"},
+}  # fmt: skip
+_FACE = record(box=_RECTANGLE, score=NUMBER)
+# summary, schema of the answer, example of it, parameters
+_ABILITIES: Mapping[str, tuple[str, dict[str, Schema], dict[str, Any], list[Schema]]] = {
     "detect": (
         "Find faces",
+        {"threshold": NUMBER, "results": listing(record(_SIZE, faces=listing(_FACE)))},
         {
-            "threshold": {"type": "number"},
-            "results": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        **_SIZE,
-                        "faces": {
-                            "type": "array",
-                            "items": {
-                                "type": "object",
-                                "properties": {"box": _NUMBERS, "score": {"type": "number"}},
-                            },
-                        },
-                    },
-                },
-            },
-        },
-        [_THRESHOLD],
-        {
-            "threshold": 0.37,
+            "threshold": 0.5,
             "results": [
                 {
-                    "width": 640,
-                    "height": 480,
+                    "width": 640, "height": 480,
                     "faces": [{"box": [101.5, 80.0, 212.0, 215.5], "score": 0.93}],
                 }
             ],
         },
+        [_THRESHOLD],
     ),
     "landmarks": (
         "Fit 68 points to a face",
-        {
-            "results": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        **_SIZE,
-                        "box": _NUMBERS,
-                        "points": {"type": "array", "items": _NUMBERS},
-                    },
-                },
-            }
-        },
-        [_BOX],
+        {"results": listing(record(_SIZE, box=_RECTANGLE, points=listing(_POINT)))},
         {
             "results": [
-                {"width": 160, "height": 160, "box": [0, 0, 160, 160], "points": [[31.0, 60.0]]}
+                {"width": 90, "height": 70, "box": [10, 10, 60, 60], "points": [[12.0, 24.0]]}
             ]
         },
+        [_BOX],
     ),
     "embed": (
         "Embed aligned face crops",
         {
             "embedding_space": {"type": ["string", "null"]},
-            "results": {
-                "type": "array",
-                "items": {"type": "object", "properties": {"embedding": _NUMBERS}},
-            },
+            "results": listing(record(embedding=_NUMBERS)),
         },
-        [],
         {"embedding_space": "recognition-facenet-0123", "results": [{"embedding": [0.02, -0.01]}]},
+        [],
     ),
     "verify": (
         "Say whether two face crops are of one person",
-        {
-            "similarity": {"type": "number"},
-            "threshold": {"type": "number"},
-            "same_person": {"type": "boolean"},
-        },
+        {"similarity": NUMBER, "threshold": NUMBER, "same_person": {"type": "boolean"}},
+        {"similarity": 0.81, "threshold": 0.5, "same_person": True},
         [_THRESHOLD],
-        {"similarity": 0.81, "threshold": 0.72, "same_person": True},
     ),
-}
-
-
-def ability(name: str) -> dict[str, Any]:
-    """Arguments of the route of one ability."""
-    summary, properties, parameters, example = _ABILITIES[name]
-    schema = {
-        "type": "object",
-        "properties": {
-            "model_name": {"type": "string"}, "model_version": {"type": "string"}, **properties
-        },
-    }  # fmt: skip
-    answer = {"model_name": "recognition-facenet", "model_version": "2.1.3", **example}
-    return {
-        "summary": summary,
-        "responses": {
-            200: {
-                "description": "The answer",
-                "content": {"application/json": {"schema": schema, "example": answer}},
-            },
-            **problems(),
-        },
-        "openapi_extra": {"parameters": parameters, "requestBody": _images(several=name)},
-    }
-
-
-def _images(*, several: str) -> dict[str, Any]:
-    one = {"schema": {"type": "string", "format": "binary"}}
-    form = {
-        "schema": {
-            "type": "object",
-            "properties": {
-                "image": {"type": "array", "items": {"type": "string", "format": "binary"}}
-            },
-            "required": ["image"],
-        }
-    }
-    raw = {} if several == "verify" else dict.fromkeys(RAW, one)
-    return {"required": True, "content": {**raw, FORM: form}}
-
-
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """How requests fail: the statuses given, or all."""
-    content = {"application/json": {"schema": _ERROR}}
-    return {
-        status: {"description": text, "content": content}
-        for status, text in _PROBLEMS.items()
-        if not statuses or status in statuses
-    }
-
-
-INFO: dict[str, Any] = {
-    "summary": "Which version answers",
-    "responses": {
-        200: {
-            "description": "The registry's fields, the package's digest, the uptime",
-            "content": {
-                "application/json": {
-                    "schema": {"type": "object"},
-                    "example": {
-                        "model_id": "rec-facenet-v2.1.3",
-                        "name": "recognition-facenet",
-                        "version": "2.1.3",
-                        "status": "production",
-                        "package_digest": "sha256:45cf…",
-                        "uptime_seconds": 12.5,
-                    },
-                }
-            },
-        },
-        **problems(401, 403),
-    },
-}
-METRICS: dict[str, Any] = {
-    "summary": "For Prometheus",
-    "responses": {
-        200: {
-            "description": "Prometheus text format",
-            "content": {"text/plain": {"schema": {"type": "string"}}},
-        },
-        **problems(401, 403),
-    },
-}
-
-
-def _plain(summary: str, example: Any, *statuses: int) -> dict[str, Any]:
-    """A route that gives JSON."""
-    content = {"application/json": {"schema": {"type": "object"}, "example": example}}
-    return {
-        "summary": summary,
-        "responses": {
-            200: {"description": "The answer", "content": content},
-            **problems(*(statuses or (401, 403))),
-        },
-    }
-
-
-OIP_SERVER = _plain("What server this is", {"name": "facemodels", "version": "0.1.0"})
-OIP_LIVE = _plain("Whether the process answers", {"live": True}, 500)
-OIP_READY = {
-    **_plain("Whether the server wants requests", {"ready": True}, 500),
-}
-OIP_READY["responses"] = {
-    **OIP_READY["responses"],
-    503: {
-        "description": "Not yet, or no more",
-        "content": {"application/json": {"schema": {"type": "object"}}},
-    },
-}
-
-
-def oip_metadata(kind: str) -> dict[str, Any]:
-    """Arguments of the route of a model's metadata."""
-    route = _plain("Inputs and outputs", {"name": "recognition-facenet"}, 401, 403, 404, 422)
-    return {**route, "operation_id": f"{kind}_metadata", "methods": ["GET"]}
-
-
-def oip_ready(kind: str) -> dict[str, Any]:
-    """Arguments of the route of a model's readiness."""
-    example = {"name": "recognition-facenet", "ready": True}
-    route = _plain("Whether the model wants requests", example, 401, 403, 404, 422, 503)
-    return {**route, "operation_id": f"{kind}_ready", "methods": ["GET"]}
-
-
-def oip_infer(kind: str, inputs: Sequence[Spec]) -> dict[str, Any]:
-    """Arguments of the route of inference."""
-    tensor = {
-        "type": "object",
-        "required": ["name", "shape", "datatype"],
-        "properties": {
-            "name": {"type": "string", "enum": [spec.name for spec in inputs]},
-            "shape": {"type": "array", "items": {"type": "integer", "minimum": 1}},
-            "datatype": {"type": "string", "enum": sorted({spec.datatype for spec in inputs})},
-            "parameters": {"type": "object"},
-            "data": {"type": "array", "items": {}},
-        },
-    }
-    schema = {
-        "type": "object",
-        "required": ["inputs"],
-        "properties": {
-            "id": {"type": "string"},
-            "parameters": {"type": "object"},
-            "inputs": {"type": "array", "items": tensor},
-            "outputs": {"type": "array", "items": {"type": "object"}},
-        },
-    }
-    example = {
-        "inputs": [
-            {**spec.as_json(), "shape": [abs(n) for n in spec.shape], "data": [0.0]}
-            for spec in inputs
-        ]
-    }
-    answer = {"model_name": "recognition-facenet", "model_version": "2.1.3", "outputs": []}
-    binary = {"schema": {"type": "string", "format": "binary"}}
-    return {
-        **_plain("Run the model on tensors", answer, 400, 401, 403, 404, 413, 422, 500, 503, 504),
-        "operation_id": f"{kind}_infer",
-        "openapi_extra": {
-            "requestBody": {
-                "required": True,
-                "content": {
-                    "application/json": {"schema": schema, "example": example},
-                    "application/octet-stream": binary,
-                },
-            }
-        },
-    }
+}  # fmt: skip

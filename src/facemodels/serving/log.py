@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 
 import orjson
 import structlog
 
 
 def configure() -> None:
-    """Send the server's own events and uvicorn's words through one formatter."""
+    """Send the server's own events, uvicorn's words and Python's warnings the same way."""
     shared: list[structlog.types.Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
     structlog.configure(
-        processors=[
-            *shared,
-            structlog.processors.JSONRenderer(serializer=_dump),
-        ],
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        processors=[*shared, structlog.processors.JSONRenderer(serializer=_dump)],
+        logger_factory=lambda *_: _Lines(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.JSONRenderer(serializer=_dump),
@@ -38,6 +35,39 @@ def configure() -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+    threading.excepthook = _thread_failed
+
+
+class _Lines:
+    """Writes whole lines; whoever read them may be gone, which is no reason to fail a request."""
+
+    lock = threading.Lock()
+
+    def msg(self, line: str) -> None:
+        with self.lock:
+            try:
+                sys.stderr.write(line + "\n")
+                sys.stderr.flush()
+            except OSError:
+                return
+
+    debug = info = warning = error = critical = exception = msg
+
+
+class _Handler(logging.Handler):
+    """The same lines, for what comes through `logging`."""
+
+    _lines = _Lines()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.msg(self.format(record))
+
+
+def _thread_failed(failed: threading.ExceptHookArgs) -> None:
+    """An error that ended a thread, as a line like all others."""
+    value = failed.exc_value or failed.exc_type()
+    logging.getLogger("threads").error("a thread failed", exc_info=value)
 
 
 def _dump(value: object, **_: object) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterable, Sequence
+from typing import Any
 
+import psutil
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -13,6 +16,7 @@ from prometheus_client import (
     Info,
     disable_created_metrics,
 )
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from facemodels import __version__
@@ -31,87 +35,112 @@ class Metrics:
         name: for example `recognition-facenet`.
         version: for example `2.1.3`.
         digest: of the package.
+
+    Attributes:
+        registry: all of the series.
+        request_size: histogram of the bytes of bodies.
+        in_flight: gauge of the predictions in work or waiting.
     """
 
     def __init__(self, name: str, version: str, digest: str) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each
         self.registry = CollectorRegistry()
-        own = self.registry
-        labels = (name, version)
-        self.duration = Histogram(
-            "model_inference_duration_seconds",
-            "Model inference duration",
-            _LABELS, buckets=_SECONDS, registry=own,
-        ).labels(*labels)  # fmt: skip
-        total = Counter(
-            "model_predictions_total", "Total predictions made", (*_LABELS, "status"), registry=own
-        )
+        self._own = (name, version)
         # A version that has not failed shows its zero: a rate over nothing is no rate.
-        self._total = {status: total.labels(*labels, status) for status in STATUSES}
-        self.queue = Histogram(
-            "model_queue_duration_seconds", "Time a run's first request waited", _LABELS,
-            buckets=_SECONDS, registry=own,
-        ).labels(*labels)  # fmt: skip
-        self.batch = Histogram(
-            "model_batch_size", "Images in one run", _LABELS, buckets=_ROWS, registry=own
-        ).labels(*labels)
-        self.request_size = Histogram(
-            "model_request_size_bytes", "Body of a request", _LABELS, buckets=_BYTES, registry=own
-        ).labels(*labels)
+        total = Counter(
+            "model_predictions_total", "Predictions asked for, by how they ended",
+            (*_LABELS, "status"), registry=self.registry,
+        )  # fmt: skip
+        self._total = {status: total.labels(*self._own, status) for status in STATUSES}
+        self._duration = self._histogram(
+            "model_inference_duration_seconds", "One run of the model", _SECONDS
+        )
+        self._queue = self._histogram(
+            "model_queue_duration_seconds", "How long a run's first request had waited", _SECONDS
+        )
+        self._batch = self._histogram("model_batch_size", "Images in one run", _ROWS)
+        self.request_size = self._histogram("model_request_size_bytes", "Body of a request", _BYTES)
         self.in_flight = Gauge(
-            "model_requests_in_flight", "Requests in work or waiting", _LABELS, registry=own
-        ).labels(*labels)
-        Info("model_build", "What serves", _LABELS, registry=own).labels(*labels).info(
+            "model_requests_in_flight", "Predictions in work or waiting", _LABELS,
+            registry=self.registry,
+        ).labels(*self._own)  # fmt: skip
+        Info("model_build", "What serves", _LABELS, registry=self.registry).labels(*self._own).info(
             {"facemodels": __version__, "python": platform.python_version(), "package": digest}
         )
-        self.registry.register(_Process(labels))
+        self.registry.register(_Memory(self._own))
+        devices = _gpus()
+        if devices:
+            self.registry.register(_Gpus(self._own, devices))
+
+    def _histogram(self, name: str, text: str, buckets: Sequence[float]) -> Histogram:
+        made = Histogram(name, text, _LABELS, buckets=buckets, registry=self.registry)
+        return made.labels(*self._own)
 
     def count(self, status: str) -> None:
-        """One more request with this end."""
+        """One more prediction with this end, of `STATUSES`."""
         self._total[status].inc()
 
     def ran(self, rows: int, took: float, waited: float) -> None:
-        """One run of the graph, as the batcher reports it."""
-        self.duration.observe(took)
-        self.batch.observe(rows)
-        self.queue.observe(waited)
+        """One run of the model: its images, its seconds, the seconds its first image waited."""
+        self._duration.observe(took)
+        self._batch.observe(rows)
+        self._queue.observe(waited)
 
 
-class _Process(Collector):
-    """Memory of the process, and of the GPU where there is one, read at every scrape."""
+class _Memory(Collector):
+    """Memory of the process, read at every scrape."""
 
-    def __init__(self, labels: tuple[str, str]) -> None:
-        import psutil
-
+    def __init__(self, own: tuple[str, str]) -> None:
+        self._own = own
         self._process = psutil.Process(os.getpid())
-        self._labels = labels
 
-    def collect(self):  # type: ignore[no-untyped-def]  # the library's own base has no types
-        from prometheus_client.core import GaugeMetricFamily
-
-        values = {
-            "model_process_memory_bytes": (
-                "Resident memory", float(self._process.memory_info().rss)
-            ),
-            **_gpu(),
-        }  # fmt: skip
-        for name, (text, value) in values.items():
-            family = GaugeMetricFamily(name, text, labels=_LABELS)
-            family.add_metric(self._labels, value)
-            yield family
+    def collect(self) -> Iterable[Metric]:
+        family = GaugeMetricFamily(
+            "model_process_memory_bytes", "Resident memory of the server", labels=_LABELS
+        )
+        family.add_metric(self._own, self._process.memory_info().rss)
+        yield family
 
 
-def _gpu() -> dict[str, tuple[str, float]]:
+class _Gpus(Collector):
+    """Memory and load of every GPU of the machine, read at every scrape.
+
+    Args:
+        own: values of the labels.
+        devices: NVML's handles.
+    """
+
+    def __init__(self, own: tuple[str, str], devices: Sequence[Any]) -> None:
+        self._own = own
+        self._devices = devices
+
+    def collect(self) -> Iterable[Metric]:
+        import pynvml
+
+        labels = (*_LABELS, "gpu")
+        memory = GaugeMetricFamily("model_gpu_memory_bytes", "Memory in use", labels=labels)
+        load = GaugeMetricFamily(
+            "model_gpu_utilization_ratio", "Share of time that the GPU is busy", labels=labels
+        )
+        for number, device in enumerate(self._devices):
+            where = (*self._own, str(number))
+            try:
+                memory.add_metric(where, float(pynvml.nvmlDeviceGetMemoryInfo(device).used))
+                busy = pynvml.nvmlDeviceGetUtilizationRates(device).gpu
+                load.add_metric(where, float(busy) / 100)
+            except pynvml.NVMLError:  # a slice of a GPU has no load of its own; a GPU may fall out
+                continue
+        yield memory
+        yield load
+
+
+def _gpus() -> list[Any]:
+    """NVML's handles; looked for once, as a machine without a GPU pays for every look."""
     import pynvml
 
     try:
         pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-        rates = pynvml.nvmlDeviceGetUtilizationRates(handle)
+        count = pynvml.nvmlDeviceGetCount()
+        return [pynvml.nvmlDeviceGetHandleByIndex(number) for number in range(count)]
     except pynvml.NVMLError:
-        return {}
-    return {
-        "model_gpu_memory_bytes": ("Memory in use on the GPU", float(memory.used)),
-        "model_gpu_utilization_ratio": ("Share of time the GPU is busy", float(rates.gpu) / 100),
-    }
+        return []

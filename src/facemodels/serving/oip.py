@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,15 +12,20 @@ from numpy.typing import NDArray
 
 from facemodels import __version__
 from facemodels.landmarks.task import POINTS
-from facemodels.serving import documents, tensors
-from facemodels.serving.bodies import json_response, read_body
+from facemodels.serving import boxes, tensors
+from facemodels.serving.bodies import json_response, media_type, read_body
 from facemodels.serving.engine import Engine
 from facemodels.serving.metrics import Metrics
+from facemodels.serving.oip_documents import Documents
 from facemodels.serving.problems import RequestError
 from facemodels.serving.readiness import Readiness
 from facemodels.serving.tensors import Spec
 
 _HEADER = "inference-header-content-length"
+_LENGTH = re.compile(r"[0-9]{1,12}")
+_JSON, _BINARY = "application/json", "application/octet-stream"
+# The protocol names platforms <project>_<format>, and knows none of dlib's.
+_PLATFORMS = {"onnx": "onnx_onnxv1", "native": "dlib_dat"}
 
 
 class Protocol:
@@ -34,7 +41,7 @@ class Protocol:
         self.version = str(engine.package.id.version)
         self.inputs, self.outputs = _specs(engine)
 
-    def check(self, name: str, version: str | None) -> None:
+    def check(self, name: str, version: str | None = None) -> None:
         """Raise unless this is the model that is meant.
 
         Raises:
@@ -48,7 +55,7 @@ class Protocol:
         return {
             "name": self.name,
             "versions": [self.version],
-            "platform": f"{self._engine.package.runtimes[0]}_facemodels",
+            "platform": _PLATFORMS[self._engine.package.runtimes[0]],
             "inputs": [spec.as_json() for spec in self.inputs],
             "outputs": [spec.as_json() for spec in self.outputs],
         }
@@ -72,10 +79,10 @@ class Protocol:
         given = {self.outputs[0].name: (self.outputs[0], output)}
         return tensors.write(head, given, request)
 
-    def _fit(self, inputs: Any) -> NDArray[np.float32]:
-        points: NDArray[np.float32] = self._engine.predictor.fit(
-            list(inputs["images"]), inputs["boxes"]
-        )
+    def _fit(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        images, faces = inputs["images"], inputs["boxes"]
+        boxes.check(faces, np.array([[images.shape[2], images.shape[1]]]))
+        points: NDArray[np.float32] = self._engine.predictor.fit(list(images), faces)
         return points
 
 
@@ -87,60 +94,89 @@ def _specs(engine: Engine) -> tuple[list[Spec], list[Spec]]:
         images = Spec("images", "UINT8", (-1, -1, -1, 3))
         return [images, boxes], [Spec("points", "FP32", (-1, POINTS, 2))]
     return (
-        [Spec(graph.input_name, "FP32", (-1, *graph.input_shape))],
-        [Spec(graph.output_name, "FP32", (-1, *graph.output_shape))],
+        [Spec(graph.input_name, "FP32", (-1, *_lengths(graph.input_shape)))],
+        [Spec(graph.output_name, "FP32", (-1, *_lengths(graph.output_shape)))],
     )
 
 
-def add_routes(app: FastAPI, engine: Engine, readiness: Readiness, metrics: Metrics) -> None:
-    """Add the protocol's addresses, with and without a version."""
+def _lengths(shape: tuple[Any, ...]) -> list[int]:
+    """Of the axes; ONNX gives a free one a name, or nothing."""
+    return [length if isinstance(length, int) else -1 for length in shape]
+
+
+def add_routes(
+    app: FastAPI, engine: Engine, readiness: Readiness, metrics: Metrics, *, secured: bool
+) -> None:
+    """Add the protocol's addresses, with and without a version.
+
+    Args:
+        app: to add them to.
+        engine: what predicts.
+        readiness: whether the server wants requests.
+        metrics: told of the sizes of requests.
+        secured: whether requests need a token.
+    """
     protocol = Protocol(engine)
+    documents = Documents(protocol.metadata(), secured=secured)
+    about = {"name": "facemodels", "version": __version__, "extensions": ["binary_tensor_data"]}
 
-    @app.get("/v2", **documents.OIP_SERVER)
     async def server() -> Response:
-        extensions = ["binary_tensor_data"]
-        value = {"name": "facemodels", "version": __version__, "extensions": extensions}
-        return json_response(value)
+        return json_response(about)
 
-    @app.get("/v2/health/live", **documents.OIP_LIVE)
     async def live() -> Response:
         return json_response({"live": True})
 
-    @app.get("/v2/health/ready", **documents.OIP_READY)
     async def ready() -> Response:
         return json_response({"ready": readiness.ready}, 200 if readiness.ready else 503)
 
-    async def metadata(name: str, version: str | None = None) -> Response:
-        protocol.check(name, version)
+    async def metadata(request: Request) -> Response:
+        protocol.check(**request.path_params)
         return json_response(protocol.metadata())
 
-    async def model_ready(name: str, version: str | None = None) -> Response:
-        protocol.check(name, version)
+    async def model_ready(request: Request) -> Response:
+        protocol.check(**request.path_params)
         value = {"name": protocol.name, "ready": readiness.ready}
         return json_response(value, 200 if readiness.ready else 503)
 
-    async def infer(request: Request, name: str, version: str | None = None) -> Response:
-        protocol.check(name, version)
-        body = await read_body(request, engine.settings.limits)
+    async def infer(request: Request) -> Response:
+        protocol.check(**request.path_params)
+        _check_type(request)
+        length = _header_length(request)
+        body = await read_body(request)
         metrics.request_size.observe(len(body))
-        data, length = await protocol.infer(body, _header_length(request))
-        if length is None:
-            return Response(data, media_type="application/json")
-        headers = {_HEADER: str(length)}
-        return Response(data, media_type="application/octet-stream", headers=headers)
+        data, head = await protocol.infer(body, length)
+        if head is None:
+            return Response(data, media_type=_JSON)
+        return Response(data, media_type=_BINARY, headers={_HEADER: str(head)})
 
+    app.add_api_route("/v2", server, **documents.server(about))
+    app.add_api_route("/v2/health/live", live, **documents.live())
+    app.add_api_route("/v2/health/ready", ready, **documents.ready())
     for base in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
-        kind = "version" if base.endswith("{version}") else "model"
-        app.add_api_route(base, metadata, **documents.oip_metadata(kind))
-        app.add_api_route(f"{base}/ready", model_ready, **documents.oip_ready(kind))
-        route = documents.oip_infer(kind, protocol.inputs)
-        app.add_api_route(f"{base}/infer", infer, methods=["POST"], **route)
+        versioned = base.endswith("{version}")
+        app.add_api_route(base, metadata, **documents.metadata(versioned=versioned))
+        app.add_api_route(
+            f"{base}/ready", model_ready, **documents.model_ready(versioned=versioned)
+        )
+        app.add_api_route(
+            f"{base}/infer", infer, methods=["POST"], **documents.infer(versioned=versioned)
+        )
+
+
+def _check_type(request: Request) -> None:
+    """JSON, binary, or nothing said: Triton's client says nothing.
+
+    Raises:
+        RequestError: 415.
+    """
+    if media_type(request) not in ("", _JSON, _BINARY):
+        raise RequestError(415, "unsupported_media_type", f"Send {_JSON}, or {_BINARY}.")
 
 
 def _header_length(request: Request) -> int | None:
     text = request.headers.get(_HEADER)
     if text is None:
         return None
-    if not text.isdigit() or len(text) > 12:
+    if not _LENGTH.fullmatch(text):
         raise RequestError(400, "wrong_header", "Inference-Header-Content-Length is no number.")
     return int(text)

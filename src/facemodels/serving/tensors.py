@@ -3,6 +3,10 @@
 Source: KServe, "Open Inference Protocol (V2)", docs/predict-api/v2/required_api.md; Triton,
 "Binary tensor data extension". A binary tensor is little-endian and in row-major order, and
 follows the JSON, whose length `Inference-Header-Content-Length` gives.
+
+Where the protocol leaves a choice: data that are no numbers (booleans, text) are refused and
+not coerced; so is what is not finite, since JSON could not carry the answer. Parameters that
+we do not know are ignored, as clients send Triton's to any server.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -19,7 +24,8 @@ from numpy.typing import NDArray
 from facemodels.serving.problems import RequestError
 
 DTYPES: Mapping[str, str] = {"FP32": "<f4", "UINT8": "|u1"}
-_NAME_LENGTH = 200
+_LONGEST = 1 << 20  # of one axis
+_NAME_LENGTH = 100
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,8 @@ class Inference:
 
     Attributes:
         id: the client's own, given back.
-        inputs: by name.
-        outputs: names that are asked for; all of the model's if empty.
+        inputs: by name; all finite, aligned, with the same number of rows.
+        outputs: names that are asked for.
         binary: names of the outputs that shall be binary.
     """
 
@@ -72,125 +78,21 @@ def read(
     Raises:
         RequestError: 400, naming what is wrong.
     """
-    head = body if header_length is None else body[:header_length]
-    if header_length is not None and not 0 < header_length <= len(body):
-        raise _wrong("Inference-Header-Content-Length is not the length of a head of this body")
+    length = len(body) if header_length is None else header_length
+    if not 0 <= length <= len(body):
+        raise _wrong("Inference-Header-Content-Length is more than the body")
+    whole = memoryview(body)
     try:
-        request = orjson.loads(head)
+        request = orjson.loads(whole[:length])
     except orjson.JSONDecodeError as error:
-        raise _wrong("the request is no JSON") from error
+        raise _wrong("the request is no JSON, or has numbers that are not finite") from error
     if not isinstance(request, dict):
         raise _wrong("the request is no JSON object")
-    tensors = _inputs(request, memoryview(body)[len(head) :], inputs)
-    names, binary = _outputs(request, outputs)
     identity = request.get("id")
     if identity is not None and not isinstance(identity, str):
         raise _wrong("id is no text")
-    return Inference(identity, tensors, names, binary)
-
-
-def _wrong(text: str) -> RequestError:
-    return RequestError(400, "wrong_tensor", f"{text[:1].upper()}{text[1:]}.")
-
-
-def _inputs(
-    request: Mapping[str, Any], rest: memoryview, specs: Sequence[Spec]
-) -> dict[str, NDArray[Any]]:
-    given = request.get("inputs")
-    if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
-        raise _wrong("inputs is no list of tensors")
-    known = {spec.name: spec for spec in specs}
-    found: dict[str, NDArray[Any]] = {}
-    for item in given:
-        name = item.get("name")
-        if not isinstance(name, str) or name not in known:
-            raise _wrong(f"{_shown(name)} is no input; the model takes {', '.join(known)}")
-        if name in found:
-            raise _wrong(f"{name} is given twice")
-        found[name], rest = _tensor(item, known[name], rest)
-    missing = known.keys() - found.keys()
-    if missing:
-        raise _wrong(f"input {', '.join(sorted(missing))} is missing")
-    if len(rest):
-        raise _wrong(f"{len(rest)} bytes follow that no tensor claims")
-    rows = {len(tensor) for tensor in found.values()}
-    if len(rows) > 1:
-        raise _wrong("the inputs have different numbers of rows")
-    return found
-
-
-def _tensor(
-    item: Mapping[str, Any], spec: Spec, rest: memoryview
-) -> tuple[NDArray[Any], memoryview]:
-    """One input, and the binary data that is left behind it."""
-    datatype, shape = item.get("datatype"), item.get("shape")
-    if datatype != spec.datatype:
-        raise _wrong(f"{spec.name} is {spec.datatype}, not {_shown(datatype)}")
-    if not _fits(shape, spec.shape):
-        raise _wrong(f"{spec.name} has the shape {list(spec.shape)}, not {_shown(shape)}")
-    assert isinstance(shape, list)  # noqa: S101  (it fits)
-    parameters = item.get("parameters") or {}
-    size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
-    if size is None:
-        return _from_json(item.get("data"), spec, shape), rest
-    wanted = math.prod(shape) * np.dtype(DTYPES[spec.datatype]).itemsize
-    if not isinstance(size, int) or isinstance(size, bool) or size != wanted or size > len(rest):
-        raise _wrong(f"{spec.name} needs {wanted} bytes of binary data, and {len(rest)} are left")
-    return np.frombuffer(rest[:size], DTYPES[spec.datatype]).reshape(shape), rest[size:]
-
-
-def _fits(shape: Any, wanted: tuple[int, ...]) -> bool:
-    if not isinstance(shape, list) or len(shape) != len(wanted):
-        return False
-    plain = all(isinstance(n, int) and not isinstance(n, bool) and 0 < n < 1 << 20 for n in shape)
-    return plain and all(b in (-1, a) for a, b in zip(shape, wanted, strict=True))
-
-
-def _from_json(data: Any, spec: Spec, shape: list[int]) -> NDArray[Any]:
-    if not isinstance(data, list):
-        raise _wrong(f"{spec.name} has no data")
-    try:
-        if spec.datatype == "UINT8":
-            return _bytes(np.array(data), spec).reshape(shape)
-        values = np.array(data, np.float32)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise _wrong(f"the data of {spec.name} are no numbers of its shape") from error
-    if values.size != math.prod(shape) or not (values.ndim == 1 or values.shape == tuple(shape)):
-        raise _wrong(f"{spec.name} has {values.size} values, not those of its shape")
-    return values.reshape(shape)
-
-
-def _bytes(values: NDArray[Any], spec: Spec) -> NDArray[np.uint8]:
-    whole = values.dtype.kind in "iu" and values.size > 0
-    if not whole or values.min() < 0 or values.max() > 255:
-        raise _wrong(f"the data of {spec.name} are no whole numbers from 0 to 255")
-    return values.astype(np.uint8)
-
-
-def _outputs(
-    request: Mapping[str, Any], specs: Sequence[Spec]
-) -> tuple[tuple[str, ...], frozenset[str]]:
-    every = tuple(spec.name for spec in specs)
-    parameters = request.get("parameters") or {}
-    all_binary = isinstance(parameters, dict) and parameters.get("binary_data_output") is True
-    asked = request.get("outputs")
-    if asked is None:
-        return every, frozenset(every if all_binary else ())
-    if not isinstance(asked, list) or not all(isinstance(item, dict) for item in asked):
-        raise _wrong("outputs is no list of tensors")
-    binary = set()
-    for item in asked:
-        name = item.get("name")
-        if name not in every:
-            raise _wrong(f"{_shown(name)} is no output; the model gives {', '.join(every)}")
-        own = item.get("parameters") or {}
-        if isinstance(own, dict) and own.get("binary_data", all_binary) is True:
-            binary.add(name)
-    return tuple(dict.fromkeys(item["name"] for item in asked)) or every, frozenset(binary)
-
-
-def _shown(value: Any) -> str:
-    return str(value)[:_NAME_LENGTH].encode("ascii", "replace").decode()
+    names, binary = _outputs(request, outputs)
+    return Inference(identity, _inputs(request, whole[length:], inputs), names, binary)
 
 
 def write(
@@ -205,10 +107,15 @@ def write(
 
     Returns:
         The body, and the length of its JSON where binary tensors follow it.
+
+    Raises:
+        RequestError: 400, the model gives nothing finite for these inputs.
     """
     described, tail = [], []
     for name in request.outputs:
         spec, values = outputs[name]
+        if not np.isfinite(values).all():
+            raise _wrong(f"for these inputs {name} is not finite")
         item: dict[str, Any] = {**spec.as_json(), "shape": list(values.shape)}
         if name in request.binary:
             data = np.ascontiguousarray(values, DTYPES[spec.datatype]).tobytes()
@@ -220,3 +127,150 @@ def write(
     answer = {**head, **({"id": request.id} if request.id is not None else {})}
     text = orjson.dumps({**answer, "outputs": described}, option=orjson.OPT_SERIALIZE_NUMPY)
     return b"".join([text, *tail]), len(text) if tail else None
+
+
+def _wrong(text: str) -> RequestError:
+    return RequestError(400, "wrong_tensor", f"{text[:1].upper()}{text[1:]}.")
+
+
+def _inputs(
+    request: Mapping[str, Any], rest: memoryview, specs: Sequence[Spec]
+) -> dict[str, NDArray[Any]]:
+    known = {spec.name: spec for spec in specs}
+    found: dict[str, NDArray[Any]] = {}
+    for name, item in _named(request.get("inputs"), "input", known):
+        found[name], rest = _tensor(item, known[name], rest)
+    missing = known.keys() - found.keys()
+    if missing:
+        raise _wrong(f"input {', '.join(sorted(missing))} is missing")
+    if len(rest):
+        raise _wrong(f"{len(rest)} bytes follow that no tensor claims")
+    if len({len(tensor) for tensor in found.values()}) > 1:
+        raise _wrong("the inputs have different numbers of rows")
+    return found
+
+
+def _outputs(
+    request: Mapping[str, Any], specs: Sequence[Spec]
+) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Names of the outputs that are asked for, and of those that shall be binary."""
+    known = {spec.name: spec for spec in specs}
+    default = _flag(_parameters(request), "binary_data_output", default=False)
+    asked = request.get("outputs") or [{"name": name} for name in known]
+    binary = {
+        name: _flag(_parameters(item), "binary_data", default=default)
+        for name, item in _named(asked, "output", known)
+    }
+    return tuple(binary), frozenset(name for name, wanted in binary.items() if wanted)
+
+
+def _named(given: Any, kind: str, known: Mapping[str, Spec]) -> list[tuple[str, Mapping[str, Any]]]:
+    """A list of tensors by name: known ones, each once."""
+    if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
+        raise _wrong(f"{kind}s is no list of tensors")
+    found: dict[str, Mapping[str, Any]] = {}
+    for item in given:
+        name = item.get("name")
+        if not isinstance(name, str) or name not in known:
+            raise _wrong(f"{_shown(name)} is no {kind}; the model has {', '.join(known)}")
+        if name in found:
+            raise _wrong(f"{kind} {name} is there twice")
+        found[name] = item
+    return list(found.items())
+
+
+def _parameters(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    given = item.get("parameters")
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise _wrong("parameters is no object")
+    return given
+
+
+def _flag(parameters: Mapping[str, Any], name: str, *, default: bool) -> bool:
+    value = parameters.get(name, default)
+    if not isinstance(value, bool):
+        raise _wrong(f"{name} is neither true nor false")
+    return value
+
+
+def _tensor(
+    item: Mapping[str, Any], spec: Spec, rest: memoryview
+) -> tuple[NDArray[Any], memoryview]:
+    """One input, and the binary data that is left behind it."""
+    if item.get("datatype") != spec.datatype:
+        raise _wrong(f"{spec.name} is {spec.datatype}, not {_shown(item.get('datatype'))}")
+    shape = _shape(item.get("shape"), spec)
+    size = _parameters(item).get("binary_data_size")
+    if size is None:
+        values = _from_json(item.get("data"), spec, shape)
+    elif "data" in item:
+        raise _wrong(f"{spec.name} has data both as JSON and as binary")
+    else:
+        values, rest = _from_binary(size, spec, shape, rest)
+    if not np.isfinite(values).all():
+        raise _wrong(f"{spec.name} has values that are not finite")
+    return values, rest
+
+
+def _shape(given: Any, spec: Spec) -> tuple[int, ...]:
+    wanted = ", ".join("any" if n == -1 else str(n) for n in spec.shape)
+    problem = _wrong(f"{spec.name} has the shape [{wanted}], every length at least 1")
+    if not isinstance(given, list) or len(given) != len(spec.shape):
+        raise problem
+    for length, allowed in zip(given, spec.shape, strict=True):
+        if type(length) is not int or not 0 < length <= _LONGEST:
+            raise problem
+        if allowed not in (-1, length):
+            raise problem
+    return tuple(given)
+
+
+def _from_binary(
+    size: Any, spec: Spec, shape: tuple[int, ...], rest: memoryview
+) -> tuple[NDArray[Any], memoryview]:
+    dtype = np.dtype(DTYPES[spec.datatype])
+    wanted = math.prod(shape) * dtype.itemsize
+    if type(size) is not int or size != wanted or size > len(rest):
+        raise _wrong(f"{spec.name} needs {wanted} bytes of binary data, and {len(rest)} are left")
+    values = np.frombuffer(rest[:size], dtype).reshape(shape)
+    # Where the JSON ends is the client's affair; kernels want numbers on their own boundaries.
+    return np.require(values, requirements="A"), rest[size:]
+
+
+def _from_json(data: Any, spec: Spec, shape: tuple[int, ...]) -> NDArray[Any]:
+    flat = _flat(data, spec, shape)
+    kinds = set(map(type, flat))
+    if spec.datatype == "UINT8":
+        if kinds != {int} or min(flat) < 0 or max(flat) > 255:
+            raise _wrong(f"the data of {spec.name} are no whole numbers from 0 to 255")
+        return np.array(flat, np.uint8).reshape(shape)
+    if not kinds <= {int, float}:
+        raise _wrong(f"the data of {spec.name} are no numbers")
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+        return np.array(flat, np.float64).astype(np.float32).reshape(shape)
+
+
+def _flat(data: Any, spec: Spec, shape: tuple[int, ...]) -> list[Any]:
+    """Data in one list, whether they came so or nested as the shape is."""
+    problem = _wrong(f"the data of {spec.name} are no list of its shape, neither flat nor nested")
+    if not isinstance(data, list):
+        raise problem
+    flat = data
+    if data and isinstance(data[0], list):
+        for inner in shape[1:]:
+            if not all(isinstance(item, list) and len(item) == inner for item in flat):
+                raise problem
+            flat = list(chain.from_iterable(flat))
+    if len(flat) != math.prod(shape):
+        raise problem
+    return flat
+
+
+def _shown(value: Any) -> str:
+    """Text of a client, made fit for a sentence of ours; nothing else is worth showing."""
+    if not isinstance(value, str):
+        return "what is no text"
+    plain = value[:_NAME_LENGTH].encode("ascii", "replace").decode()
+    return f'"{"".join(c if c.isprintable() else "?" for c in plain)}"'

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
+import os
 import re
 import secrets
-from collections.abc import Iterable
+import stat
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
+import structlog
+import yaml
 from pydantic import Field
 
 from facemodels.errors import InputError
-from facemodels.files import write_yaml
 from facemodels.params import Frozen, load_yaml, parse
 
 Scope = Literal["predict", "info", "metrics", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+_RACY_NS = 100_000_000  # a file as young as this may change again without another time stamp
 
 
 class Token(Frozen):
@@ -27,8 +35,8 @@ class Token(Frozen):
     A plain SHA-256 is enough: a token has 256 random bits, so there is nothing to guess.
     """
 
-    sha256: str
-    scopes: tuple[Scope, ...]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    scopes: Annotated[tuple[Scope, ...], Field(min_length=1)]
 
 
 class TokenFile(Frozen):
@@ -40,20 +48,24 @@ class TokenFile(Frozen):
 class Tokens:
     """The tokens of a file, as it is now.
 
+    A file that is missing or does not fit, as in the middle of an edit, changes nothing: the
+    last good one stays in force, and the log says so.
+
     Args:
         path: YAML, as `add` writes it.
 
     Raises:
-        ParamsError: the file is missing or does not fit the schema.
+        InputError: the file is missing, does not fit the schema, or anyone may write to it.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._stamp: tuple[int, int] | None = None
-        self._tokens: dict[str, Token] = Field(default_factory=dict)
-        self._refresh()
+        self._log = structlog.get_logger("facemodels.serving")
+        self._complaint = ""
+        self._stamp = self._look()
+        self._tokens = self._load()
 
-    def scopes(self, token: str) -> frozenset[Scope] | None:
+    def scopes(self, token: bytes) -> frozenset[Scope] | None:
         """What a token may do; None if nobody holds it. Takes as long for every token."""
         self._refresh()
         digest = _digest(token)
@@ -64,17 +76,39 @@ class Tokens:
         return found
 
     def _refresh(self) -> None:
-        """Read the file if it changed; one that is broken in mid-edit leaves the last good."""
-        status = self._path.stat() if self._path.is_file() else None
-        stamp = (status.st_mtime_ns, status.st_ino) if status else None
-        if stamp == self._stamp and stamp is not None:
+        stamp = self._look()
+        if stamp == self._stamp:
             return
+        self._stamp = stamp  # taken before reading: what is written meanwhile has another
         try:
-            self._tokens = parse(TokenFile, load_yaml(self._path), str(self._path)).tokens
-        except InputError:
-            if self._stamp is None:
-                raise
-        self._stamp = stamp
+            fresh, complaint = self._load(), ""
+        except InputError as error:
+            fresh, complaint = self._tokens, str(error)
+        if complaint and complaint != self._complaint:
+            self._log.warning("tokens unchanged", reason=complaint)
+        if fresh != self._tokens:
+            self._log.info("tokens read", holders=len(fresh))
+        self._tokens, self._complaint = fresh, complaint
+
+    def _look(self) -> tuple[int, ...]:
+        """What tells one state of the file from the next."""
+        try:
+            status = self._path.stat()
+        except OSError:
+            return ()
+        young = time.time_ns() - status.st_mtime_ns < _RACY_NS
+        found = (status.st_mtime_ns, status.st_ino, status.st_size)
+        return (*found, time.monotonic_ns()) if young else found
+
+    def _load(self) -> Mapping[str, Token]:
+        known = parse(TokenFile, load_yaml(self._path), str(self._path)).tokens
+        try:
+            mode = self._path.stat().st_mode
+        except OSError as error:
+            raise InputError(f"{self._path} cannot be read: {error.strerror}.") from error
+        if mode & stat.S_IWOTH:
+            raise InputError(f"anyone may write to {self._path}.", f"chmod 600 {self._path}")
+        return known
 
 
 def add(path: Path, name: str, scopes: Iterable[Scope]) -> str:
@@ -83,17 +117,19 @@ def add(path: Path, name: str, scopes: Iterable[Scope]) -> str:
     A holder who has one already gets a new one: the old one is void.
 
     Raises:
-        InputError: the name is none, or no scope is given.
+        InputError: the name is none, no scope is given, or the file does not fit the schema.
     """
     if _NAME.fullmatch(name) is None:
-        raise InputError(f"{name!r} is not a name of a holder.", "Use letters, digits, - _ and .")
+        raise InputError(
+            f"{name!r} is not a name of a holder.",
+            "Use up to 64 small letters, digits, - _ and .; a letter or digit first.",
+        )
     granted = tuple(scope for scope in SCOPES if scope in set(scopes))
     if not granted:
-        raise InputError("a token without scopes can do nothing.", f"Give some of {SCOPES}.")
+        raise InputError("a token without scopes can do nothing.", f"Give of {', '.join(SCOPES)}.")
     token = f"fm_{secrets.token_urlsafe(32)}"
-    known = _read(path)
-    known[name] = Token(sha256=_digest(token), scopes=granted)
-    _write(path, known)
+    with _edited(path) as known:
+        known[name] = Token(sha256=_digest(token.encode()), scopes=granted)
     return token
 
 
@@ -101,23 +137,55 @@ def remove(path: Path, name: str) -> None:
     """Void the token of a holder.
 
     Raises:
-        InputError: nobody of that name holds one.
+        InputError: nobody of that name holds one, or the file does not fit the schema.
     """
-    known = _read(path)
-    if name not in known:
-        raise InputError(f"{name} holds no token in {path}.", f"It has {', '.join(known)}.")
-    del known[name]
-    _write(path, known)
+    with _edited(path) as known:
+        if name not in known:
+            raise InputError(
+                f"{name} holds no token in {path}.", f"Holders: {', '.join(known) or 'none'}."
+            )
+        del known[name]
 
 
-def _read(path: Path) -> dict[str, Token]:
-    return dict(parse(TokenFile, load_yaml(path), str(path)).tokens) if path.is_file() else {}
+def holders(path: Path) -> dict[str, tuple[Scope, ...]]:
+    """Who holds a token, and what it allows.
+
+    Raises:
+        InputError: the file is missing or does not fit the schema.
+    """
+    known = parse(TokenFile, load_yaml(path), str(path)).tokens
+    return {name: token.scopes for name, token in known.items()}
 
 
-def _write(path: Path, tokens: dict[str, Token]) -> None:
-    write_yaml(path, TokenFile(tokens=tokens).model_dump(mode="json"))
-    path.chmod(0o600)
+@contextmanager
+def _edited(path: Path) -> Iterator[dict[str, Token]]:
+    """The tokens of a file, to change; written when the block succeeds, one editor at a time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        exists = path.exists()
+        known = dict(parse(TokenFile, load_yaml(path), str(path)).tokens) if exists else {}
+        yield known
+        _write(path, known)
+    finally:
+        os.close(folder)
 
 
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode(errors="surrogateescape")).hexdigest()
+def _write(path: Path, tokens: Mapping[str, Token]) -> None:
+    """Replace the file as a whole; it is nobody else's to read at any moment."""
+    values = TokenFile(tokens=dict(tokens)).model_dump(mode="json")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            yaml.safe_dump(values, stream, sort_keys=False)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _digest(token: bytes) -> str:
+    return hashlib.sha256(token).hexdigest()

@@ -65,7 +65,7 @@ def _is_model(name: str) -> bool:
         ModelName.parse(name)
     except NameFormatError:
         return False
-    return True
+    return name[-1] != "_"  # GTO's names end in a letter or a digit
 
 
 def parse(tag: str) -> TagName | None:
@@ -94,7 +94,16 @@ def parse(tag: str) -> TagName | None:
 
 
 def register(model: ModelId) -> str:
-    """The tag that registers a version, for example `recognition-facenet@v2.1.3`."""
+    """The tag that registers a version, for example `recognition-facenet@v2.1.3`.
+
+    Raises:
+        NameFormatError: GTO has no such name.
+    """
+    if not _is_model(str(model.name)):
+        raise NameFormatError(
+            f"{model.name} cannot be a tag: names end in a letter or a digit.",
+            "Give the architecture another name.",
+        )
     return f"{model.name}@v{model.version}" + (f"-{model.variant}" if model.variant else "")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from facemodels.imaging import ImageError, decode, image_size
+from facemodels.imaging import FORMATS, ImageError, decode
 from facemodels.serving.costly import is_costly
 from facemodels.serving.problems import RequestError
 from facemodels.serving.settings import Limits
@@ -74,9 +76,20 @@ def decode_all(upload: Upload, limits: Limits) -> list[NDArray[np.uint8]]:
 def _decode(data: bytes, limits: Limits, most_pixels: int) -> NDArray[np.uint8]:
     if is_costly(data):
         raise ImageError("the picture has too many scans or segments")
-    if max(image_size(data, max_pixels=most_pixels)) > MAX_SIDE:
+    if _longest_side(data) > MAX_SIDE:
         raise ImageError(f"a side of more than {MAX_SIDE} pixels")
     return decode(data, max_bytes=limits.body_bytes, max_pixels=most_pixels)
+
+
+def _longest_side(data: bytes) -> int:
+    """Pixels, by the header alone: `imaging.image_size` asks for the orientation too, and to
+    look for that Pillow decodes a whole PNG. 0 where there is no header; `decode` says why.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return max(image.size)
+    except Exception:  # noqa: BLE001  (Pillow's readers raise whatever their bytes lead to)
+        return 0
 
 
 def _refusal(name: str, reason: str, limits: Limits) -> RequestError:

@@ -13,7 +13,7 @@ from facemodels.registry.tags import TagName
 
 numbers = st.integers(0, 999_999)
 versions = st.builds(Version, numbers, numbers, numbers)
-parts = st.from_regex(r"[a-z][a-z0-9_]{0,39}", fullmatch=True)
+parts = st.from_regex(r"[a-z]([a-z0-9_]{0,38}[a-z0-9])?", fullmatch=True)
 models = st.builds(ModelName, st.sampled_from(["detection", "recognition", "landmark"]), parts)
 variants = st.one_of(st.just(""), st.from_regex(r"[a-z][a-z0-9]{0,39}", fullmatch=True))
 ids = st.builds(ModelId, models, versions, variants)
@@ -99,6 +99,12 @@ def legal(draw: st.DrawFn) -> str:
     )
     cancel = "" if tag.endswith("@deprecated") else draw(st.sampled_from(["", "!"]))
     return tag + cancel + draw(st.one_of(st.just(""), counters.map("#{}".format)))
+
+
+def test_a_name_that_gto_does_not_know_is_no_tag() -> None:
+    with pytest.raises(NameFormatError, match="letter or a digit"):
+        tags.register(ModelId.parse("det-a_-v1.0.0"))
+    assert tags.parse("detection-a_@v1.0.0") is None
 
 
 @settings(max_examples=300, derandomize=True)

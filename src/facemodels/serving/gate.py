@@ -121,11 +121,13 @@ class Gate:
             self._check_queue()
             self._in_work += 1
             self._metrics.in_flight.inc()
+            start = time.perf_counter()
             try:
                 await self._app(scope, body.receive, answer)
             finally:
                 self._in_work -= 1
                 self._metrics.in_flight.dec()
+                self._metrics.answered(time.perf_counter() - start)
         finally:
             self._buffered -= body.admitted
 

@@ -37,7 +37,7 @@ def test_every_series_is_there_before_the_first_request(fresh: Server) -> None:
     assert (sample.labels, sample.value) == (names, 0)
     assert {
         "model_queue_duration_seconds", "model_batch_size", "model_request_size_bytes",
-        "model_requests_in_flight", "model_process_memory_bytes", "model_build_info",
+        "model_request_duration_seconds", "model_requests_in_flight", "model_process_memory_bytes", "model_build_info",
     } <= families.keys()  # fmt: skip
     assert families["model_process_memory_bytes"].samples[0].value > 10_000_000
 
@@ -70,6 +70,7 @@ def test_every_prediction_is_counted_by_its_end(start: Start) -> None:
     assert found["model_inference_duration_seconds_count"] == 4
     assert found["model_batch_size_sum"] == 5
     assert found["model_queue_duration_seconds_count"] == 4
+    assert found["model_request_duration_seconds_count"] == 8  # whose requests were complete
     assert found["model_request_size_bytes_sum"] > 5 * len(data)
     assert found["model_requests_in_flight"] == 0
 

@@ -65,9 +65,21 @@ def test_a_run_is_observed_in_all_its_histograms() -> None:
     assert sums == {
         "model_inference_duration_seconds": 0.5,
         "model_batch_size": 3,
+        "model_request_duration_seconds": 0,
         "model_queue_duration_seconds": 0.25,
         "model_request_size_bytes": 0,
     }
+
+
+def test_a_quantile_of_requests_is_known_within_a_quarter_and_half_a_second_is_a_bound() -> None:
+    metrics = Metrics("landmark-dlib", "1.0.0", "d")
+    metrics.answered(0.3)
+    samples = families(metrics)["model_request_duration_seconds"]
+    counts = {s.labels["le"]: s.value for s in samples if s.name.endswith("_bucket")}
+    bounds = [float(bound) for bound in counts]
+    assert (bounds[0], bounds[-2]) == (0.0005, 16.0)
+    assert all(high / low <= 1.29 for low, high in zip(bounds[:-2], bounds[1:-1], strict=True))
+    assert (counts["0.25"], counts["0.315"], counts["0.5"]) == (0, 1, 1)
 
 
 def test_an_end_without_a_name_is_a_mistake() -> None:

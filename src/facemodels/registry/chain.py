@@ -22,12 +22,14 @@ from facemodels.errors import FacemodelsError
 from facemodels.names import ModelId
 from facemodels.registry import rules
 from facemodels.registry.events import Event, to_text
-from facemodels.registry.state import State, Status
+from facemodels.registry.state import ROLLOUT, State, Status
 
 Kind = Literal[
     "deleted", "moved", "re-dated", "forged", "inserted", "rewritten", "illegal", "unsigned",
     "role", "head",
 ]  # fmt: skip
+
+_ROLLOUT_ACTS = {"assign": "rollout", "unassign": "withdraw"}
 
 
 @dataclass(frozen=True)
@@ -243,13 +245,16 @@ def _speaks_of_itself(event: Event) -> bool:
         return (record["act"], record["status"], record["model_id"]) == (
             "register", "development", name.version,
         )  # fmt: skip
-    if name.act != "assign" or record["status"] != name.stage:
-        return False
     try:
-        same = str(ModelId.parse(record["model_id"]).name) == name.model
+        if str(ModelId.parse(record["model_id"]).name) != name.model:
+            return False
     except FacemodelsError:
         return False
-    return same and record["act"] in ("promote", "rollback", "deprecate")
+    if name.stage == ROLLOUT:
+        return bool(_ROLLOUT_ACTS.get(name.act) == record["act"])
+    if name.act != "assign" or record["status"] != name.stage:
+        return False
+    return record["act"] in ("promote", "rollback", "deprecate", "place")
 
 
 def _order(trunk: list[Event]) -> list[Finding]:
@@ -302,6 +307,16 @@ def _plan(state: State, event: Event) -> rules.Change:
         )
     if record["act"] == "deprecate":
         return rules.deprecate(state, model, reason=reason, retire=bool(record.get("retire")))
+    if record["act"] == "withdraw":
+        return rules.withdraw(state, model, reason=reason)
+    if record["act"] == "place":
+        return rules.place(state, model, reason=reason)
+    plan, emergency = str(record.get("re_enrolment", "")), bool(record.get("emergency"))
+    if record["act"] == "rollout":
+        terms = record.get("rollout")
+        return rules.roll_out(
+            state, model, terms if isinstance(terms, dict) else {},
+            reason=reason, re_enrolment=plan, emergency=emergency,
+        )  # fmt: skip
     status: Status = record["status"]
-    plan = str(record.get("re_enrolment", ""))
-    return rules.move(state, model, status, reason=reason, re_enrolment=plan)
+    return rules.move(state, model, status, reason=reason, re_enrolment=plan, emergency=emergency)

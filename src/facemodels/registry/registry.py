@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from facemodels.errors import ConflictError, IntegrityError, RuleError
 from facemodels.names import ModelId
@@ -125,7 +125,13 @@ class Registry:
         return comparison
 
     def move(
-        self, model: ModelId, status: Status, *, reason: str = "", re_enrolment: str = ""
+        self,
+        model: ModelId,
+        status: Status,
+        *,
+        reason: str = "",
+        re_enrolment: str = "",
+        emergency: bool = False,
     ) -> Event:
         """Promote a version, or roll back to it.
 
@@ -138,13 +144,55 @@ class Registry:
             RuleError: no such move; GateError: below a gate.
             ConflictError: somebody else was faster.
         """
-        self.repository.sync()
 
         def plan(state: State) -> rules.Change:
-            return rules.move(state, model, status, reason=reason, re_enrolment=re_enrolment)
+            return rules.move(
+                state, model, status,
+                reason=reason, re_enrolment=re_enrolment, emergency=emergency,
+            )  # fmt: skip
 
+        return self._tested(model, plan)
+
+    def place(self, model: ModelId, *, reason: str = "") -> Event:
+        """Put a version into the staging environment.
+
+        Raises:
+            InputError: not registered, or there already; and see `move`.
+        """
+        return self._tested(model, lambda state: rules.place(state, model, reason=reason))
+
+    def roll_out(
+        self,
+        model: ModelId,
+        terms: Mapping[str, Any],
+        *,
+        reason: str = "",
+        re_enrolment: str = "",
+        emergency: bool = False,
+    ) -> Event:
+        """Give a version a part of production's traffic; see `rules.roll_out` and `move`."""
+
+        def plan(state: State) -> rules.Change:
+            return rules.roll_out(
+                state, model, terms,
+                reason=reason, re_enrolment=re_enrolment, emergency=emergency,
+            )  # fmt: skip
+
+        return self._tested(model, plan)
+
+    def withdraw(
+        self, model: ModelId, *, reason: str, extra: Mapping[str, Any] | None = None
+    ) -> Event:
+        """Take a version's part of production's traffic back; see `rules.withdraw`."""
+        return self.repository.add(
+            lambda state: rules.withdraw(state, model, reason=reason, extra=extra)
+        )
+
+    def _tested(self, model: ModelId, plan: rules.Plan) -> Event:
+        """Add an event that brings a version on, once its gates and its package were looked at."""
+        self.repository.sync()
         state = self.repository.state()
-        if plan(state).act == "promote":
+        if plan(state).act in ("promote", "rollout"):
             self._require_promotable(state.entry(model))
         return self.repository.add(plan)
 

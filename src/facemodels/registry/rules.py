@@ -2,7 +2,9 @@
 
 development → staging → production → deprecated, and back to a version that was in
 production (rollback). At most one version of a model is in production: who comes in takes
-the place of who was there. What is legal is decided on the state alone.
+the place of who was there. Beside it one other may have a part of its traffic: a rollout,
+which ends with the next version in production or when it is withdrawn. What is legal is
+decided on the state alone.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any, Literal
 from facemodels.errors import InputError, RuleError
 from facemodels.names import ModelId
 from facemodels.registry import tags
-from facemodels.registry.state import Entry, State, Status
+from facemodels.registry.state import ROLLOUT, Entry, State, Status
 
 Role = Literal["register", "promote"]
 
@@ -24,7 +26,7 @@ class Change:
     """An event to be.
 
     Attributes:
-        act: register, promote, rollback or deprecate.
+        act: register, promote, rollback, deprecate, place, rollout or withdraw.
         model: the version.
         tag: the tag's name.
         commit: what it points to.
@@ -95,7 +97,13 @@ def register(
 
 
 def move(
-    state: State, model: ModelId, status: Status, *, reason: str, re_enrolment: str = ""
+    state: State,
+    model: ModelId,
+    status: Status,
+    *,
+    reason: str,
+    re_enrolment: str = "",
+    emergency: bool = False,
 ) -> Change:
     """Give a version its next status, or go back to one that was in production.
 
@@ -105,6 +113,8 @@ def move(
         status: staging, production or deprecated.
         reason: why; a rollback and a deprecation need one.
         re_enrolment: how galleries get new embeddings, where the embedding space changes.
+        emergency: to production without having been in staging; needs a reason, and stays in
+            the record.
 
     Raises:
         InputError: the version is not registered, or has the status already.
@@ -121,6 +131,7 @@ def move(
         return deprecate(state, model, reason=reason)
     act = "promote"
     if status == "production":
+        _require_staged(entry, reason=reason, emergency=emergency)
         act = _to_production(state, entry, reason=reason, re_enrolment=re_enrolment)
     elif (entry.status, status) != ("development", "staging"):
         raise RuleError(
@@ -128,17 +139,121 @@ def move(
             "The way is development, staging, production, deprecated; the one way back is a "
             "rollback to a version that was in production.",
         )
-    extra = {"re_enrolment": re_enrolment} if re_enrolment else {}
-    return _stage(state, entry, act, status, reason, extra)
+    return _stage(state, entry, act, status, reason, _extra(re_enrolment, emergency))
+
+
+def _extra(re_enrolment: str, emergency: bool) -> dict[str, Any]:
+    extra: dict[str, Any] = {"re_enrolment": re_enrolment} if re_enrolment else {}
+    return {**extra, "emergency": True} if emergency else extra
+
+
+def _require_staged(entry: Entry, *, reason: str, emergency: bool) -> None:
+    if emergency and not reason:
+        raise InputError("An emergency needs a reason.", "Add --reason.")
+    if entry.status == "staging" or (emergency and entry.status == "development"):
+        return
+    raise RuleError(
+        f"{entry.id} is in {entry.status} and was never in staging.",
+        f"First: facemodels deploy --model-id {entry.id} --environment staging",
+    )
+
+
+def place(state: State, model: ModelId, *, reason: str) -> Change:
+    """Put a version into the staging environment, whatever was there and wherever it is.
+
+    Raises:
+        InputError: not registered, or it is there already.
+        RuleError: it is deprecated.
+    """
+    entry = state.entry(model)
+    if state.id_staged(entry.model) == entry.id:
+        raise InputError(f"{model} is in staging's environment already.", "Nothing was changed.")
+    if entry.status == "deprecated":
+        raise RuleError(f"{model} is deprecated.", "Deploy another version.")
+    if entry.status == "development":
+        return move(state, model, "staging", reason=reason)
+    return _stage(state, entry, "place", "staging", reason, {})
+
+
+def roll_out(
+    state: State,
+    model: ModelId,
+    terms: Mapping[str, Any],
+    *,
+    reason: str,
+    re_enrolment: str = "",
+    emergency: bool = False,
+) -> Change:
+    """Give a version a part of production's traffic, or another part than it has.
+
+    Args:
+        state: of now.
+        model: the version.
+        terms: `strategy` and `percent`, and what else the record shall say of the rollout.
+        reason: why.
+        re_enrolment: see `move`.
+        emergency: see `move`.
+
+    Raises:
+        InputError: not registered, no whole percent from 0 to 100, or a reason is missing.
+        RuleError: it was never in staging, nothing is in production beside which it could
+            come, or another version is on its way.
+    """
+    entry = state.entry(model)
+    percent = terms.get("percent")
+    if type(percent) is not int or not 0 <= percent <= 100:
+        raise InputError(f"{percent!r} is no percentage.", "Write a whole number from 0 to 100.")
+    _require_staged(entry, reason=reason, emergency=emergency)
+    current = state.entries.get(state.production.get(entry.model, ""))
+    if current is None:
+        raise RuleError(
+            f"No version of {entry.model} is in production beside which {model} could come.",
+            "Deploy it with --strategy direct.",
+        )
+    running = state.rollouts.get(entry.model)
+    if running is not None and state.id_of(running) != entry.id:
+        raise RuleError(
+            f"{state.id_of(running)} is on its way to production ({running.tag}).",
+            "Complete it or take it back first: facemodels deploy --strategy complete, or abort.",
+        )
+    _same_space(current, entry, re_enrolment)
+    tag = tags.assign(model.name, ROLLOUT, (event.name for event in state.events))
+    extra = {"rollout": dict(terms), **_extra(re_enrolment, emergency)}
+    return Change(
+        "rollout", model, tag, entry.event.commit, entry.status, reason, dict(entry.evidence), extra
+    )
+
+
+def withdraw(
+    state: State, model: ModelId, *, reason: str, extra: Mapping[str, Any] | None = None
+) -> Change:
+    """Take its part of production's traffic from a version again.
+
+    Args:
+        state: of now.
+        model: the version.
+        reason: why.
+        extra: further keys of the record, such as the verdict.
+
+    Raises:
+        InputError: not registered, or no reason.
+        RuleError: it is not on its way to production.
+    """
+    entry = state.entry(model)
+    running = state.rollouts.get(entry.model)
+    if running is None or state.id_of(running) != entry.id:
+        raise RuleError(f"{model} is not on its way to production.", "See `facemodels status`.")
+    if not reason:
+        raise InputError("Taking a version back needs a reason.", "Add --reason.")
+    tag = tags.unassign(model.name, ROLLOUT, (event.name for event in state.events))
+    evidence = dict(entry.evidence)
+    return Change(
+        "withdraw", model, tag, entry.event.commit, entry.status, reason, evidence, extra or {}
+    )
 
 
 def _to_production(state: State, entry: Entry, *, reason: str, re_enrolment: str) -> str:
     """Whether the way to production is open: `promote` or `rollback`."""
-    if entry.status != "staging":
-        raise RuleError(
-            f"{entry.id} is in {entry.status} and was never in staging.",
-            f"First: facemodels registry update-status --model-id {entry.id} --status staging",
-        )
     current = state.entries.get(state.production.get(entry.model, ""))
     if current is not None:
         _same_space(current, entry, re_enrolment)

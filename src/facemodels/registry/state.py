@@ -17,6 +17,7 @@ from facemodels.registry.events import Event, to_text
 
 Status = Literal["development", "staging", "production", "deprecated"]
 STATUSES: tuple[Status, ...] = ("development", "staging", "production", "deprecated")
+ROLLOUT = "rollout"  # a stage of its own: GTO and Studio show who is on the way to production
 
 
 @dataclass(slots=True)
@@ -87,11 +88,15 @@ class State:
     Attributes:
         entries: by id.
         production: id of the version in production, by model.
+        rollouts: the event that gives a version a part of production, by model.
+        in_staging: the event that put a version last into staging, by model.
         events: all, in the order in which they count.
     """
 
     entries: dict[str, Entry] = field(default_factory=dict)
     production: dict[str, str] = field(default_factory=dict)
+    rollouts: dict[str, Event] = field(default_factory=dict)
+    in_staging: dict[str, Event] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     _at: dict[tuple[str, str], str] = field(default_factory=dict)  # (model, commit) → id
 
@@ -122,6 +127,11 @@ class State:
         """The version an event speaks of."""
         return event.name.version or self.id_at(event.name.model, event.commit)
 
+    def id_staged(self, model: str) -> str | None:
+        """The version that was put last into staging."""
+        event = self.in_staging.get(model)
+        return self.id_of(event) if event else None
+
     def last(self, model: str) -> Event | None:
         """The last thing that happened to a model."""
         return next((e for e in reversed(self.events) if e.name.model == model), None)
@@ -140,6 +150,8 @@ class State:
             return
         if name.act == "deprecate-model":
             self.production.pop(name.model, None)
+            self.rollouts.pop(name.model, None)
+            self.in_staging.pop(name.model, None)
             for deprecated in self.of_model(name.model):
                 deprecated.status = "deprecated"
                 deprecated.events.append(event)
@@ -152,7 +164,7 @@ class State:
     def _change(self, entry: Entry, event: Event) -> None:
         name = event.name
         if name.act == "deregister":
-            self._leave_production(entry)
+            self._leave(entry)
             del self.entries[entry.id]
             if self.id_at(name.model, entry.event.commit) == entry.id:
                 del self._at[name.model, entry.event.commit]
@@ -160,12 +172,18 @@ class State:
             self._assign(entry, event)
         elif name.act == "unassign":
             entry.staged = entry.staged and name.stage != "staging"
+            if name.stage == ROLLOUT:
+                self.rollouts.pop(entry.model, None)
+            if name.stage == "staging" and self.id_staged(entry.model) == entry.id:
+                del self.in_staging[entry.model]
             if name.stage == entry.status:
                 self._leave_production(entry)
                 entry.status = "staging" if entry.staged else "development"
 
     def _assign(self, entry: Entry, event: Event) -> None:
         stage = event.name.stage
+        if stage == ROLLOUT:
+            self.rollouts[entry.model] = event
         if stage not in STATUSES:
             return  # a team's own stage says nothing of the four statuses
         if stage == "production":
@@ -173,13 +191,23 @@ class State:
             if before is not None and before is not entry:
                 before.status = "staging"
             self.production[entry.model] = entry.id
+            self.rollouts.pop(entry.model, None)
             entry.deployed_at = event.time
-        entry.staged = entry.staged or stage == "staging"
+        if stage == "staging":
+            entry.staged = True
+            self.in_staging[entry.model] = event
         if stage == "deprecated":
-            self._leave_production(entry)
+            self._leave(entry)
         elif stage != "production" and entry.status == "production":
             return  # GTO lets a version be in two stages; production is the one that counts
         entry.status = stage
+
+    def _leave(self, entry: Entry) -> None:
+        """It serves nowhere any more."""
+        self._leave_production(entry)
+        for places in (self.rollouts, self.in_staging):
+            if entry.model in places and self.id_of(places[entry.model]) == entry.id:
+                del places[entry.model]
 
     def _leave_production(self, entry: Entry) -> None:
         if self.production.get(entry.model) == entry.id:

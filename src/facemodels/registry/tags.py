@@ -109,5 +109,13 @@ def register(model: ModelId) -> str:
 
 def assign(model: ModelName, stage: str, existing: Iterable[TagName]) -> str:
     """The tag that gives a version of `model` a stage: GTO counts over all stages of a model."""
-    highest = max((tag.counter for tag in existing if tag.model == str(model)), default=0)
-    return f"{model}#{stage}#{highest + 1}"
+    return f"{model}#{stage}#{_next(model, existing)}"
+
+
+def unassign(model: ModelName, stage: str, existing: Iterable[TagName]) -> str:
+    """The tag that takes a version of `model` from a stage."""
+    return f"{model}#{stage}!#{_next(model, existing)}"
+
+
+def _next(model: ModelName, existing: Iterable[TagName]) -> int:
+    return max((tag.counter for tag in existing if tag.model == str(model)), default=0) + 1

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ _SCOPES = ("predict", "info", "metrics", "admin")
 @click.option("--config", type=FOLDER, help="Limits and batching; conf/serving.yaml if it exists.")
 @click.option("--tokens", type=FOLDER, help="Who may do what: a file of `facemodels token`.")
 @click.option("--no-auth", is_flag=True, help="Listen beyond this machine without tokens.")
+@click.option("--about", type=FOLDER, help="JSON with the registry's fields; read when asked for.")
 def serve(
     model: str,
     host: str,
@@ -38,6 +40,7 @@ def serve(
     config: Path | None,
     tokens: Path | None,
     no_auth: bool,
+    about: Path | None,
 ) -> None:
     """Serve MODEL, a registered id or the folder of a package, until SIGTERM.
 
@@ -67,12 +70,27 @@ def serve(
                 Address(host, port),
                 threads=threads,
                 tokens=known,
-                entry=entry,
+                about=_reader(about) if about else lambda: entry or {},
                 open_to_all=no_auth,
             )
     if end.threads_left:
         os._exit(end.code)  # the interpreter's own way out would wait for them
     sys.exit(end.code)
+
+
+def _reader(path: Path) -> Callable[[], dict[str, Any]]:
+    """What a file says now; what it said last where it is no JSON object."""
+    known: dict[str, Any] = {}
+
+    def read() -> dict[str, Any]:
+        with suppress(OSError, ValueError):
+            value = json.loads(path.read_bytes())
+            if isinstance(value, dict):
+                known.clear()
+                known.update(value)
+        return known
+
+    return read
 
 
 @contextmanager

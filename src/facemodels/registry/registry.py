@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from facemodels.errors import ConflictError, IntegrityError, RuleError
 from facemodels.names import ModelId
@@ -151,49 +151,28 @@ class Registry:
                 reason=reason, re_enrolment=re_enrolment, emergency=emergency,
             )  # fmt: skip
 
-        return self._tested(model, plan)
+        return self.act(plan)
 
-    def place(self, model: ModelId, *, reason: str = "") -> Event:
-        """Put a version into the staging environment.
+    def act(self, plan: rules.Plan) -> Event:
+        """Let something happen to a version that is registered.
+
+        What brings it on (a promotion, a rollout) verifies its package and asks for its gates;
+        what takes it back does not wait for that.
+
+        Args:
+            plan: of `rules`.
 
         Raises:
-            InputError: not registered, or there already; and see `move`.
+            IntegrityError: the package is not what was registered.
+            GateError: below a gate; and what `plan` refuses with.
+            ConflictError: somebody else was faster.
+            ToolError: the remote cannot be reached.
         """
-        return self._tested(model, lambda state: rules.place(state, model, reason=reason))
-
-    def roll_out(
-        self,
-        model: ModelId,
-        terms: Mapping[str, Any],
-        *,
-        reason: str = "",
-        re_enrolment: str = "",
-        emergency: bool = False,
-    ) -> Event:
-        """Give a version a part of production's traffic; see `rules.roll_out` and `move`."""
-
-        def plan(state: State) -> rules.Change:
-            return rules.roll_out(
-                state, model, terms,
-                reason=reason, re_enrolment=re_enrolment, emergency=emergency,
-            )  # fmt: skip
-
-        return self._tested(model, plan)
-
-    def withdraw(
-        self, model: ModelId, *, reason: str, extra: Mapping[str, Any] | None = None
-    ) -> Event:
-        """Take a version's part of production's traffic back; see `rules.withdraw`."""
-        return self.repository.add(
-            lambda state: rules.withdraw(state, model, reason=reason, extra=extra)
-        )
-
-    def _tested(self, model: ModelId, plan: rules.Plan) -> Event:
-        """Add an event that brings a version on, once its gates and its package were looked at."""
         self.repository.sync()
         state = self.repository.state()
-        if plan(state).act in ("promote", "rollout"):
-            self._require_promotable(state.entry(model))
+        change = plan(state)
+        if change.act in ("promote", "rollout"):
+            self._require_promotable(state.entry(change.model))
         return self.repository.add(plan)
 
     def _require_promotable(self, entry: Entry) -> None:

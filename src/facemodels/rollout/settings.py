@@ -32,12 +32,10 @@ class Policy(Frozen):
 
     Attributes:
         deployers: e-mail addresses of git's users; empty: whoever may push.
-        staged: the version was in staging; an emergency goes past it, with a reason.
-        staging_minutes: how long it must have been there.
+        staging_minutes: how long a version must have been in staging; an emergency goes past it.
     """
 
     deployers: tuple[str, ...] = ()
-    staged: bool = True
     staging_minutes: Wait = 0.0
 
 

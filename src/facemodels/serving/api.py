@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,12 +48,13 @@ class Api:
 
     Args:
         engine: what predicts.
-        entry: what the registry says of the version; fields of the package where it says none.
+        about: what the registry says of the version now; fields of the package where it says
+            none.
     """
 
-    def __init__(self, engine: Engine, entry: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, engine: Engine, about: Callable[[], Mapping[str, Any]] = dict) -> None:
         self._engine = engine
-        self._entry = dict(entry or {})
+        self._about = about
         self._since = time.monotonic()
 
     @property
@@ -80,11 +81,11 @@ class Api:
         }
         return {
             **own,
-            **self._entry,
+            **self._about(),
             "task": package.task,
             "variant": package.id.variant,
             "architecture": metadata["architecture"],
-            "threshold": package.config.get("threshold"),
+            "threshold": package.config.get("threshold", _THRESHOLDS.get(package.task)),
             "embedding_space": metadata["embedding_space"],
             "package_digest": f"sha256:{package.digest}",
             "uptime_seconds": round(time.monotonic() - self._since, 3),

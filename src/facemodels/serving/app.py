@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import resources
 from typing import Any
 
@@ -29,13 +29,13 @@ def create(
     metrics: Metrics,
     *,
     tokens: Tokens | None,
-    entry: Mapping[str, Any] | None,
+    about: Callable[[], Mapping[str, Any]],
     readiness: Readiness,
 ) -> Gate:
     """The application around a warm engine."""
     return_large_blocks()
     limits = engine.settings.limits
-    api = Api(engine, entry)
+    api = Api(engine, about)
     model, version = str(engine.package.id.name), str(engine.package.id.version)
     secured = tokens is not None
     app = FastAPI(

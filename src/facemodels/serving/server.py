@@ -13,7 +13,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -147,7 +147,7 @@ def serve_package(
     *,
     threads: int,
     tokens: Tokens | None = None,
-    entry: Mapping[str, Any] | None = None,
+    about: Callable[[], Mapping[str, Any]] = dict,
     open_to_all: bool = False,
 ) -> End:
     """Serve a package until a signal ends it.
@@ -158,7 +158,7 @@ def serve_package(
         address: where to listen.
         threads: of the graph.
         tokens: who may do what; without, everyone may do everything.
-        entry: what the registry says of the version.
+        about: gives what the registry says of the version, at every question.
         open_to_all: listen beyond this machine without tokens.
 
     Raises:
@@ -176,7 +176,7 @@ def serve_package(
         metrics = Metrics(name, version, package.digest)
         engine = Engine(package, settings, threads=threads, metrics=metrics)
         readiness = Readiness()
-        app = create(engine, metrics, tokens=tokens, entry=entry, readiness=readiness)
+        app = create(engine, metrics, tokens=tokens, about=about, readiness=readiness)
         _listen(listener, address)  # only now: who connects earlier shall be refused, not wait
         log = structlog.get_logger("facemodels.serving").bind(model=str(package.id))
         config = _config(app, limits, readiness)

@@ -245,6 +245,20 @@ def _plain(value: Any) -> object:
     return f"{value:.5g}" if isinstance(value, float) else value
 
 
+def enrolment_plan(text: str) -> str:
+    """The plan itself, or what is in `@FILE`.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if not text.startswith("@"):
+        return text
+    try:
+        return Path(text[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{text[1:]} cannot be read: {error}.") from error
+
+
 @registry.command("update-status")
 @_id_option
 @click.option("--status", type=click.Choice(_STATUSES), required=True)
@@ -266,12 +280,7 @@ def update_status(
     Example:
       facemodels registry update-status --model-id rec-facenet-v2.1.3 --status production
     """
-    plan = re_enrolment_plan
-    if plan.startswith("@"):
-        try:
-            plan = Path(plan[1:]).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{plan[1:]} cannot be read: {error}.") from error
+    plan = enrolment_plan(re_enrolment_plan)
     opened = _open()
     event = opened.move(ModelId.parse(model_id), status, reason=reason, re_enrolment=plan)
     entry = _entry_after(opened, event)

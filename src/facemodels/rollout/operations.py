@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from typing import Any, Literal, get_args
 from facemodels.errors import InputError, RuleError
 from facemodels.names import ModelId, Version
 from facemodels.registry import rules
-from facemodels.registry.events import to_text
+from facemodels.registry.events import Event, to_text
 from facemodels.registry.registry import Registry, previous_production
 from facemodels.registry.rules import Change, Plan
 from facemodels.registry.state import Entry, State
@@ -76,8 +77,12 @@ def deploy(
     terms = _terms(settings, asked)
 
     def plan(state: State) -> Change:
+        change = act(state)
+        return replace(change, extra={**(asked.record or {}), **change.extra})
+
+    def act(state: State) -> Change:
         if asked.strategy == "abort":
-            return withdrawal(asked.model, reason=asked.reason, record=asked.record)(state)
+            return withdrawal(asked.model, reason=asked.reason)(state)
         entry = state.entry(asked.model)
         if not asked.emergency:
             _require_time_in_staging(entry, settings.policy, clock())
@@ -112,7 +117,7 @@ def return_to(model: ModelId, *, reason: str, record: Mapping[str, Any] | None =
 
     def plan(state: State) -> Change:
         change = rules.move(state, model, "production", reason=reason)
-        return replace(change, extra={**change.extra, **(record or {})})
+        return replace(change, extra={**(record or {}), **change.extra})
 
     return plan
 
@@ -153,7 +158,7 @@ def find_rollback(state: State, model_type: str, to_version: str | None) -> Roll
 
     Raises:
         InputError: no such model or version, or several models of the type.
-        RuleError: there is nothing to go back to.
+        RuleError: there is nothing to go back to, or the rules do not let it back.
     """
     model = _find_model(state, model_type)
     current = state.production[model]
@@ -165,7 +170,18 @@ def find_rollback(state: State, model_type: str, to_version: str | None) -> Roll
     if target == current:
         raise InputError(f"{current} is in production already.", "Nothing was changed.")
     to = target or previous_production(state, model).id
-    return Rollback(model, to=to, withdrawn=None, taken_back=current)
+    _require_was_there(state.entry(to))
+    found = Rollback(model, to=to, withdrawn=None, taken_back=current)
+    found.plan("a try")(state)  # whatever the rules refuse, they refuse before traffic changes
+    return found
+
+
+def _require_was_there(entry: Entry) -> None:
+    if entry.deployed_at is None:
+        raise RuleError(
+            f"{entry.id} was never in production, so there is no way back to it.",
+            f"Deploy it: facemodels deploy --model-id {entry.id} --environment production",
+        )
 
 
 def _find_model(state: State, model_type: str) -> str:
@@ -251,7 +267,7 @@ def require_deployer(registry: Registry, policy: Policy, environment: str) -> No
 
 
 def _require_time_in_staging(entry: Entry, policy: Policy, now: float) -> None:
-    since = next((e.time for e in entry.events if e.name.stage == "staging"), None)
+    since = next((e.time for e in entry.events if _puts_into_staging(e)), None)
     if since is None or entry.deployed_at is not None:
         return  # the rules refuse the first; the second was in production before
     left = since + policy.staging_minutes * 60 - now
@@ -259,8 +275,12 @@ def _require_time_in_staging(entry: Entry, policy: Policy, now: float) -> None:
         raise RuleError(
             f"{entry.id} is in staging since {to_text(since)}; the policy asks for "
             f"{policy.staging_minutes:g} minutes.",
-            f"Wait {left / 60:.0f} minutes more, or give --emergency and --reason.",
+            f"Wait {math.ceil(left / 60)} minutes more, or give --emergency and --reason.",
         )
+
+
+def _puts_into_staging(event: Event) -> bool:
+    return (event.name.act, event.name.stage) == ("assign", "staging")
 
 
 def _require_on_its_way(state: State, entry: Entry) -> None:

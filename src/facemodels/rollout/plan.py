@@ -142,9 +142,13 @@ def _rollout(state: State, model: str) -> Rollout | None:
 
 
 def terms_of(event: Event) -> Mapping[str, Any]:
-    """Strategy and percent of a rollout's event; of one by GTO, which knows neither, a shadow's."""
+    """Strategy and percent of a rollout's event; where it has none, as GTO's, no traffic at all."""
     terms = (event.record or {}).get("rollout")
-    return terms if isinstance(terms, dict) else {"strategy": "blue-green", "percent": 0}
+    if isinstance(terms, dict):
+        strategy, percent = terms.get("strategy"), terms.get("percent")
+        if strategy in STRATEGIES and type(percent) is int and 0 <= percent <= 100:
+            return terms
+    return {"strategy": "blue-green", "percent": 0}
 
 
 def _desired(stable: str, rollout: Rollout | None, warm: tuple[str, ...], event: Event) -> Desired:

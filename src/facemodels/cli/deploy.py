@@ -1,0 +1,211 @@
+"""`facemodels deploy` and `facemodels rollback`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facemodels.cli.options import FOLDER, json_option, output
+from facemodels.cli.registry import complete_ids, enrolment_plan
+from facemodels.errors import ToolError
+from facemodels.names import ModelId
+
+if TYPE_CHECKING:
+    from facemodels.registry.registry import Registry
+    from facemodels.registry.rules import Plan
+    from facemodels.rollout.operations import Rollback
+    from facemodels.rollout.settings import Environment
+
+_ASKED = (
+    "direct", "canary", "progressive", "blue-green", "shadow", "ab", "complete", "abort",
+)  # fmt: skip
+_ENVIRONMENTS = ("staging", "production")
+
+
+def environment_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--environment`, or `--env`."""
+    return click.option(
+        "--environment", "--env", type=click.Choice(_ENVIRONMENTS), default="production",
+        show_default=True,
+    )(function)  # fmt: skip
+
+
+def config_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--config`: another file of the environment."""
+    return click.option("--config", type=FOLDER, help="Instead of conf/deploy/<environment>.yaml.")(
+        function
+    )
+
+
+@click.command()
+@click.option("--model-id", required=True, shell_complete=complete_ids, help="rec-facenet-v2.1.3")
+@click.option(
+    "--environment", "--env", type=click.Choice(_ENVIRONMENTS), required=True, help="Where to."
+)
+@config_option
+@click.option(
+    "--strategy", type=click.Choice(_ASKED), default="direct", show_default=True,
+    help="How it gets production's traffic; complete and abort end what was begun.",
+)  # fmt: skip
+@click.option(
+    "--canary-percent", "percent", type=click.IntRange(0, 100),
+    help="Of the requests (canary, ab) or of the copies (shadow).",
+)  # fmt: skip
+@click.option("--reason", "-m", default="", help="Why; abort and an emergency need it.")
+@click.option(
+    "--re-enrolment-plan", default="", metavar="TEXT|@FILE",
+    help="How galleries get new embeddings, where the embedding space changes.",
+)  # fmt: skip
+@click.option("--emergency", is_flag=True, help="Past staging; stays in the record.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen.")
+@json_option
+def deploy(
+    model_id: str,
+    environment: str,
+    config: Path | None,
+    strategy: Any,
+    percent: int | None,
+    reason: str,
+    re_enrolment_plan: str,
+    emergency: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Say that a version shall serve; the environment's controller makes it so.
+
+    The deployment is a tag. Production takes only what was in staging, from those whom
+    the environment's policy names.
+
+    \b
+    Example:
+      facemodels deploy --model-id rec-facenet-v2.2.0 --environment staging
+      facemodels deploy --model-id rec-facenet-v2.2.0 --environment production \\
+          --strategy canary --canary-percent 10
+      facemodels deploy --model-id rec-facenet-v2.2.0 --environment production \\
+          --strategy complete
+    """
+    from facemodels.rollout import operations
+
+    registry, settings = _open(environment, config)
+    asked = operations.Deployment(
+        ModelId.parse(model_id),
+        environment,
+        strategy,
+        percent,
+        reason,
+        enrolment_plan(re_enrolment_plan),
+        emergency,
+    )
+    plan = operations.deploy(registry, settings, asked)
+    _carry_out(registry, plan, environment, dry_run=dry_run, as_json=as_json)
+
+
+@click.command()
+@click.option("--model-type", required=True, help="recognition, or recognition-facenet.")
+@click.option("--to-version", help="For example 2.1.3; else the one that served before.")
+@click.option("--reason", "-m", required=True, help="Why.")
+@config_option
+@click.option("--dry-run", is_flag=True, help="Say what would happen.")
+@json_option
+def rollback(
+    model_type: str,
+    to_version: str | None,
+    reason: str,
+    config: Path | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Take production back to the version before, at once.
+
+    A version that is on its way to production is taken back first. Where a controller runs on
+    this machine, traffic changes even if the Git remote is away; the event follows later.
+
+    \b
+    Example:
+      facemodels rollback --model-type recognition --to-version 2.1.3 \\
+          --reason "High error rate detected"
+    """
+    from facemodels.rollout import operations
+
+    registry, settings = _open("production", config)
+    operations.require_deployer(registry, settings.policy, "production")
+    away = _sync(registry)
+    found = operations.find_rollback(registry.repository.state(), model_type, to_version)
+    if away is None or dry_run:
+        _carry_out(registry, found.plan(reason), "production", dry_run=dry_run, as_json=as_json)
+        return
+    if not _decide_here(registry, settings, found, reason):
+        raise away
+    text = (
+        f"The Git remote is away ({away.what}) Traffic goes back to {found.to} now; the "
+        "controller adds the event when the remote is back.\n"
+    )
+    value = {"act": "decided", "model_id": found.to, "tag": None, "dry_run": False}
+    output(value, text, as_json=as_json)
+
+
+def _sync(registry: Registry) -> ToolError | None:
+    """Fetch what others did; why it could not be, if it could not."""
+    try:
+        registry.repository.sync()
+    except ToolError as error:
+        return error
+    return None
+
+
+def _decide_here(registry: Registry, settings: Environment, found: Rollback, reason: str) -> bool:
+    """Leave the decision to a controller of this machine; false if none runs."""
+    import time
+
+    from facemodels.rollout.decisions import Decisions, decide
+    from facemodels.rollout.lock import is_held
+    from facemodels.rollout.settings import state_folder
+
+    folder = state_folder(registry.root, "production", settings)
+    if not is_held(folder):
+        return False
+    state = registry.repository.state()
+    decision = decide(state, found, reason=reason, time=int(time.time()), record={})
+    Decisions(folder / "decisions").add(decision)
+    return True
+
+
+def _open(environment: str, config: Path | None) -> tuple[Registry, Environment]:
+    from facemodels.registry.registry import open_registry
+    from facemodels.rollout import settings
+
+    registry = open_registry(Path.cwd())
+    return registry, settings.load(registry.root, environment, config)
+
+
+def _carry_out(
+    registry: Registry, plan: Plan, environment: str, *, dry_run: bool, as_json: bool
+) -> None:
+    from facemodels.rollout import operations
+
+    if dry_run:
+        change = operations.dry_run(registry, plan)
+        text = f"Would {_words(change.act, str(change.model), environment, change.extra)}.\n"
+        value = {"act": change.act, "model_id": str(change.model), "tag": change.tag}
+        output({**value, "dry_run": True}, text, as_json=as_json)
+        return
+    event = registry.act(plan)
+    record = event.record or {}
+    text = f"{_words(event.act, record['model_id'], environment, record).capitalize()}"
+    value = {"act": event.act, "model_id": record["model_id"], "tag": event.tag}
+    output({**value, "dry_run": False}, f"{text} ({event.tag}).\n", as_json=as_json)
+
+
+def _words(act: str, model: str, environment: str, record: Any) -> str:
+    if act == "rollout":
+        terms = record["rollout"]
+        part = f", {terms['percent']} %" if terms["percent"] else ""
+        return f"roll out {model} by {terms['strategy']}{part}"
+    if act == "withdraw":
+        return f"take {model} back from its rollout"
+    if act == "rollback":
+        return f"roll {environment} back to {model}"
+    return f"put {model} into {environment}"

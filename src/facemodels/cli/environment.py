@@ -1,0 +1,224 @@
+"""`facemodels up`, `down` and `status`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facemodels.cli.deploy import config_option, environment_option
+from facemodels.cli.options import json_option, output
+from facemodels.cli.table import print_table
+from facemodels.errors import ToolError
+
+if TYPE_CHECKING:
+    from facemodels.registry.registry import Registry
+    from facemodels.rollout.settings import Environment
+
+_UNHEALTHY = 1  # exit code of `status`
+
+
+@click.command()
+@environment_option
+@config_option
+@click.option("--detach", is_flag=True, help="Return when the controller runs.")
+def up(environment: str, config: Path | None, detach: bool) -> None:
+    """Run an environment: its controller, the router, a server for each version.
+
+    The tags say what serves. SIGTERM and Ctrl-C end everything in order; SIGHUP ends the
+    controller alone, and the next one takes over what runs. Clients use `address` of
+    conf/deploy/<environment>.yaml.
+
+    \b
+    Example:
+      facemodels up --environment production --detach
+      facemodels status --environment production
+    """
+    if detach:
+        _detach(environment, config)
+        return
+    from facemodels.rollout import lock
+    from facemodels.rollout.controller import Controller
+    from facemodels.serving import log
+
+    registry, settings, folder = _open(environment, config)
+    log.configure()
+    with lock.held(folder):
+        controller = Controller(registry, environment, settings, config)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: controller.stop())
+        signal.signal(signal.SIGHUP, lambda *_: controller.stop(keep_serving=True))
+        controller.run()
+
+
+def _detach(environment: str, config: Path | None) -> None:
+    """Start the controller as a process of its own, and wait until it says how it is."""
+    from facemodels.rollout import lock, processes
+
+    registry, _, folder = _open(environment, config)
+    if lock.is_held(folder):
+        click.echo(f"The controller of {environment} runs already (process {lock.holder(folder)}).")
+        return
+    command = [sys.argv[0], "up", "--environment", environment]
+    command += ["--config", str(config.resolve())] if config else []
+    began = time.time()
+    process = processes.start(
+        folder / "controller.json", command, log=folder / "controller.log", folder=registry.root
+    )
+    status = folder / "status.json"
+    while not (status.is_file() and status.stat().st_mtime >= began):
+        if not process.alive():
+            raise ToolError(
+                f"The controller of {environment} ended at once.", f"See {folder}/controller.log."
+            )
+        time.sleep(0.05)
+    click.echo(f"The controller of {environment} runs (process {process.pid}).")
+
+
+@click.command()
+@environment_option
+@config_option
+@click.option("--keep-serving", is_flag=True, help="End the controller alone; traffic goes on.")
+@click.option("--dry-run", is_flag=True, help="Say what would end.")
+def down(environment: str, config: Path | None, keep_serving: bool, dry_run: bool) -> None:
+    """End an environment: the controller, then router and servers, each in order.
+
+    \b
+    Example:
+      facemodels down --environment staging
+      facemodels down --environment production --keep-serving
+    """
+    from facemodels.rollout import lock
+    from facemodels.rollout.remains import end_all, remains
+
+    _, _, folder = _open(environment, config)
+    pid = lock.holder(folder) if lock.is_held(folder) else None
+    if dry_run:
+        named = [f"controller {pid}"] if pid else []
+        named += [] if keep_serving else [one.path.stem for one in remains(folder)]
+        click.echo(f"Would end: {', '.join(named) or 'nothing'}.")
+        return
+    if pid is not None:
+        os.kill(pid, signal.SIGHUP if keep_serving else signal.SIGTERM)
+        _wait(lambda: not lock.is_held(folder), 60.0, f"the controller {pid} does not end")
+    if not keep_serving:
+        end_all(folder)
+    click.echo(f"{environment} is down." if not keep_serving else "The controller ended.")
+
+
+def _wait(done: Callable[[], bool], seconds: float, problem: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            raise ToolError(f"{problem}.", "Look at its log; `kill -9` it if it hangs.")
+        time.sleep(0.05)
+
+
+@click.command()
+@environment_option
+@config_option
+@click.option("--wait", type=click.FloatRange(min=0), help="Seconds to wait until all is so.")
+@json_option
+def status(environment: str, config: Path | None, wait: float | None, as_json: bool) -> None:
+    """What serves which share of an environment, how it is, since when and by whom.
+
+    Exit code 0: all is as the tags ask. 1: something is not ready, or somebody has to look.
+
+    \b
+    Example:
+      facemodels status --environment production
+      facemodels status --environment staging --wait 60
+    """
+    registry, _, folder = _open(environment, config)
+    deadline = time.monotonic() + (wait or 0)
+    while True:
+        found = _read(folder)
+        problems = _problems(registry, found, environment)
+        if not problems or time.monotonic() >= deadline:
+            break
+        time.sleep(0.1)
+    found["problems"] = problems
+    if as_json:
+        output(found, "", as_json=True)
+    else:
+        _print(found)
+    sys.exit(_UNHEALTHY if problems else 0)
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    from facemodels.rollout import lock
+
+    try:
+        found: dict[str, Any] = json.loads((folder / "status.json").read_bytes())
+    except (OSError, ValueError):
+        found = {"models": [], "servers": [], "alarms": {}, "router": {}, "decisions": []}
+    found["controller"] = lock.holder(folder) if lock.is_held(folder) else None
+    return found
+
+
+def _problems(registry: Registry, found: Mapping[str, Any], environment: str) -> list[str]:
+    """Why not all is as the tags of this clone ask; nothing if it is."""
+    from facemodels.rollout.plan import desired
+
+    problems = []
+    if found["controller"] is None:
+        problems.append(
+            f"No controller runs here; `facemodels up --environment {environment}` starts one."
+        )
+    serving = {one["model"]: one for one in found["models"]}
+    for model, one in desired(registry.repository.state(), environment).items():
+        told = serving.get(model)
+        if told is None or told["serving"] != dict(one.shares):
+            share = told["serving"] if told else {}
+            problems.append(f"{model}: {_shares(share)} serves, {_shares(one.shares)} shall.")
+    if not found["router"].get("applied"):
+        problems.append("The router does not go by its routes yet.")
+    return problems + [f"{name}: {text}" for name, text in found["alarms"].items()]
+
+
+def _shares(shares: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {share} %" for name, share in shares.items()) or "nothing"
+
+
+def _print(found: Mapping[str, Any]) -> None:
+    from facemodels.registry.events import to_text
+
+    ready = {one["model_id"] for one in found["servers"] if one["ready"]}
+    rows = []
+    for one in found["models"]:
+        rollout = one["rollout"] or {}
+        ids = dict.fromkeys((*one["serving"], *one["wanted"], *one["warm"]))
+        for identity in ids:
+            event = rollout if rollout.get("id") == identity else one
+            warm = identity in one["warm"] and identity not in one["serving"]
+            rows.append(
+                (
+                    one["model"],
+                    identity,
+                    f"{one['serving'].get(identity, 0)} %",
+                    rollout.get("strategy", "") if event is rollout else "warm" if warm else "",
+                    "ready" if identity in ready else "not ready",
+                    "" if warm else to_text(event["since"]),
+                    "" if warm else event["by"],
+                    (one["verdict"] or {}).get("answer", "") if event is rollout else "",
+                )
+            )
+    print_table(("model", "version", "share", "as", "health", "since", "by", "verdict"), rows)
+    for problem in found["problems"]:
+        click.echo(problem, err=True)
+
+
+def _open(environment: str, config: Path | None) -> tuple[Registry, Environment, Path]:
+    from facemodels.registry.registry import open_registry
+    from facemodels.rollout import settings
+
+    registry = open_registry(Path.cwd())
+    found = settings.load(registry.root, environment, config)
+    return registry, found, settings.state_folder(registry.root, environment, found)

@@ -1,0 +1,116 @@
+"""Packages beside the controller: fetched in the background, kept for the next start."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from facemodels.errors import FacemodelsError, IntegrityError
+from facemodels.files import sha256
+from facemodels.package.verify import CHECKSUMS, verify
+from facemodels.registry.packages import obtain
+from facemodels.registry.state import Entry
+
+_AGAIN_S = 10.0  # until a package that could not be had is asked for again
+
+
+@dataclass
+class _Fetch:
+    """A package that is on its way, or did not come."""
+
+    future: Future[None]
+    began: float = field(default_factory=time.monotonic)
+
+
+class Packages:
+    """The packages of one environment.
+
+    Args:
+        root: of the repository.
+        folder: where they lie.
+        fetch: gives a version's package, verified; `registry.packages.obtain`.
+    """
+
+    def __init__(self, root: Path, folder: Path, fetch: Callable[..., object] = obtain) -> None:
+        self._root = root
+        self._folder = folder
+        self._fetch = fetch
+        self._pool = ThreadPoolExecutor(2, "packages")
+        self._fetches: dict[str, _Fetch] = {}
+
+    def folder(self, entry: Entry) -> Path | None:
+        """Where a version's package lies; None as long as it is on its way.
+
+        What lies there is the one that was registered; the server that loads it verifies every
+        byte again.
+        """
+        path = self._folder / entry.id
+        fetch = self._fetches.get(entry.id)
+        if fetch is not None and not fetch.future.done():
+            return None
+        if _is_registered(path, entry):
+            return path
+        if fetch is None or self._due(fetch):
+            self._fetches[entry.id] = _Fetch(self._pool.submit(self._bring, entry, path))
+        return None
+
+    def suspect(self, identity: str) -> None:
+        """Look at every byte of a package whose server did not start; fetch a broken one anew."""
+        self._fetches[identity] = _Fetch(self._pool.submit(self._examine, identity))
+
+    def _examine(self, identity: str) -> None:
+        path = self._folder / identity
+        try:
+            verify(path)
+        except IntegrityError:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
+
+    def problem(self, identity: str) -> str:
+        """Why a version's package is not there; "" if nothing went wrong."""
+        fetch = self._fetches.get(identity)
+        if fetch is None or not fetch.future.done():
+            return ""
+        error = fetch.future.exception()
+        return str(error) if error is not None else ""
+
+    def keep(self, identities: set[str]) -> None:
+        """Delete the packages of all other versions."""
+        for path in self._folder.glob("*"):
+            if path.name.removesuffix(".partial") not in identities:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def close(self) -> None:
+        """Begin nothing more; what is on its way is left to itself."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _due(self, fetch: _Fetch) -> bool:
+        return fetch.future.done() and time.monotonic() - fetch.began > _AGAIN_S
+
+    def _bring(self, entry: Entry, path: Path) -> None:
+        partial = path.with_name(f"{path.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            with self._fetch(self._root, entry) as package:  # type: ignore[attr-defined]
+                shutil.copytree(package.folder, partial)
+        except OSError as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise FacemodelsError(
+                f"the package of {entry.id} cannot be kept in {self._folder}: {error}.",
+                "See that the disk has room.",
+            ) from error
+        shutil.rmtree(path, ignore_errors=True)
+        partial.rename(path)
+
+
+def _is_registered(path: Path, entry: Entry) -> bool:
+    """Whether a folder says that it is the package that was registered."""
+    listed = path / CHECKSUMS
+    if not listed.is_file():
+        return False
+    recorded = entry.evidence.get("package")
+    return not recorded or recorded == f"sha256:{sha256(listed)}"

@@ -1,0 +1,129 @@
+"""What follows from a judgement: take back, go on, or call for somebody. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from facemodels.errors import RuleError
+from facemodels.names import ModelId
+from facemodels.registry import rules
+from facemodels.registry.registry import previous_production
+from facemodels.registry.rules import Change, Plan
+from facemodels.registry.state import State, production_history
+from facemodels.rollout.decisions import Decision, decide
+from facemodels.rollout.operations import Rollback
+from facemodels.rollout.plan import Desired, Rollout
+from facemodels.rollout.settings import Environment
+from facemodels.rollout.verdict import Fired, Verdict
+from facemodels.rollout.watch import Judgement, as_record
+
+
+@dataclass(frozen=True)
+class Reaction:
+    """What to do.
+
+    Attributes:
+        decision: a rollback; traffic changes at once.
+        plan: an event that brings a rollout on.
+        alarm: somebody has to look; "" if nobody has to.
+    """
+
+    decision: Decision | None = None
+    plan: Plan | None = None
+    alarm: str = ""
+
+
+def react(
+    state: State,
+    desired: Desired,
+    judgement: Judgement,
+    settings: Environment,
+    environment: str,
+    now: int,
+) -> Reaction:
+    """What follows from the numbers of one model.
+
+    In staging nobody's traffic is at stake: it calls, and changes nothing.
+
+    Args:
+        state: of the registry.
+        desired: what shall serve, with decisions that are not in the chain yet.
+        judgement: of the numbers.
+        settings: of the environment.
+        environment: `staging` or `production`.
+        now: seconds since 1970.
+    """
+    if environment != "production":
+        return Reaction(alarm=_words(judgement.fired))
+    if state.production.get(desired.model) != desired.stable:
+        return Reaction()  # a rollback is under way
+    rollout = desired.rollout
+    if rollout is None:
+        return _on_stable(state, desired, judgement, now)
+    if judgement.rollout != rollout.event or judgement.verdict is None:
+        return Reaction()
+    return _on_rollout(state, desired, rollout, judgement, judgement.verdict, settings, now)
+
+
+def _on_rollout(
+    state: State,
+    desired: Desired,
+    rollout: Rollout,
+    judgement: Judgement,
+    verdict: Verdict,
+    settings: Environment,
+    now: int,
+) -> Reaction:
+    if verdict.answer == "roll back":
+        found = Rollback(desired.model, desired.stable, rollout.id, rollout.id)
+        record = as_record(judgement)
+        reason = "; ".join(verdict.reasons)
+        return Reaction(decide(state, found, reason=reason, time=now, record=record))
+    alarm = "; ".join(verdict.reasons) if verdict.alarm else ""
+    if verdict.answer == "promote" and rollout.strategy == "progressive":
+        return Reaction(plan=_next_step(rollout, judgement, verdict, settings), alarm=alarm)
+    return Reaction(alarm=alarm)
+
+
+def _next_step(
+    rollout: Rollout, judgement: Judgement, verdict: Verdict, settings: Environment
+) -> Plan:
+    """The next percentage, or all."""
+    percent = next((step for step in sorted(settings.steps) if step > rollout.percent), 100)
+    model = ModelId.parse(rollout.id)
+    reason = f"{rollout.percent} % held: {'; '.join(verdict.reasons)}"
+
+    def plan(state: State) -> Change:
+        if percent >= 100:
+            return rules.move(state, model, "production", reason=reason)
+        terms = {"environment": "production", "strategy": "progressive", "percent": percent}
+        return rules.roll_out(
+            state, model, {**terms, "grounds": as_record(judgement)}, reason=reason
+        )
+
+    return plan
+
+
+def _on_stable(state: State, desired: Desired, judgement: Judgement, now: int) -> Reaction:
+    """A version in production fires a trigger: back to the one before, once.
+
+    A version that production was rolled back to is not rolled back again by itself: the two
+    would take turns.
+    """
+    words = _words(judgement.fired)
+    if not words:
+        return Reaction()
+    last = [event for event, _ in production_history(state, desired.model)][-1]
+    if last.act == "rollback":
+        return Reaction(alarm=f"{desired.stable} was rolled back to, and it fires too: {words}")
+    try:
+        to = previous_production(state, desired.model).id
+    except RuleError as error:
+        return Reaction(alarm=f"{words}. {error}")
+    found = Rollback(desired.model, to, None, desired.stable)
+    record = as_record(judgement)
+    return Reaction(decide(state, found, reason=words, time=now, record=record))
+
+
+def _words(fired: tuple[Fired, ...]) -> str:
+    return "; ".join(one.reason for one in fired)

@@ -1,0 +1,76 @@
+"""The golden set, sent to every version that serves, through the address that clients use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from facemodels.errors import ToolError
+from facemodels.files import write_json
+from facemodels.rollout import probes
+from facemodels.rollout.plan import Desired
+from facemodels.rollout.router import Router
+from facemodels.rollout.samples.reading import Series
+from facemodels.rollout.samples.store import Store
+from facemodels.rollout.settings import Environment
+from facemodels.rollout.watch import PROBE
+
+
+class Replays:
+    """Replays probes and keeps what they show.
+
+    Args:
+        root: of the repository.
+        folder: of the environment; `probes/<id>.json` there is the last result of a version.
+        store: gets precision, recall, F1, FPR, TPR and accuracy.
+        router: whose address is asked.
+        token: bearer's; "" sends none.
+
+    Attributes:
+        problems: why a version's accuracy is not known, by version.
+    """
+
+    def __init__(self, root: Path, folder: Path, store: Store, router: Router, token: str) -> None:
+        self._root = root
+        self._folder = folder / "probes"
+        self._store = store
+        self._router = router
+        self._headers = {"authorization": f"Bearer {token}"} if token else {}
+        self.problems: dict[str, str] = {}
+
+    def run(self, wanted: Mapping[str, Desired], settings: Environment) -> None:
+        """Replay the probes of each task that has some to each version that has requests."""
+        asked = [(model, identity) for model, one in wanted.items() for identity in _serving(one)]
+        for identity in self.problems.keys() - {f"probes {one}" for _, one in asked}:
+            del self.problems[identity]
+        for model, identity in asked:
+            folder = self._root / settings.probes.folder / wanted[model].task
+            if folder.is_dir():
+                self._replay(model, identity, folder)
+
+    def _replay(self, model: str, identity: str, folder: Path) -> None:
+        try:
+            url = f"{self._router.url}/models/{model}"
+        except ToolError:
+            return  # there is no router to ask
+        result = probes.replay(url, probes.load(folder), identity, headers=self._headers)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_json(self._folder / f"{identity}.json", result.as_json())
+        name = f"probes {identity}"
+        if not result.complete:
+            failures = ", ".join(f"{count} x {why}" for why, count in result.failures.items())
+            self.problems[name] = f"{result.failed} of {result.asked} probes failed: {failures}"
+            return
+        self.problems.pop(name, None)
+        self._keep(Series.of(identity), result.rates)
+
+    def _keep(self, series: Series, rates: Mapping[str, Any]) -> None:
+        for name, value in rates.items():
+            if value is not None:
+                self._store.put_gauge(f"{PROBE}{name}", series, float(value))
+
+
+def _serving(wanted: Desired) -> Iterable[str]:
+    beside = (wanted.rollout.id,) if wanted.rollout else ()
+    return (wanted.stable, *beside)

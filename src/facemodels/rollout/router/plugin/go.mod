@@ -1,0 +1,3 @@
+module facemodels/arms
+
+go 1.22

@@ -7,6 +7,7 @@ other parts go on.
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -21,13 +22,16 @@ from facemodels.files import write_json
 from facemodels.registry.registry import Registry
 from facemodels.registry.state import Entry, State
 from facemodels.rollout import plan
+from facemodels.rollout.alerts.notifying import Alert
+from facemodels.rollout.alerts.scraping import targets
+from facemodels.rollout.control import Control, Facts
 from facemodels.rollout.decisions import Decision, Decisions
 from facemodels.rollout.desk import Desk
 from facemodels.rollout.observer import Observer
 from facemodels.rollout.packages import Packages
 from facemodels.rollout.plan import Desired
 from facemodels.rollout.publication import Publication
-from facemodels.rollout.reaction import Reaction, react
+from facemodels.rollout.reaction import Reaction, answer_alert, react
 from facemodels.rollout.router import Router, RouterSettings
 from facemodels.rollout.routing import Running, default_model, routes
 from facemodels.rollout.servers import Servers
@@ -68,6 +72,8 @@ class Controller:
         self._servers = Servers(self.folder / "servers", self._packages, registry.root, settings)
         serving = serving_settings.load(_existing(registry.root / settings.serving))
         self.router = Router(self.folder / "router", RouterSettings.of(settings, serving))
+        self._alerts: queue.SimpleQueue[Alert] = queue.SimpleQueue()
+        self._control: Control | None = None
         self._observer = Observer(registry.root, self.folder, settings, self.router)
         self._publication = Publication(self.folder, self.router)
         self._traffic: dict[str, Traffic] = self._publication.traffic()
@@ -84,6 +90,7 @@ class Controller:
     def run(self) -> None:
         """Until `stop`."""
         self._step("router", self._tend_router)
+        self._step("control", self._listen)
         self._observer.start()
         self._log.info("running", folder=str(self.folder))
         try:
@@ -108,6 +115,8 @@ class Controller:
         self._step("servers", self._tend_servers)
         self._step("routes", self._route)
         self._step("reaction", self._react)
+        self._step("alerts", self._answer_alerts)
+        self._step("control", self._listen)
         self._step("decisions", self._record_decisions)
         self._step("status", self._tell)
 
@@ -145,6 +154,16 @@ class Controller:
         self._servers.configure(self._settings)
         self._observer.configure(self._settings)
         self._changed = changed
+
+    def _listen(self) -> None:
+        if self._control is None:
+            facts = Facts(self.status, self._observer.accuracy)
+            self._control = Control(self._settings.control, facts, self._hear)
+
+    def _hear(self, alerts: list[Alert]) -> None:
+        for alert in alerts:
+            if alert.rolls_back:
+                self._alerts.put(alert)
 
     def _tend_router(self) -> None:
         if not self.router.alive():
@@ -199,6 +218,19 @@ class Controller:
                 state, desired, judgement, self._settings, self._environment, int(time.time())
             )
             self._carry_out(judgement.model, reaction)
+
+    def _answer_alerts(self) -> None:
+        """Prometheus' alerts; those about a version that serves nobody are late, and done."""
+        while self._environment == "production":
+            try:
+                alert = self._alerts.get_nowait()
+            except queue.Empty:
+                return
+            desired = self._wanted.get(alert.model_name)
+            if desired is not None:
+                state = self._desk.state()
+                reaction = answer_alert(state, desired, alert, int(time.time()))
+                self._carry_out(alert.model_name, reaction)
 
     def _carry_out(self, model: str, reaction: Reaction) -> None:
         name = f"reaction {model}"
@@ -258,6 +290,7 @@ class Controller:
             return
         self._told = now
         write_json(self.folder / "status.json", self.status())
+        write_json(self.folder / "targets.json", targets(self._observer.targets()))
 
     def status(self) -> dict[str, Any]:
         """What serves what share, how it is, since when and by whom."""
@@ -284,6 +317,8 @@ class Controller:
         }
 
     def _close(self) -> None:
+        if self._control is not None:
+            self._control.close()
         self._observer.close()
         self._desk.close()
         self._packages.close()

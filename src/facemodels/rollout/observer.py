@@ -82,6 +82,16 @@ class Observer:
         """The latest, by model."""
         return self._judgements
 
+    def targets(self) -> list[Target]:
+        """The servers that are scraped."""
+        return [
+            Target(url, Series.of(identity), process) for identity, process, url in self._instances
+        ]
+
+    def accuracy(self) -> Mapping[str, Mapping[str, float | None]]:
+        """Rates on the probes, by version."""
+        return self._replays.rates
+
     def alarms(self) -> dict[str, str]:
         """What keeps it from seeing."""
         found = dict(self._problems)
@@ -96,10 +106,7 @@ class Observer:
                 self._guard("judge", self._judge)
 
     def _scrape(self, scraper: Scraper) -> None:
-        targets = [
-            Target(url, Series.of(identity), process) for identity, process, url in self._instances
-        ]
-        self._store.put(scraper.scrape(targets))
+        self._store.put(scraper.scrape(self.targets()))
 
     def _judge(self) -> None:
         self._judgements = self._watch.judge(self._wanted)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from facemodels.errors import RuleError
 from facemodels.names import ModelId
@@ -10,6 +12,7 @@ from facemodels.registry import rules
 from facemodels.registry.registry import previous_production
 from facemodels.registry.rules import Change, Plan
 from facemodels.registry.state import State, production_history
+from facemodels.rollout.alerts.notifying import Alert
 from facemodels.rollout.decisions import Decision, decide
 from facemodels.rollout.operations import Rollback
 from facemodels.rollout.plan import Desired, Rollout
@@ -104,15 +107,35 @@ def _next_step(
     return plan
 
 
+def answer_alert(state: State, desired: Desired, alert: Alert, now: int) -> Reaction:
+    """What follows from an alert of Prometheus about a version of this model."""
+    version = alert.model_version
+    record = {"alert": alert.alertname}
+    rollout = desired.rollout
+    if state.production.get(desired.model) != desired.stable:
+        return Reaction()
+    if rollout is not None and str(ModelId.parse(rollout.id).version) == version:
+        found = Rollback(desired.model, desired.stable, rollout.id, rollout.id)
+        return Reaction(decide(state, found, reason=alert.alertname, time=now, record=record))
+    if rollout is None and str(ModelId.parse(desired.stable).version) == version:
+        return _back(state, desired, alert.alertname, record, now)
+    return Reaction()
+
+
 def _on_stable(state: State, desired: Desired, judgement: Judgement, now: int) -> Reaction:
-    """A version in production fires a trigger: back to the one before, once.
+    """A version in production fires a trigger: back to the one before, once."""
+    words = _words(judgement.fired)
+    return _back(state, desired, words, as_record(judgement), now) if words else Reaction()
+
+
+def _back(
+    state: State, desired: Desired, words: str, record: Mapping[str, Any], now: int
+) -> Reaction:
+    """Back to the version before.
 
     A version that production was rolled back to is not rolled back again by itself: the two
     would take turns.
     """
-    words = _words(judgement.fired)
-    if not words:
-        return Reaction()
     last = [event for event, _ in production_history(state, desired.model)][-1]
     if last.act == "rollback":
         return Reaction(alarm=f"{desired.stable} was rolled back to, and it fires too: {words}")
@@ -121,7 +144,6 @@ def _on_stable(state: State, desired: Desired, judgement: Judgement, now: int) -
     except RuleError as error:
         return Reaction(alarm=f"{words}. {error}")
     found = Rollback(desired.model, to, None, desired.stable)
-    record = as_record(judgement)
     return Reaction(decide(state, found, reason=words, time=now, record=record))
 
 

@@ -29,6 +29,7 @@ class Replays:
 
     Attributes:
         problems: why a version's accuracy is not known, by version.
+        rates: on the probes, by version; of the last complete replay.
     """
 
     def __init__(self, root: Path, folder: Path, store: Store, router: Router, token: str) -> None:
@@ -38,12 +39,14 @@ class Replays:
         self._router = router
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
         self.problems: dict[str, str] = {}
+        self.rates: dict[str, Mapping[str, float | None]] = {}
 
     def run(self, wanted: Mapping[str, Desired], settings: Environment) -> None:
         """Replay the probes of each task that has some to each version that has requests."""
         asked = [(model, identity) for model, one in wanted.items() for identity in _serving(one)]
         for identity in self.problems.keys() - {f"probes {one}" for _, one in asked}:
             del self.problems[identity]
+        self.rates = {one: self.rates[one] for _, one in asked if one in self.rates}
         for model, identity in asked:
             folder = self._root / settings.probes.folder / wanted[model].task
             if folder.is_dir():
@@ -63,6 +66,7 @@ class Replays:
             self.problems[name] = f"{result.failed} of {result.asked} probes failed: {failures}"
             return
         self.problems.pop(name, None)
+        self.rates = {**self.rates, identity: result.rates}
         self._keep(Series.of(identity), result.rates)
 
     def _keep(self, series: Series, rates: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -359,3 +360,58 @@ class Environment:
         answer = self.ask(**headers)
         assert answer.status_code == 200, answer.text
         return str(answer.json()["model_version"])
+
+
+class Load:
+    """Requests from a few clients at a steady pace, for as long as the block runs.
+
+    Args:
+        environment: that is asked.
+        failing_share: of the requests that a failing version fails on.
+        clients: at once.
+        pause_s: of each client between two requests.
+    """
+
+    def __init__(
+        self, environment: Environment, *, failing_share: float = 0.0, clients: int = 4,
+        pause_s: float = 0.02,
+    ) -> None:  # fmt: skip
+        self._environment = environment
+        self._failing_share = failing_share
+        self._pause_s = pause_s
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
+        self.answers: list[tuple[float, int, str]] = []  # time, status, version
+        self.problems: list[str] = []
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self) -> None:
+        number = 0.0
+        with httpx.Client(timeout=30) as client:
+            while not self._stop.wait(self._pause_s):
+                number += self._failing_share
+                failing = number >= 1
+                number -= failing
+                try:
+                    answer = self._environment.ask(failing=failing, client=client)
+                except httpx.HTTPError as error:
+                    self.problems.append(repr(error))
+                    continue
+                version = answer.json().get("model_version", "") if answer.is_success else ""
+                if not answer.is_success:
+                    self.problems.append(f"{answer.status_code} {answer.text[:200]}")
+                self.answers.append((time.time(), answer.status_code, version))
+
+    @property
+    def failed(self) -> int:
+        """Requests without a good answer."""
+        return len(self.problems)

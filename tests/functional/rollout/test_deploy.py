@@ -7,7 +7,7 @@ from collections import Counter
 import httpx
 
 from tests.functional.rollout.conftest import Up
-from tests.functional.rollout.site import Site
+from tests.functional.rollout.site import Load, Site, wait_until
 
 
 def test_the_guides_way_from_staging_over_a_canary_to_production_and_back(
@@ -27,9 +27,7 @@ def test_the_guides_way_from_staging_over_a_canary_to_production_and_back(
     site.deploy("rec-facenet-v2.2.0", "--strategy", "canary", "--canary-percent", "10")
     production.wait_for(v2_1_3=90, v2_2_0=10)
     with httpx.Client() as client:
-        seen = Counter(
-            production.ask(client=client).json()["model_version"] for _ in range(100)
-        )
+        seen = Counter(production.ask(client=client).json()["model_version"] for _ in range(100))
     assert seen == {"2.1.3": 90, "2.2.0": 10}
     site.deploy("rec-facenet-v2.2.0", "--strategy", "complete")
     production.wait_for(v2_2_0=100)
@@ -47,3 +45,21 @@ def test_the_guides_way_from_staging_over_a_canary_to_production_and_back(
     assert acts == [
         "register", "promote", "promote", "register", "promote", "rollout", "promote", "rollback",
     ]  # fmt: skip
+
+
+def test_a_canary_that_fails_half_its_requests_is_taken_back_by_itself(site: Site, up: Up) -> None:
+    site.in_production("rec-facenet-v1.0.0")
+    site.staged("rec-facenet-v1.1.0", "failing")
+    production = up(site)
+    production.wait_for(v1_0_0=100)
+    site.deploy("rec-facenet-v1.1.0", "--strategy", "canary", "--canary-percent", "20")
+    production.wait_for(v1_0_0=80, v1_1_0=20)
+    with Load(production, failing_share=0.5) as load:
+        production.wait_for(v1_0_0=100)
+    assert load.failed == 0  # who met the canary's failures was answered by the other
+    wait_until(lambda: site.state().events[-1].act == "withdraw", "the event")
+    event = site.state().events[-1]
+    assert "worse in errors" in event.reason
+    assert event.record is not None
+    assert event.record["verdict"]["answer"] == "roll back"
+    assert site.findings() == []

@@ -257,11 +257,15 @@ def require_deployer(registry: Registry, policy: Policy, environment: str) -> No
 
     Raises:
         RuleError: the policy names others.
+        ToolError: git does not know who this is.
     """
-    mail = registry.git.config("user.email") or ""
-    if policy.deployers and mail not in policy.deployers:
+    if not policy.deployers:
+        return
+    # Who the event will name; git's variables go before its configuration.
+    mail = registry.git.text("var", "GIT_COMMITTER_IDENT").rpartition("<")[2].partition(">")[0]
+    if mail not in policy.deployers:
         raise RuleError(
-            f"{mail or 'who has no user.email in git'} may not deploy to {environment}.",
+            f"{mail} may not deploy to {environment}.",
             f"conf/deploy/{environment}.yaml lets {', '.join(policy.deployers)} do it.",
         )
 

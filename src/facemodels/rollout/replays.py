@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,19 +47,28 @@ class Replays:
         for identity in self.problems.keys() - {f"probes {one}" for _, one in asked}:
             del self.problems[identity]
         self.rates = {one: self.rates[one] for _, one in asked if one in self.rates}
-        for model, identity in asked:
-            folder = self._root / settings.probes.folder / wanted[model].task
+        for model, one in wanted.items():
+            folder = self._root / settings.probes.folder / one.task
             if folder.is_dir():
-                self._replay(model, identity, folder)
+                self._replay_all(model, _serving(one), folder)
 
-    def _replay(self, model: str, identity: str, folder: Path) -> None:
+    def _replay_all(self, model: str, versions: Sequence[str], folder: Path) -> None:
+        """The stable version first: the other is compared with it."""
         try:
             url = f"{self._router.url}/models/{model}"
         except ToolError:
             return  # there is no router to ask
-        result = probes.replay(url, probes.load(folder), identity, headers=self._headers)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        write_json(self._folder / f"{identity}.json", result.as_json())
+        golden = probes.load(folder)
+        first: probes.Result | None = None
+        for identity in versions:
+            result = probes.replay(url, golden, identity, headers=self._headers)
+            first = first or result
+            told = {**result.as_json(), "agreement": _agreement(result, first)}
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_json(self._folder / f"{identity}.json", told)
+            self._note(identity, result)
+
+    def _note(self, identity: str, result: probes.Result) -> None:
         name = f"probes {identity}"
         if not result.complete:
             failures = ", ".join(f"{count} x {why}" for why, count in result.failures.items())
@@ -75,6 +84,17 @@ class Replays:
                 self._store.put_gauge(f"{PROBE}{name}", series, float(value))
 
 
-def _serving(wanted: Desired) -> Iterable[str]:
+def _agreement(one: probes.Result, other: probes.Result) -> dict[str, Any]:
+    """On how many probes two versions are both right or both wrong."""
+    pairs = [
+        (mine, theirs)
+        for mine, theirs in zip(one.correct, other.correct, strict=True)
+        if mine is not None and theirs is not None
+    ]
+    agreed = sum(mine == theirs for mine, theirs in pairs)
+    return {"with": other.model_id, "compared": len(pairs), "agreed": agreed}
+
+
+def _serving(wanted: Desired) -> tuple[str, ...]:
     beside = (wanted.rollout.id,) if wanted.rollout else ()
     return (wanted.stable, *beside)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from facemodels.errors import InputError
+from facemodels.errors import InputError, NameFormatError
+from facemodels.names import ModelId
 from facemodels.params import Frozen, load_yaml, parse
 
 FOLDER = Path("conf", "deploy")
@@ -92,6 +94,14 @@ class Flag(Frozen):
     value: str
     enabled: bool = True
 
+    @field_validator("model_id")
+    @classmethod
+    def _id(cls, text: str) -> str:
+        try:
+            return str(ModelId.parse(text))  # as the tags' versions are called everywhere
+        except NameFormatError as error:
+            raise ValueError(error.what) from error
+
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if bool(self.header) == bool(self.cookie):
@@ -118,7 +128,7 @@ class Environment(Frozen):
         scrape_interval_s: between two looks at the metrics.
         prometheus: base URL of a server that scrapes; "" scrapes directly.
         canary_percent: where the command names none.
-        steps: percentages of a progressive rollout; then all.
+        steps: percentages of a progressive rollout, rising; then all.
         sticky_cookie: how a client stays with its version; "" lets each request choose.
         user_header: says who the user is, for `ab`.
         defaults: the model that answers a task's plain addresses, where a task has several.
@@ -152,6 +162,12 @@ class Environment(Frozen):
     verdict: VerdictSettings = VerdictSettings()
     probes: Probes = Probes()
     flags: tuple[Flag, ...] = ()
+
+    @model_validator(mode="after")
+    def _steps_rise(self) -> Self:
+        if any(after <= before for before, after in pairwise((0, *self.steps))):
+            raise ValueError("the steps of a progressive rollout rise, from 1 percent at least")
+        return self
 
 
 def load(root: Path, environment: str, path: Path | None = None) -> Environment:

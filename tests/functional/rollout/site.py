@@ -260,6 +260,13 @@ class Site:
         assert code is None or done.returncode == code, (words, done.stdout, done.stderr)
         return done
 
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        """A command of ours that is not waited for."""
+        return subprocess.Popen(
+            (COMMAND, *words), cwd=self.folder, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
     def deploy(self, identity: str, *words: str, environment: str = "production") -> None:
         self.run("deploy", "--model-id", identity, "--environment", environment, *words)
 

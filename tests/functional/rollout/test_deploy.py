@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from pathlib import Path
 
 import httpx
 
@@ -63,3 +65,34 @@ def test_a_canary_that_fails_half_its_requests_is_taken_back_by_itself(site: Sit
     assert event.record is not None
     assert event.record["verdict"]["answer"] == "roll back"
     assert site.findings() == []
+
+
+def test_monitor_ends_with_a_report_and_goes_on_after_it_was_killed(site: Site, up: Up) -> None:
+    site.in_production("rec-facenet-v1.0.0")
+    site.staged("rec-facenet-v1.1.0", "failing")
+    production = up(site)
+    production.wait_for(v1_0_0=100)
+    site.deploy("rec-facenet-v1.1.0", "--strategy", "canary", "--canary-percent", "50")
+    production.wait_for(v1_0_0=50, v1_1_0=50)
+    words = ("monitor", "--model-id", "rec-facenet-v1.1.0", "--duration", "10m", "--json")
+    begun = production.folder / "monitors/rec-facenet-v1.1.0.json"
+    with Load(production) as load:  # nothing that it fails on
+        first = site.begin(*words)
+        wait_until(begun.exists, "a watch")
+        before = begun.read_bytes()
+        first.kill()
+        first.communicate()
+        second = site.begin(*words)
+        wait_until(lambda: len(load.answers) > 100, "requests")
+        assert second.poll() is None
+        assert begun.read_bytes() == before
+    with Load(production, failing_share=0.5):
+        told, _ = second.communicate(timeout=60)
+    assert second.returncode == 4
+    found = json.loads(told)
+    assert found["verdict"]["answer"] == "roll back"
+    canary = found["versions"][0]
+    assert (canary["model_id"], canary["requests"] > 0) == ("rec-facenet-v1.1.0", True)
+    for path in found["reports"]:
+        assert "rec-facenet-v1.1.0" in Path(path).read_text()
+    assert not begun.exists()

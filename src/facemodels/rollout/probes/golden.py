@@ -31,7 +31,13 @@ _REMEDY = "docs/probes.md has the format."
 
 def _inside(name: str) -> str:
     path = PurePosixPath(name)
-    if "\\" in name or path.is_absolute() or ".." in path.parts or path.as_posix() != name:
+    if (
+        "\\" in name
+        or not name.isprintable()
+        or path.is_absolute()
+        or ".." in path.parts
+        or path.as_posix() != name
+    ):
         raise ValueError("is no path below the folder, such as faces/0001.jpg")
     if path.suffix.lower() not in EXTENSIONS:
         raise ValueError(f"ends in none of {', '.join(sorted(EXTENSIONS))}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import shutil
@@ -75,12 +76,21 @@ class Router:
         """Whether its process runs."""
         return self.process is not None
 
+    def outdated(self) -> bool:
+        """Whether it runs by other settings than these: they take an end and a start."""
+        process = self.process
+        if process is None:
+            return False
+        port = int(process.facts["port"])
+        wanted = self._static(self.settings.port or port, int(process.facts["inside"]))
+        return bool(process.facts["static"] != _digest(wanted))
+
     def ready(self) -> bool:
         """Whether it answers a ping."""
         return self._ask("/ping") is not None
 
     def start(self) -> Process:
-        """Start it and wait until it answers; take one that runs already.
+        """Start it and wait until it answers; take one that runs already, `outdated` or not.
 
         Routes that were published before serve at once.
 
@@ -101,7 +111,9 @@ class Router:
             self.routes.mkdir(parents=True, exist_ok=True)
             self._install()
             config = self.folder / "static.yaml"
-            files.write_yaml(config, static(self.settings, self.routes.absolute(), port, inside))
+            wanted = self._static(port, inside)
+            files.write_yaml(config, wanted)
+            before = self._log.stat().st_size if self._log.exists() else 0
         except OSError as error:
             raise ToolError(
                 f"{self.folder} cannot be written: {error}.",
@@ -111,11 +123,11 @@ class Router:
             self._path,
             [program(), f"--configFile={config.absolute()}"],
             log=self._log,
-            facts={"port": port, "inside": inside},
+            facts={"port": port, "inside": inside, "static": _digest(wanted)},
             folder=self.folder,
         )
         try:
-            self._wait(process)
+            self._wait(process, before)
         except BaseException:
             process.end(0)
             raise
@@ -206,11 +218,14 @@ class Router:
         finally:
             inside.close()
 
-    def _wait(self, process: Process) -> None:
+    def _static(self, port: int, inside: int) -> dict[str, Any]:
+        return static(self.settings, self.routes.absolute(), port, inside)
+
+    def _wait(self, process: Process, before: int = 0) -> None:
         deadline = time.monotonic() + self.settings.start_s
         while not self.ready():
             if not process.alive():
-                text = self._tail()
+                text = self._tail(before)
                 if "address already in use" in text:
                     raise _taken(self.settings.host, int(process.facts["port"]))
                 raise ToolError(f"The router ended: {text}", f"Its log is {self._log}.")
@@ -221,8 +236,10 @@ class Router:
                 )
             time.sleep(_POLL_S)
 
-    def _tail(self) -> str:
+    def _tail(self, before: int) -> str:
+        """The end of the log, without what earlier ones wrote."""
         data = self._log.read_bytes() if self._log.exists() else b""
+        data = data[before:] if len(data) >= before else data  # it may have started anew
         return data[-_TAIL:].decode("utf-8", "replace").strip()
 
     def _install(self) -> None:
@@ -231,6 +248,10 @@ class Router:
         target = self.folder / "plugins-local/src" / MODULE
         for name, installed in _PLUGIN.items():
             files.write_bytes(target / installed, (source / name).read_bytes())
+
+
+def _digest(static_configuration: dict[str, Any]) -> str:
+    return hashlib.sha256(files.canonical_json(static_configuration).encode()).hexdigest()
 
 
 def program() -> str:

@@ -7,7 +7,8 @@ themselves are asked for, and go through the same code.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from facemodels.errors import ToolError
@@ -42,15 +43,18 @@ class PrometheusSource:
     Args:
         url: base, for example `http://127.0.0.1:9090`.
         timeout_s: of one question.
+        settled_s: a server that shows up so soon after Prometheus began may have been there
+            before; its first numbers are where counting starts.
 
     Attributes:
         problem: why the answer before is empty; "" if nothing is wrong.
     """
 
-    def __init__(self, url: str, timeout_s: float = 5.0) -> None:
+    def __init__(self, url: str, timeout_s: float = 5.0, settled_s: float = 30.0) -> None:
         import httpx
 
         self.problem = ""
+        self._settled_s = settled_s
         self._client: httpx.Client = httpx.Client(base_url=url, timeout=timeout_s)
 
     def close(self) -> None:
@@ -76,7 +80,6 @@ class PrometheusSource:
         selected = _selector(series)
 
         def ask() -> list[Seen]:
-            watching = bool(self._query(_JOBS, begin))
             status = f'{PREDICTIONS}{selected[:-1]},status="success"}}'
             before = self._query(f"last_over_time({status}[{_KNOWN}])", begin)
             known = {row["metric"]["instance"] for row in before}
@@ -84,8 +87,8 @@ class PrometheusSource:
             looks: list[Seen] = []
             for low, high in _spans(begin, until):
                 found = self._range(f'{{__name__=~"{names}",{selected[1:]}', low, high)
-                looks += _looks(found, series, known if watching else None)
-            return sorted(looks, key=lambda look: look.time)
+                looks += _looks(found, series)
+            return sorted(self._with_fresh(looks, known), key=lambda look: look.time)
 
         return self._answer(ask, [])
 
@@ -131,6 +134,14 @@ class PrometheusSource:
             return without
         self.problem = ""
         return answer
+
+    def _with_fresh(self, looks: Iterable[Seen], known: set[str]) -> Iterator[Seen]:
+        """Mark the first look at a server that was not there when Prometheus watched before."""
+        for look in looks:
+            new = look.instance not in known
+            known.add(look.instance)
+            fresh = new and bool(self._query(_JOBS, look.time - self._settled_s))
+            yield replace(look, fresh=fresh)
 
     def _most(self, selected: str, since: float, until: float) -> float | None:
         values = [
@@ -185,11 +196,8 @@ def _selector(series: Series) -> str:
     return f'{{model_name="{model}",model_version="{version}"}}'
 
 
-def _looks(rows: list[Any], series: Series, known: set[str] | None) -> Iterator[Seen]:
-    """Samples of one scrape share its time; those of a scrape that is not whole are left out.
-
-    `known` are the servers that were there before; it grows. None: nobody was watching.
-    """
+def _looks(rows: list[Any], series: Series) -> Iterator[Seen]:
+    """Samples of one scrape share its time; those of a scrape that is not whole are left out."""
     scrapes: dict[tuple[float, str], list[tuple[str, Mapping[str, str], float]]]
     scrapes = defaultdict(list)
     for row in rows:
@@ -201,10 +209,7 @@ def _looks(rows: list[Any], series: Series, known: set[str] | None) -> Iterator[
             reading = from_samples(samples, series)
         except ValueError:
             continue
-        fresh = known is not None and instance not in known
-        if known is not None:
-            known.add(instance)
-        yield Seen(at, instance, fresh, reading)
+        yield Seen(at, instance, fresh=False, reading=reading)
 
 
 def _wrong(url: object, why: object) -> ToolError:

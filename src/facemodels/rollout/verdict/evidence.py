@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable
+from dataclasses import replace
 from math import log
 
 from facemodels.rollout.settings import VerdictSettings
@@ -78,14 +79,17 @@ class _Latency:
         self._worse = Bets(1.0, EVEN)
         self._fit = Bets(1 - margin, BOLD)
         self._shares = _Shares()
+        self._bounds_s: tuple[float, float] | None = None
         self._before: Tally | None = None  # the stable version, before this window
 
     def bet(self, canary: Tally, stable: Tally) -> None:
         """One window of at least `window_s`."""
         place = self._bound()
         if place is not None and canary.answers and stable.answers:
-            usual = stable.above(stable.bounds[place])
-            slow = _above(canary, stable.bounds[min(place + 1, len(stable.bounds) - 1)])
+            bound = stable.bounds[place]
+            beyond = stable.bounds[min(place + 1, len(stable.bounds) - 1)]
+            self._bounds_s = beyond, bound
+            usual, slow = stable.above(bound), _above(canary, beyond)
             difference = slow / canary.answers - usual / stable.answers
             self._worse.add(difference)
             self._fit.add(self._margin - difference)
@@ -106,7 +110,8 @@ class _Latency:
 
     def metric(self, needed: tuple[float, float]) -> Metric:
         name = f"latency p{100 * self._quantile:g}"
-        return self._shares.metric(name, self._worse, self._fit, needed)
+        made = self._shares.metric(name, self._worse, self._fit, needed)
+        return replace(made, bounds_s=self._bounds_s)
 
 
 def _above(tally: Tally, seconds: float) -> int:

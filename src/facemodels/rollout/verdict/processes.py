@@ -37,9 +37,9 @@ def log_mean_exp(logs: Sequence[float], weights: Sequence[float]) -> float:
     return most + log(sum(terms))
 
 
-def log_odds_ratio(
-    canary_errors: int, canary: int, stable_errors: int, stable: int, odds: float
-) -> float:
+def log_odds_ratios(
+    canary_errors: int, canary: int, stable_errors: int, stable: int, odds: Sequence[float]
+) -> list[float]:
     """How much likelier the canary's part of the errors is under other odds than under equal ones.
 
     Given how many errors there were in all, the canary's part is hypergeometric if both fail
@@ -55,24 +55,24 @@ def log_odds_ratio(
         odds: above 1.
 
     Returns:
-        The logarithm.
+        The logarithm, by odds.
     """
     errors = canary_errors + stable_errors
     least, most = max(0, errors - stable), min(errors, canary)
     if least == most:  # nothing could have been otherwise
-        return 0.0
+        return [0.0] * len(odds)
     part = np.arange(least, most, dtype=np.float64)
-    steps = np.log((canary - part) * (errors - part)) - np.log(
-        (part + 1) * (stable - errors + part + 1)
-    )
+    steps = np.log((canary - part) * (errors - part) / ((stable - errors + part + 1) * (part + 1)))
     ways = np.concatenate(([0.0], np.cumsum(steps)))
-    tilted = ways + np.arange(most - least + 1) * log(odds)
-    return float((canary_errors - least) * log(odds) - _log_sum(tilted) + _log_sum(ways))
+    tilts = np.log(odds)[:, None]
+    tilted = ways + tilts * np.arange(most - least + 1)
+    ratios = tilts[:, 0] * (canary_errors - least) - _log_sum(tilted) + _log_sum(ways)
+    return [float(one) for one in ratios]
 
 
-def _log_sum(logs: np.ndarray) -> float:
-    most = logs.max()
-    return float(most + np.log(np.exp(logs - most).sum()))
+def _log_sum(logs: np.ndarray) -> np.ndarray:
+    most = logs.max(axis=-1, keepdims=True)
+    return np.asarray(most[..., 0] + np.log(np.exp(logs - most).sum(axis=-1)))
 
 
 class Odds:
@@ -96,9 +96,10 @@ class Odds:
         """One window more."""
         if canary_errors + stable_errors == 0 or not canary or not stable:
             return
-        for place, odds in enumerate(ODDS):
-            ratio = log_odds_ratio(canary_errors, canary, stable_errors, stable, odds)
-            self._sums[place] += min(ratio, CEILING)
+        ratios = log_odds_ratios(canary_errors, canary, stable_errors, stable, ODDS)
+        self._sums = [
+            total + min(ratio, CEILING) for total, ratio in zip(self._sums, ratios, strict=True)
+        ]
         self.log_e = log_mean_exp(self._sums, EVEN)
         self.highest = max(self.highest, self.log_e)
 

@@ -24,6 +24,8 @@ class Metric:
         worse_needed: from which it is rolled back.
         fit: logarithm of the evidence that it is not worse by the margin; now.
         fit_needed: from which this metric lets it be promoted.
+        bounds_s: of a latency, over which answers count: the canary's, the stable version's; in
+            the last window, as they follow the stable version.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Metric:
     worse_needed: float
     fit: float
     fit_needed: float
+    bounds_s: tuple[float, float] | None = None
 
     @property
     def condemns(self) -> bool:
@@ -51,9 +54,13 @@ class Metric:
         """For example `errors: 12.0 % of 25 requests, 0.4 % beside it`."""
         if self.canary is None or self.stable is None:
             return f"{self.name}: nothing to compare yet"
-        what = "answers slow" if self.name.startswith("latency") else "requests"
+        failed, usual = ("requests", "") if self.bounds_s is None else (
+            f"answers over {1000 * self.bounds_s[0]:g} ms",
+            f" over {1000 * self.bounds_s[1]:g} ms",
+        )  # fmt: skip
         return (
-            f"{self.name}: {self.canary:.1%} of {self.requests} {what}, {self.stable:.1%} beside it"
+            f"{self.name}: {self.canary:.1%} of {self.requests} {failed}, "
+            f"{self.stable:.1%}{usual} beside it"
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -68,6 +75,7 @@ class Metric:
             "log_e_worse_needed": round(self.worse_needed, 4),
             "log_e_fit": round(self.fit, 4),
             "log_e_fit_needed": round(self.fit_needed, 4),
+            **({"bounds_s": list(self.bounds_s)} if self.bounds_s else {}),
         }
 
 

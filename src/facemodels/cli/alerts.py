@@ -1,0 +1,49 @@
+"""`facemodels alerts`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from facemodels.cli.deploy import config_option, environment_option
+from facemodels.cli.options import FOLDER, json_option, output
+
+
+@click.command()
+@environment_option
+@config_option
+@click.option(
+    "--output", "folder", type=FOLDER, default=Path("build/monitoring"), show_default=True
+)
+@json_option
+def alerts(environment: str, config: Path | None, folder: Path, as_json: bool) -> None:
+    """Write what Prometheus, Alertmanager and Grafana need, from the rollback triggers.
+
+    Rules, scrape configuration, a webhook that tells the controller to roll back, dashboards.
+    The controller keeps the list of servers that Prometheus scrapes.
+
+    \b
+    Example:
+      facemodels alerts --environment production --output build/monitoring
+      prometheus --config.file build/monitoring/prometheus.yml
+    """
+    from facemodels.registry.git import find_root
+    from facemodels.rollout import settings, triggers
+    from facemodels.rollout.alerts.folder import write
+
+    root = find_root(Path.cwd())
+    found = settings.load(root, environment, config)
+    listed = settings.state_folder(root, environment, found) / "targets.json"
+    listed.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = write(
+        folder,
+        triggers.load(root),
+        control=f"{found.control.host}:{found.control.port}",
+        targets_file=str(listed),
+        price_per_hour=found.price_per_hour,
+        interval_s=found.scrape_interval_s,
+    )
+    text = "".join(f"{path}\n" for path in paths)
+    output([str(path) for path in paths], text, as_json=as_json)

@@ -1,0 +1,160 @@
+"""`facemodels monitor`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facemodels.cli.deploy import config_option, environment_option
+from facemodels.cli.options import FOLDER, json_option, output
+from facemodels.cli.registry import complete_ids
+from facemodels.errors import InputError
+from facemodels.names import ModelId
+
+if TYPE_CHECKING:
+    from facemodels.rollout.observation import Observer, Span
+    from facemodels.rollout.report import Observation
+    from facemodels.rollout.samples.source import Source
+    from facemodels.rollout.settings import Environment
+
+_LOOK_S = 1.0
+_CODES: Mapping[str, int] = {"promote": 0, "roll back": 4, "hold": 7}
+
+
+@click.command()
+@click.option("--model-id", required=True, shell_complete=complete_ids, help="rec-facenet-v2.1.3")
+@environment_option
+@config_option
+@click.option("--duration", default="24h", show_default=True, help="For example 90s, 1h30m, 2d.")
+@click.option(
+    "--output", "folder", type=FOLDER, help="For the report; reports/monitor if not given."
+)
+@click.option("--fresh", is_flag=True, help="Begin anew, whatever was watched before.")
+@json_option
+def monitor(
+    model_id: str,
+    environment: str,
+    config: Path | None,
+    duration: str,
+    folder: Path | None,
+    fresh: bool,
+    as_json: bool,
+) -> None:
+    """Watch a version beside the one before, and end with a report and a verdict.
+
+    It runs where the environment's controller runs, or anywhere with `prometheus` set. Ended
+    and started again it goes on where it was. A version that is taken back ends it.
+
+    Exit codes: 0 promote (or nothing is wrong), 4 roll back, 7 not enough evidence yet.
+
+    \b
+    Example:
+      facemodels monitor --model-id rec-facenet-v2.2.0 --duration 24h
+    """
+    from facemodels.registry.registry import open_registry
+    from facemodels.rollout import report, settings, triggers
+    from facemodels.rollout.observation import Observer
+
+    model = ModelId.parse(model_id)
+    seconds = report.parse_duration(duration)
+    registry = open_registry(Path.cwd())
+    registry.repository.state().entry(model)
+    found = settings.load(registry.root, environment, config)
+    place = settings.state_folder(registry.root, environment, found)
+    source = _source(place, found)
+    span = _span(place / "monitors" / f"{model}.json", source.now(), seconds, fresh=fresh)
+    observer = Observer(
+        source, place, found, triggers.load(registry.root), environment, model, span
+    )
+    last = _watch(observer, span, source, registry.repository.state)
+    written = _write(last, folder or registry.root / "reports" / "monitor")
+    (place / "monitors" / f"{model}.json").unlink(missing_ok=True)
+    answer = (last.verdict or {"answer": "hold"})["answer"]
+    value = {"verdict": last.verdict, "versions": [_plain(one) for one in last.versions]}
+    text = f"{answer}: {'; '.join((last.verdict or {}).get('reasons', ()))}\n"
+    text += "".join(f"Report: {path}\n" for path in written)
+    output({**value, "reports": [str(path) for path in written]}, text, as_json=as_json)
+    sys.exit(_CODES[answer])
+
+
+def _plain(seen: Any) -> dict[str, Any]:
+    return {key: value for key, value in asdict(seen).items() if key != "series"}
+
+
+def _source(place: Path, found: Environment) -> Source:
+    """The samples of this host's controller, or Prometheus.
+
+    Raises:
+        InputError: there are none.
+    """
+    from facemodels.rollout.samples.prometheus import PrometheusSource
+    from facemodels.rollout.samples.store import StoredSamples
+
+    if found.prometheus:
+        return PrometheusSource(found.prometheus)
+    path = place / "samples.db"
+    if not path.is_file():
+        raise InputError(
+            f"There are no samples in {path}.",
+            "Run this where the controller runs (`facemodels up`), or set `prometheus` in "
+            "conf/deploy/<environment>.yaml.",
+        )
+    return StoredSamples(path)
+
+
+def _span(path: Path, now: float, seconds: float, *, fresh: bool) -> Span:
+    """From now on; or from where a watch began that was cut short."""
+    from facemodels.files import write_json
+    from facemodels.rollout.observation import Span
+
+    try:
+        began = now if fresh else float(json.loads(path.read_bytes())["began"])
+    except (OSError, ValueError, KeyError, TypeError):
+        began = now
+    if not now - seconds < began <= now:
+        began = now  # that one is over
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, {"began": began})
+    return Span(began, began + seconds)
+
+
+def _watch(observer: Observer, span: Span, source: Source, state: Any) -> Observation:
+    """Look again and again; a live table where somebody looks on."""
+    from rich.console import Console
+    from rich.live import Live
+
+    from facemodels.rollout import report
+
+    console = Console(stderr=True)
+    with Live(console=console, auto_refresh=False, transient=not console.is_terminal) as live:
+        while source.now() < span.until:
+            found = observer.look(state())
+            if console.is_terminal:
+                live.update(report.table(found), refresh=True)
+            if (found.verdict or {}).get("answer") == "roll back" and not _runs(found):
+                break
+            time.sleep(max(0.0, min(_LOOK_S, span.until - source.now())))
+    return observer.look(state(), curves=True)
+
+
+def _runs(found: Observation) -> bool:
+    """Whether the watched version still has requests."""
+    return found.versions[0].role != "absent" and found.versions[0].role != "warm"
+
+
+def _write(last: Observation, folder: Path) -> list[Path]:
+    from facemodels.files import write_text
+    from facemodels.rollout import report
+
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{last.model_id}.md", folder / f"{last.model_id}.html"]
+    for path, text in zip(paths, (report.markdown(last), report.html(last)), strict=True):
+        write_text(path, text)
+    return paths

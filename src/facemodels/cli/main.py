@@ -71,7 +71,7 @@ def main() -> None:
     \b
     Exit codes: 0 done, 1 failed, 2 wrong input, 3 files, tags or signatures are
     not what was signed off, 4 a model is below a gate, 5 a rule refuses, 6 someone
-    else was faster.
+    else was faster, 7 not enough evidence yet.
 
     \b
     Example:

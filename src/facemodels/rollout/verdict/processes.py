@@ -19,7 +19,7 @@ CEILING = 2.0
 """Of the logarithm of what one window may say: a smaller e-value is one, too. So at least four
 bad windows condemn, and a hiccup of one does not: a burst that strikes one version alone is
 outside the null of `Odds`, but no reason to take a version back. With 4 instead, a canary
-that fails half was found in 2 s instead of 4, and a good one with hiccups taken back four times
+that fails half was found in 2 s instead of 4, and a good one with hiccups taken back three times
 as often (docs/verdict.md)."""
 FRACTIONS = (0.97, 0.75, 0.5, 0.25, 0.1)
 """Bets, as shares of the largest that cannot lose more than everything."""

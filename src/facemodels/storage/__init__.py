@@ -1,0 +1,1 @@
+"""Where weights are kept: remotes that are proven, retention, archives, backups."""

@@ -254,6 +254,7 @@ def test_both_sources_say_what_happened(launch: Launch, watched: Watched) -> Non
     assert memory(prometheus, SERIES, middle, end) == pytest.approx(
         memory(store, SERIES, middle, end), rel=0.1
     )
+    assert prometheus._query('model_predictions_total{exported_model_name!=""}') == []
     assert prometheus.problem == store.problem == ""
 
 

@@ -104,7 +104,7 @@ def _recording(window: str, price_per_hour: float) -> list[dict[str, Any]]:
             "model:errors:rate",
             f"({failed}) or 0 * model:requests:rate",
         ),
-        # Without requests there is no rate: 0 / 0 would be NaN, and NaN is not above anything.
+        # Without requests there is no share of them: nothing rather than 0 / 0.
         _record(
             "model:error_ratio:rate", "model:errors:rate / (model:requests:rate > 0)"
         ),

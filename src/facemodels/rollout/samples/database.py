@@ -21,7 +21,7 @@ CREATE INDEX passes_time ON passes (time);
 CREATE TABLE shapes (id INTEGER PRIMARY KEY, bounds TEXT NOT NULL UNIQUE);
 CREATE TABLE instances (
     id INTEGER PRIMARY KEY, model TEXT NOT NULL, version TEXT NOT NULL, instance TEXT NOT NULL,
-    appeared INTEGER NOT NULL, first INTEGER, UNIQUE (model, version, instance)
+    fresh INTEGER NOT NULL, first INTEGER, UNIQUE (model, version, instance)
 );
 CREATE TABLE readings (
     pass INTEGER NOT NULL, instance INTEGER NOT NULL, shape INTEGER, total INTEGER, memory REAL,

@@ -45,16 +45,19 @@ class PrometheusSource:
         timeout_s: of one question.
         settled_s: a server that shows up so soon after Prometheus began may have been there
             before; its first numbers are where counting starts.
+        lag_s: a scrape has the time of its beginning, and is known when it has ended.
 
     Attributes:
         problem: why the answer before is empty; "" if nothing is wrong.
     """
 
-    def __init__(self, url: str, timeout_s: float = 5.0, settled_s: float = 30.0) -> None:
+    def __init__(
+        self, url: str, timeout_s: float = 5.0, settled_s: float = 30.0, lag_s: float = 2.0
+    ) -> None:
         import httpx
 
         self.problem = ""
-        self._settled_s = settled_s
+        self._settled_s, self._lag_s = settled_s, lag_s
         self._client: httpx.Client = httpx.Client(base_url=url, timeout=timeout_s)
 
     def close(self) -> None:
@@ -62,13 +65,13 @@ class PrometheusSource:
         self._client.close()
 
     def now(self) -> float:
-        """The server's clock.
+        """The server's clock, less the time until a scrape that began is in its answers.
 
         Raises:
             ToolError: it does not answer.
         """
         try:
-            return float(self._query("time()")[1])
+            return float(self._query("time()")[1]) - self._lag_s
         except (ValueError, TypeError, LookupError) as error:
             raise _wrong(self._client.base_url, error) from error
 

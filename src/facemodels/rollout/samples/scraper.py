@@ -23,11 +23,13 @@ class Target:
         url: without a path, for example `http://127.0.0.1:9001`.
         series: the version that it serves.
         instance: the process; another one after each start.
+        started_s: when, in seconds since the boot, as CLOCK_BOOTTIME counts; None if unknown.
     """
 
     url: str
     series: Series
     instance: str
+    started_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

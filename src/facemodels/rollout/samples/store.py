@@ -14,7 +14,7 @@ from facemodels.errors import ToolError
 from facemodels.rollout.samples import database, rows
 from facemodels.rollout.samples.increase import Seen
 from facemodels.rollout.samples.reading import Reading, Series
-from facemodels.rollout.samples.scraper import Missing, Scrape
+from facemodels.rollout.samples.scraper import Missing, Scrape, Target
 from facemodels.rollout.samples.source import Peaks, window_of
 
 RETENTION_S = 48 * 3600.0
@@ -41,7 +41,7 @@ WITH looks AS (
     WHERE next_slot IS NULL OR next_slot <> slot OR next_total < total OR total < last_total
         OR last_total IS NULL
 )
-SELECT p.time, r.pass = i.first AND i.appeared > 1 AS fresh, r.data, s.bounds
+SELECT p.time, r.pass = i.first AND i.fresh AS fresh, r.data, s.bounds
 FROM chosen c JOIN readings r ON r.pass = c.pass AND r.instance = :instance
     JOIN passes p ON p.id = r.pass JOIN instances i ON i.id = r.instance
     JOIN shapes s ON s.id = r.shape
@@ -172,8 +172,9 @@ class Store(StoredSamples):
     asleep included. If the machine's clock went back before a start, the samples of before are
     dated back by as much, so that they stay the past.
 
-    The first pass should be made before the first server starts: a server that the first pass
-    finds may have counted for long, so its first numbers are where counting starts.
+    A server that the first pass finds may have counted for long, so its first numbers are where
+    counting starts; so are those of one that started before the first pass, where its target
+    says when. Let the first pass, an empty one, come before the first server starts.
 
     Args:
         path: of the file; begun if it is not there, or broken.
@@ -223,8 +224,9 @@ class Store(StoredSamples):
         def act(file: sqlite3.Connection) -> None:
             last = file.execute("SELECT max(id) FROM passes").fetchone()[0] or 0
             file.execute("INSERT INTO passes VALUES (?, ?, ?)", (last + 1, now, wall))
+            watched = last > 0
             for scrape in scrapes:
-                _put(file, last + 1, scrape)
+                _put(file, last + 1, scrape, fresh=watched and self._is_new(file, scrape.target))
             if self._puts % _PRUNE_EVERY == 0:
                 _prune(file, now - self._retention_s)
 
@@ -246,6 +248,13 @@ class Store(StoredSamples):
         """
         row = (self.now() if at is None else at, name, *series, value)
         self._write(lambda file: file.execute("INSERT INTO gauges VALUES (?, ?, ?, ?, ?)", row))
+
+    def _is_new(self, file: sqlite3.Connection, target: Target) -> bool:
+        """Whether a server that was never seen started while we watched, as far as is known."""
+        if target.started_s is None:
+            return True
+        (begun,) = file.execute("SELECT min(time) FROM passes").fetchone()
+        return self._start + target.started_s >= float(begun)
 
     def _date_back(self, file: sqlite3.Connection) -> None:
         (last,) = file.execute("SELECT max(time) FROM passes").fetchone()
@@ -297,13 +306,13 @@ class Store(StoredSamples):
         return done
 
 
-def _put(file: sqlite3.Connection, number: int, scrape: Scrape) -> None:
+def _put(file: sqlite3.Connection, number: int, scrape: Scrape, *, fresh: bool) -> None:
     target, found = scrape.target, scrape.found
     key = (*target.series, target.instance)
     file.execute(
-        "INSERT INTO instances (model, version, instance, appeared) VALUES (?, ?, ?, ?)"
+        "INSERT INTO instances (model, version, instance, fresh) VALUES (?, ?, ?, ?)"
         " ON CONFLICT DO NOTHING",
-        (*key, number),
+        (*key, fresh),
     )
     instance, first = file.execute(
         "SELECT id, first FROM instances WHERE model = ? AND version = ? AND instance = ?", key

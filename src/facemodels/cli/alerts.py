@@ -16,8 +16,18 @@ from facemodels.cli.options import FOLDER, json_option, output
 @click.option(
     "--output", "folder", type=FOLDER, default=Path("build/monitoring"), show_default=True
 )
+@click.option(
+    "--alertmanager", "alertmanagers", multiple=True, default=("127.0.0.1:9093",),
+    show_default=True, help="HOST:PORT; may be repeated.",
+)  # fmt: skip
 @json_option
-def alerts(environment: str, config: Path | None, folder: Path, as_json: bool) -> None:
+def alerts(
+    environment: str,
+    config: Path | None,
+    folder: Path,
+    alertmanagers: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Write what Prometheus, Alertmanager and Grafana need, from the rollback triggers.
 
     Rules, scrape configuration, a webhook that tells the controller to roll back, dashboards.
@@ -41,6 +51,7 @@ def alerts(environment: str, config: Path | None, folder: Path, as_json: bool) -
         folder,
         triggers.load(root),
         control=f"{found.control.host}:{found.control.port}",
+        alertmanagers=alertmanagers,
         targets_file=str(listed),
         price_per_hour=found.price_per_hour,
         interval_s=found.scrape_interval_s,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 from facemodels.imaging import decode
 from facemodels.package.load import open_package
 
-from .conftest import GOLDEN, Server
+from .conftest import GOLDEN, Server, Start
 
 JPEG = {"content-type": "image/jpeg"}
 
@@ -143,3 +144,22 @@ def test_the_request_id_of_an_answer_is_in_the_log_and_nothing_private_is(
     line = landmark_server.wait_for("request", request_id="of-a-client-17")
     assert line["status"] == 422
     assert "Jane" not in str(landmark_server.lines)
+
+
+def test_what_the_registry_says_is_read_whenever_it_is_asked_for(
+    start: Start, tmp_path: Path
+) -> None:
+    about = tmp_path / "about.json"
+    about.write_text('{"status": "staging"}')
+    server = start(GOLDEN, "--about", str(about))
+
+    def status() -> str:
+        return str(server.get("/api/model/info").json()["status"])
+
+    assert status() == "staging"
+    about.write_text('{"status": "production"}')
+    assert status() == "production"
+    about.write_text('{"status": "dev')  # half written
+    assert status() == "production"
+    about.unlink()
+    assert status() == "production"

@@ -219,7 +219,7 @@ def test_production_refuses_a_version_that_was_never_in_staging(copy: Work) -> N
     done = copy.registry(
         "update-status", "--model-id", "lmk-dlib-v1.1.0", "--status", "production", code=5
     )
-    assert "--status staging" in done.stderr
+    assert "--environment staging" in done.stderr
 
 
 def test_the_live_version_is_deprecated_only_when_the_model_is_retired(copy: Work) -> None:

@@ -23,6 +23,7 @@ _ASKED = (
     "direct", "canary", "progressive", "blue-green", "shadow", "ab", "complete", "abort",
 )  # fmt: skip
 _ENVIRONMENTS = ("staging", "production")
+_PATIENCE_S = 5.0  # with the Git remote, before a rollback goes its way without it
 
 
 def environment_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -54,7 +55,7 @@ def config_option(function: Callable[..., Any]) -> Callable[..., Any]:
     "--canary-percent", "percent", type=click.IntRange(0, 100),
     help="Of the requests (canary, ab) or of the copies (shadow).",
 )  # fmt: skip
-@click.option("--reason", "-m", default="", help="Why; abort and an emergency need it.")
+@click.option("--reason", "-m", default="", help="Why; an emergency needs it.")
 @click.option(
     "--re-enrolment-plan", default="", metavar="TEXT|@FILE",
     help="How galleries get new embeddings, where the embedding space changes.",
@@ -107,6 +108,10 @@ def deploy(
 @click.option("--model-type", required=True, help="recognition, or recognition-facenet.")
 @click.option("--to-version", help="For example 2.1.3; else the one that served before.")
 @click.option("--reason", "-m", required=True, help="Why.")
+@click.option(
+    "--re-enrolment-plan", default="", metavar="TEXT|@FILE",
+    help="How galleries get their embeddings back, where the embedding space changes.",
+)  # fmt: skip
 @config_option
 @click.option("--dry-run", is_flag=True, help="Say what would happen.")
 @json_option
@@ -114,6 +119,7 @@ def rollback(
     model_type: str,
     to_version: str | None,
     reason: str,
+    re_enrolment_plan: str,
     config: Path | None,
     dry_run: bool,
     as_json: bool,
@@ -133,7 +139,9 @@ def rollback(
     registry, settings = _open("production", config)
     operations.require_deployer(registry, settings.policy, "production")
     away = _sync(registry)
-    found = operations.find_rollback(registry.repository.state(), model_type, to_version)
+    state = registry.repository.state()
+    again = enrolment_plan(re_enrolment_plan)
+    found = operations.find_rollback(state, model_type, to_version, re_enrolment=again)
     if away is None or dry_run:
         _carry_out(registry, found.plan(reason), "production", dry_run=dry_run, as_json=as_json)
         return
@@ -148,9 +156,30 @@ def rollback(
 
 
 def _sync(registry: Registry) -> ToolError | None:
-    """Fetch what others did; why it could not be, if it could not."""
+    """Fetch what others did; why it could not be, if it could not.
+
+    A remote that takes the connection and says nothing is away too: traffic must not wait.
+    """
+    from concurrent.futures import Future
+    from threading import Thread
+
+    done: Future[None] = Future()
+
+    def fetch() -> None:
+        try:
+            registry.repository.sync()
+        except BaseException as error:  # noqa: BLE001  (raised again where it is waited for)
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+    Thread(target=fetch, name="fetch", daemon=True).start()  # the process ends without it
     try:
-        registry.repository.sync()
+        done.result(_PATIENCE_S)
+    except TimeoutError:
+        return ToolError(
+            f"the Git remote gave no answer in {_PATIENCE_S:g} s.", "Check the connection to it."
+        )
     except ToolError as error:
         return error
     return None

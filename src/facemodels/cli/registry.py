@@ -306,6 +306,14 @@ def deprecate(model_id: str, reason: str, retire: bool, as_json: bool) -> None:
     _say(entry, f"Deprecated {entry.id} ({event.tag})", as_json=as_json)
 
 
+def _act(event: Event) -> str:
+    """A rollout with its strategy and share: `rollout canary 10 %`."""
+    terms = (event.record or {}).get("rollout")
+    if not isinstance(terms, dict):
+        return event.act
+    return f"{event.act} {terms.get('strategy', '')} {terms.get('percent', '')} %"
+
+
 @registry.command()
 @_name_option
 @click.option("--model-id", shell_complete=complete_ids, help="One version alone.")
@@ -325,7 +333,7 @@ def history(name: str | None, model_id: str | None, as_json: bool) -> None:
     rows = [
         {
             "time": to_text(event.time),
-            "act": event.act,
+            "act": _act(event),
             "model_id": state.id_of(event) or event.name.model,
             "status": event.record["status"] if event.record else event.name.stage,
             "actor": event.tagger,

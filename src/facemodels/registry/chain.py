@@ -22,14 +22,18 @@ from facemodels.errors import FacemodelsError
 from facemodels.names import ModelId
 from facemodels.registry import rules
 from facemodels.registry.events import Event, to_text
-from facemodels.registry.state import ROLLOUT, State, Status
+from facemodels.registry.state import ARCHIVED, ROLLOUT, State, Status
 
 Kind = Literal[
     "deleted", "moved", "re-dated", "forged", "inserted", "rewritten", "illegal", "unsigned",
     "role", "head",
 ]  # fmt: skip
 
-_ROLLOUT_ACTS = {"assign": "rollout", "unassign": "withdraw"}
+# Stages that leave a version's status as it is, and the acts of their tags.
+_ASIDE = {
+    ROLLOUT: {"assign": "rollout", "unassign": "withdraw"},
+    ARCHIVED: {"assign": "archive", "unassign": "restore"},
+}
 
 
 @dataclass(frozen=True)
@@ -250,11 +254,12 @@ def _speaks_of_itself(event: Event) -> bool:
             return False
     except FacemodelsError:
         return False
-    if name.stage == ROLLOUT:
-        return bool(_ROLLOUT_ACTS.get(name.act) == record["act"])
-    if name.act != "assign" or record["status"] != name.stage:
-        return False
-    return record["act"] in ("promote", "rollback", "deprecate", "place")
+    if name.stage in _ASIDE:
+        return bool(_ASIDE[name.stage].get(name.act) == record["act"])
+    if (name.act, name.stage, record["act"]) == ("assign", "staging", "place"):
+        return record["status"] in ("staging", "production")  # it leaves the status as it is
+    told = name.act == "assign" and record["status"] == name.stage
+    return bool(told) and record["act"] in ("promote", "rollback", "deprecate")
 
 
 def _order(trunk: list[Event]) -> list[Finding]:
@@ -288,9 +293,10 @@ def _replay(trunk: list[Event]) -> list[Finding]:
         except FacemodelsError as error:
             findings.append(Finding("illegal", event.tag, str(error)))
         else:
-            told = (record["act"], event.tag, event.commit)
-            if (change.act, change.tag, change.commit) != told:
+            told = (record["act"], event.tag, event.commit, record["status"])
+            if (change.act, change.tag, change.commit, change.status) != told:
                 text = f"the rules make it {change.act} {change.tag} at {change.commit[:10]}"
+                text += f", and the version's status {change.status}"
                 findings.append(Finding("illegal", event.tag, text))
         state.apply(event)
     return findings
@@ -307,10 +313,12 @@ def _plan(state: State, event: Event) -> rules.Change:
         )
     if record["act"] == "deprecate":
         return rules.deprecate(state, model, reason=reason, retire=bool(record.get("retire")))
-    if record["act"] == "withdraw":
-        return rules.withdraw(state, model, reason=reason)
-    if record["act"] == "place":
-        return rules.place(state, model, reason=reason)
+    if record["act"] == "archive":
+        facts = record.get("archive")
+        return rules.archive(state, model, facts if isinstance(facts, dict) else {}, reason=reason)
+    plain = {"withdraw": rules.withdraw, "place": rules.place, "restore": rules.restore}
+    if record["act"] in plain:
+        return plain[record["act"]](state, model, reason=reason)
     plan, emergency = str(record.get("re_enrolment", "")), bool(record.get("emergency"))
     if record["act"] == "rollout":
         terms = record.get("rollout")

@@ -3,22 +3,25 @@
 development → staging → production → deprecated, and back to a version that was in
 production (rollback). At most one version of a model is in production: who comes in takes
 the place of who was there. Beside it one other may have a part of its traffic: a rollout,
-which ends with the next version in production or when it is withdrawn. What is legal is
-decided on the state alone.
+which ends with the next version in production or when it is withdrawn. A version whose weights
+went into the archive goes nowhere before it is restored. What is legal is decided on the state
+alone.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from facemodels.errors import InputError, RuleError
 from facemodels.names import ModelId
 from facemodels.registry import tags
-from facemodels.registry.state import ROLLOUT, Entry, State, Status
+from facemodels.registry.state import ARCHIVED, ROLLOUT, Entry, State, Status
 
 Role = Literal["register", "promote"]
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Change:
     """An event to be.
 
     Attributes:
-        act: register, promote, rollback, deprecate, place, rollout or withdraw.
+        act: register, promote, rollback, deprecate, place, rollout, withdraw, archive or restore.
         model: the version.
         tag: the tag's name.
         commit: what it points to.
@@ -118,7 +121,7 @@ def move(
 
     Raises:
         InputError: the version is not registered, or has the status already.
-        RuleError: no such move.
+        RuleError: no such move, or the version is in the archive.
     """
     entry = state.entry(model)
     if entry.status == status:
@@ -129,9 +132,10 @@ def move(
         )
     if status == "deprecated":
         return deprecate(state, model, reason=reason)
+    _require_weights(state, entry)
     act = "promote"
     if status == "production":
-        _require_staged(entry, reason=reason, emergency=emergency)
+        re_enrolment, emergency = _let_in(state, entry, reason, re_enrolment, emergency=emergency)
         act = _to_production(state, entry, reason=reason, re_enrolment=re_enrolment)
     elif (entry.status, status) != ("development", "staging"):
         raise RuleError(
@@ -147,11 +151,27 @@ def _extra(re_enrolment: str, emergency: bool) -> dict[str, Any]:
     return {**extra, "emergency": True} if emergency else extra
 
 
-def _require_staged(entry: Entry, *, reason: str, emergency: bool) -> None:
-    if emergency and not reason:
+def _let_in(
+    state: State, entry: Entry, reason: str, re_enrolment: str, *, emergency: bool
+) -> tuple[str, bool]:
+    """Whether a version may come near production: the plan for its galleries, and an emergency.
+
+    What its rollout was begun with holds until it ends; nobody is asked at each step.
+
+    Raises:
+        InputError: an emergency without a reason.
+        RuleError: it was never in staging.
+    """
+    running = state.rollouts.get(entry.model)
+    begun = running.record if running is not None and state.id_of(running) == entry.id else None
+    plan = re_enrolment or str((begun or {}).get("re_enrolment", ""))
+    known = bool((begun or {}).get("emergency"))
+    if emergency and not reason and not known:
         raise InputError("An emergency needs a reason.", "Add --reason.")
-    if entry.status == "staging" or (emergency and entry.status == "development"):
-        return
+    if entry.status == "staging":
+        return plan, emergency
+    if entry.status == "development" and (emergency or known):
+        return plan, True
     raise RuleError(
         f"{entry.id} is in {entry.status} and was never in staging.",
         f"First: facemodels deploy --model-id {entry.id} --environment staging",
@@ -163,16 +183,18 @@ def place(state: State, model: ModelId, *, reason: str) -> Change:
 
     Raises:
         InputError: not registered, or it is there already.
-        RuleError: it is deprecated.
+        RuleError: it is deprecated, or in the archive.
     """
     entry = state.entry(model)
     if state.id_staged(entry.model) == entry.id:
         raise InputError(f"{model} is in staging's environment already.", "Nothing was changed.")
     if entry.status == "deprecated":
         raise RuleError(f"{model} is deprecated.", "Deploy another version.")
+    _require_weights(state, entry)
     if entry.status == "development":
         return move(state, model, "staging", reason=reason)
-    return _stage(state, entry, "place", "staging", reason, {})
+    change = _stage(state, entry, "place", "staging", reason, {})
+    return replace(change, status=entry.status)  # production's stays in production too
 
 
 def roll_out(
@@ -195,15 +217,21 @@ def roll_out(
         emergency: see `move`.
 
     Raises:
-        InputError: not registered, no whole percent from 0 to 100, or a reason is missing.
-        RuleError: it was never in staging, nothing is in production beside which it could
-            come, or another version is on its way.
+        InputError: not registered, in production already, no whole percent from 0 to 100, or a
+            reason is missing.
+        RuleError: it is deprecated, in the archive or was never in staging, nothing is in
+            production beside which it could come, or another version is on its way.
     """
     entry = state.entry(model)
     percent = terms.get("percent")
     if type(percent) is not int or not 0 <= percent <= 100:
         raise InputError(f"{percent!r} is no percentage.", "Write a whole number from 0 to 100.")
-    _require_staged(entry, reason=reason, emergency=emergency)
+    if entry.status == "production":
+        raise InputError(f"{model} is in production already.", "Nothing was changed.")
+    if entry.status == "deprecated":
+        raise RuleError(f"{model} is deprecated.", "Deploy another version.")
+    _require_weights(state, entry)
+    re_enrolment, emergency = _let_in(state, entry, reason, re_enrolment, emergency=emergency)
     current = state.entries.get(state.production.get(entry.model, ""))
     if current is None:
         raise RuleError(
@@ -252,6 +280,80 @@ def withdraw(
     )
 
 
+def archive(state: State, model: ModelId, facts: Mapping[str, Any], *, reason: str) -> Change:
+    """Take the weights of a version out of the remote; an archive holds them now.
+
+    Args:
+        state: of now.
+        model: the version.
+        facts: `sha256` of the archive, `path` below the remote's URL, and what else the record
+            shall say of it.
+        reason: why.
+
+    Raises:
+        InputError: not registered, in the archive already, no digest or path, or no reason.
+        RuleError: it serves: in production, on its way there, or in staging's environment.
+    """
+    entry = state.entry(model)
+    if entry.id in state.archived:
+        raise InputError(f"{model} is in the archive already.", "Nothing was changed.")
+    if not _SHA256.fullmatch(str(facts.get("sha256", ""))) or not facts.get("path"):
+        raise InputError(
+            "an archive is known by its SHA-256 and its path.", "Give `sha256` and `path`."
+        )
+    if not reason:
+        raise InputError("Archiving needs a reason.", "Add --reason.")
+    rollout = state.rollouts.get(entry.model)
+    on_its_way = rollout is not None and state.id_of(rollout) == entry.id
+    staged = state.id_staged(entry.model) == entry.id
+    if entry.status == "production" or on_its_way or staged:
+        where = "production" if entry.status == "production" else "a rollout"
+        raise RuleError(
+            f"{model} serves in {where if not staged else 'staging'}.",
+            "Deploy another version in its place first.",
+        )
+    tag = tags.assign(model.name, ARCHIVED, (event.name for event in state.events))
+    return Change(
+        "archive", model, tag, entry.event.commit, entry.status, reason, dict(entry.evidence),
+        {"archive": dict(facts)},
+    )  # fmt: skip
+
+
+def restore(
+    state: State, model: ModelId, *, reason: str, extra: Mapping[str, Any] | None = None
+) -> Change:
+    """The weights of a version are in the remote again.
+
+    Args:
+        state: of now.
+        model: the version.
+        reason: why.
+        extra: further keys of the record, such as where they came from.
+
+    Raises:
+        InputError: not registered, or no reason.
+        RuleError: it is not in the archive.
+    """
+    entry = state.entry(model)
+    if entry.id not in state.archived:
+        raise RuleError(f"{model} is not in the archive.", "See `facemodels registry history`.")
+    if not reason:
+        raise InputError("A restoration needs a reason.", "Add --reason.")
+    tag = tags.unassign(model.name, ARCHIVED, (event.name for event in state.events))
+    evidence = dict(entry.evidence)
+    return Change(
+        "restore", model, tag, entry.event.commit, entry.status, reason, evidence, extra or {}
+    )
+
+
+def _require_weights(state: State, entry: Entry) -> None:
+    if entry.id in state.archived:
+        raise RuleError(
+            f"{entry.id} is in the archive ({state.archived[entry.id].tag}).",
+            f"First: facemodels storage restore {entry.id}",
+        )
+
+
 def _to_production(state: State, entry: Entry, *, reason: str, re_enrolment: str) -> str:
     """Whether the way to production is open: `promote` or `rollback`."""
     current = state.entries.get(state.production.get(entry.model, ""))
@@ -271,7 +373,8 @@ def _same_space(current: Entry, new: Entry, re_enrolment: str) -> None:
         raise RuleError(
             f"{new.id} has another embedding space than {current.id}, which is in production: "
             "stored galleries become useless.",
-            "Say how people are enrolled anew: --re-enrolment-plan TEXT, or @FILE.",
+            f"Say how people are enrolled anew: facemodels deploy --model-id {new.id} "
+            "--environment production --re-enrolment-plan TEXT, or @FILE.",
         )
 
 

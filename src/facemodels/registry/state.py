@@ -18,6 +18,7 @@ from facemodels.registry.events import Event, to_text
 Status = Literal["development", "staging", "production", "deprecated"]
 STATUSES: tuple[Status, ...] = ("development", "staging", "production", "deprecated")
 ROLLOUT = "rollout"  # a stage of its own: GTO and Studio show who is on the way to production
+ARCHIVED = "archived"  # another: whose objects are in an archive and no more in the remote
 
 
 @dataclass(slots=True)
@@ -90,6 +91,7 @@ class State:
         production: id of the version in production, by model.
         rollouts: the event that gives a version a part of production, by model.
         in_staging: the event that put a version last into staging, by model.
+        archived: the event that put a version into the archive, by id.
         events: all, in the order in which they count.
     """
 
@@ -97,6 +99,7 @@ class State:
     production: dict[str, str] = field(default_factory=dict)
     rollouts: dict[str, Event] = field(default_factory=dict)
     in_staging: dict[str, Event] = field(default_factory=dict)
+    archived: dict[str, Event] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     _at: dict[tuple[str, str], str] = field(default_factory=dict)  # (model, commit) → id
 
@@ -165,6 +168,7 @@ class State:
         name = event.name
         if name.act == "deregister":
             self._leave(entry)
+            self.archived.pop(entry.id, None)
             del self.entries[entry.id]
             if self.id_at(name.model, entry.event.commit) == entry.id:
                 del self._at[name.model, entry.event.commit]
@@ -172,8 +176,10 @@ class State:
             self._assign(entry, event)
         elif name.act == "unassign":
             entry.staged = entry.staged and name.stage != "staging"
-            if name.stage == ROLLOUT:
-                self.rollouts.pop(entry.model, None)
+            if name.stage == ROLLOUT and self._is_rolled_out(entry):
+                del self.rollouts[entry.model]
+            if name.stage == ARCHIVED:
+                self.archived.pop(entry.id, None)
             if name.stage == "staging" and self.id_staged(entry.model) == entry.id:
                 del self.in_staging[entry.model]
             if name.stage == entry.status:
@@ -182,8 +188,10 @@ class State:
 
     def _assign(self, entry: Entry, event: Event) -> None:
         stage = event.name.stage
-        if stage == ROLLOUT:
-            self.rollouts[entry.model] = event
+        if stage == ROLLOUT and entry.status not in ("production", "deprecated"):
+            self.rollouts[entry.model] = event  # GTO would let the others in, too
+        if stage == ARCHIVED and entry.status != "production":
+            self.archived[entry.id] = event
         if stage not in STATUSES:
             return  # a team's own stage says nothing of the four statuses
         if stage == "production":
@@ -201,6 +209,10 @@ class State:
         elif stage != "production" and entry.status == "production":
             return  # GTO lets a version be in two stages; production is the one that counts
         entry.status = stage
+
+    def _is_rolled_out(self, entry: Entry) -> bool:
+        event = self.rollouts.get(entry.model)
+        return event is not None and self.id_of(event) == entry.id
 
     def _leave(self, entry: Entry) -> None:
         """It serves nowhere any more."""

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from facemodels.files import write_json
-from facemodels.names import ModelId
 from facemodels.registry.rules import Plan
 from facemodels.registry.state import State
-from facemodels.rollout.operations import Rollback, return_to, withdrawal
+from facemodels.rollout.operations import Rollback
 from facemodels.rollout.plan import Desired
 
 
@@ -34,6 +33,7 @@ class Decision:
         time: seconds since 1970.
         seen: object id of the model's last event when it was decided.
         record: what the event shall say beside, such as the verdict.
+        re_enrolment: how galleries get their embeddings back, where the space changes.
     """
 
     model: str
@@ -44,6 +44,7 @@ class Decision:
     time: int
     seen: str
     record: Mapping[str, Any] = field(default_factory=dict)
+    re_enrolment: str = ""
 
     def holds(self, state: State) -> bool:
         """Whether nothing happened to the model since."""
@@ -52,10 +53,8 @@ class Decision:
 
     def plan(self) -> Plan:
         """The event that it is."""
-        if self.withdrawn is not None:
-            model = ModelId.parse(self.withdrawn)
-            return withdrawal(model, reason=self.reason, record=self.record)
-        return return_to(ModelId.parse(self.to), reason=self.reason, record=self.record)
+        found = Rollback(self.model, self.to, self.withdrawn, self.taken_back, self.re_enrolment)
+        return found.plan(self.reason, self.record)
 
     def overrule(self, desired: Desired) -> Desired:
         """What shall serve, with the rollback done."""
@@ -92,9 +91,10 @@ class Decisions:
         self._folder.mkdir(parents=True, exist_ok=True)
         write_json(self._path(decision.model), asdict(decision))
 
-    def remove(self, model: str) -> None:
-        """Forget the one on a model."""
-        self._path(model).unlink(missing_ok=True)
+    def remove(self, model: str, only: Decision | None = None) -> None:
+        """Forget the one on a model; `only` that one, not a newer one that took its place."""
+        if only is None or only in self.all():
+            self._path(model).unlink(missing_ok=True)
 
     def all(self) -> list[Decision]:
         """Those that are kept; a file that cannot be read is none."""

@@ -9,12 +9,11 @@ from typing import Any
 from facemodels.errors import RuleError
 from facemodels.names import ModelId
 from facemodels.registry import rules
-from facemodels.registry.registry import previous_production
 from facemodels.registry.rules import Change, Plan
 from facemodels.registry.state import State, production_history
 from facemodels.rollout.alerts.notifying import Alert
 from facemodels.rollout.decisions import Decision, decide
-from facemodels.rollout.operations import Rollback
+from facemodels.rollout.operations import Rollback, find_rollback
 from facemodels.rollout.plan import Desired, Rollout
 from facemodels.rollout.settings import Environment
 from facemodels.rollout.verdict import Fired, Verdict
@@ -140,10 +139,9 @@ def _back(
     if last.act == "rollback":
         return Reaction(alarm=f"{desired.stable} was rolled back to, and it fires too: {words}")
     try:
-        to = previous_production(state, desired.model).id
+        found = find_rollback(state, desired.model)
     except RuleError as error:
         return Reaction(alarm=f"{words}. {error}")
-    found = Rollback(desired.model, to, None, desired.stable)
     return Reaction(decide(state, found, reason=words, time=now, record=record))
 
 

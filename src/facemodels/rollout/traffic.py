@@ -29,19 +29,26 @@ class Traffic:
     strategy: str = ""
 
 
-def share_out(desired: Desired, ready: Set[str], before: Traffic | None) -> Traffic:
+def share_out(
+    desired: Desired,
+    ready: Set[str],
+    before: Traffic | None,
+    spaces: Mapping[str, str | None] | None = None,
+) -> Traffic:
     """Share out a model's requests.
 
     A version that is not ready gets none. As long as the version that shall be stable is not,
-    the one that was goes on, then any other that runs; only where nothing is ready the requests
-    go to whom the tags name, and fail there.
+    the one that was goes on, then any other that runs and whose embeddings mean the same: a
+    request that fails is better than an answer that matches no gallery. Only where nothing is
+    ready the requests go to whom the tags name, and fail there.
 
     Args:
         desired: what the tags ask for.
         ready: versions that answer.
         before: how it was.
+        spaces: the embedding space of each version; all are alike without it.
     """
-    stable = _stable(desired, ready, before)
+    stable = _stable(desired, ready, before, spaces or {})
     rollout = desired.rollout
     if rollout is None or rollout.id not in ready or stable != desired.stable:
         return Traffic(desired.model, stable, {stable: 100})
@@ -54,7 +61,11 @@ def _shadow(rollout: Rollout) -> tuple[str, int]:
     return (rollout.id, rollout.percent) if rollout.strategy == "shadow" else ("", 0)
 
 
-def _stable(desired: Desired, ready: Set[str], before: Traffic | None) -> str:
+def _stable(
+    desired: Desired, ready: Set[str], before: Traffic | None, spaces: Mapping[str, str | None]
+) -> str:
     was = (before.stable,) if before is not None else ()
-    wanted = (desired.stable, *was, *desired.warm, *desired.ids)
+    space = spaces.get(desired.stable)
+    alike = (one for one in (*desired.warm, *desired.ids) if spaces.get(one) == space)
+    wanted = (desired.stable, *was, *alike)
     return next((identity for identity in wanted if identity in ready), desired.stable)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from facemodels.rollout.settings import Environment
 from facemodels.rollout.watch import Judgement, Watch
 
 TOKEN = "FACEMODELS_TOKEN"  # noqa: S105  (the name of a variable; scopes: metrics, info, predict)
+_NOTICE_S = 0.5
 Instance = tuple[str, str, str]  # version, process, address
 
 
@@ -112,10 +114,12 @@ class Observer:
         self._judgements = self._watch.judge(self._wanted)
 
     def _probe_on(self) -> None:
-        while not self._stop.is_set():
-            if self._settings.probes.interval_s:
+        last = 0.0  # monotonic
+        while not self._stop.wait(_NOTICE_S):  # a changed interval counts at once
+            interval = self._settings.probes.interval_s
+            if interval and time.monotonic() - last >= interval:
+                last = time.monotonic()
                 self._guard("probes", lambda: self._replays.run(self._wanted, self._settings))
-            self._stop.wait(self._settings.probes.interval_s or 5.0)
 
     def _guard(self, name: str, step: object) -> None:
         """A look that fails is an alarm; the next one comes all the same."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from facemodels.errors import InputError, RuleError
+from facemodels.errors import GateError, InputError, RuleError
 from facemodels.names import ModelId, Version
 from facemodels.registry import rules
 from facemodels.registry.events import Event, to_text
@@ -65,6 +65,7 @@ def deploy(
     Raises:
         InputError: a strategy or a percentage that makes no sense there.
         RuleError: the environment's policy does not let this user deploy.
+        GateError: raised by the plan, for a version below a gate of the environment.
     """
     require_deployer(registry, settings.policy, asked.environment)
     if asked.environment == "staging":
@@ -73,7 +74,7 @@ def deploy(
                 f"staging knows no strategy {asked.strategy!r}: nobody's traffic is at stake.",
                 "Leave --strategy out.",
             )
-        return lambda state: rules.place(state, asked.model, reason=asked.reason)
+        return _placement(settings.policy, asked)
     terms = _terms(settings, asked)
 
     def plan(state: State) -> Change:
@@ -84,6 +85,7 @@ def deploy(
         if asked.strategy == "abort":
             return withdrawal(asked.model, reason=asked.reason)(state)
         entry = state.entry(asked.model)
+        _require_gates(entry, settings.policy)
         if not asked.emergency:
             _require_time_in_staging(entry, settings.policy, clock())
         if asked.strategy == "complete":
@@ -96,6 +98,32 @@ def deploy(
         )  # fmt: skip
 
     return plan
+
+
+def _placement(policy: Policy, asked: Deployment) -> Plan:
+    def plan(state: State) -> Change:
+        _require_gates(state.entry(asked.model), policy)
+        return rules.place(state, asked.model, reason=asked.reason)
+
+    return plan
+
+
+def _require_gates(entry: Entry, policy: Policy) -> None:
+    """Stop a version that is below a gate of the environment.
+
+    Raises:
+        GateError: it is, or was not measured there.
+    """
+    from facemodels.evaluate.gates import judge, require
+
+    metrics = entry.facts.get("metrics", {})
+    unmeasured = sorted(policy.gates.keys() - metrics.keys())
+    if unmeasured:
+        raise GateError(
+            f"{entry.id} was not measured on {', '.join(unmeasured)}, which the policy asks for.",
+            "Measure it (validate, benchmark) before the next version is registered.",
+        )
+    require(judge(metrics, policy.gates), entry.id)
 
 
 def _move(state: State, asked: Deployment) -> Change:

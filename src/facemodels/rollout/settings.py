@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from facemodels.errors import InputError, NameFormatError
 from facemodels.names import ModelId
-from facemodels.params import Frozen, load_yaml, parse
+from facemodels.params import Frozen, Gate, load_yaml, parse
 
 FOLDER = Path("conf", "deploy")
 ENVIRONMENTS = ("staging", "production")
@@ -35,10 +35,13 @@ class Policy(Frozen):
     Attributes:
         deployers: e-mail addresses of git's users; empty: whoever may push.
         staging_minutes: how long a version must have been in staging; an emergency goes past it.
+        gates: least or most of what was measured at registration (accuracy, size, time of one
+            image), beside the gates of the model itself.
     """
 
     deployers: tuple[str, ...] = ()
     staging_minutes: Wait = 0.0
+    gates: dict[str, Gate] = Field(default_factory=dict)
 
 
 class VerdictSettings(Frozen):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from facemodels.errors import InputError, NameFormatError, RuleError
+from facemodels.errors import GateError, InputError, NameFormatError, RuleError
 from facemodels.names import ModelId
 from facemodels.registry import chain
 from facemodels.registry.events import Event
@@ -245,6 +245,23 @@ def test_the_policy_asks_for_the_identity_that_the_event_will_name(
     monkeypatch.setenv("GIT_COMMITTER_EMAIL", "ops@example.invalid")
     [event] = clone.add(asks(registry, V2, settings=ops))
     assert event.tagger == "Test <ops@example.invalid>"
+
+
+@pytest.mark.parametrize("strategy", ["direct", "canary"])
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_a_version_below_a_gate_of_the_environment_is_refused(
+    clone: Clone, registry: Registry, strategy: str, environment: str
+) -> None:
+    if (environment, strategy) == ("staging", "canary"):
+        strategy = "direct"
+    for gates, problem in (
+        ({"accuracy": {"min": 2.0}}, "accuracy"), ({"speed": {"max": 1.0}}, "not measured on speed"),
+    ):  # fmt: skip
+        strict = policy(gates=gates)
+        with pytest.raises(GateError, match=problem):
+            operations.dry_run(
+                registry, asks(registry, V2, strategy, settings=strict, environment=environment)
+            )
 
 
 @pytest.mark.parametrize("strategy", ["direct", "canary"])

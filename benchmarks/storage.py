@@ -1,0 +1,282 @@
+"""Pushing, pulling and proving weights, beside plain DVC, boto3 and sha256sum.
+
+python -m benchmarks.storage [--quick]
+
+A repository with 2 GB of packages (weights of 100 MB each, and the small files around them) and
+SeaweedFS as the store, on one machine. Everybody moves the same objects between the same disk and
+the same server, each time into an empty bucket or an empty cache; all take turns in every round.
+Ours proves each object by its digest, the others do not (`dvc pull` with `verify` does; it is on).
+Each is a process of its own, its start included. boto3 is its transfer manager with 10 threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tests.functional.storage.stores import S3Site, Store, s3_site, seaweed
+
+from facemodels.files import sha256
+from facemodels.names import ModelId
+from facemodels.registry import tags
+from facemodels.registry.events import Event
+from facemodels.registry.state import State, fold
+from facemodels.storage.objects import Objects
+from facemodels.storage.places import Child
+from facemodels.storage.retention import plan
+from facemodels.storage.settings import Retention
+from facemodels.tables import markdown
+
+MB = 1_000_000
+BIN = Path(sys.executable).parent
+_BOTO = """
+import os, sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+import boto3
+from boto3.s3.transfer import TransferConfig
+act, url, bucket, folder = sys.argv[1:5]
+client = boto3.client("s3", endpoint_url=url)
+config = TransferConfig(max_concurrency=10)
+folder = Path(folder)
+if act == "push":
+    jobs = [(str(path), path.relative_to(folder).as_posix())
+            for path in sorted(folder.rglob("*")) if path.is_file()]
+    move = lambda job: client.upload_file(job[0], bucket, f"mix/{job[1]}", Config=config)
+else:
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="mix/")
+    jobs = [one["Key"] for page in pages for one in page["Contents"]]
+    def move(key):
+        path = folder / key.removeprefix("mix/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        client.download_file(bucket, key, str(path), Config=config)
+with ThreadPoolExecutor(4) as pool:
+    list(pool.map(move, jobs))
+"""
+
+
+def timed(command: list[str], folder: Path) -> float:
+    """Seconds of a process that succeeds."""
+    begin = time.perf_counter()
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"{command}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return time.perf_counter() - begin
+
+
+def large(folder: Path) -> Store:
+    """A store with room for all buckets of the run."""
+    store = seaweed(folder)
+    store.command = tuple(
+        "-master.volumeSizeLimitMB=1024" if "volumeSizeLimitMB" in word
+        else "-volume.max=40" if word.startswith("-volume.max") else word
+        for word in store.command
+    )  # fmt: skip
+    return store
+
+
+class Contest:
+    """One repository, one store, and who moves the objects.
+
+    Args:
+        site: its cache is full.
+        store: that runs.
+        total: bytes of the objects.
+    """
+
+    def __init__(self, site: S3Site, store: Store, total: int) -> None:
+        self.site = site
+        self.store = store
+        self.total = total
+        self.cache = site.folder / ".dvc/cache/files"
+        self.full = site.folder / ".dvc/full"
+        self.bucket = ""
+
+    def fresh_bucket(self) -> None:
+        """Point the remote at an empty bucket; drop the one before."""
+        client = self.store.client()
+        if self.bucket:
+            for key in self.store.keys(self.bucket):
+                client.delete_object(Bucket=self.bucket, Key=key)
+        self.bucket = self.store.bucket()
+        remote = {
+            "url": f"s3://{self.bucket}/mix", "endpointurl": self.store.url,
+            "region": "us-east-1", "verify": "true",
+        }  # fmt: skip
+        self.site.configure_remotes({"storage": remote}, "storage")
+        shutil.rmtree(self.site.folder / ".dvc/tmp", ignore_errors=True)
+
+    def push(self, who: str) -> float:
+        """Seconds, into an empty bucket."""
+        self.fresh_bucket()
+        return timed(self._command(who, "push"), self.site.folder)
+
+    def pull(self, who: str) -> float:
+        """Seconds, into an empty cache; the bucket is full."""
+        self.cache.rename(self.full)
+        try:
+            taken = timed(self._command(who, "pull"), self.site.folder)
+            found = sum(path.stat().st_size for path in self.cache.rglob("*") if path.is_file())
+            if found < self.total:
+                raise SystemExit(f"{who} pulled {found} of {self.total} bytes")
+        finally:
+            shutil.rmtree(self.cache, ignore_errors=True)
+            self.full.rename(self.cache)
+            shutil.rmtree(self.site.folder / ".dvc/tmp", ignore_errors=True)
+        return taken
+
+    def _command(self, who: str, act: str) -> list[str]:
+        if who == "dvc":
+            return [str(BIN / "dvc"), "push" if act == "push" else "fetch", "--all-tags"]
+        if who == "boto3":
+            return [sys.executable, "-c", _BOTO, act, self.store.url, self.bucket, str(self.cache)]
+        return [str(BIN / "facemodels"), "storage", act]
+
+
+def transfers(contest: Contest, rounds: int) -> list[dict[str, object]]:
+    """Throughput of everybody in both directions."""
+    taken: dict[tuple[str, str], list[float]] = {}
+    names = ("ours", "dvc", "boto3")
+    for number in range(rounds):
+        for who in names[number % 3 :] + names[: number % 3]:
+            taken.setdefault(("push", who), []).append(contest.push(who))
+            taken.setdefault(("pull", who), []).append(contest.pull(who))
+    rows: list[dict[str, object]] = []
+    for (act, who), seconds in sorted(taken.items()):
+        ratio = np.median(np.array(taken[act, "ours"]) / np.array(seconds))
+        rows.append(
+            {
+                "what": act, "who": who, "s": float(np.median(seconds)),
+                "MB/s": contest.total / MB / float(np.median(seconds)),
+                "ours / it, time": float(ratio),
+            }
+        )  # fmt: skip
+    return rows
+
+
+def digests(folder: Path, rounds: int) -> list[dict[str, object]]:
+    """Our digests of a file beside sha256sum's, one core and all."""
+    path = folder / "blob"
+    path.write_bytes(np.random.default_rng(0).bytes(256 * MB))
+    paths = [path] * (os.cpu_count() or 1)
+
+    def together() -> None:
+        with ThreadPoolExecutor(len(paths)) as pool:
+            list(pool.map(sha256, paths))
+
+    acts: dict[str, Callable[[], Any]] = {
+        "sha256sum": lambda: subprocess.run(
+            ("sha256sum", path), check=True, stdout=subprocess.DEVNULL
+        ),
+        "ours, one core": lambda: sha256(path),
+        f"ours, {len(paths)} cores": together,
+    }
+    taken: dict[str, list[float]] = {name: [] for name in acts}
+    for _ in range(rounds):
+        for name, act in acts.items():
+            begin = time.perf_counter()
+            act()
+            taken[name].append(time.perf_counter() - begin)
+    base = np.array(taken["sha256sum"])
+    return [
+        {
+            "digests of 256 MB": name,
+            "MB/s": 256 * (len(paths) if "cores" in name else 1) / float(np.median(seconds)),
+            "times sha256sum": float(
+                np.median(base / np.array(seconds)) * (len(paths) if "cores" in name else 1)
+            ),
+        }
+        for name, seconds in taken.items()
+    ]
+
+
+def many(count: int) -> tuple[State, dict[str, Objects], dict[str, int]]:
+    """Versions that each went to production and were followed by the next; a third deprecated."""
+    events: list[Event] = []
+
+    def add(tag: str, number: int, moment: int, record: dict[str, Any]) -> None:
+        name = tags.parse(tag)
+        assert name is not None
+        oid = f"{len(events):040x}"
+        record["sequence"] = len(events) + 1
+        events.append(Event(tag, name, oid, f"{number:040x}", tag, "B <b@e>", moment, record, ""))
+
+    objects, sizes = {}, {}
+    for number in range(count):
+        model = ModelId.parse(f"recognition-facenet@v1.{number}.0")
+        oids = [f"{number * 8 + part:032x}" for part in range(7)]
+        objects[str(model)] = Objects(
+            str(model), f"{oids[0]}.dir", tuple(Child(oid, oid) for oid in oids[1:])
+        )
+        sizes.update(dict.fromkeys(objects[str(model)].oids, MB))
+        record = {"act": "register", "evidence": {"dvc": f"md5:{oids[0]}.dir"}, "entry": {}}
+        add(f"{model.name}@v{model.version}", number, 3 * number, record)
+        stages = ["staging", "production"]
+        for place, stage in enumerate(stages, start=1):
+            add(
+                f"{model.name}#{stage}#{len(events)}",
+                number,
+                3 * number + place,
+                {"act": "promote"},
+            )
+        if number % 3 == 0 and number:
+            act = {"act": "deprecate"}
+            add(f"{model.name}#deprecated#{len(events)}", number - 1, 3 * number + 2, act)
+    return fold(events), objects, sizes
+
+
+def planning(versions: int, rounds: int) -> dict[str, object]:
+    """Seconds of a retention plan."""
+    state, objects, sizes = many(versions)
+    taken = []
+    for _ in range(rounds):
+        begin = time.perf_counter()
+        made = plan(state, Retention(), 4e9, objects, sizes)
+        taken.append(time.perf_counter() - begin)
+    return {
+        "versions": versions, "plan, s": float(np.median(taken)), "limit, s": 2.0,
+        "retired": len(made.retired),
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Measure all, and print it."""
+    parser = argparse.ArgumentParser(description="See the top of the file.")
+    parser.add_argument("--quick", action="store_true", help="A tenth of the bytes, one round.")
+    quick = parser.parse_args().quick
+    count, size, rounds = (4, 50 * MB, 1) if quick else (20, 100 * MB, 3)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        os.environ["HOME"] = scratch
+        for key, value in (("user.name", "Benchmark"), ("user.email", "b@example.org")):
+            subprocess.run(("git", "config", "--global", key, value), check=True)
+        print(markdown(digests(folder, rounds + 2)), "\n")
+        print(markdown([planning(10_000, rounds)]), "\n")
+        place = folder / "store"
+        place.mkdir()
+        store = large(place)
+        os.environ.update(store.credentials)
+        store.start()
+        try:
+            ids = tuple(f"rec-facenet-v1.{number}.0" for number in range(count))
+            site = s3_site(folder / "site", store, versions=ids, size=size)
+            oids = site.all_objects()
+            total = sum(site.cache.sizes()[oid] for oid in oids)
+            print(f"{total / MB:.0f} MB in {len(oids)} objects\n")
+            print(markdown(transfers(Contest(site, store, total), rounds)))
+        finally:
+            store.kill()
+
+
+if __name__ == "__main__":
+    main()

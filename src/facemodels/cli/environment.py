@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from facemodels.rollout.settings import Environment
 
 _UNHEALTHY = 1  # exit code of `status`
+_SILENT_S = 5.0  # of a controller, that says how it is twice a second
+_START_S = 60.0  # of a controller, until it says how it is
 
 
 @click.command()
@@ -68,18 +71,41 @@ def _detach(environment: str, config: Path | None) -> None:
         return
     command = [sys.argv[0], "up", "--environment", environment]
     command += ["--config", str(config.resolve())] if config else []
-    began = time.time()
+    before = _written(folder)
     process = processes.start(
         folder / "controller.json", command, log=folder / "controller.log", folder=registry.root
     )
-    status = folder / "status.json"
-    while not (status.is_file() and status.stat().st_mtime >= began):
+    deadline = time.monotonic() + _START_S
+    while _written(folder) == before:
         if not process.alive():
             raise ToolError(
-                f"The controller of {environment} ended at once.", f"See {folder}/controller.log."
+                f"The controller of {environment} ended at once: {_last_words(folder)}",
+                f"See {folder}/controller.log.",
+            )
+        if time.monotonic() > deadline:
+            raise ToolError(
+                f"The controller of {environment} has not said how it is for {_START_S:g} s.",
+                f"See {folder}/controller.log.",
             )
         time.sleep(0.05)
     click.echo(f"The controller of {environment} runs (process {process.pid}).")
+
+
+def _written(folder: Path) -> int:
+    """Names the last status that a controller wrote; the clock may be set meanwhile."""
+    try:
+        return (folder / "status.json").stat().st_ino
+    except FileNotFoundError:
+        return 0
+
+
+def _last_words(folder: Path) -> str:
+    """The last line of the controller's log."""
+    try:
+        text = (folder / "controller.log").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return text.strip().rpartition("\n")[2]
 
 
 @click.command()
@@ -106,7 +132,8 @@ def down(environment: str, config: Path | None, keep_serving: bool, dry_run: boo
         click.echo(f"Would end: {', '.join(named) or 'nothing'}.")
         return
     if pid is not None:
-        os.kill(pid, signal.SIGHUP if keep_serving else signal.SIGTERM)
+        with suppress(ProcessLookupError):  # it ended meanwhile
+            os.kill(pid, signal.SIGHUP if keep_serving else signal.SIGTERM)
         _wait(lambda: not lock.is_held(folder), 60.0, f"the controller {pid} does not end")
     if not keep_serving:
         end_all(folder)
@@ -172,6 +199,12 @@ def _problems(registry: Registry, found: Mapping[str, Any], environment: str) ->
         problems.append(
             f"No controller runs here; `facemodels up --environment {environment}` starts one."
         )
+    elif (silent := abs(time.time() - found.get("time", time.time()))) > _SILENT_S:
+        problems.append(
+            f"The controller (process {found['controller']}) has not said how it is for "
+            f"{silent:.0f} s: it hangs, or cannot write its folder. Its log tells; `kill -9` it "
+            f"and start it anew, what serves goes on."
+        )
     serving = {one["model"]: one for one in found["models"]}
     for model, one in desired(registry.repository.state(), environment).items():
         told = serving.get(model)
@@ -180,6 +213,10 @@ def _problems(registry: Registry, found: Mapping[str, Any], environment: str) ->
             problems.append(f"{model}: {_shares(share)} serves, {_shares(one.shares)} shall.")
     if not found["router"].get("applied"):
         problems.append("The router does not go by its routes yet.")
+    for one in found["servers"]:
+        if not one["ready"]:
+            why = one["problem"] or "it starts."
+            problems.append(f"{one['model_id']} (server {one['replica']}) is not ready: {why}")
     return problems + [f"{name}: {text}" for name, text in found["alarms"].items()]
 
 

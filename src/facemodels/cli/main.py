@@ -34,6 +34,7 @@ _COMMANDS = {
     "alerts": ("alerts", "Write Prometheus rules, Alertmanager and Grafana files."),
     "probes": ("probes", "Make the labelled probes that an environment replays."),
     "release": ("release", "Build, judge, tag and push the next version of a model."),
+    "storage": ("storage", "Push, audit, archive and back up weights."),
     "completion": ("completion", "Print the shell code that completes commands."),
 }
 

@@ -7,6 +7,7 @@ other parts go on.
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -17,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from facemodels.errors import FacemodelsError, ToolError
+from facemodels.errors import FacemodelsError, InputError, RuleError
 from facemodels.files import write_json
 from facemodels.registry.registry import Registry
 from facemodels.registry.state import Entry, State
@@ -27,11 +28,13 @@ from facemodels.rollout.alerts.scraping import targets
 from facemodels.rollout.control import Control, Facts
 from facemodels.rollout.decisions import Decision, Decisions
 from facemodels.rollout.desk import Desk
+from facemodels.rollout.gate import Gate
 from facemodels.rollout.observer import Observer
 from facemodels.rollout.packages import Packages
 from facemodels.rollout.plan import Desired
 from facemodels.rollout.publication import Publication
 from facemodels.rollout.reaction import Reaction, answer_alert, react
+from facemodels.rollout.remains import STATUS
 from facemodels.rollout.router import Router, RouterSettings
 from facemodels.rollout.routing import Running, default_model, routes
 from facemodels.rollout.servers import Servers
@@ -72,14 +75,16 @@ class Controller:
         self._servers = Servers(self.folder / "servers", self._packages, registry.root, settings)
         serving = serving_settings.load(_existing(registry.root / settings.serving))
         self.router = Router(self.folder / "router", RouterSettings.of(settings, serving))
+        self._gate = Gate(self.router, settings.hang_s)
         self._alerts: queue.SimpleQueue[Alert] = queue.SimpleQueue()
         self._control: Control | None = None
         self._observer = Observer(registry.root, self.folder, settings, self.router)
         self._publication = Publication(self.folder, self.router)
         self._traffic: dict[str, Traffic] = self._publication.traffic()
         self._wanted: dict[str, Desired] = {}
+        self._knows = False  # whether the tags were ever read
         self._alarms: dict[str, str] = {}
-        self._tries: dict[str, float] = {}  # to record a decision, by model; monotonic
+        self._tries: dict[str, float] = {}  # to add an event, by model; monotonic
         self._told = 0.0
         self._changed = 0.0
         self._stop = threading.Event()
@@ -112,8 +117,9 @@ class Controller:
         self._desk.fetch()
         self._step("router", self._tend_router)
         self._step("tags", self._read_tags)
-        self._step("servers", self._tend_servers)
-        self._step("routes", self._route)
+        if self._knows:  # or it would end what serves, and take all routes away
+            self._step("servers", self._tend_servers)
+            self._step("routes", self._route)
         self._step("reaction", self._react)
         self._step("alerts", self._answer_alerts)
         self._step("control", self._listen)
@@ -148,11 +154,27 @@ class Controller:
             return
         found = load(self._registry.root, self._environment, path)
         fixed = ("address", "control", "state")
+        moved = [name for name in fixed if getattr(found, name) != getattr(self._settings, name)]
+        if moved:
+            self._alarm(
+                "restart",
+                f"{', '.join(moved)} of {path.name} changed, which is not taken over while it "
+                f"runs. Use `facemodels down` and `facemodels up`.",
+            )
+        elif self.router.outdated():
+            self._alarm(
+                "restart",
+                "The router runs by settings of before. `facemodels down` and `facemodels up` "
+                "bring the new ones; no request is answered for some seconds.",
+            )
+        else:
+            self._alarms.pop("restart", None)
         self._settings = found.model_copy(
             update={name: getattr(self._settings, name) for name in fixed}
         )
         self._servers.configure(self._settings)
         self._observer.configure(self._settings)
+        self._gate.hang_s = self._settings.hang_s
         self._changed = changed
 
     def _listen(self) -> None:
@@ -166,16 +188,17 @@ class Controller:
                 self._alerts.put(alert)
 
     def _tend_router(self) -> None:
-        if not self.router.alive():
-            self.router.start()
+        self._gate.tend(self._publication.generation)
 
     def _read_tags(self) -> None:
+        # Before the state: one that is gone by now is in the chain, which the state then shows.
+        decisions = self._decisions.all()
         state = self._desk.state()
         wanted = plan.desired(state, self._environment)
-        for decision in self._decisions.all():
+        for decision in decisions:
             if decision.model in wanted and decision.holds(state):
                 wanted[decision.model] = decision.overrule(wanted[decision.model])
-        self._wanted = wanted
+        self._wanted, self._knows = wanted, True
 
     def _entries(self) -> dict[str, Entry]:
         """Every version that shall run, flags' included."""
@@ -198,11 +221,11 @@ class Controller:
         state = self._desk.state()
         urls = self._servers.urls()
         ready = set(urls)
+        spaces = {identity: _space(state, identity) for identity in state.entries}
         traffic = {
-            model: share_out(one, ready, self._traffic.get(model))
+            model: share_out(one, ready, self._traffic.get(model), spaces)
             for model, one in self._wanted.items()
         }
-        spaces = {identity: _space(state, identity) for identity in ready}
         found = routes(self._wanted, traffic, Running(urls, spaces), self._settings)
         self._publication.publish(found, traffic, default_model(self._wanted, self._settings))
         self._traffic = self._publication.traffic()
@@ -243,11 +266,13 @@ class Controller:
             self._log.warning("rolling back", model=model, reason=reaction.decision.reason)
             self._read_tags()
             self._route()
-        if reaction.plan is not None:
-            self._desk.act(model, reaction.plan, lambda error: self._noted(name, error))
+        if reaction.plan is not None and self._due(model):
+            self._desk.act(model, reaction.plan, lambda error: self._noted(f"event {model}", error))
 
     def _noted(self, name: str, error: FacemodelsError | None) -> None:
-        if error is not None:
+        if error is None:
+            self._alarms.pop(name, None)
+        else:
             self._alarms[name] = str(error)
 
     def _record_decisions(self) -> None:
@@ -255,26 +280,28 @@ class Controller:
         state = self._desk.state()
         for decision in self._decisions.all():
             if not decision.holds(state):
-                self._decisions.remove(decision.model)
-            elif self._due(decision):
+                self._decisions.remove(decision.model, decision)
+                self._alarms.pop(f"decision {decision.model}", None)
+            elif self._due(decision.model):
                 self._desk.act(decision.model, decision.plan(), self._recorded(decision))
 
-    def _due(self, decision: Decision) -> bool:
+    def _due(self, model: str) -> bool:
         """At once, and again as often as the remote is fetched."""
-        last = self._tries.get(decision.model, 0.0)
+        last = self._tries.get(model, -math.inf)
         now = time.monotonic()
-        if self._desk.busy(decision.model) or now - last < self._settings.fetch_interval_s:
+        if self._desk.busy(model) or now - last < self._settings.fetch_interval_s:
             return False
-        self._tries[decision.model] = now
+        self._tries[model] = now
         return True
 
     def _recorded(self, decision: Decision) -> Callable[[FacemodelsError | None], None]:
         name = f"decision {decision.model}"
 
         def done(error: FacemodelsError | None) -> None:
-            if error is None or not isinstance(error, ToolError):
-                # Done, or the rules refuse it for good: the tags say what is so.
-                self._decisions.remove(decision.model)
+            if error is None or isinstance(error, RuleError | InputError):
+                # Done, or the rules refuse it for good: the tags say what is so. Where others
+                # were faster or the chain is broken it stays, or the bad version had all again.
+                self._decisions.remove(decision.model, decision)
             if error is None:
                 self._alarms.pop(name, None)
             else:
@@ -289,7 +316,7 @@ class Controller:
         if now - self._told < _STATUS_S:
             return
         self._told = now
-        write_json(self.folder / "status.json", self.status())
+        write_json(self.folder / STATUS, self.status())
         write_json(self.folder / "targets.json", targets(self._observer.targets()))
 
     def status(self) -> dict[str, Any]:
@@ -298,6 +325,8 @@ class Controller:
         alarms = dict(self._alarms)
         if self._desk.problem:
             alarms["fetch"] = self._desk.problem
+        if self._gate.problem:
+            alarms["router"] = self._gate.problem
         alarms.update(self._observer.alarms())
         return {
             "format": 1,
@@ -305,7 +334,7 @@ class Controller:
             "time": int(time.time()),
             "router": {
                 "url": self.router.url if self.router.alive() else None,
-                "applied": self._publication.applied(),
+                "applied": self._gate.applied(self._publication.generation),
             },
             "models": [
                 _describe(one, self._traffic.get(model), judgements.get(model))
@@ -320,12 +349,14 @@ class Controller:
         if self._control is not None:
             self._control.close()
         self._observer.close()
-        self._desk.close()
         self._packages.close()
+        self._gate.close()
         if not self._keep:
             self.router.end()
             self._servers.end()
+            (self.folder / STATUS).unlink(missing_ok=True)  # it would say that they serve
         self._servers.close()
+        self._desk.close()  # last, as it may wait for a remote
         self._log.info("stopped", serving=self._keep)
 
 

@@ -5,10 +5,13 @@ The network may hang; traffic must not wait for it.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 
+import psutil
 import structlog
 
 from facemodels.errors import FacemodelsError, ToolError
@@ -18,6 +21,8 @@ from facemodels.registry.rules import Plan
 from facemodels.registry.state import State
 
 _REREAD_S = 5.0  # for tags that moved no head, as GTO's do
+_END_S = 5.0  # for git to end what it began
+_LOOK_S = 0.05  # between two looks at the head, each of which is a process
 
 Done = Callable[[FacemodelsError | None], None]
 
@@ -39,17 +44,25 @@ class Desk:
         self._acts: dict[str, Future[None]] = {}
         self._state: State | None = None
         self._head: str | None = None
-        self._read = 0.0
+        self._read = self._looked = 0.0
+        self._added = self._seen = 0  # events of ours, and those that the state has surely
         self._log = structlog.get_logger("facemodels.rollout")
         self.problem = ""  # why the last fetch failed
 
     def state(self) -> State:
-        """What the tags of the clone add up to; read anew when the head has moved."""
-        now = time.monotonic()
+        """What the tags of the clone add up to; read anew when the head has moved.
+
+        Whoever was told that an event of ours is added finds it here.
+        """
+        now, added = time.monotonic(), self._added
+        if self._state is not None and added == self._seen and now - self._looked < _LOOK_S:
+            return self._state
+        self._looked = now
         head = reading.read_head(self._registry.git)
         if self._state is None or head != self._head or now - self._read > _REREAD_S:
             self._state = self._registry.repository.state()
             self._head, self._read = head, now
+        self._seen = added
         return self._state
 
     def fetch(self) -> None:
@@ -99,9 +112,33 @@ class Desk:
             done(ToolError(str(error)))
         else:
             self._log.info("event added", tag=event.tag, act=event.act, reason=event.reason)
-            self._head = None
+            self._added += 1
             done(None)
 
     def close(self) -> None:
-        """Begin nothing more."""
+        """Begin nothing more, and end a git that waits for a remote: our own end waits for it.
+
+        What was on its way is done there or not, and the next look shows which.
+        """
         self._pool.shutdown(wait=False, cancel_futures=True)
+        deadline = time.monotonic() + _END_S
+        while self._pool_works() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        while self._pool_works() and time.monotonic() < deadline + _END_S:
+            for child in psutil.Process().children():
+                with suppress(psutil.Error, OSError):
+                    # The servers are our children too, in sessions of their own.
+                    if os.getsid(child.pid) == os.getsid(0) and child.name().startswith("git"):
+                        _kill(child)
+            time.sleep(0.02)
+
+    def _pool_works(self) -> bool:
+        works = [self._fetching, *self._acts.values()]
+        return any(work is not None and not work.done() for work in works)
+
+
+def _kill(process: psutil.Process) -> None:
+    """A process and all below it: git's helper for the remote holds our pipe."""
+    for one in (*process.children(recursive=True), process):
+        with suppress(psutil.Error):
+            one.kill()

@@ -75,6 +75,7 @@ class Observer:
     def configure(self, settings: Environment) -> None:
         """Take over changed settings, from the next look on."""
         self._settings = settings
+        self._watch.configure(settings)
 
     def look(self, wanted: Mapping[str, Desired], instances: Sequence[Instance]) -> None:
         """What there is to be seen from now on."""

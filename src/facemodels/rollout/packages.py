@@ -24,6 +24,7 @@ class _Fetch:
 
     future: Future[None]
     began: float = field(default_factory=time.monotonic)
+    again_s: float = _AGAIN_S
 
 
 class Packages:
@@ -60,7 +61,7 @@ class Packages:
 
     def suspect(self, identity: str) -> None:
         """Look at every byte of a package whose server did not start; fetch a broken one anew."""
-        self._fetches[identity] = _Fetch(self._pool.submit(self._examine, identity))
+        self._fetches[identity] = _Fetch(self._pool.submit(self._examine, identity), again_s=0.0)
 
     def _examine(self, identity: str) -> None:
         path = self._folder / identity
@@ -89,7 +90,7 @@ class Packages:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _due(self, fetch: _Fetch) -> bool:
-        return fetch.future.done() and time.monotonic() - fetch.began > _AGAIN_S
+        return fetch.future.done() and time.monotonic() - fetch.began > fetch.again_s
 
     def _bring(self, entry: Entry, path: Path) -> None:
         partial = path.with_name(f"{path.name}.partial")

@@ -78,6 +78,7 @@ class Publication:
             write_json(self._path, {model: asdict(one) for model, one in models.items()})
             self._models = models
 
-    def applied(self) -> bool:
-        """Whether requests go by them now."""
-        return bool(self._generation) and self._router.applied(self._generation)
+    @property
+    def generation(self) -> str:
+        """Names what was published; "" as long as nothing was."""
+        return self._generation

@@ -8,6 +8,7 @@ from facemodels.rollout import processes
 from facemodels.rollout.processes import Process
 
 _ROUTER = ("router", "traefik.json")
+STATUS = "status.json"
 _GRACE_S = 25.0  # of a server: its own time of grace and a little more
 
 
@@ -24,3 +25,4 @@ def end_all(folder: Path) -> None:
         process.end(_GRACE_S)
     for stray in processes.strays(folder):
         stray.end(0)
+    (folder / STATUS).unlink(missing_ok=True)  # it would say that they serve

@@ -7,6 +7,7 @@ files, packages lie beside them.
 from __future__ import annotations
 
 import http.client
+import math
 import socket
 import sys
 import time
@@ -15,6 +16,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from facemodels.errors import FacemodelsError
 from facemodels.files import write_json
@@ -44,6 +47,7 @@ class _Slot:
     begun: float = field(default_factory=time.monotonic)  # or adopted
     was_ready: bool = False
     unwanted: float | None = None
+    tried: float = -math.inf  # to start it
     problem: str = ""
 
     @property
@@ -107,8 +111,11 @@ class Servers:
                 name = f"{identity}-{number}"
                 slot = self._slots.setdefault(name, _Slot(identity, self._path(name)))
                 slot.unwanted = None
-                self._write_about(entry)
-                self._tend_one(slot, entry)
+                try:
+                    self._write_about(entry)
+                    self._tend_one(slot, entry)
+                except (FacemodelsError, OSError) as error:  # the others are looked after still
+                    slot.problem = str(error)
         for name, slot in list(self._slots.items()):
             if slot.id not in wanted or self._number(name) >= self._settings.replicas:
                 self._dismiss(name, slot, busy=slot.id in busy)
@@ -150,22 +157,25 @@ class Servers:
         assert slot.process is not None  # noqa: S101  (the callers' branch)
         lived = now - slot.begun
         deaths = self._backoff.died(processes.deaths_of(slot.path), lived, time.time())
-        processes.keep_deaths(slot.path, deaths)
         slot.problem = slot.problem or _last_words(self._log(slot))
         if not slot.was_ready:
             self._packages.suspect(slot.id)
-        slot.path.unlink(missing_ok=True)
         slot.process, slot.look, slot.good, slot.was_ready = None, None, 0.0, False
+        slot.path.unlink(missing_ok=True)
+        processes.keep_deaths(slot.path, deaths)
 
     def _begin(self, slot: _Slot, entry: Entry, now: float) -> None:
         if self._backoff.wait_s(processes.deaths_of(slot.path), time.time()) > 0:
             return
+        if now - slot.tried < self._settings.backoff_s:
+            return  # where the disk is full, deaths are not kept
         package = self._packages.folder(entry)
         if package is None:
-            slot.problem = self._packages.problem(slot.id)
+            slot.problem = self._packages.problem(slot.id) or slot.problem
             return
+        slot.tried = now
         command = [
-            *COMMAND, str(package), "--host", _HOST, "--port", str(_free_port()),
+            *COMMAND, str(package), "--host", _HOST, "--port", str(self._port()),
             "--threads", str(self._settings.threads), "--about", str(self._about(slot.id)),
         ]  # fmt: skip
         config = self._root / self._settings.serving
@@ -182,6 +192,11 @@ class Servers:
             return
         slot.begun, slot.problem = now, ""
 
+    def _port(self) -> int:
+        """Free, and promised to no server that has not come to listen yet."""
+        promised = {slot.port for slot in self._slots.values()}
+        return next(port for port in iter(_free_port, 0) if port not in promised)
+
     def _log(self, slot: _Slot) -> Path:
         return slot.path.with_suffix(".log")
 
@@ -195,7 +210,8 @@ class Servers:
             slot.look = None
         if slot.look is None and (not slot.good or now - slot.looked >= _EVERY_S):
             slot.looked = now
-            slot.look = self._pool.submit(_is_ready, slot.port)
+            known = slot.process.pid if slot.process and not slot.good else None
+            slot.look = self._pool.submit(_is_ready, slot.port, known)
 
     def _dismiss(self, name: str, slot: _Slot, *, busy: bool) -> None:
         """End a server that nobody wants, some time after its last request may have come."""
@@ -257,7 +273,14 @@ class Servers:
         self._slots.clear()
 
 
-def _is_ready(port: int) -> bool:
+def _is_ready(port: int, pid: int | None) -> bool:
+    """Whether a server says so; at its first time, whether it is that process that says so.
+
+    Between our choice of a port and the server's start another program may have taken it, which
+    would get the requests.
+    """
+    if pid is not None and not _listens(pid, port):
+        return False
     connection = http.client.HTTPConnection(_HOST, port, timeout=_CHECK_S)
     try:
         connection.request("GET", "/v2/health/ready")
@@ -266,6 +289,16 @@ def _is_ready(port: int) -> bool:
         return False
     finally:
         connection.close()
+
+
+def _listens(pid: int, port: int) -> bool:
+    try:
+        found = psutil.Process(pid).net_connections("tcp")
+    except psutil.AccessDenied:
+        return True  # where a system does not tell us, the answer has to do
+    except psutil.Error:
+        return False
+    return any(one.status == psutil.CONN_LISTEN and one.laddr[1] == port for one in found)
 
 
 def _free_port() -> int:

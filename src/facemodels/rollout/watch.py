@@ -75,8 +75,18 @@ class Watch:
         # Wider than the scrapes are apart, or windows would be empty.
         self._width_s = 2 * settings.scrape_interval_s
 
+    def configure(self, settings: Environment) -> None:
+        """Take over changed settings; a rollout that is judged already keeps its own.
+
+        Bounds that move while the evidence comes in would keep no error rate.
+        """
+        self._settings = settings
+
     def judge(self, wanted: Mapping[str, Desired]) -> dict[str, Judgement]:
         """What the numbers until now say, by model."""
+        if self._width_s != 2 * self._settings.scrape_interval_s:
+            self._width_s = 2 * self._settings.scrape_interval_s
+            self._alone.clear()  # its windows have another width
         running = {one.rollout.event for one in wanted.values() if one.rollout}
         for event in self._cases.keys() - running:
             del self._cases[event]
@@ -91,7 +101,7 @@ class Watch:
         rollout = wanted.rollout
         if rollout is None:
             return Judgement(wanted.model, "", None, tripped)
-        case = self._case(rollout)
+        case = self._case(rollout, now)
         found = windows(
             self._source, Series.of(rollout.id), Series.of(wanted.stable),
             case.until, now, self._width_s,
@@ -103,8 +113,9 @@ class Watch:
         own = self._fired(rollout.id, rollout.since, now, wanted.stable)
         return Judgement(wanted.model, rollout.event, verdict.after(own), tripped)
 
-    def _case(self, rollout: Rollout) -> _Case:
-        since = float(rollout.since)
+    def _case(self, rollout: Rollout, now: float) -> _Case:
+        # Another machine's clock may be ahead of the samples', or ours was set back.
+        since = min(float(rollout.since), now)
         return self._cases.setdefault(
             rollout.event, _Case(Evidence(self._settings.verdict, since), since)
         )
@@ -136,7 +147,7 @@ class Watch:
         if known is None or known.since != since:
             known = _Own(
                 since,
-                max(since, now - span),
+                max(min(since, now), now - span),
                 deque(maxlen=round(span / self._width_s) or 1),
                 deque(maxlen=max(3, round(_SUSTAINED_S / self._width_s))),
             )

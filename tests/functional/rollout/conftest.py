@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.functional.rollout.site import Environment, Site
 
-Up = Callable[..., Environment]
+
+class Up:
+    """Starts environments; what is left of them is ended."""
+
+    def __init__(self) -> None:
+        self.started: list[Environment] = []
+
+    def __call__(self, site: Site, environment: str = "production") -> Environment:
+        self.adopt(site.up(environment))
+        return self.started[-1]
+
+    def adopt(self, environment: Environment) -> None:
+        """End this one too."""
+        self.started.append(environment)
 
 
 @pytest.fixture
@@ -21,12 +34,7 @@ def site(tmp_path: Path) -> Site:
 @pytest.fixture
 def up() -> Iterator[Up]:
     """Start environments; what is left of them is ended."""
-    started: list[Environment] = []
-
-    def start(site: Site, environment: str = "production") -> Environment:
-        started.append(site.up(environment))
-        return started[-1]
-
-    yield start
-    for one in started:
+    found = Up()
+    yield found
+    for one in found.started:
         one.end()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -13,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,7 +37,7 @@ COMMAND = str(Path(sys.executable).with_name("facemodels"))
 ROOT = Path(__file__).resolve().parents[3]
 SIDE, SIZE = 8, 16  # of an input image, of an embedding
 DEADLINE = 60.0
-Behaviour = Literal["good", "failing", "slow"]
+Behaviour = Literal["good", "failing", "slow", "broken"]
 
 
 def wait_until(true: Callable[[], Any], what: str, seconds: float = DEADLINE) -> Any:
@@ -109,7 +109,10 @@ def write_package(
     (folder / "model.pt").write_bytes(str(identity).encode())
     (folder / "README.md").write_text("Small.\n")
     (folder / "requirements.txt").write_text("onnxruntime\n")
-    write_graph(folder / "model.onnx", behaviour, seed=1)
+    if behaviour == "broken":  # whole by its checksums, and no server can load it
+        (folder / "model.onnx").write_bytes(b"no graph")
+    else:
+        write_graph(folder / "model.onnx", behaviour, seed=1)
     architecture = identity.name.architecture
     write_yaml(
         folder / "config.yaml",
@@ -209,7 +212,8 @@ class Site:
 
     @property
     def repository(self) -> Repository:
-        return Repository(Git(self.folder), Policy())
+        # An hour ago: each event is a second later than the one before, and many are made in one.
+        return Repository(Git(self.folder), Policy(), clock=lambda: time.time() - 3600)
 
     def state(self) -> State:
         return self.repository.state()
@@ -264,7 +268,7 @@ class Site:
         """A command of ours that is not waited for."""
         return subprocess.Popen(
             (COMMAND, *words), cwd=self.folder, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
     def deploy(self, identity: str, *words: str, environment: str = "production") -> None:
@@ -285,6 +289,7 @@ class Environment:
         self.name = name
         self.folder = site.folder / ".facemodels" / name
         self.process: subprocess.Popen[bytes] | None = None
+        self.before: tuple[str, ...] = ()  # words before the controller's command
         port = site.environments[name]["address"]["port"]
         self.url = f"http://127.0.0.1:{port}"
 
@@ -293,7 +298,7 @@ class Environment:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "controller.log").open("ab") as log:
             self.process = subprocess.Popen(
-                (COMMAND, "up", "--environment", self.name),
+                (*self.before, COMMAND, "up", "--environment", self.name),
                 cwd=self.site.folder, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 
@@ -311,11 +316,9 @@ class Environment:
                 self.process.wait(30)
             except subprocess.TimeoutExpired:
                 self.kill()
-        for path in (*self.folder.rglob("*.json"),):
-            with suppress(OSError, ValueError, KeyError, TypeError, psutil.Error):
-                pid = int(json.loads(path.read_bytes())["pid"])
-                if any(str(self.site.folder) in word for word in psutil.Process(pid).cmdline()):
-                    os.kill(pid, signal.SIGKILL)
+        for process in self.processes():
+            with suppress(psutil.Error):
+                process.kill()
 
     def log(self) -> str:
         return (self.folder / "controller.log").read_text(errors="replace")[-6000:]
@@ -344,12 +347,52 @@ class Environment:
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.status()}\n{self.log()}") from None
 
+    def server(self, identity: str) -> dict[str, Any]:
+        """What the controller says of a version's first server; nothing if it knows none."""
+        return next((o for o in self.status()["servers"] if o["model_id"] == identity), {})
+
+    def wait_ready(self, *identities: str, besides: int = 0) -> None:
+        """Wait until versions have a server that is ready; `besides` is the pid of one that died."""
+        try:
+            for identity in identities:
+                wait_until(
+                    lambda identity=identity: (
+                        (one := self.server(identity)).get("ready") and one["pid"] != besides
+                    ),
+                    f"{identity} is ready",
+                )
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.status()}\n{self.log()}") from None
+
+    def alarms(self) -> str:
+        """All of them, as one text."""
+        return "\n".join(f"{name}: {text}" for name, text in self.status()["alarms"].items())
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process that has anything to do with the clone, the controller included."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                place = str(self.site.folder)
+                words = " ".join(
+                    (*process.cmdline(), process.environ().get("FACEMODELS_PROCESS", ""))
+                )
+                if process.status() != psutil.STATUS_ZOMBIE and (
+                    place in words or (process.cwd().startswith(place) and "facemodels" in words)
+                ):
+                    found.append(process)
+        return found
+
     def server_pid(self, identity: str) -> int:
         """The process of a version's first server."""
         return int(json.loads((self.folder / f"servers/{identity}-0.json").read_bytes())["pid"])
 
     def router_pid(self) -> int:
-        return int(json.loads((self.folder / "router/traefik.json").read_bytes())["pid"])
+        """Of Traefik; 0 while there is none."""
+        try:
+            return int(json.loads((self.folder / "router/traefik.json").read_bytes())["pid"])
+        except FileNotFoundError:
+            return 0
 
     def ask(
         self, *, failing: bool = False, client: httpx.Client | None = None, **headers: str
@@ -417,6 +460,11 @@ class Load:
                 if not answer.is_success:
                     self.problems.append(f"{answer.status_code} {answer.text[:200]}")
                 self.answers.append((time.time(), answer.status_code, version))
+
+    def longest_gap_s(self) -> float:
+        """Between two good answers, of whichever client."""
+        times = sorted(at for at, status, _ in self.answers if status == 200)
+        return max((after - before for before, after in pairwise(times)), default=0.0)
 
     @property
     def failed(self) -> int:

@@ -1,0 +1,72 @@
+"""`facemodels storage backup`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from facemodels.cli.options import json_option, output
+from facemodels.cli.table import print_table
+from facemodels.errors import InputError
+
+if TYPE_CHECKING:
+    from facemodels.storage.drill import Drill
+
+
+@click.command()
+@click.option("--to", default="backup", show_default=True, help="Name of the second remote.")
+@click.option("--dry-run", is_flag=True, help="Say what would be copied; copy nothing.")
+@click.option("--reread", is_flag=True, help="Read all objects there again, and mend them.")
+@click.option("--drill", "drilled", is_flag=True, help="Do not copy: rebuild from the backup.")
+@json_option
+def backup(to: str, dry_run: bool, reread: bool, drilled: bool, as_json: bool) -> None:
+    """Mirror released packages, tags and the audit chain to the second remote.
+
+    Only what is missing or changed is copied, and read again there. Ended at any moment, it
+    leaves the backup before as it was. --drill makes a clone from the backup alone in a
+    temporary folder, audits its registry, and fetches, verifies, loads and runs every version
+    that is in production (exit code 3 where one of them fails).
+
+    \b
+    Example:
+      facemodels storage backup
+      facemodels storage backup --drill
+    """
+    from facemodels.registry.git import find_root
+
+    root = find_root(Path.cwd())
+    if not drilled:
+        from facemodels.storage.backup import Order, back_up
+
+        report = back_up(root, Order(to=to, dry_run=dry_run, reread=reread))
+        output(report.as_json(), "\n".join(report.lines()) + "\n", as_json=as_json)
+        return
+    if dry_run or reread:
+        raise InputError("--drill copies nothing.", "Leave out --dry-run and --reread.")
+    from facemodels.storage.drill import drill
+
+    result = drill(root, to)
+    if as_json:
+        output(result.as_json(), "", as_json=True)
+    else:
+        _print_drill(result)
+    result.require()
+
+
+def _print_drill(result: Drill) -> None:
+    print_table(
+        ("model_id", "files", "mb", "runtime", "seconds", "result"),
+        [
+            (one.id, one.files, f"{one.size / 1e6:.1f}", one.runtime, f"{one.seconds:.1f}",
+             one.problem or "loads and runs")
+            for one in result.proofs
+        ],
+    )  # fmt: skip
+    if not result.proofs:
+        click.echo("Nothing is in production: only Git and the audit chain were proven.")
+    clean = "has findings" if result.findings else "is clean"
+    click.echo(
+        f"From {result.url} of {result.made_at}: {result.events} events, their audit {clean}."
+    )

@@ -1,0 +1,188 @@
+"""`facemodels storage push`, `pull` and `audit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from facemodels.cli.options import json_option, output
+from facemodels.cli.registry import complete_ids
+from facemodels.cli.table import print_table
+
+if TYPE_CHECKING:
+    from facemodels.registry.git import Git
+    from facemodels.registry.state import State
+    from facemodels.storage.stores import Stores
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+def _remote(function: Function) -> Function:
+    return click.option("--remote", metavar="NAME", help="Of DVC; the default one if not given.")(
+        function
+    )
+
+
+def _work(function: Function) -> Function:
+    """`--jobs` and `--patience`."""
+    with_jobs = click.option(
+        "--jobs", "-j", type=click.IntRange(1, 256), help="Objects at once; 4 a core, at most 16."
+    )(function)
+    return click.option(
+        "--patience", type=click.FloatRange(0), default=120.0, show_default=True,
+        metavar="SECONDS", help="How long a remote may be away before we give up.",
+    )(with_jobs)  # fmt: skip
+
+
+def _open(patience: float) -> tuple[Stores, State, Git]:
+    from facemodels.registry.git import Git, find_root
+    from facemodels.registry.reading import read_events
+    from facemodels.registry.state import fold
+    from facemodels.storage.failures import Patience
+    from facemodels.storage.stores import Stores
+
+    git = Git(find_root(Path.cwd()))
+    return Stores(git.root, Patience(seconds=patience)), fold(read_events(git)), git
+
+
+@click.command()
+@_remote
+@_work
+@click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
+@json_option
+def push(
+    remote: str | None, jobs: int | None, patience: float, dry_run: bool, as_json: bool
+) -> None:
+    """Bring every object of every released version to a remote, and prove that it is there.
+
+    Unlike `dvc push` it looks at each file of a version: what is missing is sent, what is
+    corrupt is replaced. It may be interrupted at any moment and run again.
+
+    \b
+    Example:
+      facemodels storage push
+      facemodels storage push --remote backup --dry-run
+    """
+    from facemodels.storage.push import push as run
+    from facemodels.storage.stores import JOBS, total
+
+    stores, state, _ = _open(patience)
+    done = run(stores, state, remote=remote, jobs=jobs or JOBS, dry_run=dry_run)
+    sizes = [*done.missing.values(), *done.repaired.values()]
+    verb = "Would send" if dry_run else "Sent"
+    lines = [
+        f"{verb} {len(done.missing)} missing and {len(done.repaired)} corrupt objects "
+        f"({total(sizes)}) to {done.remote}.",
+    ]
+    if not dry_run:
+        lines.append(
+            f"All {done.objects} objects of {len(done.versions)} versions are proven there."
+        )
+    if done.untracked:
+        lines.append(f"Registered without DVC, nothing to push: {', '.join(done.untracked)}")
+    output(done.as_json(), "\n".join(lines) + "\n", as_json=as_json)
+
+
+@click.command()
+@_remote
+@click.option(
+    "--model-id", "only", multiple=True, shell_complete=complete_ids,
+    help="One version alone; may be repeated.",
+)  # fmt: skip
+@_work
+@json_option
+def pull(
+    remote: str | None, only: Sequence[str], jobs: int | None, patience: float, as_json: bool
+) -> None:
+    """Bring the objects of released versions into the cache, each checked by its digest.
+
+    What the remote lacks or has broken comes from another remote. `dvc checkout` then needs
+    no network.
+
+    \b
+    Example:
+      facemodels storage pull --model-id rec-facenet-v2.1.3
+    """
+    from facemodels.storage.pull import pull as run
+    from facemodels.storage.stores import JOBS
+
+    stores, state, _ = _open(patience)
+    done = run(stores, state, remote=remote, only=only, jobs=jobs or JOBS)
+    lines = [
+        f"Fetched {len(done.fetched)} of {done.objects} objects; the cache has "
+        f"{len(done.versions)} versions whole."
+    ]
+    if done.replaced:
+        lines.append(f"{len(done.replaced)} lay broken in the cache and were replaced.")
+    lines += [
+        f"{name} has {len(oids)} corrupt objects, which were refused: run `facemodels storage "
+        f"audit --repair`."
+        for name, oids in done.refused.items()
+        if oids
+    ]
+    output(done.as_json(), "\n".join(lines) + "\n", as_json=as_json)
+
+
+@click.command()
+@click.option(
+    "--remote", "remotes", multiple=True, metavar="NAME", help="May be repeated; all if not given."
+)
+@click.option("--all", "everything", is_flag=True, help="Read every object (the default).")
+@click.option("--sample", metavar="SHARE", help="Read a share of the objects: 5%.")
+@click.option("--seed", default="", help="Takes another sample; the day's date, for example.")
+@click.option("--repair", is_flag=True, help="Replace what is missing or corrupt.")
+@click.option("--dry-run", is_flag=True, help="Of --repair: say where each would come from.")
+@_work
+@json_option
+def audit(
+    remotes: Sequence[str],
+    everything: bool,
+    sample: str | None,
+    seed: str,
+    repair: bool,
+    dry_run: bool,
+    jobs: int | None,
+    patience: float,
+    as_json: bool,
+) -> None:
+    """Read the objects of the cache and of the remotes again and hold them against their names.
+
+    Exit code 3 if something is missing or corrupt and was not repaired. All objects are listed;
+    which are read, a sample may decide.
+
+    \b
+    Example:
+      facemodels storage audit --sample 5% --seed $(date +%F)
+      facemodels storage audit --all --repair
+    """
+    from facemodels.storage.integrity import Sample, explain, parse_share
+    from facemodels.storage.integrity import audit as run
+    from facemodels.storage.stores import JOBS, total
+
+    if everything and sample:
+        raise click.UsageError("Give --all or --sample, not both.")
+    if dry_run and not repair:
+        raise click.UsageError("--dry-run belongs to --repair.")
+    drawn = Sample(parse_share(sample) if sample else 1.0, seed)
+    stores, state, git = _open(patience)
+    found = run(
+        stores, state, git, remotes=remotes, sample=drawn, repair=repair, dry_run=dry_run,
+        jobs=jobs or JOBS,
+    )  # fmt: skip
+    if as_json:
+        output(found.as_json(), "", as_json=True)
+    else:
+        for name, facts in found.places.items():
+            size = total([facts["bytes_read"]])
+            click.echo(f"{name}: {facts['objects']} objects, {facts['read']} read ({size}).")
+        if found.findings:
+            how = "repaired from" if found.repaired else "repair from"
+            print_table(
+                ("place", "kind", "object", "versions", how),
+                [(f.place, f.kind, f.item, ",".join(f.versions), f.repair) for f in found.findings],
+            )
+    if found.open:
+        raise explain(found)

@@ -1,0 +1,54 @@
+"""Stores as processes: one of each for all tests, a new bucket for each that asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.functional.storage import stores
+from tests.functional.storage.stores import Store
+
+
+@pytest.fixture(scope="session")
+def _moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    store = stores.moto(tmp_path_factory.mktemp("moto"))
+    yield store
+    store.kill()
+
+
+@pytest.fixture(scope="session")
+def _seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    store = stores.seaweed(tmp_path_factory.mktemp("seaweed"))
+    yield store
+    store.kill()
+
+
+def _enter(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+    from s3fs import S3FileSystem
+
+    if store.process is None or store.process.poll() is not None:
+        store.start()
+    for name, value in store.credentials.items():
+        monkeypatch.setenv(name, value)
+    S3FileSystem.clear_instance_cache()  # it keeps clients with the credentials of before
+    return store
+
+
+@pytest.fixture
+def moto(_moto: Store, isolated: None, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """moto, with its credentials in the environment."""
+    return _enter(_moto, monkeypatch)
+
+
+@pytest.fixture
+def seaweed(_seaweed: Store, isolated: None, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """SeaweedFS, with its credentials in the environment; a test may kill and start it."""
+    return _enter(_seaweed, monkeypatch)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """DVC, in our process, uses what pygtrie has deprecated."""
+    for item in items:
+        if "/functional/storage/" in item.path.as_posix():
+            item.add_marker(pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning"))

@@ -13,7 +13,7 @@ from facemodels.registry import chain, policy, reading, rules, semver, signature
 from facemodels.registry.events import Event
 from facemodels.registry.git import Git, find_root
 from facemodels.registry.repository import Repository
-from facemodels.registry.state import Entry, State, Status
+from facemodels.registry.state import Entry, State, Status, production_line
 
 if TYPE_CHECKING:  # they bring torch along, which reading must not wait for
     from facemodels.package.load import Package
@@ -231,12 +231,11 @@ def previous_production(state: State, model: str) -> Entry:
     Raises:
         RuleError: there is none to go back to.
     """
-    from facemodels.registry.state import production_history
-
     current = state.production.get(model)
-    for _, identity in reversed(list(production_history(state, model))):
+    for identity in reversed(production_line(state, model)):
         entry = state.entries.get(identity)
-        if identity != current and entry is not None and entry.status == "staging":
+        there = entry is not None and entry.status == "staging" and identity not in state.archived
+        if entry is not None and there and identity != current:
             return entry
     raise RuleError(
         f"{model} has no version to go back to.", "See `facemodels registry list --status staging`."

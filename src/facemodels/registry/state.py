@@ -250,3 +250,29 @@ def production_history(state: State, model: str) -> Iterator[tuple[Event, str]]:
             identity = state.id_of(event)
             if identity:
                 yield event, identity
+
+
+def production_line(state: State, model: str) -> list[str]:
+    """Ids of a model's versions in production, each after the one that it took over from.
+
+    A rollback takes off what came after: the last is the one in production, the one before it
+    is where the next rollback goes, and never one that was taken back.
+    """
+    return _line(state, model)[0]
+
+
+def went_back(state: State, model: str) -> bool:
+    """Whether the last change of production was a way back."""
+    return _line(state, model)[1]
+
+
+def _line(state: State, model: str) -> tuple[list[str], bool]:
+    line: list[str] = []
+    back = False
+    for _, identity in production_history(state, model):
+        back = identity in line
+        if back:
+            del line[line.index(identity) + 1 :]
+        else:
+            line.append(identity)
+    return line, back

@@ -231,7 +231,7 @@ class Controller:
         self._traffic = self._publication.traffic()
 
     def _react(self) -> None:
-        self._observer.look(self._wanted, self._servers.instances())
+        self._observer.look(self._wanted, self._servers.targets())
         state = self._desk.state()
         for judgement in self._observer.judgements().values():
             desired = self._wanted.get(judgement.model)
@@ -317,7 +317,7 @@ class Controller:
             return
         self._told = now
         write_json(self.folder / STATUS, self.status())
-        write_json(self.folder / "targets.json", targets(self._observer.targets()))
+        write_json(self.folder / "targets.json", targets(self._servers.targets()))
 
     def status(self) -> dict[str, Any]:
         """What serves what share, how it is, since when and by whom."""

@@ -36,6 +36,7 @@ class Gate:
         self._looked = 0.0  # monotonic, as all times here
         self._good = 0.0  # last answer, or start
         self._tried = 0.0
+        self._tended = 0.0
         self._pid: int | None = None
         self._applied: tuple[int | None, str] = (None, "")  # process, what it goes by
         self._log = structlog.get_logger("facemodels.rollout")
@@ -58,7 +59,10 @@ class Gate:
                 self._router.start()
                 self._good = time.monotonic()
             return
-        if process.pid != self._pid:
+        # Who was stopped itself has not looked: that silence is nobody's.
+        slept = now - self._tended > self.hang_s / 2
+        self._tended = now
+        if process.pid != self._pid or slept:
             self._pid, self._good, self._look = process.pid, now, None
         self._ask(published, now)
         if now - self._good > self.hang_s:

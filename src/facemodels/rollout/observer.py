@@ -16,7 +16,6 @@ from facemodels.rollout.plan import Desired
 from facemodels.rollout.replays import Replays
 from facemodels.rollout.router import Router
 from facemodels.rollout.samples.prometheus import PrometheusSource
-from facemodels.rollout.samples.reading import Series
 from facemodels.rollout.samples.scraper import Scraper, Target
 from facemodels.rollout.samples.source import Source
 from facemodels.rollout.samples.store import Store
@@ -25,7 +24,6 @@ from facemodels.rollout.watch import Judgement, Watch
 
 TOKEN = "FACEMODELS_TOKEN"  # noqa: S105  (the name of a variable; scopes: metrics, info, predict)
 _NOTICE_S = 0.5
-Instance = tuple[str, str, str]  # version, process, address
 
 
 class Observer:
@@ -44,13 +42,15 @@ class Observer:
         self._token = os.environ.get(TOKEN, "")
         folder.mkdir(parents=True, exist_ok=True)
         self._store = Store(folder / "samples.db")
+        self._store.put([])  # what starts from now on begins with zero
         self._source: Source = (
             PrometheusSource(settings.prometheus) if settings.prometheus else self._store
         )
-        self._watch = Watch(self._source, settings, triggers.load(root))
+        self._triggers = triggers.load(root)
+        self._watch = Watch(self._source, settings, self._triggers)
         self._replays = Replays(root, folder, self._store, router, self._token)
         self._wanted: Mapping[str, Desired] = {}
-        self._instances: Sequence[Instance] = ()
+        self._targets: Sequence[Target] = ()
         self._judgements: dict[str, Judgement] = {}
         self._problems: dict[str, str] = {}
         self._stop = threading.Event()
@@ -77,19 +77,13 @@ class Observer:
         self._settings = settings
         self._watch.configure(settings)
 
-    def look(self, wanted: Mapping[str, Desired], instances: Sequence[Instance]) -> None:
+    def look(self, wanted: Mapping[str, Desired], targets: Sequence[Target]) -> None:
         """What there is to be seen from now on."""
-        self._wanted, self._instances = dict(wanted), list(instances)
+        self._wanted, self._targets = dict(wanted), list(targets)
 
     def judgements(self) -> dict[str, Judgement]:
         """The latest, by model."""
         return self._judgements
-
-    def targets(self) -> list[Target]:
-        """The servers that are scraped."""
-        return [
-            Target(url, Series.of(identity), process) for identity, process, url in self._instances
-        ]
 
     def accuracy(self) -> Mapping[str, Mapping[str, float | None]]:
         """Rates on the probes, by version."""
@@ -109,9 +103,13 @@ class Observer:
                 self._guard("judge", self._judge)
 
     def _scrape(self, scraper: Scraper) -> None:
-        self._store.put(scraper.scrape(self.targets()))
+        self._store.put(scraper.scrape(self._targets))
 
     def _judge(self) -> None:
+        found = triggers.load(self._root)
+        if found != self._triggers:
+            self._triggers = found
+            self._watch = Watch(self._source, self._settings, found)
         self._judgements = self._watch.judge(self._wanted)
 
     def _probe_on(self) -> None:

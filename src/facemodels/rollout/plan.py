@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from facemodels.errors import RuleError
 from facemodels.names import ModelId
 from facemodels.registry.events import Event
+from facemodels.registry.registry import previous_production
 from facemodels.registry.state import State, production_history
 
 Strategy = Literal["direct", "canary", "progressive", "blue-green", "shadow", "ab"]
@@ -115,14 +117,11 @@ def _in_production(state: State, model: str) -> Desired:
     stable = state.production[model]
     times = list(production_history(state, model))
     event = next(event for event, identity in reversed(times) if identity == stable)
-    before = (
-        identity
-        for _, identity in reversed(times)
-        if identity != stable and identity in state.entries
-        and state.entries[identity].status == "staging"
-    )  # fmt: skip
-    warm = next(before, None)
-    return _desired(stable, _rollout(state, model), (warm,) if warm else (), event)
+    try:
+        warm: tuple[str, ...] = (previous_production(state, model).id,)
+    except RuleError:
+        warm = ()
+    return _desired(stable, _rollout(state, model), warm, event)
 
 
 def _rollout(state: State, model: str) -> Rollout | None:

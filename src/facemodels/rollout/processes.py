@@ -53,6 +53,12 @@ class Process:
     command: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def started_s(self) -> float | None:
+        """Seconds from the boot to its start; None where the system does not count them."""
+        _, found, ticks = self.started.rpartition(":")
+        return int(ticks) / os.sysconf("SC_CLK_TCK") if found else None
+
     def alive(self) -> bool:
         """Whether it runs; stopped by a signal it does, as a zombie it does not."""
         if _started(self.pid) == self.started:

@@ -10,7 +10,7 @@ from facemodels.errors import RuleError
 from facemodels.names import ModelId
 from facemodels.registry import rules
 from facemodels.registry.rules import Change, Plan
-from facemodels.registry.state import State, production_history
+from facemodels.registry.state import State, went_back
 from facemodels.rollout.alerts.notifying import Alert
 from facemodels.rollout.decisions import Decision, decide
 from facemodels.rollout.operations import Rollback, find_rollback
@@ -132,11 +132,10 @@ def _back(
 ) -> Reaction:
     """Back to the version before.
 
-    A version that production was rolled back to is not rolled back again by itself: the two
-    would take turns.
+    A version that production was rolled back to is not rolled back again by itself: each step
+    leads to an older one, and somebody has to look.
     """
-    last = [event for event, _ in production_history(state, desired.model)][-1]
-    if last.act == "rollback":
+    if went_back(state, desired.model):
         return Reaction(alarm=f"{desired.stable} was rolled back to, and it fires too: {words}")
     try:
         found = find_rollback(state, desired.model)

@@ -25,6 +25,8 @@ from facemodels.registry.state import Entry
 from facemodels.rollout import processes
 from facemodels.rollout.packages import Packages
 from facemodels.rollout.processes import Backoff, Process
+from facemodels.rollout.samples.reading import Series
+from facemodels.rollout.samples.scraper import Target
 from facemodels.rollout.settings import Environment
 
 COMMAND = (str(Path(sys.executable).with_name("facemodels")), "serve")
@@ -45,6 +47,7 @@ class _Slot:
     looked: float = 0.0  # monotonic, as all times here
     good: float = 0.0  # last good look
     begun: float = field(default_factory=time.monotonic)  # or adopted
+    heard: float = 0.0  # until when a silence does not count
     was_ready: bool = False
     unwanted: float | None = None
     tried: float = -math.inf  # to start it
@@ -81,6 +84,7 @@ class Servers:
         self._told: dict[str, dict[str, Any]] = {}  # what was written of each version last
         self._pool = ThreadPoolExecutor(16, "health")
         self._backoff = Backoff(settings.backoff_s, settings.backoff_max_s, settings.start_s)
+        self._tended = time.monotonic()
         self._adopt_all()
 
     def _adopt_all(self) -> None:
@@ -106,6 +110,7 @@ class Servers:
             wanted: versions that shall run.
             busy: versions that get requests, or may get some still.
         """
+        self._wake_up(time.monotonic())
         for identity, entry in wanted.items():
             for number in range(self._settings.replicas):
                 name = f"{identity}-{number}"
@@ -119,6 +124,14 @@ class Servers:
         for name, slot in list(self._slots.items()):
             if slot.id not in wanted or self._number(name) >= self._settings.replicas:
                 self._dismiss(name, slot, busy=slot.id in busy)
+
+    def _wake_up(self, now: float) -> None:
+        """Who was stopped itself has not looked: what was known before counts until it does."""
+        if now - self._tended > min(_STALE_S, self._settings.hang_s / 2):
+            for slot in self._slots.values():
+                slot.heard, slot.look = now, None
+                slot.good = now if slot.good else 0.0
+        self._tended = now
 
     def _number(self, name: str) -> int:
         return int(name.rpartition("-")[2])
@@ -145,7 +158,7 @@ class Servers:
             self._begin(slot, entry, now)
             return
         self._look(slot, now)
-        silent = now - max(slot.good, slot.begun)
+        silent = now - max(slot.good, slot.begun, slot.heard)
         allowed = self._settings.hang_s if slot.was_ready else self._settings.start_s
         if silent > allowed:
             slot.problem = f"gave no answer for {silent:.0f} s and was killed"
@@ -237,10 +250,15 @@ class Servers:
                 found.setdefault(slot.id, []).append(slot.url)
         return {identity: tuple(urls) for identity, urls in found.items()}
 
-    def instances(self) -> list[tuple[str, str, str]]:
-        """(version, process, address) of every server that runs."""
+    def targets(self) -> list[Target]:
+        """Every server that runs, to be scraped."""
         return [
-            (slot.id, f"{name}@{slot.process.pid}-{slot.process.started}", slot.url)
+            Target(
+                slot.url,
+                Series.of(slot.id),
+                f"{name}@{slot.process.pid}-{slot.process.started}",
+                slot.process.started_s,
+            )
             for name, slot in sorted(self._slots.items())
             if slot.process is not None
         ]

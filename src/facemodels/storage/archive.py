@@ -11,49 +11,25 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO
 
 from facemodels.errors import InputError, IntegrityError
 from facemodels.files import sha256
 from facemodels.package.verify import CHECKSUMS, checksum_lines, verify
 from facemodels.registry.state import Entry
-from facemodels.storage.failures import explain
 from facemodels.storage.objects import folder_of
 from facemodels.storage.places import CACHE, Child, Place, md5
 from facemodels.storage.settings import ArchiveSettings
-from facemodels.storage.shelf import Shelf
 
-SUFFIX = ".tar.zst"
 SUMS = "SHA256SUMS"
 _BLOCK = 1 << 20  # bytes copied at once
 _LARGEST_LIST = 16 << 20  # bytes
 _PROTECTED = 0o444  # DVC hashes what is writable again and again
 _SLACK = 1 << 20  # bytes that names and lists may add to the files' own
-_REMEDY = "Do not delete anything; restore it with --from backup, or from another clone's cache."
-
-
-@dataclass(frozen=True)
-class Facts:
-    """An archive as it lies in a remote.
-
-    Attributes:
-        path: below the remote's URL.
-        sha256: of its bytes.
-        bytes: of them.
-        size: bytes of the files in it.
-    """
-
-    path: str
-    sha256: str
-    bytes: int
-    size: int
-
-    def as_json(self) -> dict[str, Any]:
-        """For the registry's record."""
-        return asdict(self)
+REMEDY = "Do not delete anything; restore it with --from backup, or from another clone's cache."
 
 
 @dataclass(frozen=True)
@@ -130,7 +106,7 @@ def check(entry: Entry, content: Content) -> None:
     verify(content.folder)
     recorded = entry.evidence.get("package")
     if recorded and recorded != f"sha256:{sha256(content.folder / CHECKSUMS)}":
-        raise IntegrityError(f"{entry.id} has another package than was registered.", _REMEDY)
+        raise IntegrityError(f"{entry.id} has another package than was registered.", REMEDY)
 
 
 def _folder(entry: Entry) -> str:
@@ -233,10 +209,10 @@ def unpack(entry: Entry, source: Path, scratch: Path, *, largest: int | None = N
         ):
             sums = _extract(entry, tar, scratch, limit)
     except (zstandard.ZstdError, tarfile.TarError, EOFError, ValueError) as error:
-        raise IntegrityError(f"the archive of {entry.id} is damaged: {error}.", _REMEDY) from error
+        raise IntegrityError(f"the archive of {entry.id} is damaged: {error}.", REMEDY) from error
     listed = scratch / oid
     if not listed.is_file() or md5(listed) != oid.removesuffix(".dir"):
-        raise IntegrityError(f"the archive of {entry.id} holds another version.", _REMEDY)
+        raise IntegrityError(f"the archive of {entry.id} holds another version.", REMEDY)
     content = _content(entry, listed, scratch)
     promised = {f"{_name(entry)}/{child.path}" for child in content.children} | {oid}
     if sums.keys() != promised:
@@ -259,14 +235,14 @@ def _extract(
     for member in tar:
         total += member.size
         if not member.isreg() or not _is_plain(member.name) or member.name in found:
-            raise IntegrityError(f"the archive of {entry.id} holds a link or worse.", _REMEDY)
+            raise IntegrityError(f"the archive of {entry.id} holds a link or worse.", REMEDY)
         if limit is not None and total > limit:
-            raise IntegrityError(f"the archive of {entry.id} is larger than it was.", _REMEDY)
+            raise IntegrityError(f"the archive of {entry.id} is larger than it was.", REMEDY)
         data = tar.extractfile(member)
         assert data is not None  # noqa: S101  (a regular file)
         if not found and not sums:
             if member.name != SUMS or member.size > _LARGEST_LIST:
-                raise IntegrityError(f"the archive of {entry.id} has no {SUMS}.", _REMEDY)
+                raise IntegrityError(f"the archive of {entry.id} has no {SUMS}.", REMEDY)
             sums = _read_sums(data.read())
             continue
         if member.name not in sums:
@@ -276,7 +252,7 @@ def _extract(
     missing = tuple(sorted(sums.keys() - found.keys()))
     if changed or missing:
         raise IntegrityError(
-            f"the archive of {entry.id} is damaged", _REMEDY, changed=changed, missing=missing
+            f"the archive of {entry.id} is damaged", REMEDY, changed=changed, missing=missing
         )
     return sums
 
@@ -294,113 +270,3 @@ def _copy(data: IO[bytes], target: Path) -> str:
             digest.update(block)
             file.write(block)
     return digest.hexdigest()
-
-
-# --- a remote's archives -------------------------------------------------------------------
-
-
-class Archives:
-    """The archives below the URL of one remote.
-
-    Args:
-        place: the remote.
-        settings: prefix and storage class, level and threads.
-    """
-
-    def __init__(self, place: Place, settings: ArchiveSettings) -> None:
-        self._place = place
-        self._shelf = Shelf(place)
-        self._settings = settings
-
-    def name(self, entry: Entry) -> str:
-        """Path of a version's archive below the remote's URL."""
-        return f"{self._settings.prefix}/{entry.id}{SUFFIX}"
-
-    def send(
-        self,
-        entry: Entry,
-        content: Content,
-        scratch: Path,
-        *,
-        before: Callable[[str], None] = lambda _: None,
-    ) -> None:
-        """Put an archive away; what lay there is replaced, whole or not at all.
-
-        Args:
-            entry: the version.
-            content: its files, checked.
-            scratch: a folder to pack in.
-            before: called with a word for every step before it is made.
-
-        Raises:
-            ToolError: the remote cannot be reached, or has no such storage class.
-        """
-        file = scratch / f"{entry.id}{SUFFIX}"
-        pack(entry, content, file, self._settings)
-        name = self.name(entry)
-        before(f"send {entry.id}")
-        self._send(file, name)
-        before(f"send checksum of {entry.id}")
-        self._shelf.write(f"{name}.sha256", checksum_lines({file.name: sha256(file)}).encode())
-
-    def _send(self, file: Path, name: str) -> None:
-        if not self._settings.storage_class:
-            self._shelf.send(file, name)
-            return
-        system = self._place.odb.fs
-        if "s3" not in (system.protocol, *getattr(system.fs, "protocol", ())):
-            raise InputError(
-                f"{self._place.url} has no storage classes: it is not S3.",
-                "Empty archive.storage_class in conf/retention.yaml.",
-            )
-        try:
-            system.put_file(
-                str(file), self._shelf.path(name), StorageClass=self._settings.storage_class
-            )
-        # The clouds' libraries have errors of their own, without a common base.
-        except Exception as error:
-            raise explain(self._place.name, self._place.url, error) from error
-
-    def fetch(
-        self, entry: Entry, scratch: Path, recorded: Mapping[str, Any] | None = None
-    ) -> tuple[Facts, Content]:
-        """Read an archive back and check all of it.
-
-        Args:
-            entry: the version.
-            scratch: an empty folder.
-            recorded: what the registry says of the archive; None if it knows none yet.
-
-        Raises:
-            IntegrityError: it is not there, damaged, or another version.
-            ToolError: the remote cannot be reached.
-        """
-        name = str((recorded or {}).get("path") or self.name(entry))
-        file = scratch / "archive"
-        digest = self._download(name, file, recorded)
-        largest = (recorded or {}).get("size")
-        folder = scratch / "content"
-        folder.mkdir()
-        content = unpack(entry, file, folder, largest=largest if type(largest) is int else None)
-        facts = Facts(name, digest, file.stat().st_size, content.size)
-        file.unlink()
-        return facts, content
-
-    def _download(self, name: str, target: Path, recorded: Mapping[str, Any] | None) -> str:
-        """Fetch an archive that is what the registry says, or the file beside it.
-
-        Two runs with different zstandard libraries put the same files away in other bytes, and
-        the registry knows those of the first; what counts is checked in `unpack`.
-        """
-        beside = (self._shelf.read(f"{name}.sha256") or b"").decode(errors="replace").split()
-        known = dict.fromkeys([str((recorded or {}).get("sha256", "")), *beside[:1]])
-        for digest in filter(None, known):
-            try:
-                self._shelf.fetch(name, target, digest)
-            except IntegrityError:
-                continue
-            return digest
-        raise IntegrityError(
-            f"{name} in {self._place.name} is missing, or not the archive that was put there.",
-            _REMEDY,
-        )

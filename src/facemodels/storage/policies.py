@@ -60,7 +60,8 @@ def policy(
     copies = [prefix.below(part) for prefix in there for part in (OBJECTS, REGISTRY)]
     statements = [
         *_listing([here, *there], {here: (OBJECTS, archive), **dict.fromkeys(there, _BACKED)}),
-        _allow("Read", _READ, [*kept, *copies]),
+        # DVC looks whether an empty folder is perhaps an object of that name.
+        _allow("Read", _READ, [*kept, *copies, *(p.at(OBJECTS) for p in (here, *there))]),
     ]
     if role == "builder":
         statements.append(_allow("AddObjects", _WRITE, [here.below(OBJECTS)]))
@@ -107,14 +108,21 @@ class _Prefix:
     def keys(self, part: str) -> str:
         return f"{self._prefix}{part}"
 
+    def at(self, part: str) -> str:
+        return f"{self.arn}/{self.keys(part)}"
+
     def below(self, part: str) -> str:
-        return f"{self.arn}/{self.keys(part)}/*"
+        return f"{self.at(part)}/*"
 
 
 def _listing(
     prefixes: Sequence[_Prefix], parts: dict[_Prefix, tuple[str, ...]]
 ) -> list[dict[str, Any]]:
-    """One statement a bucket: its condition speaks of that bucket's prefixes alone."""
+    """One statement a bucket: its condition speaks of that bucket's prefixes alone.
+
+    `IfExists`, since a look at an object that is not there has no prefix: without the right to
+    list, S3 answers 403 instead of 404 (GetObject, "Permissions"), and DVC takes that for no.
+    """
     by_bucket: dict[str, list[str]] = {}
     for prefix in prefixes:
         keys = by_bucket.setdefault(prefix.arn, [])
@@ -123,7 +131,7 @@ def _listing(
     return [
         {
             **_allow(f"List{number}", _LOOK, [arn]),
-            "Condition": {"StringLike": {"s3:prefix": sorted(set(keys))}},
+            "Condition": {"StringLikeIfExists": {"s3:prefix": sorted(set(keys))}},
         }
         for number, (arn, keys) in enumerate(by_bucket.items(), start=1)
     ]

@@ -13,7 +13,8 @@ from facemodels.names import ModelId
 from facemodels.registry import rules
 from facemodels.registry.registry import Registry
 from facemodels.registry.state import Entry, State
-from facemodels.storage.archive import Archives, Content, gather, put
+from facemodels.storage.archive import Content, gather, put
+from facemodels.storage.archives import Archives
 from facemodels.storage.places import Place
 from facemodels.storage.retire import recorded
 from facemodels.storage.settings import Retention

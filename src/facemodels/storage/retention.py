@@ -10,10 +10,12 @@ has said yet that it is of no use.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from facemodels.errors import InputError
+from facemodels.errors import InputError, RuleError
+from facemodels.registry.registry import previous_production
 from facemodels.registry.state import ARCHIVED, Entry, State
 from facemodels.storage.objects import Objects
 from facemodels.storage.settings import Retention
@@ -95,7 +97,7 @@ def decide(
     safe = {
         **(named or {}),
         **dict.fromkeys(settings.keep, "listed in conf/retention.yaml"),
-        **dict(_rollback_targets(state, past)),
+        **dict(_rollback_targets(state)),
         **dict(_serving(state)),
     }
     later = {}  # versions of production that came after, by id
@@ -168,15 +170,11 @@ def _production_pasts(state: State) -> dict[str, list[str]]:
     return {model: list(ids) for model, ids in pasts.items()}
 
 
-def _rollback_targets(state: State, pasts: Mapping[str, list[str]]) -> Iterator[tuple[str, str]]:
-    """As `registry.previous_production` and the environments choose them, of those at hand."""
-    for model, past in pasts.items():
-        current = state.production.get(model)
-        for identity in past:
-            ready = state.entries[identity].status == "staging" and identity not in state.archived
-            if identity != current and ready:
-                yield identity, "what a rollback would go to"
-                break
+def _rollback_targets(state: State) -> Iterator[tuple[str, str]]:
+    """What the environments keep warm."""
+    for model in state.production:
+        with suppress(RuleError):
+            yield previous_production(state, model).id, "what a rollback would go to"
 
 
 def _decide(

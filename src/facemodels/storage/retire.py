@@ -28,7 +28,8 @@ from facemodels.registry import rules
 from facemodels.registry.registry import Registry
 from facemodels.registry.state import Entry, State
 from facemodels.storage import retention
-from facemodels.storage.archive import Archives, gather, put
+from facemodels.storage.archive import gather, put
+from facemodels.storage.archives import Archives
 from facemodels.storage.objects import Objects, folder_of
 from facemodels.storage.places import Child, Place
 from facemodels.storage.reach import Lists, references

@@ -9,9 +9,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -351,14 +352,16 @@ class Environment:
         """What the controller says of a version's first server; nothing if it knows none."""
         return next((o for o in self.status()["servers"] if o["model_id"] == identity), {})
 
+    def _is_ready(self, identity: str, besides: int) -> bool:
+        one = self.server(identity)
+        return bool(one.get("ready")) and one["pid"] != besides
+
     def wait_ready(self, *identities: str, besides: int = 0) -> None:
         """Wait until versions have a server that is ready; `besides` is the pid of one that died."""
         try:
             for identity in identities:
                 wait_until(
-                    lambda identity=identity: (
-                        (one := self.server(identity)).get("ready") and one["pid"] != besides
-                    ),
+                    partial(self._is_ready, identity, besides),
                     f"{identity} is ready",
                 )
         except AssertionError as error:
@@ -395,19 +398,23 @@ class Environment:
             return 0
 
     def ask(
-        self, *, failing: bool = False, client: httpx.Client | None = None, **headers: str
+        self,
+        *,
+        failing: bool = False,
+        client: httpx.Client | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         """One prediction through the router."""
         body, own = tensor(failing=failing)
         post = client.post if client is not None else httpx.post
         return post(
             f"{self.url}/v2/models/recognition-facenet/infer",
-            content=body, headers={**own, **headers}, timeout=30,
+            content=body, headers={**own, **(headers or {})}, timeout=30,
         )  # fmt: skip
 
     def version(self, **headers: str) -> str:
         """The version that answers now."""
-        answer = self.ask(**headers)
+        answer = self.ask(headers=headers)
         assert answer.status_code == 200, answer.text
         return str(answer.json()["model_version"])
 

@@ -293,7 +293,10 @@ def test_a_process_that_hangs_is_replaced(site: Site, production: Environment, v
 def test_a_controller_that_hangs_keeps_others_out_and_goes_on_when_it_wakes(
     site: Site, production: Environment
 ) -> None:
+    site.configure("production", hang_s=2.0)
     pid = pid_of(production, "controller")
+    others = [pid_of(production, victim) for victim in ("router", "stable", "warm")]
+    wait_until(lambda: production.shares() == {STABLE: 100}, "a look")
     with Load(production) as load:
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -301,10 +304,14 @@ def test_a_controller_that_hangs_keeps_others_out_and_goes_on_when_it_wakes(
             assert f"process {pid}" in refused.stderr
             assert "facemodels down" in refused.stderr
             site.deploy(CANDIDATE, "--strategy", "canary")
+            wanted = len(load.answers) + 500  # some seconds: longer than `hang_s`
+            wait_until(lambda: len(load.answers) > wanted, "answers")
         finally:
             os.kill(pid, signal.SIGCONT)
         production.wait_for(**SHARES["canary"])
     assert load.problems == []
+    # It was the one that slept, not they.
+    assert others == [pid_of(production, victim) for victim in ("router", "stable", "warm")]
     all_is_right(site)
 
 

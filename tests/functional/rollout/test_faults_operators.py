@@ -262,7 +262,7 @@ def test_flags_are_switched_without_a_restart(site: Site, up: Up) -> None:
     lab = {"name": "lab", "model_id": NEW, "cookie": "lab", "value": "1"}
     with Load(production) as load:
         site.configure("production", flags=[beta, lab])
-        wait_until(lambda: production.ask(**{"X-Beta": "yes"}).json()["model_version"] == "1.1.0",
+        wait_until(lambda: production.ask(headers={"X-Beta": "yes"}).json()["model_version"] == "1.1.0",
                    "the flag")  # fmt: skip
         assert production.version(Cookie="a=b; lab=1") == "1.1.0"
         assert production.version(Cookie="lab=10") == "1.0.0"
@@ -299,7 +299,7 @@ def test_a_client_stays_with_its_version_and_may_ask_for_another(site: Site, up:
         assert [production.ask(client=one).json()["model_version"] for one in clients] == first
     for wanted in ("1.0.0", "1.1.0"):
         assert production.version(**{"X-Facemodels-Version": wanted}) == wanted
-    assert production.ask(**{"X-Facemodels-Version": "9.9.9"}).status_code == 404
+    assert production.ask(headers={"X-Facemodels-Version": "9.9.9"}).status_code == 404
     production.kill()
     production.start()
     assert [production.ask(client=one).json()["model_version"] for one in clients] == first

@@ -25,7 +25,7 @@ from tests.functional.storage.test_push import overwrite, push, remove
 
 def run(site: S3Site, *words: str, code: int = 0) -> list[dict[str, Any]]:
     """Findings of the command."""
-    done = site.run("storage", "audit", "--json", *words, code=code)
+    done = site.command("audit", "--json", *words, code=code)
     return json.loads(done.stdout)["findings"]
 
 
@@ -121,7 +121,7 @@ def test_what_is_whole_nowhere_stays_a_finding(moto: Store, tmp_path: Path) -> N
     oid = weights(site, VERSIONS[0])
     overwrite(moto, site, oid, b"bad")
     damage(Path(site.cache.path(oid)), b"worse")
-    done = site.run("storage", "audit", "--repair", code=3)
+    done = site.command("audit", "--repair", code=3)
     assert VERSIONS[0] in done.stderr
     assert Path(site.cache.path(oid)).read_bytes() == b"worse"  # nobody throws the last copy away
 
@@ -132,7 +132,7 @@ def test_a_sample_reads_a_part_and_the_same_part_for_the_same_seed(
     site = s3_site(tmp_path, moto, push=True)
 
     def read(*words: str) -> dict[str, Any]:
-        done = site.run("storage", "audit", "--json", "--remote", "storage", *words)
+        done = site.command("audit", "--json", "--remote", "storage", *words)
         return json.loads(done.stdout)["places"]["storage"]
 
     every, some, same = read("--all"), read("--sample", "40%"), read("--sample", "40%")
@@ -143,7 +143,7 @@ def test_a_sample_reads_a_part_and_the_same_part_for_the_same_seed(
 
 def test_a_wrong_share_is_refused(moto: Store, tmp_path: Path) -> None:
     site = s3_site(tmp_path, moto, versions=VERSIONS[:1])
-    assert "5%" in site.run("storage", "audit", "--sample", "0%", code=2).stderr
+    assert "5%" in site.command("audit", "--sample", "0%", code=2).stderr
 
 
 # --- mutations ---------------------------------------------------------------------------

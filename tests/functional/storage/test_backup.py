@@ -193,7 +193,7 @@ def test_the_archive_of_a_retired_version_is_copied_instead_of_its_objects(site:
     data = b"compressed"
     Shelf(site.place()).write("archive/one.tar.zst", data)
     digest = hashlib.sha256(data).hexdigest()
-    facts = {"path": "archive/one.tar.zst", "sha256": f"sha256:{digest}", "bytes": len(data)}
+    facts = {"path": "archive/one.tar.zst", "sha256": digest, "bytes": len(data)}
     model = ModelId.parse(V1)
     site.repository.add(partial(rules.deprecate, model=model, reason="old"))
     site.repository.add(partial(rules.archive, model=model, facts=facts, reason="retired"))

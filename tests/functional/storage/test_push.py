@@ -22,7 +22,7 @@ MIB = 1 << 20
 
 
 def push(site: S3Site, *words: str, code: int = 0) -> dict[str, Any]:
-    done = site.run("storage", "push", "--json", *words, code=code)
+    done = site.command("push", "--json", *words, code=code)
     return json.loads(done.stdout) if code == 0 else {}
 
 
@@ -108,7 +108,7 @@ def test_a_broken_cache_never_reaches_the_remote(moto: Store, tmp_path: Path) ->
     path.chmod(0o644)
     path.write_bytes(b"?" + path.read_bytes()[1:])
     path.chmod(0o444)
-    done = site.run("storage", "push", code=3)
+    done = site.command("push", code=3)
     assert VERSIONS[1] in done.stderr
     assert oid in done.stderr
     assert "storage restore" in done.stderr
@@ -125,7 +125,7 @@ def test_a_version_whose_list_is_lost_does_not_keep_the_others_back(
     site = s3_site(tmp_path, moto)
     first, second = (site.objects(version) for version in VERSIONS[:2])
     Path(site.cache.path(first.folder)).unlink()
-    done = site.run("storage", "push", code=3)
+    done = site.command("push", code=3)
     assert VERSIONS[0] in done.stderr
     assert set(second.oids) <= site.place().sizes().keys()
 
@@ -147,7 +147,7 @@ def test_a_bucket_that_is_not_there_is_named(seaweed: Store, tmp_path: Path) -> 
     site = s3_site(tmp_path, seaweed, versions=VERSIONS[:1])
     config = site.folder / ".dvc/config"
     config.write_text(config.read_text().replace("s3://models-", "s3://no-such-"))
-    done = site.run("storage", "push", code=2)
+    done = site.command("push", code=2)
     assert "no-such-" in done.stderr
     assert "Create the bucket" in done.stderr
 
@@ -323,7 +323,7 @@ def odd_parts(store: Store, site: S3Site, oid: str, data: bytes) -> None:
 
 
 def pull(site: S3Site, *words: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(site.run("storage", "pull", "--json", *words).stdout)
+    found: dict[str, Any] = json.loads(site.command("pull", "--json", *words).stdout)
     return found
 
 
@@ -367,7 +367,7 @@ def test_a_pull_leaves_nothing_corrupt_in_the_cache_if_nobody_has_it_whole(
     known = site.all_objects()
     shutil.rmtree(site.folder / ".dvc/cache")
     overwrite(moto, site, oid, b"something else")
-    done = site.run("storage", "pull", code=3)
+    done = site.command("pull", code=3)
     assert VERSIONS[2] in done.stderr
     assert site.cache.listing().foreign == ()
     assert site.cache.sizes().keys() == known - {oid}
@@ -436,3 +436,18 @@ def test_a_full_disk_ends_a_pull_with_whole_objects_alone_and_the_next_finishes(
     assert there.objects.keys() < known
     pull(site)
     assert all(site.cache.is_whole(oid) for oid in known)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("fault", ["500", "503", "cut", "close", "stall"])
+@pytest.mark.parametrize("at", range(1, 26))
+def test_a_fault_at_any_request_of_a_push_is_overcome(
+    at: int, fault: str, moto: Store, tmp_path: Path
+) -> None:
+    site = s3_site(tmp_path, moto, versions=VERSIONS[:2])
+    with Proxy(moto.port, lambda number: fault if number == at else None) as proxy:
+        through(site, moto, proxy)
+        set_timeout(site)
+        push(site, "--jobs", "1")
+        assert proxy.faults == 1
+        assert is_all_there(site)

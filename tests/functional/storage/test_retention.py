@@ -19,7 +19,7 @@ from facemodels.names import ModelId
 from facemodels.registry import chain, reading, rules
 from facemodels.registry.packages import obtain
 from facemodels.registry.registry import Registry
-from facemodels.storage.archive import Archives
+from facemodels.storage.archives import Archives
 from facemodels.storage.places import CACHE, Place
 from facemodels.storage.restore import Restorer
 from facemodels.storage.retire import Keeper, recorded
@@ -320,7 +320,7 @@ def test_a_version_that_is_promoted_meanwhile_stays(site: S3Site) -> None:
 
 def test_what_a_version_needs_that_was_registered_meanwhile_comes_back(site: S3Site) -> None:
     """`dvc push` skipped its weights, as they were still there."""
-    done = []
+    done: list[ModelId] = []
 
     def register(step: str) -> None:
         if step.startswith("delete") and not done:

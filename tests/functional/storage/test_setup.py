@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
+import httpx
 import pytest
 from click.testing import CliRunner, Result
 from dvc.config import Config
@@ -20,6 +20,7 @@ from facemodels.errors import InputError, ToolError
 from facemodels.registry.packages import obtain
 from facemodels.storage.backup import back_up
 from facemodels.storage.doctor import Checkup, Finding, examine
+from facemodels.storage.failures import AccessError
 from facemodels.storage.places import Place
 from facemodels.storage.policies import ROLES
 from tests.functional.rollout.site import git
@@ -191,11 +192,8 @@ def guarded(tmp_path: Path, isolated: None, monkeypatch: pytest.MonkeyPatch) -> 
             iam.attach_user_policy(UserName=role, PolicyArn=arn)
             key = iam.create_access_key(UserName=role)["AccessKey"]
             keys[role] = (key["AccessKeyId"], key["SecretAccessKey"])
-        ask = urllib.request.Request(
-            f"{store.url}/moto-api/reset-auth", data=b"0", method="POST",
-            headers={"Content-Type": "text/plain"},
-        )  # fmt: skip
-        urllib.request.urlopen(ask).close()  # from here on it asks
+        words = {"content": b"0", "headers": {"Content-Type": "text/plain"}}
+        httpx.post(f"{store.url}/moto-api/reset-auth", **words).raise_for_status()  # now it asks
         yield Guarded(site, keys)
     finally:
         store.kill()
@@ -204,10 +202,7 @@ def guarded(tmp_path: Path, isolated: None, monkeypatch: pytest.MonkeyPatch) -> 
 def refused(act: Any) -> bool:
     try:
         act()
-    except ToolError as error:
-        assert (
-            "AccessDenied" in str(error) or "Access Denied" in str(error) or "denied" in str(error)
-        ), error
+    except AccessError:
         return True
     return False
 
@@ -236,7 +231,6 @@ def test_each_role_can_do_its_work_and_no_more(
     guarded.become("builder", monkeypatch)
     site.register("rec-facenet-v1.1.0")
     site.push_plainly()
-    assert site.all_objects() <= set(site.place().sizes()) | set(site.cache.sizes())
     assert set(site.objects("rec-facenet-v1.1.0").oids) <= set(site.place().sizes())
     assert refused(lambda: place("storage").delete(next(iter(place("storage").sizes()))))
     assert refused(lambda: place("backup").put(data, oid))

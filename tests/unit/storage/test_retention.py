@@ -18,7 +18,6 @@ from facemodels.registry import rules
 from facemodels.registry.registry import previous_production
 from facemodels.registry.rules import Change, Plan
 from facemodels.registry.state import State
-from facemodels.storage import retention
 from facemodels.storage.objects import Objects, folder_of
 from facemodels.storage.places import Child
 from facemodels.storage.retention import decide, plan
@@ -314,4 +313,3 @@ def test_the_plan_is_written_for_programs_too() -> None:
     value = made.as_json()
     assert [one["model_id"] for one in value["versions"]] == [v(n) for n in range(1, 5)]
     assert value["versions"][0]["action"] == "archive"
-    assert retention.plan is plan

@@ -1,0 +1,42 @@
+"""A group that knows its commands' names and help without importing them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import click
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command is called.
+
+    Args:
+        arguments: of click's group.
+        commands_of: name → (module of this package, line of help), in the order of the help.
+        options: of click's group.
+    """
+
+    def __init__(
+        self, *arguments: Any, commands_of: Mapping[str, tuple[str, str]], **options: Any
+    ) -> None:
+        super().__init__(*arguments, **options)
+        self._commands_of = commands_of
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names."""
+        return list(self._commands_of)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now."""
+        if cmd_name not in self._commands_of:
+            return None
+        module = import_module(f"facemodels.cli.{self._commands_of[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Names and lines."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in self._commands_of.items()])

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from facemodels.errors import InputError, NameFormatError
 from facemodels.registry import state, tags
 from facemodels.registry.events import Event, to_text
-from facemodels.registry.state import State, fold, production_history
+from facemodels.registry.state import State, fold, production_history, production_line, went_back
 
-from .conftest import NOW, V1, V2, Ledger, commit_of, deprecate, move, register
+from .conftest import NOW, V1, V2, V3, Ledger, commit_of, deprecate, move, register
 
 A, B = "a" * 40, "b" * 40
 MODEL = "recognition-facenet"
@@ -179,6 +179,30 @@ def test_the_history_of_production_names_every_time_of_every_version(ledger: Led
     last = ledger.state.last(MODEL)
     assert last is ledger.events[-1]
     assert ledger.state.last("landmark-dlib") is None
+
+
+def test_a_way_back_takes_off_what_came_after_and_the_next_one_goes_further_back(
+    ledger: Ledger,
+) -> None:
+    c = "c" * 40
+    for version, commit in ((V1, A), (V2, B), (V3, c)):
+        for plan in (
+            register(version, commit),
+            move(version, "staging"),
+            move(version, "production"),
+        ):
+            ledger.add(plan)
+    lines = [(production_line(ledger.state, MODEL), went_back(ledger.state, MODEL))]
+    for version in (V2, V3, V1, V3):
+        ledger.add(move(version, "production"))
+        lines.append((production_line(ledger.state, MODEL), went_back(ledger.state, MODEL)))
+    assert lines == [
+        ([V1, V2, V3], False),
+        ([V1, V2], True),
+        ([V1, V2, V3], False),  # once more, after it was taken back
+        ([V1], True),
+        ([V1, V3], False),
+    ]
 
 
 def test_an_entry_as_json_has_the_guides_keys_and_the_recorded_facts(ledger: Ledger) -> None:

@@ -70,7 +70,7 @@ def test_every_prediction_is_counted_by_its_end(start: Start) -> None:
     assert found["model_inference_duration_seconds_count"] == 4
     assert found["model_batch_size_sum"] == 5
     assert found["model_queue_duration_seconds_count"] == 4
-    assert found["model_request_duration_seconds_count"] == 8  # whose requests were complete
+    assert found["model_request_duration_seconds_count"] == 9  # whose requests were complete
     assert found["model_request_size_bytes_sum"] > 5 * len(data)
     assert found["model_requests_in_flight"] == 0
 

@@ -1,6 +1,6 @@
 """Pushing, pulling and proving weights, beside plain DVC, boto3 and sha256sum.
 
-python -m benchmarks.storage [--quick]
+python -m benchmarks.storage [--quick] [--rounds 3]
 
 A repository with 2 GB of packages (weights of 100 MB each, and the small files around them) and
 SeaweedFS as the store, on one machine. Everybody moves the same objects between the same disk and
@@ -253,8 +253,9 @@ def main() -> None:
     """Measure all, and print it."""
     parser = argparse.ArgumentParser(description="See the top of the file.")
     parser.add_argument("--quick", action="store_true", help="A tenth of the bytes, one round.")
-    quick = parser.parse_args().quick
-    count, size, rounds = (4, 50 * MB, 1) if quick else (20, 100 * MB, 3)
+    parser.add_argument("--rounds", type=int, default=3, help="Turns of everybody.")
+    options = parser.parse_args()
+    count, size, rounds = (4, 50 * MB, 1) if options.quick else (20, 100 * MB, options.rounds)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         os.environ["HOME"] = scratch

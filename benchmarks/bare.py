@@ -19,7 +19,7 @@ import orjson
 from facemodels.models import served
 from facemodels.package.load import open_package
 from facemodels.package.verify import ONNX
-from facemodels.serving import graph
+from facemodels.serving.engine import graph
 
 Job = dict[str, Any]
 

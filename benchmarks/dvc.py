@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from facemodels.tables import markdown
+from facemodels.text import markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 DVC = str(Path(sys.executable).parent / "dvc")

@@ -29,7 +29,7 @@ from facemodels.registry import rules
 from facemodels.registry.events import Event, read_record, to_text, write_record
 from facemodels.registry.state import State, Status
 from facemodels.registry.tags import parse
-from facemodels.tables import markdown
+from facemodels.text import markdown
 
 BIN = Path(sys.executable).parent
 MODELS = ("det-yolov8", "rec-facenet", "lmk-dlib")

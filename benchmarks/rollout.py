@@ -27,9 +27,9 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-from tests.functional.rollout.site import Environment, Load, Site
+from tests.functional.deployment.site import Environment, Load, Site
 
-from facemodels.tables import markdown
+from facemodels.text import markdown
 
 OLD, NEW, BAD = "rec-facenet-v1.0.0", "rec-facenet-v1.1.0", "rec-facenet-v1.2.0"
 LIMITS = {"rollback": 2.0, "automated": 15.0}  # seconds; issue 5

@@ -22,7 +22,7 @@ from facemodels.data.splits import DetectionSplit
 from facemodels.detection.metrics import iou_matrix
 from facemodels.landmarks.dlib import ShapePredictor
 from facemodels.landmarks.metrics import nme
-from facemodels.tables import markdown
+from facemodels.text import markdown
 
 SCENES, FACES = 80, 200
 

@@ -50,7 +50,7 @@ from benchmarks.bare import example
 from benchmarks.load import Request, ask, measure
 from facemodels.package.load import Package, open_package
 from facemodels.package.verify import ONNX
-from facemodels.tables import markdown
+from facemodels.text import markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 FACENET = ROOT / "models/recognition/facenet-v1.0.0"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facemodels.tables import markdown
+from facemodels.text import markdown
 
 COMMANDS = {
     "python -c pass": [sys.executable, "-c", "pass"],

@@ -31,11 +31,11 @@ from facemodels.names import ModelId
 from facemodels.registry import tags
 from facemodels.registry.events import Event
 from facemodels.registry.state import State, fold
-from facemodels.storage.objects import Objects
-from facemodels.storage.places import Child
-from facemodels.storage.retention import plan
-from facemodels.storage.settings import Retention
-from facemodels.tables import markdown
+from facemodels.storage.retention.plan import plan
+from facemodels.storage.retention.settings import Retention
+from facemodels.storage.stores.object_store import Child
+from facemodels.storage.stores.objects import Objects
+from facemodels.text import markdown
 
 MB = 1_000_000
 BIN = Path(sys.executable).parent

@@ -25,7 +25,7 @@ from facemodels.data.sample import generate
 from facemodels.detection import batches, yolov8
 from facemodels.detection.yolov8 import network as yolo
 from facemodels.recognition import facenet
-from facemodels.tables import markdown
+from facemodels.text import markdown
 from facemodels.training.loop import Task, Trainer, deterministic
 from facemodels.training.settings import TorchTraining
 

@@ -24,12 +24,12 @@ import numpy as np
 from scipy.special import gammaln, logsumexp
 from scipy.stats import beta, norm
 
-from facemodels.rollout.settings import VerdictSettings
-from facemodels.rollout.verdict import Evidence, processes
-from facemodels.rollout.verdict.evidence import SETTLED
-from facemodels.rollout.windows import Tally, Window
+from facemodels.deployment.settings import VerdictSettings
+from facemodels.monitoring.analysis import Evidence, e_processes
+from facemodels.monitoring.analysis.sequential_test import SETTLED
+from facemodels.monitoring.metrics.windows import Tally, Window
 from facemodels.serving.metrics import _REQUEST_SECONDS
-from facemodels.tables import markdown
+from facemodels.text import markdown
 
 BOUNDS = tuple(bound for bound in _REQUEST_SECONDS if 0.02 <= bound <= 1.6)
 MEDIAN_S, SPREAD = 0.06, 0.4  # a lognormal latency: p95 116 ms, p99 152 ms
@@ -176,7 +176,7 @@ class Wealth:
     """`processes.Bets` of many rollouts at once."""
 
     def __init__(self, worst: float, weights: Sequence[float], runs: int) -> None:
-        self._bets = np.asarray(processes.FRACTIONS) / worst
+        self._bets = np.asarray(e_processes.FRACTIONS) / worst
         self._weights = weights
         self._sums = np.zeros((runs, len(weights)))
 
@@ -197,10 +197,12 @@ class Many:
         self._settings = settings
         buckets = len(BOUNDS) + 1
         quantiles = settings.latency_quantiles
-        self._odds = np.zeros((runs, len(processes.ODDS)))
-        self._fit = Wealth(1 - settings.error_margin, processes.BOLD, runs)
-        self._slow = [Wealth(1.0, processes.EVEN, runs) for _ in quantiles]
-        self._swift = [Wealth(1 - settings.latency_margin, processes.BOLD, runs) for _ in quantiles]
+        self._odds = np.zeros((runs, len(e_processes.ODDS)))
+        self._fit = Wealth(1 - settings.error_margin, e_processes.BOLD, runs)
+        self._slow = [Wealth(1.0, e_processes.EVEN, runs) for _ in quantiles]
+        self._swift = [
+            Wealth(1 - settings.latency_margin, e_processes.BOLD, runs) for _ in quantiles
+        ]
         self._before = np.zeros((runs, buckets), dtype=int)
         self._pool = np.zeros((4, runs), dtype=int)
         self._histograms = np.zeros((2, runs, buckets), dtype=int)
@@ -225,7 +227,7 @@ class Many:
         quantiles = len(self._settings.latency_quantiles)
         worse = log((1 + quantiles) / self._settings.false_rollback)
         fit = -log(self._settings.missed_regression)
-        odds = _log_mean(self._odds, processes.EVEN)
+        odds = _log_mean(self._odds, e_processes.EVEN)
         condemned = np.any([odds >= worse, *(one.log_e >= worse for one in self._slow)], axis=0)
         passed = np.all([one.log_e >= fit for one in (self._fit, *self._swift)], axis=0)
         self.answer[open_ & passed] = PROMOTE
@@ -241,10 +243,10 @@ class Many:
         j = np.where(possible, part, np.maximum(0, k - n_s))
         ways = np.where(possible, _choose(n_c, j) + _choose(n_s, k - j), -np.inf)
         norm_ = logsumexp(ways, axis=1)
-        for place, odds in enumerate(processes.ODDS):
+        for place, odds in enumerate(e_processes.ODDS):
             tilted = logsumexp(ways + part * log(odds), axis=1)
             ratio = k_c[:, 0] * log(odds) - tilted + norm_
-            self._odds[rows, place] += np.minimum(ratio, processes.CEILING)
+            self._odds[rows, place] += np.minimum(ratio, e_processes.CEILING)
 
     def _bet(self, rows: np.ndarray) -> None:
         n_c, k_c, n_s, k_s = self._pool[:, rows]

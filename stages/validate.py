@@ -9,7 +9,7 @@ from facemodels.evaluate import gates
 from facemodels.files import write_json
 from facemodels.pipeline import validate
 from facemodels.pipeline.trained import find_trained
-from facemodels.tables import markdown
+from facemodels.text import markdown
 
 
 def main(name: str) -> None:

@@ -19,11 +19,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from facemodels.deployment import settings
 from facemodels.errors import FacemodelsError, NameFormatError
+from facemodels.monitoring.probes.live import HEADER
 from facemodels.names import TASKS, ModelId, ModelName
 from facemodels.registry.registry import open_registry
-from facemodels.rollout import settings
-from facemodels.rollout.probes.live import HEADER
 
 ROOT = Path(__file__).resolve().parents[2]
 _TIMEOUT_S = 30.0

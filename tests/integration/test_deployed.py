@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from facemodels.deployment import settings
 from facemodels.detection.task import Detector
+from facemodels.monitoring import probes, triggers
 from facemodels.recognition.task import Embedder
-from facemodels.rollout import probes, settings, triggers
-from facemodels.serving.access import is_loopback
+from facemodels.serving.http.access import is_loopback
 
 from .conftest import ROOT, Deployed
 

@@ -38,9 +38,10 @@ def alerts(
       facemodels alerts --environment production --output build/monitoring
       prometheus --config.file build/monitoring/prometheus.yml
     """
-    from facemodels.registry.git import find_root
-    from facemodels.rollout import settings, triggers
-    from facemodels.rollout.alerts.folder import write
+    from facemodels.deployment import settings
+    from facemodels.git import find_root
+    from facemodels.monitoring import triggers
+    from facemodels.monitoring.alerts.folder import write
 
     root = find_root(Path.cwd())
     found = settings.load(root, environment, config)

@@ -38,7 +38,7 @@ def benchmark(
     from facemodels.package.load import open_package
     from facemodels.params import Benchmark, parse
     from facemodels.pipeline import benchmark as step
-    from facemodels.tables import markdown
+    from facemodels.text import markdown
 
     settings = parse(
         Benchmark,

@@ -14,10 +14,10 @@ from facemodels.errors import ToolError
 from facemodels.names import ModelId
 
 if TYPE_CHECKING:
+    from facemodels.deployment.deploy import Rollback
+    from facemodels.deployment.settings import Environment
     from facemodels.registry.registry import Registry
     from facemodels.registry.rules import Plan
-    from facemodels.rollout.operations import Rollback
-    from facemodels.rollout.settings import Environment
 
 _ASKED = (
     "direct", "canary", "progressive", "blue-green", "shadow", "ab", "complete", "abort",
@@ -88,7 +88,7 @@ def deploy(
       facemodels deploy --model-id rec-facenet-v2.2.0 --environment production \\
           --strategy complete
     """
-    from facemodels.rollout import operations
+    from facemodels.deployment import deploy as operations
 
     registry, settings = _open(environment, config)
     asked = operations.Deployment(
@@ -134,7 +134,7 @@ def rollback(
       facemodels rollback --model-type recognition --to-version 2.1.3 \\
           --reason "High error rate detected"
     """
-    from facemodels.rollout import operations
+    from facemodels.deployment import deploy as operations
 
     registry, settings = _open("production", config)
     operations.require_deployer(registry, settings.policy, "production")
@@ -189,9 +189,9 @@ def _decide_here(registry: Registry, settings: Environment, found: Rollback, rea
     """Leave the decision to a controller of this machine; false if none runs."""
     import time
 
-    from facemodels.rollout.decisions import Decisions, decide
-    from facemodels.rollout.lock import is_held
-    from facemodels.rollout.settings import state_folder
+    from facemodels.deployment.controller.lock import is_held
+    from facemodels.deployment.controller.pending_rollbacks import Decisions, decide
+    from facemodels.deployment.settings import state_folder
 
     folder = state_folder(registry.root, "production", settings)
     if not is_held(folder):
@@ -203,8 +203,8 @@ def _decide_here(registry: Registry, settings: Environment, found: Rollback, rea
 
 
 def _open(environment: str, config: Path | None) -> tuple[Registry, Environment]:
+    from facemodels.deployment import settings
     from facemodels.registry.registry import open_registry
-    from facemodels.rollout import settings
 
     registry = open_registry(Path.cwd())
     return registry, settings.load(registry.root, environment, config)
@@ -213,7 +213,7 @@ def _open(environment: str, config: Path | None) -> tuple[Registry, Environment]
 def _carry_out(
     registry: Registry, plan: Plan, environment: str, *, dry_run: bool, as_json: bool
 ) -> None:
-    from facemodels.rollout import operations
+    from facemodels.deployment import deploy as operations
 
     if dry_run:
         change = operations.dry_run(registry, plan)

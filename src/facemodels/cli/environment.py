@@ -20,8 +20,8 @@ from facemodels.cli.table import print_table
 from facemodels.errors import ToolError
 
 if TYPE_CHECKING:
+    from facemodels.deployment.settings import Environment
     from facemodels.registry.registry import Registry
-    from facemodels.rollout.settings import Environment
 
 _UNHEALTHY = 1  # exit code of `status`
 _SILENT_S = 5.0  # of a controller, that says how it is twice a second
@@ -47,8 +47,8 @@ def up(environment: str, config: Path | None, detach: bool) -> None:
     if detach:
         _detach(environment, config)
         return
-    from facemodels.rollout import lock
-    from facemodels.rollout.controller import Controller
+    from facemodels.deployment.controller import lock
+    from facemodels.deployment.controller.loop import Controller
     from facemodels.serving import log
 
     registry, settings, folder = _open(environment, config)
@@ -63,7 +63,8 @@ def up(environment: str, config: Path | None, detach: bool) -> None:
 
 def _detach(environment: str, config: Path | None) -> None:
     """Start the controller as a process of its own, and wait until it says how it is."""
-    from facemodels.rollout import lock, processes
+    from facemodels.deployment.controller import lock
+    from facemodels.deployment.servers import process as processes
 
     registry, _, folder = _open(environment, config)
     if lock.is_held(folder):
@@ -121,8 +122,8 @@ def down(environment: str, config: Path | None, keep_serving: bool, dry_run: boo
       facemodels down --environment staging
       facemodels down --environment production --keep-serving
     """
-    from facemodels.rollout import lock
-    from facemodels.rollout.remains import end_all, remains
+    from facemodels.deployment.controller import lock
+    from facemodels.deployment.servers.leftovers import end_all, remains
 
     _, _, folder = _open(environment, config)
     pid = lock.holder(folder) if lock.is_held(folder) else None
@@ -180,7 +181,7 @@ def status(environment: str, config: Path | None, wait: float | None, as_json: b
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    from facemodels.rollout import lock
+    from facemodels.deployment.controller import lock
 
     try:
         found: dict[str, Any] = json.loads((folder / "status.json").read_bytes())
@@ -192,7 +193,7 @@ def _read(folder: Path) -> dict[str, Any]:
 
 def _problems(registry: Registry, found: Mapping[str, Any], environment: str) -> list[str]:
     """Why not all is as the tags of this clone ask; nothing if it is."""
-    from facemodels.rollout.plan import desired
+    from facemodels.deployment.desired import desired
 
     problems = []
     if found["controller"] is None:
@@ -253,8 +254,8 @@ def _print(found: Mapping[str, Any]) -> None:
 
 
 def _open(environment: str, config: Path | None) -> tuple[Registry, Environment, Path]:
+    from facemodels.deployment import settings
     from facemodels.registry.registry import open_registry
-    from facemodels.rollout import settings
 
     registry = open_registry(Path.cwd())
     found = settings.load(registry.root, environment, config)

@@ -19,10 +19,10 @@ from facemodels.errors import InputError
 from facemodels.names import ModelId
 
 if TYPE_CHECKING:
-    from facemodels.rollout.observation import Observer, Span
-    from facemodels.rollout.report import Observation
-    from facemodels.rollout.samples.source import Source
-    from facemodels.rollout.settings import Environment
+    from facemodels.deployment.settings import Environment
+    from facemodels.monitoring.metrics.source import Source
+    from facemodels.monitoring.report import Observation
+    from facemodels.monitoring.report.observe import Observer, Span
 
 _LOOK_S = 1.0
 _CODES: Mapping[str, int] = {"promote": 0, "roll back": 4, "hold": 7}
@@ -58,9 +58,10 @@ def monitor(
     Example:
       facemodels monitor --model-id rec-facenet-v2.2.0 --duration 24h
     """
+    from facemodels.deployment import settings
+    from facemodels.monitoring import report, triggers
+    from facemodels.monitoring.report.observe import Observer
     from facemodels.registry.registry import open_registry
-    from facemodels.rollout import report, settings, triggers
-    from facemodels.rollout.observation import Observer
 
     model = ModelId.parse(model_id)
     seconds = report.parse_duration(duration)
@@ -94,8 +95,8 @@ def _source(place: Path, found: Environment) -> Source:
     Raises:
         InputError: there are none.
     """
-    from facemodels.rollout.samples.prometheus import PrometheusSource
-    from facemodels.rollout.samples.store import StoredSamples
+    from facemodels.monitoring.metrics.prometheus import PrometheusSource
+    from facemodels.monitoring.metrics.store import StoredSamples
 
     if found.prometheus:
         return PrometheusSource(found.prometheus)
@@ -112,7 +113,7 @@ def _source(place: Path, found: Environment) -> Source:
 def _span(path: Path, now: float, seconds: float, *, fresh: bool) -> Span:
     """From now on; or from where a watch began that was cut short."""
     from facemodels.files import write_json
-    from facemodels.rollout.observation import Span
+    from facemodels.monitoring.report.observe import Span
 
     try:
         began = now if fresh else float(json.loads(path.read_bytes())["began"])
@@ -130,7 +131,7 @@ def _watch(observer: Observer, span: Span, source: Source, state: Any) -> Observ
     from rich.console import Console
     from rich.live import Live
 
-    from facemodels.rollout import report
+    from facemodels.monitoring import report
 
     console = Console(stderr=True)
     with Live(console=console, auto_refresh=False, transient=not console.is_terminal) as live:
@@ -151,7 +152,7 @@ def _runs(found: Observation) -> bool:
 
 def _write(last: Observation, folder: Path) -> list[Path]:
     from facemodels.files import write_text
-    from facemodels.rollout import report
+    from facemodels.monitoring import report
 
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{last.model_id}.md", folder / f"{last.model_id}.html"]

@@ -33,8 +33,8 @@ def make(task: str, folder: Path | None, count: int | None, seed: int, as_json: 
     Example:
       facemodels probes make --task landmarks
     """
-    from facemodels.registry.git import find_root
-    from facemodels.rollout import probes as golden
+    from facemodels.git import find_root
+    from facemodels.monitoring import probes as golden
 
     root = find_root(Path.cwd())
     chosen = folder or root / "data/probes" / task

@@ -68,7 +68,7 @@ def _name_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _state(name: str | None = None, until: int | None = None) -> State:
     """The state as this clone has it: no network, no policy, nothing slow."""
-    from facemodels.registry.git import Git, find_root
+    from facemodels.git import Git, find_root
     from facemodels.registry.reading import read_events
     from facemodels.registry.state import fold
 
@@ -442,8 +442,8 @@ def lineage(model_id: str, form: str, graph: Path | None, as_json: bool) -> None
     Example:
       facemodels registry lineage --model-id rec-facenet-v2.1.3 --graph lineage.svg
     """
-    from facemodels.registry import lineage as tracing
-    from facemodels.registry.git import Git, find_root
+    from facemodels.git import Git, find_root
+    from facemodels.provenance import lineage as tracing
 
     asked = ModelId.parse(model_id)
     traced = tracing.trace(Git(find_root(Path.cwd())), _state(str(asked.name)), asked)
@@ -464,8 +464,8 @@ def diff(a: str, b: str, as_json: bool) -> None:
     Example:
       facemodels registry diff rec-facenet-v2.0.0 rec-facenet-v2.1.3
     """
-    from facemodels.registry import difference
-    from facemodels.registry.git import Git, find_root
+    from facemodels.git import Git, find_root
+    from facemodels.provenance import difference
 
     git = Git(find_root(Path.cwd()))
     found = difference.compare(git, _state(), ModelId.parse(a), ModelId.parse(b))

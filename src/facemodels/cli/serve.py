@@ -54,8 +54,8 @@ def serve(
       curl --data-binary @face.jpg -H "Content-Type: image/jpeg" localhost:8000/api/embed
     """
     from facemodels.serving import log, settings
+    from facemodels.serving.http.tokens import Tokens
     from facemodels.serving.server import Address, ended_by_signals, serve_package
-    from facemodels.serving.tokens import Tokens
 
     if tokens and no_auth:
         raise click.UsageError("--tokens and --no-auth exclude each other.")
@@ -134,7 +134,7 @@ def add(name: str, scopes: Sequence[Any], path: Path, as_json: bool) -> None:
     Example:
       facemodels token add --name prometheus --scope metrics
     """
-    from facemodels.serving import tokens
+    from facemodels.serving.http import tokens
 
     made = tokens.add(path, name, scopes)
     output({"name": name, "token": made}, f"{made}\n", as_json=as_json)
@@ -151,7 +151,7 @@ def remove(name: str, path: Path, as_json: bool) -> None:
     Example:
       facemodels token remove --name gateway
     """
-    from facemodels.serving import tokens
+    from facemodels.serving.http import tokens
 
     tokens.remove(path, name)
     output({"removed": name}, f"{name} holds no token any more.\n", as_json=as_json)
@@ -167,7 +167,7 @@ def list_(path: Path, as_json: bool) -> None:
     Example:
       facemodels token list
     """
-    from facemodels.serving import tokens
+    from facemodels.serving.http import tokens
 
     held = tokens.holders(path)
     if as_json:

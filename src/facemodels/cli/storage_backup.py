@@ -12,7 +12,7 @@ from facemodels.cli.table import print_table
 from facemodels.errors import InputError
 
 if TYPE_CHECKING:
-    from facemodels.storage.drill import Drill
+    from facemodels.storage.backup.drill import Drill
 
 
 @click.command()
@@ -34,18 +34,18 @@ def backup(to: str, dry_run: bool, reread: bool, drilled: bool, as_json: bool) -
       facemodels storage backup
       facemodels storage backup --drill
     """
-    from facemodels.registry.git import find_root
+    from facemodels.git import find_root
 
     root = find_root(Path.cwd())
     if not drilled:
-        from facemodels.storage.backup import Order, back_up
+        from facemodels.storage.backup.backup import Order, back_up
 
         report = back_up(root, Order(to=to, dry_run=dry_run, reread=reread))
         output(report.as_json(), "\n".join(report.lines()) + "\n", as_json=as_json)
         return
     if dry_run or reread:
         raise InputError("--drill copies nothing.", "Leave out --dry-run and --reread.")
-    from facemodels.storage.drill import drill
+    from facemodels.storage.backup.drill import drill
 
     result = drill(root, to)
     if as_json:

@@ -13,9 +13,9 @@ from facemodels.cli.registry import complete_ids
 from facemodels.cli.table import print_table
 
 if TYPE_CHECKING:
-    from facemodels.registry.git import Git
+    from facemodels.git import Git
     from facemodels.registry.state import State
-    from facemodels.storage.stores import Stores
+    from facemodels.storage.stores.stores import Stores
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -38,11 +38,11 @@ def _work(function: Function) -> Function:
 
 
 def _open(patience: float) -> tuple[Stores, State, Git]:
-    from facemodels.registry.git import Git, find_root
+    from facemodels.git import Git, find_root
     from facemodels.registry.reading import read_events
     from facemodels.registry.state import fold
-    from facemodels.storage.failures import Patience
-    from facemodels.storage.stores import Stores
+    from facemodels.storage.stores.errors import Patience
+    from facemodels.storage.stores.stores import Stores
 
     git = Git(find_root(Path.cwd()))
     return Stores(git.root, Patience(seconds=patience)), fold(read_events(git)), git
@@ -66,8 +66,8 @@ def push(
       facemodels storage push
       facemodels storage push --remote backup --dry-run
     """
-    from facemodels.storage.push import push as run
-    from facemodels.storage.stores import JOBS, total
+    from facemodels.storage.stores.stores import JOBS, total
+    from facemodels.storage.sync.push import push as run
 
     stores, state, _ = _open(patience)
     done = run(stores, state, remote=remote, jobs=jobs or JOBS, dry_run=dry_run)
@@ -106,8 +106,8 @@ def pull(
     Example:
       facemodels storage pull --model-id rec-facenet-v2.1.3
     """
-    from facemodels.storage.pull import pull as run
-    from facemodels.storage.stores import JOBS
+    from facemodels.storage.stores.stores import JOBS
+    from facemodels.storage.sync.pull import pull as run
 
     stores, state, _ = _open(patience)
     done = run(stores, state, remote=remote, only=only, jobs=jobs or JOBS)
@@ -158,9 +158,9 @@ def audit(
       facemodels storage audit --sample 5% --seed $(date +%F)
       facemodels storage audit --all --repair
     """
-    from facemodels.storage.integrity import Sample, explain, parse_share
-    from facemodels.storage.integrity import audit as run
-    from facemodels.storage.stores import JOBS, total
+    from facemodels.storage.stores.stores import JOBS, total
+    from facemodels.storage.sync.audit import Sample, explain, parse_share
+    from facemodels.storage.sync.audit import audit as run
 
     if everything and sample:
         raise click.UsageError("Give --all or --sample, not both.")

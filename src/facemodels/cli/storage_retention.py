@@ -12,8 +12,8 @@ from facemodels.cli.registry import complete_ids
 from facemodels.cli.table import print_table
 
 if TYPE_CHECKING:
-    from facemodels.storage.retention import Plan
-    from facemodels.storage.retire import Outcome, Survey
+    from facemodels.storage.retention.apply import Outcome, Survey
+    from facemodels.storage.retention.plan import Plan
 
 _remote_option = click.option("--remote", help="Of .dvc/config; the default remote if not given.")
 
@@ -35,9 +35,9 @@ def retention(dry_run: bool, remote: str | None, as_json: bool) -> None:
     """
     from facemodels.errors import IntegrityError
     from facemodels.registry.registry import open_registry
-    from facemodels.storage.places import CACHE, open_place
-    from facemodels.storage.retire import Keeper
-    from facemodels.storage.settings import load
+    from facemodels.storage.retention.apply import Keeper
+    from facemodels.storage.retention.settings import load
+    from facemodels.storage.stores.object_store import CACHE, open_place
 
     opened = open_registry(Path.cwd())
     root = opened.root
@@ -149,9 +149,9 @@ def restore(
     """
     from facemodels.names import ModelId
     from facemodels.registry.registry import open_registry
-    from facemodels.storage.places import CACHE, open_place
-    from facemodels.storage.restore import Restorer
-    from facemodels.storage.settings import load
+    from facemodels.storage.retention.restore import Restorer
+    from facemodels.storage.retention.settings import load
+    from facemodels.storage.stores.object_store import CACHE, open_place
 
     opened = open_registry(Path.cwd())
     root = opened.root

@@ -13,14 +13,14 @@ from facemodels.cli.options import json_option, output
 from facemodels.errors import InputError, ToolError
 
 if TYPE_CHECKING:
-    from facemodels.storage.doctor import Finding
-    from facemodels.storage.setup import Change, Remote
+    from facemodels.storage.remotes.doctor import Finding
+    from facemodels.storage.remotes.setup import Change, Remote
 
 _ROLES = ("reader", "builder", "releaser")
 
 
 def _root() -> Path:
-    from facemodels.registry.git import find_root
+    from facemodels.git import find_root
 
     return find_root(Path.cwd())
 
@@ -63,7 +63,7 @@ def init(
       facemodels storage init --url s3://models/faces --backup-url s3://models-backup/faces
       facemodels storage init --print-policy builder > builder.json
     """
-    from facemodels.storage import setup
+    from facemodels.storage.remotes import setup
 
     root = _root()
     remotes = []
@@ -89,8 +89,8 @@ def init(
 
 
 def _print_policy(root: Path, role: str, url: str, backup_url: str, region: str) -> None:
-    from facemodels.storage import policies, setup
-    from facemodels.storage.settings import load
+    from facemodels.storage.remotes import policies, setup
+    from facemodels.storage.retention.settings import load
 
     known = setup.read_remotes(root)
     storage = url or known.get(setup.STORAGE, "")
@@ -113,9 +113,9 @@ def _reach(root: Path, remotes: list[Remote]) -> None:
     Raises:
         ToolError: it cannot.
     """
-    from facemodels.storage import setup
-    from facemodels.storage.places import open_place
-    from facemodels.storage.probe import PATIENCE, reach
+    from facemodels.storage.remotes import setup
+    from facemodels.storage.stores.object_store import open_place
+    from facemodels.storage.stores.probe import PATIENCE, reach
 
     remedies = {
         "absent": "Make the bucket first, or correct the URL.",
@@ -165,7 +165,7 @@ def doctor(remote: str, backup: str, backup_days: float, as_json: bool) -> None:
       facemodels storage doctor
       facemodels storage doctor --remote backup --json
     """
-    from facemodels.storage.doctor import Checkup, examine
+    from facemodels.storage.remotes.doctor import Checkup, examine
 
     findings = examine(_root(), Checkup(remote=remote, backup=backup, backup_days=backup_days))
     problems = [one for one in findings if one.level == "problem"]

@@ -7,7 +7,7 @@ from importlib import resources
 from typing import Any
 
 from facemodels.names import ModelId
-from facemodels.tables import markdown
+from facemodels.text import markdown
 
 
 def model_card(model: ModelId, metadata: Mapping[str, Any], title: str) -> str:

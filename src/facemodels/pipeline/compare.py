@@ -11,7 +11,7 @@ from facemodels.evaluate import comparison, speed
 from facemodels.evaluate.comparison import METRICS, Metric, Row
 from facemodels.package.load import Package, open_package
 from facemodels.params import Compare
-from facemodels.tables import markdown
+from facemodels.text import markdown
 
 
 def compare_packages(

@@ -10,7 +10,7 @@ from facemodels.evaluate.protocols import evaluate
 from facemodels.files import write_text
 from facemodels.models import architecture
 from facemodels.pipeline.trained import Trained
-from facemodels.tables import markdown
+from facemodels.text import markdown
 
 
 def validate(

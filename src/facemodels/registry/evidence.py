@@ -8,13 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from facemodels import dvc_files
 from facemodels.errors import GateError, InputError, IntegrityError
 from facemodels.evaluate.gates import Judgement, judge, require
 from facemodels.files import list_files
+from facemodels.git import Git
 from facemodels.package.load import Package
 from facemodels.params import Params, parse
-from facemodels.registry import tracked, yaml_text
-from facemodels.registry.git import Git
 from facemodels.registry.state import Entry
 
 SUITE = "benchmark"  # the stage that runs the suite on a package
@@ -42,13 +42,13 @@ def collect(git: Git, package: Package, commit: str) -> tuple[dict[str, Any], di
     path = package.folder.resolve().relative_to(git.root.resolve()).as_posix()
     digest = _tracked(git, package, commit, path)
     name = str(package.id.name)
-    stages = tracked.read_lock(git, commit)
+    stages = dvc_files.read_lock(git, commit)
     report = git.file(commit, f"reports/validate/{name}.json")
     evidence: dict[str, Any] = {
         "package": f"sha256:{package.digest}",
         "dvc": f"md5:{digest}",
         "metrics": _sha256(json.dumps(dict(package.metadata["accuracy_metrics"]), sort_keys=True)),
-        "suite": [s for s in tracked.stages_passed_on(stages, path, digest) if _is_suite(s)],
+        "suite": [s for s in dvc_files.stages_passed_on(stages, path, digest) if _is_suite(s)],
     }
     if report is not None and _is_report_of(report, name, package):
         evidence["validation"] = _sha256(report)
@@ -107,7 +107,7 @@ def _judgements(entry: Entry) -> list[Judgement]:
 
 
 def _tracked(git: Git, package: Package, commit: str, path: str) -> str:
-    recorded = tracked.find_hash(git, commit, path)
+    recorded = dvc_files.find_hash(git, commit, path)
     if recorded is None:
         raise InputError(
             f"DVC does not track {path} at commit {commit[:10]}, so nobody else could have it.",
@@ -157,7 +157,7 @@ def _judge(git: Git, commit: str, package: Package) -> dict[str, Any]:
     if text is None:
         return {"gates": []}
     where = f"params.yaml at {commit[:10]}"
-    known = parse(Params, yaml_text.parse(text, where), where).models.get(str(package.id.name))
+    known = parse(Params, dvc_files.parse_yaml(text, where), where).models.get(str(package.id.name))
     gates = {name: gate for name, gate in (known.gates if known else {}).items() if gate}
     metrics = package.metadata["accuracy_metrics"]
     measured = {name: gate for name, gate in gates.items() if name in metrics}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from facemodels.git import Git, GitError
 from facemodels.names import ModelName
 from facemodels.registry import tags
 from facemodels.registry.events import Event, read_record
-from facemodels.registry.git import Git, GitError
 
 HEAD = "refs/facemodels/head"
 _FIELDS = (

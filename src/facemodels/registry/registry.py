@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facemodels.errors import ConflictError, IntegrityError, RuleError
+from facemodels.git import Git, find_root
 from facemodels.names import ModelId
-from facemodels.registry import chain, policy, reading, rules, semver, signatures
+from facemodels.registry import audit as chain
+from facemodels.registry import policy, reading, rules, semver, signatures
 from facemodels.registry.events import Event
-from facemodels.registry.git import Git, find_root
-from facemodels.registry.repository import Repository
 from facemodels.registry.state import Entry, State, Status, production_line
+from facemodels.registry.tag_store import Repository
 
 if TYPE_CHECKING:  # they bring torch along, which reading must not wait for
     from facemodels.package.load import Package

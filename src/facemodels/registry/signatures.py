@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from facemodels.errors import InputError, ToolError
-from facemodels.registry.chain import Finding
+from facemodels.git import Git, GitError
+from facemodels.registry.audit import Finding
 from facemodels.registry.events import Event
-from facemodels.registry.git import Git, GitError
 from facemodels.registry.policy import Policy
 from facemodels.registry.rules import role_of
 

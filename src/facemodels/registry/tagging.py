@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from facemodels.errors import IntegrityError, RuleError
+from facemodels.git import Git
 from facemodels.registry import signatures
 from facemodels.registry.events import FORMAT, Event, to_text, write_record
-from facemodels.registry.git import Git
 from facemodels.registry.policy import Policy
 from facemodels.registry.rules import Change
 from facemodels.registry.state import State

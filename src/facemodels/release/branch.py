@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from facemodels.errors import ConflictError, InputError, ToolError
-from facemodels.registry.git import Git, GitError
+from facemodels.git import Git, GitError
 from facemodels.release.plan import SUBJECT
 
 _PULL = "Run `git pull --rebase --autostash` and the same command again."

@@ -7,12 +7,13 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from facemodels import dvc_files
 from facemodels.errors import InputError
+from facemodels.git import Git
 from facemodels.names import ModelId
 from facemodels.params import Params, load, load_yaml
 from facemodels.pipeline.compose import compose
-from facemodels.registry import signatures, tracked, yaml_text
-from facemodels.registry.git import Git
+from facemodels.registry import signatures
 from facemodels.registry.registry import Registry
 from facemodels.registry.state import Entry, State
 from facemodels.release import branch, card, dvc, plan
@@ -88,8 +89,8 @@ def _previous(entry: Entry) -> Previous:
 def _has(git: Git, previous: Previous) -> bool:
     if branch.contains(git, previous.commit):
         return True
-    there = tracked.find_hash(git, previous.commit, previous.path)
-    return there is not None and there == tracked.find_hash(git, "HEAD", previous.path)
+    there = dvc_files.find_hash(git, previous.commit, previous.path)
+    return there is not None and there == dvc_files.find_hash(git, "HEAD", previous.path)
 
 
 def _is_new(root: Path, git: Git, path: str) -> bool:
@@ -136,7 +137,7 @@ def _dependencies(root: Path, name: str, task: str) -> set[str]:
 def _lock_here(root: Path) -> dict[str, Any]:
     path = root / plan.LOCK
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return tracked.parse_lock(text, plan.LOCK)
+    return dvc_files.parse_lock(text, plan.LOCK)
 
 
 def is_pulled(root: Path, name: str, task: str) -> bool:
@@ -166,7 +167,7 @@ def _config_is_foreign(git: Git, root: Path, facts: Facts) -> bool:
 def _foreign_stages(git: Git, root: Path, facts: Facts) -> list[str]:
     """Stages of other tasks in which dvc.lock differs from HEAD."""
     own = {*facts.siblings, facts.model.name.task}
-    before, now = tracked.read_lock(git, "HEAD"), _lock_here(root)
+    before, now = dvc_files.read_lock(git, "HEAD"), _lock_here(root)
     return [
         stage
         for stage in sorted(before.keys() | now.keys())
@@ -218,12 +219,12 @@ def changes(
     """
     task = previous.id.name.task
     text = git.file(previous.commit, plan.PARAMS) or ""
-    before = yaml_text.parse(text, f"{plan.PARAMS} at {previous.commit[:10]}")
+    before = dvc_files.parse_yaml(text, f"{plan.PARAMS} at {previous.commit[:10]}")
     found = [
         *_differences(_at(before, "models", name), _at(values, "models", name), f"models.{name}"),
         *_differences(_at(before, "data", task), _at(values, "data", task), f"data.{task}"),
     ]
-    then, now = tracked.read_lock(git, previous.commit), _lock_here(root)
+    then, now = dvc_files.read_lock(git, previous.commit), _lock_here(root)
     stages = plan.made_of(name, task)
     found += [f"{plan.LOCK}: {stage}" for stage in stages if then.get(stage) != now.get(stage)]
     return found or dvc.stale(root, stages)

@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
+from facemodels import dvc_files
 from facemodels.errors import InputError
-from facemodels.registry import tracked
-from facemodels.registry.git import Git
+from facemodels.git import Git
 from facemodels.registry.state import Entry
 
 _KEYS = ("md5", "size", "nfiles", "hash", "path")  # in DVC's own order
@@ -23,7 +23,7 @@ def pointer(git: Git, commit: str, path: str) -> str:
     Raises:
         InputError: DVC did not track it there.
     """
-    for stage in tracked.read_lock(git, commit).values():
+    for stage in dvc_files.read_lock(git, commit).values():
         for out in stage.get("outs", ()):
             if out.get("path") == path:
                 return pointer_text(out)

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from facemodels import dvc_files
 from facemodels.errors import GateError, InputError, RuleError, ToolError
 from facemodels.files import write_text
 from facemodels.names import ModelId
-from facemodels.registry import tracked
 from facemodels.registry.events import to_text
 from facemodels.registry.registry import Registration, Registry
 from facemodels.registry.state import Entry
@@ -294,7 +294,7 @@ class Release:
         """Of the new package and the one frozen beside it, as DVC calls them."""
         old = self._made.previous
         paths = [str(self._target.folder), *([old.path] if old else [])]
-        found = [tracked.find_hash(self._git, "HEAD", path) for path in paths]
+        found = [dvc_files.find_hash(self._git, "HEAD", path) for path in paths]
         return [digest for digest in found if digest]
 
     def _register(self) -> Entry:

@@ -11,17 +11,17 @@ from fastapi.responses import HTMLResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
-from facemodels.serving import documents
-from facemodels.serving.api import Api, Asked
-from facemodels.serving.bodies import json_response, read_body
-from facemodels.serving.engine import Engine
-from facemodels.serving.gate import Gate
+from facemodels.serving.api import documents
+from facemodels.serving.api.endpoints import Api, Asked
+from facemodels.serving.engine.engine import Engine
+from facemodels.serving.http.bodies import json_response, read_body
+from facemodels.serving.http.gate import Gate
+from facemodels.serving.http.problems import RequestError
+from facemodels.serving.http.readiness import Readiness
+from facemodels.serving.http.tokens import Tokens
 from facemodels.serving.memory import return_large_blocks
 from facemodels.serving.metrics import Metrics
-from facemodels.serving.oip import add_routes
-from facemodels.serving.problems import RequestError
-from facemodels.serving.readiness import Readiness
-from facemodels.serving.tokens import Tokens
+from facemodels.serving.oip.endpoints import add_routes
 
 
 def create(

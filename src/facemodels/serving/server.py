@@ -23,14 +23,14 @@ import uvicorn
 
 from facemodels.errors import InputError
 from facemodels.package.load import Package
-from facemodels.serving.access import is_loopback
 from facemodels.serving.app import create
-from facemodels.serving.engine import Engine
+from facemodels.serving.engine.engine import Engine
+from facemodels.serving.http.access import is_loopback
+from facemodels.serving.http.protocol import with_limits
+from facemodels.serving.http.readiness import Readiness
+from facemodels.serving.http.tokens import Tokens
 from facemodels.serving.metrics import Metrics
-from facemodels.serving.protocol import with_limits
-from facemodels.serving.readiness import Readiness
 from facemodels.serving.settings import Limits, Serving
-from facemodels.serving.tokens import Tokens
 
 _BACKLOG = 1024  # connections that the kernel holds until they are accepted, many at a time
 _FILES = 128  # descriptors for everything else

@@ -10,14 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from facemodels.git import Git
 from facemodels.names import ModelId
-from facemodels.registry import chain, reading, rules, state
+from facemodels.registry import audit as chain
+from facemodels.registry import reading, rules, state
 from facemodels.registry.events import Event
-from facemodels.registry.git import Git
 from facemodels.registry.policy import Policy
-from facemodels.registry.repository import Repository
 from facemodels.registry.rules import Change, Plan
 from facemodels.registry.state import State, Status
+from facemodels.registry.tag_store import Repository
 
 BIN = Path(sys.executable).parent
 CLOCK = 1_760_000_000.0  # stands still: every event is in the same second as the one before

@@ -20,8 +20,8 @@ from hypothesis.stateful import (
 )
 
 from facemodels.errors import ConflictError, InputError, RuleError
+from facemodels.git import Git
 from facemodels.registry import reading, state
-from facemodels.registry.git import Git
 from facemodels.registry.rules import Change
 from facemodels.registry.state import State
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from facemodels.errors import IntegrityError, ToolError
-from facemodels.registry.git import Git, GitError
+from facemodels.git import Git, GitError
 from facemodels.registry.policy import Policy
 from facemodels.registry.reading import HEAD
-from facemodels.registry.repository import Repository
+from facemodels.registry.tag_store import Repository
 
 from .site import CLOCK, Clone, Site, git, move, register, version
 

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from facemodels.package.verify import ONNX
-from facemodels.serving import graph
-from facemodels.serving.batcher import Batcher
-from facemodels.serving.graph import Graph
+from facemodels.serving.engine import graph
+from facemodels.serving.engine.batcher import Batcher
+from facemodels.serving.engine.graph import Graph
 from facemodels.serving.settings import Batching
 
 from .conftest import Server, Start

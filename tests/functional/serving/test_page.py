@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facemodels.serving import tokens
+from facemodels.serving.http import tokens
 
 from .conftest import GOLDEN, Server, Start
 

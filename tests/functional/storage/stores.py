@@ -27,9 +27,9 @@ from facemodels.package.verify import write_checksums
 from facemodels.registry import rules
 from facemodels.registry.rules import Change
 from facemodels.registry.state import State
-from facemodels.storage.objects import Objects, objects_of
-from facemodels.storage.places import CACHE, Place, open_place
-from tests.functional.rollout.site import Site, free_port, git, wait_until, write_package
+from facemodels.storage.stores.object_store import CACHE, Place, open_place
+from facemodels.storage.stores.objects import Objects, objects_of
+from tests.functional.deployment.site import Site, free_port, git, wait_until, write_package
 
 BIN = Path(sys.executable).parent
 REGION = "us-east-1"

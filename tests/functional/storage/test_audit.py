@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from facemodels.errors import FacemodelsError, IntegrityError
+from facemodels.git import Git
 from facemodels.package.load import open_package
-from facemodels.registry.git import Git
-from facemodels.storage.integrity import Audit, audit
-from facemodels.storage.places import CACHE
-from facemodels.storage.pull import pull
-from facemodels.storage.stores import Stores
-from tests.functional.rollout.site import git
+from facemodels.storage.stores.object_store import CACHE
+from facemodels.storage.stores.stores import Stores
+from facemodels.storage.sync.audit import Audit, audit
+from facemodels.storage.sync.pull import pull
+from tests.functional.deployment.site import git
 from tests.functional.storage.stores import VERSIONS, S3Site, Store, s3_site
 from tests.functional.storage.test_push import overwrite, push, remove
 

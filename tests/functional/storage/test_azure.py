@@ -16,11 +16,11 @@ from click.testing import CliRunner
 
 from facemodels.cli.storage_setup import init
 from facemodels.errors import ToolError
-from facemodels.storage.doctor import Checkup, examine
-from facemodels.storage.manifest import LATEST, Latest, read_latest
-from facemodels.storage.places import open_place
-from facemodels.storage.shelf import Shelf
-from tests.functional.rollout.site import free_port, git, wait_until
+from facemodels.storage.backup.manifest import LATEST, Latest, read_latest
+from facemodels.storage.remotes.doctor import Checkup, examine
+from facemodels.storage.stores.named_files import Shelf
+from facemodels.storage.stores.object_store import open_place
+from tests.functional.deployment.site import free_port, git, wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 LOCAL = ROOT / "build/azurite/node_modules/.bin/azurite-blob"

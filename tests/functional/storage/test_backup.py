@@ -17,14 +17,14 @@ from facemodels.cli.storage_backup import backup as command
 from facemodels.errors import ConflictError, InputError, IntegrityError
 from facemodels.names import ModelId
 from facemodels.registry import rules
-from facemodels.storage import backup as module
-from facemodels.storage.backup import Order, Report, back_up
-from facemodels.storage.drill import drill
-from facemodels.storage.failures import Patience
-from facemodels.storage.manifest import LATEST, read_latest, read_manifest
-from facemodels.storage.places import Place
-from facemodels.storage.shelf import Shelf
-from tests.functional.rollout.site import git
+from facemodels.storage.backup import backup as module
+from facemodels.storage.backup.backup import Order, Report, back_up
+from facemodels.storage.backup.drill import drill
+from facemodels.storage.backup.manifest import LATEST, read_latest, read_manifest
+from facemodels.storage.stores.errors import Patience
+from facemodels.storage.stores.named_files import Shelf
+from facemodels.storage.stores.object_store import Place
+from tests.functional.deployment.site import git
 from tests.functional.storage.stores import S3Site, Store, s3_site
 
 V1, V2, V3 = "rec-facenet-v1.0.0", "rec-facenet-v1.1.0", "rec-facenet-v1.2.0"

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from facemodels.registry.packages import obtain
-from tests.functional.rollout.site import COMMAND, wait_until
+from tests.functional.deployment.site import COMMAND, wait_until
 from tests.functional.storage.faults import Proxy
 from tests.functional.storage.stores import VERSIONS, S3Site, Store, s3_site
 

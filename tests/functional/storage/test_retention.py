@@ -16,15 +16,16 @@ import pytest
 from facemodels.errors import ConflictError, IntegrityError, RuleError
 from facemodels.files import sha256_tree, write_yaml
 from facemodels.names import ModelId
-from facemodels.registry import chain, reading, rules
+from facemodels.registry import audit as chain
+from facemodels.registry import reading, rules
 from facemodels.registry.packages import obtain
 from facemodels.registry.registry import Registry
-from facemodels.storage.archives import Archives
-from facemodels.storage.places import CACHE, Place
-from facemodels.storage.restore import Restorer
-from facemodels.storage.retire import Keeper, recorded
-from facemodels.storage.settings import ArchiveSettings, Retention, load
-from tests.functional.rollout.site import git
+from facemodels.storage.retention.apply import Keeper, recorded
+from facemodels.storage.retention.archives import Archives
+from facemodels.storage.retention.restore import Restorer
+from facemodels.storage.retention.settings import ArchiveSettings, Retention, load
+from facemodels.storage.stores.object_store import CACHE, Place
+from tests.functional.deployment.site import git
 from tests.functional.storage.stores import S3Site, Store, s3_site
 
 V0, V1, V2, V3, V4 = (f"rec-facenet-v1.{minor}.0" for minor in range(5))

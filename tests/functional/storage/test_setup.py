@@ -18,12 +18,12 @@ from dvc.config import Config
 from facemodels.cli.storage_setup import doctor, init
 from facemodels.errors import InputError, ToolError
 from facemodels.registry.packages import obtain
-from facemodels.storage.backup import back_up
-from facemodels.storage.doctor import Checkup, Finding, examine
-from facemodels.storage.failures import AccessError
-from facemodels.storage.places import Place
-from facemodels.storage.policies import ROLES
-from tests.functional.rollout.site import git
+from facemodels.storage.backup.backup import back_up
+from facemodels.storage.remotes.doctor import Checkup, Finding, examine
+from facemodels.storage.remotes.policies import ROLES
+from facemodels.storage.stores.errors import AccessError
+from facemodels.storage.stores.object_store import Place
+from tests.functional.deployment.site import git
 from tests.functional.storage import stores
 from tests.functional.storage.stores import REGION, S3Site, Store, s3_site
 
@@ -115,7 +115,7 @@ def test_wrong_credentials_stop_init_with_the_places_to_set_them(
 
 def test_a_cloud_without_its_plugin_names_the_extra(empty: Path) -> None:
     pytest.importorskip("dvc_s3")
-    from facemodels.storage.setup import has_plugin
+    from facemodels.storage.remotes.setup import has_plugin
 
     if has_plugin("gs"):
         pytest.skip("dvc_gs is installed here")
@@ -422,7 +422,7 @@ def test_a_store_that_is_gone_is_unreachable(tmp_path: Path, isolated: None) -> 
 
 
 def test_a_plugin_that_is_missing_is_found(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from facemodels.storage import setup
+    from facemodels.storage.remotes import setup
 
     monkeypatch.setitem(setup.PLUGINS, "gs", "dvc_gs_that_nobody_installed")  # type: ignore[attr-defined]
     (empty / ".dvc/config").write_text(

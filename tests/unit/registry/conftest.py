@@ -15,15 +15,16 @@ from typing import Any
 import pytest
 
 from facemodels.errors import FacemodelsError
+from facemodels.git import Git
 from facemodels.names import ModelId
-from facemodels.registry import chain, events, reading, rules, state, tags
-from facemodels.registry.chain import Finding
+from facemodels.registry import audit as chain
+from facemodels.registry import events, reading, rules, state, tags
+from facemodels.registry.audit import Finding
 from facemodels.registry.events import Event
-from facemodels.registry.git import Git
 from facemodels.registry.policy import Policy
-from facemodels.registry.repository import Repository
 from facemodels.registry.rules import Change, Plan
 from facemodels.registry.state import State, Status
+from facemodels.registry.tag_store import Repository
 
 NOW = 1_767_225_600  # 2026-01-01T00:00:00Z
 ACTOR = "Test <test@example.invalid>"

@@ -8,15 +8,15 @@ from typing import Any
 
 import gto.api as gto
 import pytest
+from tests.unit.deployment.plans import MODEL, beside, place, roll_out, rolled_out
 
 from facemodels.errors import FacemodelsError, InputError, RuleError
 from facemodels.names import ModelId
-from facemodels.registry import chain, rules
+from facemodels.registry import audit, rules
 from facemodels.registry.policy import Policy
 from facemodels.registry.rules import Plan
 from facemodels.registry.state import fold
 
-from ..rollout.plans import MODEL, beside, place, roll_out, rolled_out
 from .conftest import (
     V1,
     V2,
@@ -68,7 +68,7 @@ def test_an_archived_version_keeps_its_status_and_its_event_says_where_it_is() -
     assert now.archived == {V3: event}
     assert now.entry(V3).status == "staging"
     assert now.production == {MODEL: V1}
-    assert chain.audit(ledger.events, ledger.head) == []
+    assert audit.audit(ledger.events, ledger.head) == []
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_an_archived_version_serves_nowhere_before_it_is_restored(plan: Plan) ->
     refuses(ledger, plan, RuleError, f"in the archive.*storage restore {V3}")
     ledger.add(restore(V3))
     ledger.add(plan)
-    assert chain.audit(ledger.events, ledger.head) == []
+    assert audit.audit(ledger.events, ledger.head) == []
 
 
 def test_an_archived_version_of_development_cannot_go_to_staging() -> None:
@@ -110,7 +110,7 @@ def test_an_archived_version_may_still_be_deprecated() -> None:
     assert V3 in ledger.state.archived
     ledger.add(restore(V3))
     assert ledger.state.entry(V3).status == "deprecated"
-    assert chain.audit(ledger.events, ledger.head) == []
+    assert audit.audit(ledger.events, ledger.head) == []
 
 
 def test_a_restored_version_is_in_no_archive() -> None:
@@ -121,7 +121,7 @@ def test_a_restored_version_is_in_no_archive() -> None:
     assert ledger.state.archived == {}
     ledger.add(archive(V3))
     assert set(ledger.state.archived) == {V3}
-    assert chain.audit(ledger.events, ledger.head) == []
+    assert audit.audit(ledger.events, ledger.head) == []
 
 
 def test_what_serves_is_not_archived() -> None:
@@ -178,7 +178,7 @@ def test_a_record_that_does_not_fit_its_tag_shows(changes: Mapping[str, Any]) ->
     ledger = put_away()
     forged = again(ledger.events[-1], record=changes)
     events = [*ledger.events[:-1], forged]
-    assert kinds(chain.audit(events, forged.object)).keys() == {forged.tag}
+    assert kinds(audit.audit(events, forged.object)).keys() == {forged.tag}
 
 
 def test_a_rollback_recorded_against_the_archive_shows() -> None:
@@ -188,7 +188,7 @@ def test_a_rollback_recorded_against_the_archive_shows() -> None:
     tag = f"{MODEL}#production#7"
     change = replace(move(V3, "production")(unaware), tag=tag)
     forged = make(change, ledger.events[-1], ledger.events[-1].time + 1)
-    found = chain.audit([*ledger.events, forged], forged.object)
+    found = audit.audit([*ledger.events, forged], forged.object)
     assert [(one.kind, one.tag) for one in found] == [("illegal", tag)]
     assert "in the archive" in found[0].text
 

@@ -11,14 +11,7 @@ import gto.api as gto
 import pytest
 from gto.constants import Action
 from gto.tag import parse_name
-
-from facemodels.errors import FacemodelsError, GateError, InputError, RuleError
-from facemodels.names import ModelId, ModelName
-from facemodels.registry import chain, reading, rules, tags
-from facemodels.registry.registry import Registry
-from facemodels.registry.state import fold
-
-from ..rollout.plans import (
+from tests.unit.deployment.plans import (
     MODEL,
     beside,
     candidate,
@@ -29,6 +22,14 @@ from ..rollout.plans import (
     staged,
     withdraw,
 )
+
+from facemodels.errors import FacemodelsError, GateError, InputError, RuleError
+from facemodels.names import ModelId, ModelName
+from facemodels.registry import audit as chain
+from facemodels.registry import reading, rules, tags
+from facemodels.registry.registry import Registry
+from facemodels.registry.state import fold
+
 from .conftest import (
     DETECTOR,
     V1,

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from facemodels.cli.main import main
 from facemodels.errors import ConflictError, InputError, RuleError
 from facemodels.files import write_json
+from facemodels.git import Git
 from facemodels.package.load import open_package
 from facemodels.package.verify import write_checksums
 from facemodels.params import Compare
 from facemodels.registry import ruling, semver
-from facemodels.registry.git import Git
 from facemodels.release import branch, dvc, frozen
 from facemodels.release.branch import Change
 

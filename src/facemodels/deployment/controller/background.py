@@ -1,0 +1,134 @@
+"""Eyes of the controller, in threads of their own: samples, verdicts, probes, alerts."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import structlog
+
+from facemodels.deployment.desired import Desired
+from facemodels.deployment.router import Router
+from facemodels.deployment.settings import Environment
+from facemodels.errors import FacemodelsError
+from facemodels.monitoring import triggers
+from facemodels.monitoring.analysis.watch import Judgement, Watch
+from facemodels.monitoring.metrics.prometheus import PrometheusSource
+from facemodels.monitoring.metrics.scraper import Scraper, Target
+from facemodels.monitoring.metrics.source import Source
+from facemodels.monitoring.metrics.store import Store
+from facemodels.monitoring.probes.replays import Replays
+
+TOKEN = "FACEMODELS_TOKEN"  # noqa: S105  (the name of a variable; scopes: metrics, info, predict)
+_NOTICE_S = 0.5
+
+
+class Observer:
+    """Scrapes and judges at an interval; replays the probes at a longer one.
+
+    Args:
+        root: of the repository.
+        folder: of the environment.
+        settings: of it.
+        router: through which the probes go.
+    """
+
+    def __init__(self, root: Path, folder: Path, settings: Environment, router: Router) -> None:
+        self._root = root
+        self._settings = settings
+        self._token = os.environ.get(TOKEN, "")
+        folder.mkdir(parents=True, exist_ok=True)
+        self._store = Store(folder / "samples.db")
+        self._store.put([])  # what starts from now on begins with zero
+        self._source: Source = (
+            PrometheusSource(settings.prometheus) if settings.prometheus else self._store
+        )
+        self._triggers = triggers.load(root)
+        self._watch = Watch(self._source, settings, self._triggers)
+        self._replays = Replays(root, folder, self._store, router, self._token)
+        self._wanted: Mapping[str, Desired] = {}
+        self._targets: Sequence[Target] = ()
+        self._judgements: dict[str, Judgement] = {}
+        self._problems: dict[str, str] = {}
+        self._stop = threading.Event()
+        self._log = structlog.get_logger("facemodels.deployment")
+        self._threads = [
+            threading.Thread(target=self._scrape_on, name="scrapes", daemon=True),
+            threading.Thread(target=self._probe_on, name="probes", daemon=True),
+        ]
+
+    def start(self) -> None:
+        """Begin."""
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """Stop; a replay that is on is left to itself."""
+        self._stop.set()
+        if self._threads[0].is_alive():
+            self._threads[0].join(5)
+        self._store.close()
+
+    def configure(self, settings: Environment) -> None:
+        """Take over changed settings, from the next look on."""
+        self._settings = settings
+        self._watch.configure(settings)
+
+    def look(self, wanted: Mapping[str, Desired], targets: Sequence[Target]) -> None:
+        """What there is to be seen from now on."""
+        self._wanted, self._targets = dict(wanted), list(targets)
+
+    def judgements(self) -> dict[str, Judgement]:
+        """The latest, by model."""
+        return self._judgements
+
+    def accuracy(self) -> Mapping[str, Mapping[str, float | None]]:
+        """Rates on the probes, by version."""
+        return self._replays.rates
+
+    def alarms(self) -> dict[str, str]:
+        """What keeps it from seeing."""
+        found = dict(self._problems)
+        if self._source.problem:
+            found["samples"] = self._source.problem
+        return {**found, **self._replays.problems}
+
+    def _scrape_on(self) -> None:
+        with Scraper(token=self._token) as scraper:
+            while not self._stop.wait(self._settings.scrape_interval_s):
+                self._guard("scrape", lambda: self._scrape(scraper))
+                self._guard("judge", self._judge)
+
+    def _scrape(self, scraper: Scraper) -> None:
+        self._store.put(scraper.scrape(self._targets))
+
+    def _judge(self) -> None:
+        found = triggers.load(self._root)
+        if found != self._triggers:
+            self._triggers = found
+            self._watch = Watch(self._source, self._settings, found)
+        self._judgements = self._watch.judge(self._wanted)
+
+    def _probe_on(self) -> None:
+        last = 0.0  # monotonic
+        while not self._stop.wait(_NOTICE_S):  # a changed interval counts at once
+            interval = self._settings.probes.interval_s
+            if interval and time.monotonic() - last >= interval:
+                last = time.monotonic()
+                self._guard("probes", lambda: self._replays.run(self._wanted, self._settings))
+
+    def _guard(self, name: str, step: object) -> None:
+        """A look that fails is an alarm; the next one comes all the same."""
+        try:
+            step()  # type: ignore[operator]
+        except (FacemodelsError, OSError) as error:
+            self._problems[name] = str(error)
+        except Exception as error:  # noqa: BLE001  (the eyes must not close)
+            if name not in self._problems:
+                self._log.exception("look failed", step=name)
+            self._problems[name] = f"{type(error).__name__}: {error}"
+        else:
+            self._problems.pop(name, None)

@@ -1,0 +1,159 @@
+"""The controller's own address: its metrics, and the webhook that alerts come to."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from facemodels.deployment.settings import Address
+from facemodels.errors import FacemodelsError, InputError
+from facemodels.monitoring.alerts.notifying import MOST, PATH, Alert, read_alert
+from facemodels.monitoring.analysis.watch import PROBE
+from facemodels.monitoring.metrics.reading import Series
+from facemodels.serving.http.access import is_loopback
+
+_LABELS = ("model_name", "model_version")
+_PATIENCE_S = 5.0  # with whoever sends slowly
+
+
+class Facts(Collector):
+    """What the controller knows, for Prometheus.
+
+    Args:
+        status: as in status.json.
+        accuracy: rates on the probes, by version.
+    """
+
+    def __init__(
+        self,
+        status: Callable[[], Mapping[str, Any]],
+        accuracy: Callable[[], Mapping[str, Mapping[str, float | None]]],
+    ) -> None:
+        self._status = status
+        self._accuracy = accuracy
+
+    def collect(self) -> Iterable[Metric]:
+        """Shares, alarms, and what the probes showed."""
+        status = self._status()
+        share = GaugeMetricFamily("facemodels_share_ratio", "Share of the requests", labels=_LABELS)
+        for model in status["models"]:
+            for identity, percent in model["serving"].items():
+                share.add_metric(Series.of(identity), percent / 100)
+        yield share
+        yield GaugeMetricFamily(
+            "facemodels_alarms", "Somebody has to look", value=len(status["alarms"])
+        )
+        yield from self._probes(status["models"])
+
+    def _probes(self, models: Iterable[Mapping[str, Any]]) -> Iterable[Metric]:
+        found = self._accuracy()
+        names = sorted({name for rates in found.values() for name in rates})
+        for name in names:
+            family = GaugeMetricFamily(f"{PROBE}{name}", "On the golden set", labels=_LABELS)
+            for identity, rates in sorted(found.items()):
+                value = rates.get(name)
+                if value is not None:
+                    family.add_metric(Series.of(identity), value)
+            yield family
+        baseline = GaugeMetricFamily(
+            f"{PROBE}accuracy_baseline", "Of the version beside it", labels=_LABELS
+        )
+        for model in models:
+            rollout = model["rollout"]
+            value = found.get(model["stable"], {}).get("accuracy")
+            if rollout and value is not None:
+                baseline.add_metric(Series.of(rollout["id"]), value)
+        yield baseline
+
+
+class Control:
+    """Listens; one small answer a request.
+
+    Args:
+        address: loopback only, as nobody is asked for a token.
+        facts: for `/metrics`.
+        tell: given the alerts of a webhook.
+
+    Raises:
+        InputError: the address is taken, or can be reached from elsewhere.
+    """
+
+    def __init__(
+        self, address: Address, facts: Collector, tell: Callable[[list[Alert]], None]
+    ) -> None:
+        if not is_loopback(address.host):
+            raise InputError(
+                f"control.host {address.host} can be reached by others, who could roll back.",
+                "Use 127.0.0.1, and a proxy that asks for a password before it.",
+            )
+        registry = CollectorRegistry()
+        registry.register(facts)
+        try:
+            self._server = ThreadingHTTPServer(
+                (address.host, address.port), _handler(registry, tell)
+            )
+        except OSError as error:
+            raise InputError(
+                f"control.port {address.port} is taken: {error.strerror}.",
+                "End the program that has it, or choose another in conf/deploy/.",
+            ) from error
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name="control", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _handler(
+    registry: CollectorRegistry, tell: Callable[[list[Alert]], None]
+) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout: ClassVar[float] = _PATIENCE_S
+        server_version, sys_version = "facemodels", ""
+
+        def do_GET(self) -> None:
+            if self.path == "/metrics":
+                self._answer(200, generate_latest(registry), CONTENT_TYPE_LATEST)
+            else:
+                self._answer(404, b"")
+
+        def do_POST(self) -> None:
+            length = self.headers.get("content-length", "")
+            if self.path != PATH:
+                self._answer(404, b"")
+            elif not length.isascii() or not length.isdigit() or int(length) > MOST:
+                self._answer(413, b"")
+            else:
+                self._take(self.rfile.read(int(length)))
+
+        def _take(self, body: bytes) -> None:
+            try:
+                alerts = read_alert(body)
+            except FacemodelsError as error:
+                self._answer(400, f"{error}\n".encode())
+                return
+            tell(alerts)
+            self._answer(200, b"")
+
+        def _answer(self, status: int, body: bytes, kind: str = "text/plain") -> None:
+            self.send_response(status)
+            self.send_header("content-type", kind)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Nothing: what matters is in the controller's own log."""
+
+    return Handler

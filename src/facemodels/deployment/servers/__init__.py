@@ -1,0 +1,1 @@
+"""The model servers of an environment, as processes."""

@@ -1,0 +1,1 @@
+"""Watch the versions that serve: metrics, probes, verdicts, alerts, reports."""

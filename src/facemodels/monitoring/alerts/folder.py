@@ -1,0 +1,73 @@
+"""All of it as files, each written at once or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from facemodels.files import write_json, write_text, write_yaml
+from facemodels.monitoring.alerts.dashboard import dashboard
+from facemodels.monitoring.alerts.notifying import alertmanager
+from facemodels.monitoring.alerts.rules import rules
+from facemodels.monitoring.alerts.scraping import RULES, TARGETS, prometheus
+from facemodels.monitoring.triggers import Triggers
+
+
+def write(
+    folder: Path,
+    triggers: Triggers,
+    *,
+    control: str,
+    alertmanagers: tuple[str, ...] = ("127.0.0.1:9093",),
+    targets_file: str = TARGETS,
+    price_per_hour: float = 0.0,
+    interval_s: float = 5.0,
+    window_s: float | None = None,
+    hold_s: float = 60.0,
+    token_file: str = "",
+    webhook_token_file: str = "",
+) -> list[Path]:
+    """Write rules.yml, prometheus.yml, alertmanager.yml and dashboards/models.json.
+
+    The same settings give the same bytes. The list of servers is the controller's to write;
+    an empty one is begun if there is none.
+
+    Args:
+        folder: made if it is not there.
+        triggers: of the repository.
+        control: `host:port` of the controller.
+        alertmanagers: `host:port` of each.
+        targets_file: the list of servers, from `folder`.
+        price_per_hour: of one server.
+        interval_s: between two scrapes.
+        window_s: of rates; the triggers' window if None.
+        hold_s: how long memory, accuracy or a loss must last before it is told.
+        token_file: with the scope `metrics`, for the servers.
+        webhook_token_file: for the controller's webhook.
+
+    Returns:
+        What was written.
+    """
+    paths = [folder / name for name in (RULES, "prometheus.yml", "alertmanager.yml")]
+    ruling = rules(
+        triggers,
+        price_per_hour=price_per_hour,
+        interval_s=interval_s,
+        window_s=window_s,
+        hold_s=hold_s,
+    )
+    scraping = prometheus(
+        control=control,
+        alertmanagers=alertmanagers,
+        targets_file=targets_file,
+        interval_s=interval_s,
+        token_file=token_file,
+    )
+    notifying = alertmanager(control=control, token_file=webhook_token_file)
+    for path, values in zip(paths, (ruling, scraping, notifying), strict=True):
+        write_yaml(path, values)
+    drawn = folder / "dashboards" / "models.json"
+    write_text(drawn, dashboard())
+    listed = folder / targets_file
+    if not listed.exists():
+        write_json(listed, [])
+    return [*paths, drawn]

@@ -1,0 +1,216 @@
+"""Prometheus' recording and alerting rules, from conf/rollback_triggers.yaml. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from facemodels.monitoring.alerts.scraping import CONTROLLER, SERVERS
+from facemodels.monitoring.triggers import Triggers
+
+Action = Literal["rollback", "hold"]
+FEWEST = 20  # predictions in the window; a rate of fewer is noise
+QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+PROBE = "facemodels_probe"  # the controller's gauges: facemodels_probe_accuracy and so on
+_BY = "by (model_name, model_version)"
+_KEYS = "on (model_name, model_version)"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """What is told of one alerting rule.
+
+    Attributes:
+        name: of the alert.
+        expr: PromQL.
+        action: what the controller makes of it.
+        summary: for people; Prometheus' templates are allowed.
+        hold_s: how long it must be true.
+    """
+
+    name: str
+    expr: str
+    action: Action
+    summary: str
+    hold_s: float
+
+
+# What each alert asks the controller to do; it knows no others.
+ACTIONS: dict[str, Action] = {
+    "ModelErrorRateHigh": "rollback",
+    "ModelLatencyHigh": "rollback",
+    "ModelMemoryHigh": "rollback",
+    "ModelAccuracyDrop": "rollback",
+    "ModelMetricsLost": "hold",
+    "ModelServerDown": "hold",
+    "FacemodelsControllerDown": "hold",
+}
+
+
+def rules(
+    triggers: Triggers,
+    *,
+    price_per_hour: float = 0.0,
+    interval_s: float = 15.0,
+    window_s: float | None = None,
+    hold_s: float = 60.0,
+) -> dict[str, Any]:
+    """The rules file, as plain values.
+
+    Args:
+        triggers: of the repository.
+        price_per_hour: of one server, for the cost of inferences.
+        interval_s: between two evaluations.
+        window_s: of rates; the triggers' window if None. Never less than four scrapes.
+        hold_s: how long memory, accuracy or a loss must last before it is told.
+    """
+    window = window_s or triggers.monitoring_window_minutes * 60
+    return {
+        "groups": [
+            {
+                "name": "facemodels-recording",
+                "interval": duration(interval_s),
+                "rules": _recording(duration(window), price_per_hour),
+            },
+            {
+                "name": "facemodels-alerts",
+                "interval": duration(interval_s),
+                "rules": [_alerting(alert) for alert in alerts(triggers, window, hold_s)],
+            },
+        ]
+    }
+
+
+def duration(seconds: float) -> str:
+    """A length of time in Prometheus' words, which know no fractions."""
+    return f"{round(seconds * 1000)}ms" if seconds % 1 else f"{round(seconds)}s"
+
+
+def _record(name: str, expr: str) -> dict[str, Any]:
+    return {"record": name, "expr": expr}
+
+
+def _recording(window: str, price_per_hour: float) -> list[dict[str, Any]]:
+    def rate(selected: str) -> str:
+        return f"sum {_BY} (rate(model_predictions_total{{{selected}}}[{window}]))"
+
+    failed = rate('status=~"error|timeout|rejected"')
+    # Rules of a group run in order: what is recorded first, later ones may use.
+    return [
+        _record("model:requests:rate", rate('status!="invalid"')),
+        _record("model:throughput:rate", rate('status="success"')),
+        # A version that never failed may have no series of errors: its rate is 0, not nothing.
+        _record(
+            "model:errors:rate",
+            f"({failed}) or 0 * model:requests:rate",
+        ),
+        # Without requests there is no share of them: nothing rather than 0 / 0.
+        _record(
+            "model:error_ratio:rate", "model:errors:rate / (model:requests:rate > 0)"
+        ),
+        _record("model:success_ratio:rate", "1 - model:error_ratio:rate"),
+        *(
+            _record(
+                f"model:{kind}_seconds:{name}",
+                f"histogram_quantile({q}, sum by (le, model_name, model_version) "
+                f"(rate(model_{kind}_duration_seconds_bucket[{window}])))",
+            )
+            for kind in ("request", "inference")
+            for name, q in QUANTILES.items()
+        ),
+        _record("model:memory_bytes:max", f"max {_BY} (model_process_memory_bytes)"),
+        _record("model:gpu_memory_bytes:max", f"max {_BY} (model_gpu_memory_bytes)"),
+        _record("model:gpu_load:max", f"max {_BY} (model_gpu_utilization_ratio)"),
+        _record("model:in_flight:sum", f"sum {_BY} (model_requests_in_flight)"),
+        _record("model:servers:count", f"count {_BY} (model_process_memory_bytes)"),
+        _record(
+            "model:cost_per_1000:ratio",
+            f"{price_per_hour!r} / 3600 * 1000 * model:servers:count "
+            f"/ {_KEYS} (model:throughput:rate > 0)",
+        ),
+        _record(
+            f"{PROBE}:accuracy_drop:max",
+            f"max {_BY} ({PROBE}_accuracy_baseline) - {_KEYS} max {_BY} ({PROBE}_accuracy)",
+        ),
+    ]  # fmt: skip
+
+
+def alerts(triggers: Triggers, window_s: float, hold_s: float = 60.0) -> list[Alert]:
+    """Every alert, with its threshold from the triggers."""
+    window = duration(window_s)
+    enough = (
+        f'{_KEYS} (sum {_BY} (increase(model_predictions_total{{status!="invalid"}}[{window}]))'
+        f" >= {FEWEST})"
+    )
+    error, drop = triggers.error_rate_threshold, triggers.accuracy_drop_threshold
+    latency, memory = triggers.latency_threshold_ms, triggers.memory_threshold_mb
+    servers = f'up{{job="{SERVERS}"}}'
+    who = "{{ $labels.model_name }} {{ $labels.model_version }}"
+    return [
+        Alert(
+            "ModelErrorRateHigh",
+            f"model:error_ratio:rate > {error!r} and {enough}",
+            "rollback",
+            f"{who} fails {{{{ $value | humanizePercentage }}}} of its predictions "
+            f"(allowed: {error:.2%}).",
+            0,
+        ),
+        Alert(
+            "ModelLatencyHigh",
+            f"model:request_seconds:p95 > {latency / 1000!r} and {enough}",
+            "rollback",
+            f"{who} takes {{{{ $value | humanizeDuration }}}} for the 95th percentile "
+            f"(allowed: {latency:g} ms).",
+            0,
+        ),
+        Alert(
+            "ModelMemoryHigh",
+            f"model:memory_bytes:max > {memory * 1e6:.0f}",
+            "rollback",
+            f"A server of {who} holds {{{{ $value | humanize }}}}B (allowed: {memory:g} MB).",
+            hold_s,
+        ),
+        Alert(
+            "ModelAccuracyDrop",
+            f"{PROBE}:accuracy_drop:max > {drop!r}",
+            "rollback",
+            f"{who} is {{{{ $value | humanizePercentage }}}} less accurate on the probes than the "
+            f"version before (allowed: {drop:.2%}).",
+            hold_s,
+        ),
+        # A server that is gone leaves no series: the list of servers that shall be there does.
+        Alert(
+            "ModelMetricsLost",
+            f"count {_BY} ({servers}) unless {_KEYS} "
+            f'count {_BY} (model_predictions_total{{status="success"}})',
+            "hold",
+            f"No server of {who} tells its numbers. What is unknown is no pass: the rollout holds.",
+            hold_s,
+        ),
+        Alert(
+            "ModelServerDown",
+            f"{servers} == 0",
+            "hold",
+            "Server {{ $labels.instance }} of " + who + " does not answer Prometheus.",
+            hold_s,
+        ),
+        Alert(
+            "FacemodelsControllerDown",
+            f'up{{job="{CONTROLLER}"}} == 0 or absent(up{{job="{CONTROLLER}"}})',
+            "hold",
+            "The controller does not answer: nobody rolls back. Start `facemodels up`.",
+            hold_s,
+        ),
+    ]
+
+
+def _alerting(alert: Alert) -> dict[str, Any]:
+    waiting = {"for": duration(alert.hold_s)} if alert.hold_s else {}
+    severity = "critical" if alert.action == "rollback" else "warning"
+    return {
+        "alert": alert.name,
+        "expr": alert.expr,
+        **waiting,
+        "labels": {"severity": severity, "action": alert.action},
+        "annotations": {"summary": alert.summary},
+    }

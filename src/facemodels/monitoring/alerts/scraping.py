@@ -1,0 +1,92 @@
+"""Prometheus' configuration, and the list of servers that it scrapes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from facemodels.errors import InputError
+from facemodels.monitoring.metrics.scraper import Target
+
+SERVERS, CONTROLLER = "facemodels", "facemodels-controller"
+RULES = "rules.yml"
+TARGETS = "targets.json"
+
+
+def targets(servers: Iterable[Target]) -> list[dict[str, Any]]:
+    """The list for `file_sd_configs`; write it whenever servers start or end.
+
+    The process is the `instance`: a server that starts anew on the same port is another one,
+    so its counters are not taken for those of the one before.
+
+    Raises:
+        InputError: a server's URL has no host and port.
+    """
+    return [
+        {
+            "targets": [_address(server.url)],
+            "labels": {
+                "model_name": server.series.model,
+                "model_version": server.series.version,
+                "instance": server.instance,
+            },
+        }
+        for server in sorted(servers, key=lambda server: (server.series, server.instance))
+    ]
+
+
+def prometheus(
+    *,
+    control: str,
+    alertmanagers: Sequence[str] = (),
+    targets_file: str = TARGETS,
+    interval_s: float = 5.0,
+    token_file: str = "",
+) -> dict[str, Any]:
+    """prometheus.yml, as plain values.
+
+    Args:
+        control: `host:port` of the controller's own metrics.
+        alertmanagers: `host:port` of each.
+        targets_file: what the controller writes, from prometheus.yml's folder.
+        interval_s: between two scrapes.
+        token_file: holds a bearer token with the scope `metrics`; "" sends none.
+    """
+    interval = f"{round(interval_s * 1000)}ms"
+    access = {"authorization": {"credentials_file": token_file}} if token_file else {}
+    alerting = (
+        {"alerting": {"alertmanagers": [{"static_configs": [{"targets": list(alertmanagers)}]}]}}
+        if alertmanagers
+        else {}
+    )
+    return {
+        "global": {
+            "scrape_interval": interval,
+            "scrape_timeout": interval,
+            "evaluation_interval": interval,
+        },
+        "rule_files": [RULES],
+        **alerting,
+        "scrape_configs": [
+            {
+                "job_name": SERVERS,
+                # Else the servers' own names of model and version would become `exported_…`.
+                "honor_labels": True,
+                "file_sd_configs": [{"files": [targets_file], "refresh_interval": "5s"}],
+                **access,
+            },
+            {
+                "job_name": CONTROLLER,
+                "honor_labels": True,
+                "static_configs": [{"targets": [control]}],
+            },
+        ],
+    }
+
+
+def _address(url: str) -> str:
+    parts = urlsplit(url)
+    if not parts.hostname or not parts.port:
+        raise InputError(f"{url!r} has no host and port.", "Give http://HOST:PORT.")
+    return parts.netloc

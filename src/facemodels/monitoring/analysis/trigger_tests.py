@@ -1,0 +1,195 @@
+"""One version held to the triggers' file, with no other beside it (or a canary as well).
+
+A rate over the last minutes would fire with one error in three requests, and would see a version
+that breaks after a good quarter of an hour only minutes later. So the triggers for errors and
+latency are tests: did, from some moment of the monitoring window on, the expected share stay
+above the threshold?
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log
+from typing import Any
+
+import numpy as np
+
+from facemodels.monitoring.analysis.e_processes import EVEN, FRACTIONS
+from facemodels.monitoring.metrics.windows import Tally
+from facemodels.monitoring.triggers import Triggers
+
+SLOW = 0.05  # the share above the 95th percentile
+READINGS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """A trigger that fired.
+
+    Attributes:
+        trigger: its name in the file.
+        value: what was seen: a rate, milliseconds, 10⁶ bytes, a drop.
+        threshold: in the same unit.
+        reason: in words with numbers.
+    """
+
+    trigger: str
+    value: float
+    threshold: float
+    reason: str
+
+    def as_json(self) -> dict[str, Any]:
+        """As a record keeps it."""
+        return {
+            "trigger": self.trigger,
+            "value": self.value,
+            "threshold": self.threshold,
+            "reason": self.reason,
+        }
+
+
+def fired(
+    triggers: Triggers,
+    tallies: Sequence[Tally],
+    *,
+    window_s: float,
+    memory_mb: Sequence[float] = (),
+    accuracy: tuple[float, float] | None = None,
+    false_alarm: float = 0.01,
+    sustained_s: float = 30.0,
+) -> tuple[Fired, ...]:
+    """Which triggers a version fires now.
+
+    Errors: the null is that in each window the expected share of errors, given all before, is
+    at most `error_rate_threshold`. Latency: that the expected share of answers slower than
+    `latency_threshold_ms` (or than the next bound of the histogram above it) is at most 5 %.
+    Against both one bets, starting anew in each window with equal shares of the stake (Shin,
+    Ramdas and Rinaldo 2023, E-detectors); if the nulls hold, the chance that one of the two
+    fires in a monitoring window is at most `false_alarm`. Requests of a window may depend on
+    each other, so one window alone hardly fires.
+
+    Memory fires if every reading of the last `sustained_s` is above, three at least. Accuracy
+    is of the same probes for both versions: no chance is in it, so it is compared.
+
+    Args:
+        triggers: the file.
+        tallies: of the last windows in order; what is before the monitoring window is left out.
+            A window without numbers is left out by the caller.
+        window_s: length of a window.
+        memory_mb: readings, one a window, of the server with the most, 10⁶ bytes.
+        accuracy: of the version before, and of this one, on the probes; 0 to 1.
+        false_alarm: chance over a monitoring window.
+        sustained_s: how long memory must be above.
+
+    Returns:
+        Those that fire, in the file's order.
+    """
+    span = 60 * triggers.monitoring_window_minutes
+    kept = tallies[-max(1, int(span / window_s)) :]
+    found = (
+        _errors(triggers, kept, window_s / span, false_alarm / 2),
+        _latency(triggers, kept, window_s / span, false_alarm / 2),
+        _memory(triggers, memory_mb, max(READINGS, round(sustained_s / window_s))),
+        _accuracy(triggers, accuracy),
+    )
+    return tuple(one for one in found if one is not None)
+
+
+def log_evidence(shares: Sequence[float], threshold: float, start: float) -> float:
+    """Evidence that the shares' mean is above a threshold since some window.
+
+    Args:
+        shares: by window, 0 to 1.
+        threshold: likewise.
+        start: part of the stake with which each window begins.
+
+    Returns:
+        The logarithm.
+    """
+    if not shares:
+        return float("-inf")
+    y = np.asarray(shares) - threshold
+    gains = np.log1p(np.outer(np.asarray(FRACTIONS) / threshold, y))
+    since = gains[:, ::-1].cumsum(axis=1)  # from the window at which one began, until now
+    return float(np.logaddexp.reduce(since + np.log(EVEN)[:, None], axis=None) + log(start))
+
+
+def _errors(
+    triggers: Triggers, tallies: Sequence[Tally], start: float, chance: float
+) -> Fired | None:
+    pairs = [(tally.errors, tally.requests) for tally in tallies if tally.requests]
+    threshold = triggers.error_rate_threshold
+    if log_evidence([bad / of for bad, of in pairs], threshold, start) < -log(chance):
+        return None
+    bad, of = _worst(pairs)
+    return Fired(
+        "error_rate_threshold", bad / of, threshold,
+        f"{bad} of the last {of} requests failed; at most {threshold:.1%} may",
+    )  # fmt: skip
+
+
+def _latency(
+    triggers: Triggers, tallies: Sequence[Tally], start: float, chance: float
+) -> Fired | None:
+    threshold = triggers.latency_threshold_ms
+    pairs = []
+    for tally in tallies:
+        # What is above a bound over the threshold is above the threshold, too.
+        place = bisect_left(tally.bounds, threshold / 1000 * (1 - 1e-9))
+        answers = tally.answers
+        if answers and place < len(tally.bounds):
+            pairs.append((sum(tally.latency[place + 1 :]), answers))
+    if log_evidence([slow / of for slow, of in pairs], SLOW, start) < -log(chance):
+        return None
+    slow, of = _worst(pairs)
+    return Fired(
+        "latency_threshold_ms", _p95_ms(tallies), threshold,
+        f"{slow} of the last {of} answers took over {threshold:g} ms; at most {SLOW:.0%} may",
+    )  # fmt: skip
+
+
+def _worst(pairs: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """The last windows from the first of an unbroken run of bad ones on: what the words show."""
+    bad = of = 0
+    for one, all_ in reversed(pairs):
+        if not one and bad:
+            break
+        bad, of = bad + one, of + all_
+    return bad, of
+
+
+def _p95_ms(tallies: Sequence[Tally]) -> float:
+    """Bound under which 95 % of the answers lie; the last bound if it is above all."""
+    total = sum((tally for tally in tallies if tally.latency), Tally(0, 0))
+    below = 0
+    for bound, count in zip(total.bounds, total.latency, strict=False):
+        below += count
+        if below >= (1 - SLOW) * total.answers:
+            return 1000 * bound
+    return 1000 * total.bounds[-1]
+
+
+def _memory(triggers: Triggers, readings: Sequence[float], needed: int) -> Fired | None:
+    threshold = triggers.memory_threshold_mb
+    last = readings[-needed:]
+    if len(last) < needed or min(last) <= threshold:
+        return None
+    return Fired(
+        "memory_threshold_mb", last[-1], threshold,
+        f"{last[-1]:.0f} MB of memory, above {threshold:g} MB in the last {needed} readings",
+    )  # fmt: skip
+
+
+def _accuracy(triggers: Triggers, accuracy: tuple[float, float] | None) -> Fired | None:
+    if accuracy is None:
+        return None
+    before, now = accuracy
+    threshold = triggers.accuracy_drop_threshold
+    if before - now <= threshold + 1e-9:  # 0.95 - 0.93 is a little more than 0.02
+        return None
+    return Fired(
+        "accuracy_drop_threshold", before - now, threshold,
+        f"accuracy {now:.3f} on the probes, {before:.3f} before; it may drop by {threshold:g}",
+    )  # fmt: skip

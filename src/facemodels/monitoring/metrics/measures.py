@@ -1,0 +1,62 @@
+"""Quantiles, rates and cost of what was done. Pure."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+
+from facemodels.errors import InputError
+from facemodels.monitoring.metrics.windows import Tally
+
+
+def quantile(tally: Tally, q: float) -> float | None:
+    """Seconds below which a share of the answers lies; None without answers.
+
+    As `histogram_quantile` of Prometheus: linear within the bucket that holds the rank; the
+    first bucket starts at 0; in the bucket without an end, its start.
+
+    Args:
+        tally: with latencies.
+        q: above 0, up to 1.
+
+    Raises:
+        InputError: no such quantile.
+    """
+    if not 0 < q <= 1:
+        raise InputError(f"{q} is no quantile.", "Give a share above 0, up to 1.")
+    if not tally.bounds or not tally.answers:
+        return None
+    rank = q * tally.answers
+    up_to = list(accumulate(tally.latency))
+    bucket = next((k for k, count in enumerate(up_to[:-1]) if count >= rank), len(tally.bounds))
+    if bucket == len(tally.bounds):
+        return tally.bounds[-1]
+    start = tally.bounds[bucket - 1] if bucket else 0.0
+    below = up_to[bucket - 1] if bucket else 0
+    part = (rank - below) / tally.latency[bucket]
+    return start + (tally.bounds[bucket] - start) * part
+
+
+def success_rate(tally: Tally) -> float | None:
+    """Share of the predictions that were answered, 0 to 1; None without any."""
+    return 1 - tally.errors / tally.requests if tally.requests else None
+
+
+def throughput(tally: Tally, seconds: float) -> float:
+    """Answered predictions a second."""
+    return (tally.requests - tally.errors) / seconds
+
+
+def cost_per_1000(
+    price_per_hour: float, instances: int, seconds: float, inferences: int
+) -> float | None:
+    """What 1,000 inferences cost, in the currency of the price; None without any.
+
+    Args:
+        price_per_hour: of one server.
+        instances: servers that ran.
+        seconds: for how long.
+        inferences: that they answered.
+    """
+    if not inferences:
+        return None
+    return price_per_hour * instances * (seconds / 3600) / inferences * 1000

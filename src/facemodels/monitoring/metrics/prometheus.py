@@ -1,0 +1,222 @@
+"""The samples of a Prometheus server: raw ones, so that they mean what our own do.
+
+`rate` and `increase` guess beyond the first and the last sample. Ours count; so the samples
+themselves are asked for, and go through the same code.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from facemodels.errors import ToolError
+from facemodels.monitoring.metrics.increase import Seen
+from facemodels.monitoring.metrics.reading import (
+    GPU_LOAD,
+    GPU_MEMORY,
+    IN_FLIGHT,
+    MEMORY,
+    NAMES,
+    PREDICTIONS,
+    Series,
+    from_samples,
+)
+from facemodels.monitoring.metrics.source import Peaks
+
+if TYPE_CHECKING:
+    import httpx
+
+_LOOK_BACK_S = 300.0  # for the last look before; longer than scrapes are apart
+_AT_ONCE_S = 600.0  # of samples in one answer: a server has 75 series
+_KNOWN = "1d"  # for how long a server may have been silent
+T = TypeVar("T")
+_JOBS = 'up{job=~"facemodels.*"}'
+
+
+class PrometheusSource:
+    """Asks a Prometheus server; its scrapes must carry the labels of `alerts.scraping`.
+
+    A server that does not answer, or answers wrongly, leaves nothing: `problem` says so.
+
+    Args:
+        url: base, for example `http://127.0.0.1:9090`.
+        timeout_s: of one question.
+        settled_s: a server that shows up so soon after Prometheus began may have been there
+            before; its first numbers are where counting starts.
+        lag_s: a scrape has the time of its beginning, and is known when it has ended.
+
+    Attributes:
+        problem: why the answer before is empty; "" if nothing is wrong.
+    """
+
+    def __init__(
+        self, url: str, timeout_s: float = 5.0, settled_s: float = 30.0, lag_s: float = 2.0
+    ) -> None:
+        import httpx
+
+        self.problem = ""
+        self._settled_s, self._lag_s = settled_s, lag_s
+        self._client: httpx.Client = httpx.Client(base_url=url, timeout=timeout_s)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def now(self) -> float:
+        """The server's clock, less the time until a scrape that began is in its answers.
+
+        Raises:
+            ToolError: it does not answer.
+        """
+        try:
+            return float(self._query("time()")[1]) - self._lag_s
+        except (ValueError, TypeError, LookupError) as error:
+            raise _wrong(self._client.base_url, error) from error
+
+    def seen(
+        self, series: Series, since: float, until: float, width_s: float | None = None
+    ) -> list[Seen]:
+        """Looks at a version's servers, see `Source`; none if the server fails."""
+        begin = since - _LOOK_BACK_S
+        selected = _selector(series)
+
+        def ask() -> list[Seen]:
+            status = f'{PREDICTIONS}{selected[:-1]},status="success"}}'
+            before = self._query(f"last_over_time({status}[{_KNOWN}])", begin)
+            known = {row["metric"]["instance"] for row in before}
+            names = "|".join(NAMES)
+            looks: list[Seen] = []
+            for low, high in _spans(begin, until):
+                found = self._range(f'{{__name__=~"{names}",{selected[1:]}', low, high)
+                looks += _looks(found, series)
+            return sorted(self._with_fresh(looks, known), key=lambda look: look.time)
+
+        return self._answer(ask, [])
+
+    def peaks(self, series: Series, since: float, until: float) -> Peaks | None:
+        """The most that a server took, see `Source`; None if the server fails."""
+
+        def ask() -> Peaks | None:
+            most = {}
+            for name in (MEMORY, IN_FLIGHT, GPU_LOAD):
+                most[name] = self._most(f"{name}{_selector(series)}", since, until)
+            # All GPUs of a server together, at each moment: a sum of peaks would be too much.
+            rows = self._range(f"{GPU_MEMORY}{_selector(series)}", since, until)
+            sums: dict[tuple[str, float], float] = defaultdict(float)
+            for row in rows:
+                for at, value in row["values"]:
+                    sums[row["metric"]["instance"], at] += float(value)
+            memory, in_flight = most[MEMORY], most[IN_FLIGHT]
+            if memory is None or in_flight is None:
+                return None
+            return Peaks(memory, in_flight, max(sums.values(), default=None), most[GPU_LOAD])
+
+        return self._answer(ask, None)
+
+    def gauge(
+        self, name: str, series: Series, since: float, until: float
+    ) -> list[tuple[float, float]]:
+        """Time and value of a gauge of the controller, see `Source`; none if the server fails."""
+
+        def ask() -> list[tuple[float, float]]:
+            rows = self._range(f"{name}{_selector(series)}", since, until)
+            return sorted((at, float(value)) for row in rows for at, value in row["values"])
+
+        return self._answer(ask, [])
+
+    def _answer(self, ask: Callable[[], T], without: T) -> T:
+        try:
+            answer = ask()
+        except ToolError as error:
+            self.problem = str(error)
+            return without
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            self.problem = str(_wrong(self._client.base_url, error))
+            return without
+        self.problem = ""
+        return answer
+
+    def _with_fresh(self, looks: Iterable[Seen], known: set[str]) -> Iterator[Seen]:
+        """Mark the first look at a server that was not there when Prometheus watched before."""
+        for look in looks:
+            new = look.instance not in known
+            known.add(look.instance)
+            fresh = new and bool(self._query(_JOBS, look.time - self._settled_s))
+            yield replace(look, fresh=fresh)
+
+    def _most(self, selected: str, since: float, until: float) -> float | None:
+        values = [
+            float(value)
+            for row in self._range(selected, since, until)
+            for _, value in row["values"]
+        ]
+        return max(values, default=None)
+
+    def _range(self, selected: str, since: float, until: float) -> list[Any]:
+        """Raw samples in (since, until]."""
+        length = max(round((until - since) * 1000), 1)
+        rows = self._query(f"{selected}[{length}ms]", until)
+        # Whether the first moment belongs to a range depends on the server's version.
+        for row in rows:
+            row["values"] = [pair for pair in row["values"] if since < pair[0] <= until]
+        return [row for row in rows if row["values"]]
+
+    def _query(self, query: str, at: float | None = None) -> list[Any]:
+        """The result of an instant query.
+
+        Raises:
+            ToolError: no answer, or not Prometheus' answer.
+        """
+        import httpx
+
+        form = {"query": query} | ({} if at is None else {"time": f"{at:.3f}"})
+        try:
+            said = self._client.post("/api/v1/query", data=form).json()
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            raise _wrong(self._client.base_url, error) from error
+        if not isinstance(said, dict) or said.get("status") != "success":
+            why = said.get("error") if isinstance(said, dict) else said
+            raise _wrong(self._client.base_url, why)
+        try:
+            result = said["data"]["result"]
+        except (KeyError, TypeError) as error:
+            raise _wrong(self._client.base_url, f"no result ({error})") from error
+        if not isinstance(result, list):
+            raise _wrong(self._client.base_url, "its result is no list")
+        return result
+
+
+def _spans(begin: float, end: float) -> Iterator[tuple[float, float]]:
+    while begin < end:
+        yield begin, min(begin + _AT_ONCE_S, end)
+        begin += _AT_ONCE_S
+
+
+def _selector(series: Series) -> str:
+    model, version = (part.replace("\\", "\\\\").replace('"', '\\"') for part in series)
+    return f'{{model_name="{model}",model_version="{version}"}}'
+
+
+def _looks(rows: list[Any], series: Series) -> Iterator[Seen]:
+    """Samples of one scrape share its time; those of a scrape that is not whole are left out."""
+    scrapes: dict[tuple[float, str], list[tuple[str, Mapping[str, str], float]]]
+    scrapes = defaultdict(list)
+    for row in rows:
+        labels = row["metric"]
+        for at, value in row["values"]:
+            scrapes[at, labels["instance"]].append((labels["__name__"], labels, float(value)))
+    for (at, instance), samples in sorted(scrapes.items(), key=lambda item: item[0]):
+        try:
+            reading = from_samples(samples, series)
+        except ValueError:
+            continue
+        yield Seen(at, instance, fresh=False, reading=reading)
+
+
+def _wrong(url: object, why: object) -> ToolError:
+    return ToolError(
+        f"Prometheus at {url} does not answer as it should: {why}.",
+        'Look whether it runs; `prometheus: ""` in conf/deploy/ scrapes without it.',
+    )

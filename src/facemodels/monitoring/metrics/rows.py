@@ -1,0 +1,67 @@
+"""A reading as a few bytes, and back."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+import zlib
+
+from facemodels.monitoring.metrics.reading import STATUSES, Histogram, Reading
+
+_FLOATS = struct.Struct("<6d")
+_Bounds = tuple[float, ...]
+
+
+def shape(reading: Reading) -> str:
+    """The bounds of its buckets; readings share them, so they are kept once."""
+    return json.dumps([reading.latency.bounds, reading.inference.bounds])
+
+
+def bounds_of(text: str) -> tuple[_Bounds, _Bounds]:
+    """What `shape` wrote."""
+    latency, inference = json.loads(text)
+    return tuple(latency), tuple(inference)
+
+
+def encode(reading: Reading) -> bytes:
+    """Counts as whole numbers of 8 bytes, most of them zeros, so packed; 150 bytes of 600."""
+    counts = (*reading.statuses, *reading.latency.counts, *reading.inference.counts)
+    floats = (
+        reading.latency.sum,
+        reading.inference.sum,
+        reading.memory_bytes,
+        reading.in_flight,
+        math.nan if reading.gpu_memory_bytes is None else reading.gpu_memory_bytes,
+        math.nan if reading.gpu_load is None else reading.gpu_load,
+    )
+    return zlib.compress(_FLOATS.pack(*floats) + struct.pack(f"<{len(counts)}q", *counts), 1)
+
+
+def decode(data: bytes, bounds: tuple[_Bounds, _Bounds]) -> Reading:
+    """What `encode` packed.
+
+    Raises:
+        ValueError: other bytes.
+    """
+    latency, inference = bounds
+    middle = len(STATUSES) + len(latency) + 1
+    try:
+        plain = zlib.decompress(data)
+        floats = _FLOATS.unpack_from(plain)
+        counts = struct.unpack_from(f"<{middle + len(inference) + 1}q", plain, _FLOATS.size)
+    except (zlib.error, struct.error) as error:
+        raise ValueError(f"no reading: {error}") from error
+    return Reading(
+        statuses=counts[: len(STATUSES)],
+        latency=Histogram(latency, counts[len(STATUSES) : middle], floats[0]),
+        inference=Histogram(inference, counts[middle:], floats[1]),
+        memory_bytes=floats[2],
+        in_flight=floats[3],
+        gpu_memory_bytes=_known(floats[4]),
+        gpu_load=_known(floats[5]),
+    )
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value

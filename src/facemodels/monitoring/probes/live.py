@@ -1,0 +1,269 @@
+"""Asks one version the golden set over HTTP, through the address that clients use."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from facemodels.monitoring.probes.golden import Face, Pair, Probe, Probes, Scene
+from facemodels.monitoring.probes.result import Counts, Result
+from facemodels.names import ModelId
+
+if TYPE_CHECKING:
+    import httpx
+
+HEADER = "X-Facemodels-Version"  # which version behind the router is meant
+_TRIES = 3  # of a request that is turned away because the server is busy
+_LONGEST_WAIT_S = 1.0
+_MOST_BYTES = 10_000_000  # of an answer
+
+
+class _Failed(Exception):  # noqa: N818  (a reason, counted by the caller)
+    """A probe was not answered, or not by the version that was asked."""
+
+
+def replay(
+    base_url: str,
+    probes: Probes,
+    version: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    timeout: float = 10.0,
+    budget: float = 120.0,
+) -> Result:
+    """Send every probe, one after the other, and count what comes back.
+
+    Nothing that goes wrong on the way raises: it is a failed probe with its reason, and the
+    result is incomplete.
+
+    Args:
+        base_url: what the addresses of `/api` are below, for example `http://127.0.0.1:8080`
+            or `http://127.0.0.1:8080/models/recognition-facenet`.
+        probes: for the task of the version.
+        version: id, for example `rec-facenet-v2.1.3`; asked for by the header `HEADER`. An
+            answer of another version is a failure.
+        headers: further ones, for example a bearer token with the scopes `predict` and `info`.
+        timeout: seconds without a byte after which a request has failed.
+        budget: seconds for the whole replay; what is left then has failed.
+
+    Raises:
+        NameFormatError: `version` is no id.
+    """
+    import httpx
+
+    identity = ModelId.parse(version)
+    began = time.monotonic()
+    tally = _Tally(probes)
+    with httpx.Client(
+        base_url=base_url.rstrip("/"),
+        headers={**(headers or {}), HEADER: str(identity)},
+        follow_redirects=False,  # the golden set and the token are for this address alone
+        trust_env=False,  # a proxy is not the address that is meant
+    ) as client:
+        asker = _Asker(client, identity, timeout, began + budget)
+        for probe in probes.probes:
+            try:
+                tally.take(probe, asker.ask(probe, probes.images))
+            except _Failed as failed:
+                tally.fail(str(failed))
+    return tally.result(str(identity), time.monotonic() - began)
+
+
+class _Asker:
+    """Sends probes to one version.
+
+    Args:
+        client: of the address.
+        identity: the version.
+        timeout: seconds without a byte after which a request has failed.
+        until: monotonic seconds at which the time is up.
+    """
+
+    def __init__(
+        self, client: httpx.Client, identity: ModelId, timeout: float, until: float
+    ) -> None:
+        self._client = client
+        self._identity = identity
+        self._timeout = timeout
+        self._until = until
+        self._known = False
+
+    def ask(self, probe: Probe, images: Mapping[str, bytes]) -> dict[str, Any]:
+        """The answer to one probe.
+
+        Raises:
+            _Failed: none that counts.
+        """
+        self._check_version()
+        if isinstance(probe, Pair):
+            files = [("image", (name, images[name])) for name in probe.images]
+            answer = self._send("POST", "/api/verify", files=files)
+        else:
+            query = {}
+            if isinstance(probe, Face):
+                query["box"] = ",".join(f"{value:.3f}" for value in probe.box)
+            answer = self._send(
+                "POST",
+                "/api/detect" if isinstance(probe, Scene) else "/api/landmarks",
+                content=images[probe.image],
+                headers={"content-type": "application/octet-stream"},
+                params=query,
+            )
+        given = (answer.get("model_name"), answer.get("model_version"))
+        if given != (str(self._identity.name), str(self._identity.version)):
+            self._known = False
+            raise _Failed("another version answered")
+        return answer
+
+    def _check_version(self) -> None:
+        """By the id, which has the variant too; predictions tell name and version alone."""
+        if self._known:
+            return
+        if self._send("GET", "/api/model/info").get("model_id") != str(self._identity):
+            raise _Failed("another version answered")
+        self._known = True
+
+    def _send(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        import httpx
+
+        for left in reversed(range(_TRIES)):
+            rest = self._until - time.monotonic()
+            if rest <= 0:
+                raise _Failed("out of time")
+            try:
+                response = self._client.request(
+                    method, path, timeout=min(self._timeout, rest), **options
+                )
+            except httpx.TimeoutException:
+                raise _Failed("timeout") from None
+            except httpx.HTTPError as error:
+                raise _Failed(f"no connection ({type(error).__name__})") from None
+            if response.status_code != 503 or not left:
+                break
+            self._wait(response.headers.get("retry-after", ""))
+        if response.status_code != 200:
+            raise _Failed(f"status {response.status_code}")
+        return _object(response)
+
+    def _wait(self, asked: str) -> None:
+        seconds = float(asked) if asked.isascii() and asked.isdigit() else _LONGEST_WAIT_S
+        time.sleep(max(0.0, min(seconds, _LONGEST_WAIT_S, self._until - time.monotonic())))
+
+
+def _object(response: httpx.Response) -> dict[str, Any]:
+    if len(response.content) > _MOST_BYTES:
+        raise _Failed("the answer makes no sense")
+    try:
+        answer = response.json()
+    except (ValueError, RecursionError):
+        raise _Failed("the answer makes no sense") from None
+    if not isinstance(answer, dict):
+        raise _Failed("the answer makes no sense")
+    return answer
+
+
+class _Tally:
+    """Judges answers and counts."""
+
+    def __init__(self, probes: Probes) -> None:
+        self._probes = probes
+        self._counts = Counter[str]()
+        self._failures = Counter[str]()
+        self._correct: list[bool | None] = []
+        self._nme: list[float] = []
+        self._threshold: float | None = None
+
+    def fail(self, reason: str) -> None:
+        """No answer to the next probe."""
+        self._failures[reason] += 1
+        self._correct.append(None)
+
+    def take(self, probe: Probe, answer: Mapping[str, Any]) -> None:
+        """The answer to the next probe.
+
+        Raises:
+            _Failed: it makes no sense; nothing was counted.
+        """
+        try:
+            outcome = self._judge(probe, answer)
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError):
+            raise _Failed("the answer makes no sense") from None
+        self._counts.update(outcome)
+        self._correct.append(not outcome["fp"] and not outcome["fn"])
+
+    def _judge(self, probe: Probe, answer: Mapping[str, Any]) -> Counter[str]:
+        if isinstance(probe, Pair):
+            self._threshold = _number(answer["threshold"])
+            return _verified(probe, answer)
+        (result,) = answer["results"]
+        if isinstance(probe, Scene):
+            self._threshold = _number(answer["threshold"])
+            return _found(probe, result["faces"])
+        error = _nme(probe, result["points"])
+        self._nme.append(error)
+        return _placed(error)
+
+    def result(self, model_id: str, seconds: float) -> Result:
+        """Of all that was taken."""
+        negatives = self._counts["tn"] if self._probes.task == "recognition" else None
+        return Result(
+            model_id=model_id,
+            task=self._probes.task,
+            probes=self._probes.digest,
+            asked=len(self._probes),
+            counts=Counts(self._counts["tp"], self._counts["fp"], self._counts["fn"], negatives),
+            correct=tuple(self._correct),
+            failures=dict(sorted(self._failures.items())),
+            threshold=self._threshold,
+            mean_nme=math.fsum(self._nme) / len(self._nme) if self._nme else None,
+            seconds=seconds,
+        )
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(value)
+    return float(value)
+
+
+def _verified(pair: Pair, answer: Mapping[str, Any]) -> Counter[str]:
+    said = answer["same_person"]
+    if not isinstance(said, bool) or said != (
+        _number(answer["similarity"]) >= _number(answer["threshold"])
+    ):
+        raise ValueError(said)
+    return Counter([("tp" if pair.same else "fp") if said else ("fn" if pair.same else "tn")])
+
+
+def _found(scene: Scene, faces: Any) -> Counter[str]:
+    from facemodels.detection.metrics import IOU_50, match
+    from facemodels.errors import DataError
+
+    boxes = [[_number(value) for value in face["box"]] for face in faces]
+    scores = [_number(face["score"]) for face in faces]
+    try:
+        matches = match([boxes], [scores], [scene.boxes], max_detections=max(1, len(boxes)))
+    except DataError as error:
+        raise ValueError(str(error)) from error
+    right = int(matches.tp[IOU_50].sum())
+    return Counter(tp=right, fp=len(boxes) - right, fn=len(scene.boxes) - right)
+
+
+def _nme(face: Face, points: Any) -> float:
+    from facemodels.errors import DataError
+    from facemodels.landmarks.metrics import nme
+
+    try:
+        return float(nme([points], [face.points])[0])
+    except DataError as error:
+        raise ValueError(str(error)) from error
+
+
+def _placed(error: float) -> Counter[str]:
+    """Right up to an NME of 0.08, the limit of 300-W's failure rate: see `landmarks.metrics`."""
+    from facemodels.landmarks.metrics import LIMIT
+
+    return Counter(tp=1) if error <= LIMIT else Counter(fp=1, fn=1)

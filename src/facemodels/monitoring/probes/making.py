@@ -1,0 +1,173 @@
+"""A golden set from the prepared test split: people and pictures that no model was trained on."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from facemodels.data.splits import DetectionSplit, LandmarkSplit, RecognitionSplit
+from facemodels.errors import DataError, InputError
+from facemodels.files import write_bytes, write_text
+from facemodels.monitoring.probes.golden import FILE, MAX_PROBES, Probes, load
+from facemodels.names import TASKS
+
+PREPARED = Path("data", "prepared")
+# One answer is then a step of about 1 %, half of the guide's accuracy_drop_threshold.
+COUNTS = {"recognition": 100, "detection": 48, "landmarks": 80}
+_SOURCE = "prepared data, test split"
+_PREFIX = "probe-"  # of the images' names, by which an older set is known as ours
+_DIGITS = 16  # of an image's SHA-256 in its name
+_JPEG = {"quality": 92}  # as clients send; a sixth of a PNG
+_Index = NDArray[np.intp]
+
+
+def make(root: Path, task: str, folder: Path, *, count: int | None = None, seed: int = 1) -> Probes:
+    """Build a golden set from `data/prepared/<task>`, groups of faces in equal parts.
+
+    The same data, count and seed give the same bytes. Images are named by their content, so a
+    set that is made anew while another is being read is never a mixture of both.
+
+    Args:
+        root: of the repository.
+        task: `detection`, `recognition` or `landmarks`.
+        folder: gets the images and `probes.json`.
+        count: pairs (half of them of one person), scenes, or faces; of `COUNTS` by default.
+        seed: of the choice.
+
+    Raises:
+        InputError: no such task, a count that cannot be had, or a folder with a set that someone
+            labelled by hand.
+        DataError: the data is not prepared, or the test split has too few of what is asked for.
+    """
+    if task not in TASKS:
+        raise InputError(f"{task!r} is no task.", f"Choose one of {', '.join(TASKS)}.")
+    wanted = COUNTS[task] if count is None else count
+    if not 2 <= wanted <= MAX_PROBES or (task == "recognition" and wanted % 2):
+        even = ", even for pairs" if task == "recognition" else ""
+        raise InputError(f"A count of {wanted}.", f"Give 2 to {MAX_PROBES}{even}.")
+    _refuse_others(folder)
+    images: dict[str, bytes] = {}
+
+    def keep(pixels: NDArray[np.uint8]) -> str:
+        stream = io.BytesIO()
+        Image.fromarray(pixels).save(stream, "JPEG", **_JPEG)
+        name = f"{_PREFIX}{hashlib.sha256(stream.getvalue()).hexdigest()[:_DIGITS]}.jpg"
+        images[name] = stream.getvalue()
+        return name
+
+    labels = _LABELS[task](root / PREPARED / task, wanted, np.random.default_rng([seed, 5]), keep)
+    for name, data in images.items():
+        write_bytes(folder / name, data)
+    write_text(folder / FILE, _text(task, f"{_SOURCE}, seed {seed}", labels))
+    for path in folder.glob(f"{_PREFIX}*.jpg"):
+        if path.name not in images:
+            path.unlink(missing_ok=True)
+    return load(folder)
+
+
+def _text(task: str, source: str, labels: list[dict[str, Any]]) -> str:
+    """The file: one probe a line, which diffs well and is a third of what indenting makes of it."""
+    head = json.dumps({"format": 1, "task": task, "source": source})
+    lines = ",\n".join(json.dumps(label, sort_keys=True) for label in labels)
+    return f'{head[:-1]}, "probes": [\n{lines}\n]}}\n'
+
+
+def _refuse_others(folder: Path) -> None:
+    if not (folder / FILE).exists():
+        return
+    try:
+        ours = load(folder).source.startswith(_SOURCE)
+    except DataError:
+        ours = False
+    if not ours:
+        raise InputError(
+            f"{folder} holds probes that were not made by this command.",
+            "Choose another folder, or remove them.",
+        )
+
+
+Keep = Callable[[NDArray[np.uint8]], str]
+
+
+def _pairs(data: Path, count: int, rng: np.random.Generator, keep: Keep) -> list[dict[str, Any]]:
+    test = RecognitionSplit.load(data / "test")
+    # A real dataset may show one person in several splits.
+    seen = np.isin(test.identities, RecognitionSplit.load(data / "train").identities)
+    honest = ~seen[test.pairs].any(axis=1)
+    groups = test.groups[test.pairs[:, 0]]
+    halves = [
+        _evenly(rng, np.flatnonzero(honest & (test.same == kind)), groups, count // 2, data)
+        for kind in (True, False)
+    ]
+    return [
+        {
+            "images": [keep(test.images[index]) for index in test.pairs[row]],
+            "same": bool(test.same[row]),
+        }
+        for row in np.concatenate(halves)
+    ]
+
+
+def _scenes(data: Path, count: int, rng: np.random.Generator, keep: Keep) -> list[dict[str, Any]]:
+    test = DetectionSplit.load(data / "test")
+    # Scenes hold faces of several groups: they are drawn at large.
+    everyone = np.zeros(len(test), np.int8)
+    rows = _evenly(rng, np.arange(len(test)), everyone, count, data)
+    return [
+        {"image": keep(test.images[row]), "boxes": _plain(test.boxes_of(int(row)))} for row in rows
+    ]
+
+
+def _faces(data: Path, count: int, rng: np.random.Generator, keep: Keep) -> list[dict[str, Any]]:
+    test = LandmarkSplit.load(data / "test")
+    rows = _evenly(rng, np.arange(len(test)), test.groups, count, data)
+    return [
+        {
+            "image": keep(test.images[row]),
+            "box": _plain(test.boxes[row]),
+            "points": _plain(test.points[row]),
+        }
+        for row in rows
+    ]
+
+
+_LABELS: dict[str, Callable[[Path, int, np.random.Generator, Keep], list[dict[str, Any]]]] = {
+    "recognition": _pairs,
+    "detection": _scenes,
+    "landmarks": _faces,
+}
+
+
+def _evenly(
+    rng: np.random.Generator,
+    candidates: _Index,
+    groups: NDArray[np.int8],
+    count: int,
+    data: Path,
+) -> _Index:
+    """`count` candidates, the groups taking turns as long as each has some; in rising order."""
+    if len(candidates) < count:
+        raise DataError(
+            f"{data / 'test'} has {len(candidates)} of the {count} that are wanted.",
+            "Ask for fewer probes, or prepare more data.",
+        )
+    shuffled = rng.permutation(candidates)
+    # Each candidate's turn within its group; a stable sort by it deals the groups in turn.
+    turn = np.zeros(len(shuffled), np.intp)
+    for group in np.unique(groups[shuffled]):
+        members = np.flatnonzero(groups[shuffled] == group)
+        turn[members] = np.arange(len(members))
+    return np.sort(shuffled[np.argsort(turn, kind="stable")][:count])
+
+
+def _plain(values: NDArray[np.float32]) -> Any:
+    """Numbers of a label; a hundredth of a pixel is enough."""
+    return np.round(values.astype(np.float64), 2).tolist()

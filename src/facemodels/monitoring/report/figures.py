@@ -1,0 +1,165 @@
+"""The figures of an observation in words: the same in terminal, Markdown and page. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from facemodels.monitoring.report.ab_test import Arm, Interval, wilson
+from facemodels.monitoring.report.durations import duration_text
+from facemodels.monitoring.report.observation import NO_SOURCE, Agreement, Observation, Seen
+from facemodels.text import one_line
+
+UNKNOWN = "\N{EN DASH}"
+_RATES = {
+    "precision": "precision", "recall": "recall", "f1": "F1",
+    "fpr": "false positive rate", "tpr": "true positive rate", "accuracy": "accuracy",
+}  # fmt: skip
+Row = tuple[str, list[str]]
+
+
+def percent(value: float | None) -> str:
+    """A rate 0..1 with two digits, for example `0.25 %`."""
+    return UNKNOWN if value is None else f"{100 * value:.2f} %"
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """With thousands marked, for example `1,234.5`."""
+    return UNKNOWN if value is None else f"{value:,.{digits}f}"
+
+
+def moment(seconds: float) -> str:
+    """Seconds since 1970 as `2026-11-14 10:30:00 UTC`."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+_FIGURES: tuple[tuple[str, Callable[[Seen], str]], ...] = (
+    ("share of the traffic", lambda seen: f"{seen.percent:g} %"),
+    ("requests", lambda seen: f"{seen.requests:,}"),
+    ("API success rate", lambda seen: percent(seen.success_rate)),
+    ("error rate", lambda seen: percent(seen.error_rate)),
+    ("p50, ms", lambda seen: number(seen.p50_ms)),
+    ("p95, ms", lambda seen: number(seen.p95_ms)),
+    ("p99, ms", lambda seen: number(seen.p99_ms)),
+    ("requests a second", lambda seen: number(seen.requests_per_s)),
+    ("memory, MB", lambda seen: number(seen.memory_mb, 0)),
+    ("GPU utilization", lambda seen: percent(seen.gpu_utilization)),
+    ("GPU memory, MB", lambda seen: number(seen.gpu_memory_mb, 0)),
+    ("cost of 1,000 inferences", lambda seen: number(seen.cost_per_1000, 4)),
+)
+
+
+def heads(observation: Observation) -> list[str]:
+    """Of the columns: each version with its part."""
+    return [one_line(f"{seen.model_id} ({seen.role})") for seen in observation.versions]
+
+
+def rows(observation: Observation) -> list[Row]:
+    """Label and a cell a version."""
+    versions = observation.versions
+    made: list[Row] = [(label, [tell(seen) for seen in versions]) for label, tell in _FIGURES]
+    for key, label in _RATES.items():
+        cells = [number((seen.accuracy or {}).get(key), 4) for seen in versions]
+        made.append((f"{label} on the probes", cells))
+    satisfied = observation.satisfaction
+    text = NO_SOURCE if satisfied is None else number(satisfied, 2)
+    made.append(("user satisfaction", [text] * len(versions)))
+    return made
+
+
+def facts(observation: Observation) -> list[tuple[str, str]]:
+    """What is watched: name and value."""
+    spent = duration_text(max(0.0, observation.now - observation.began))
+    whole = duration_text(max(0.0, observation.until - observation.began))
+    made = [
+        ("model", observation.model),
+        ("version", observation.model_id),
+        ("environment", observation.environment),
+        ("watched", f"{spent} of {whole}, from {moment(observation.began)}"),
+    ]
+    rollout = observation.rollout
+    if rollout is None:
+        made.append(("rollout", "none"))
+    else:
+        made.append(("rollout", f"{rollout.strategy}, {rollout.percent:g} %"))
+        made.append(("since", f"{moment(rollout.since)} by {rollout.by}"))
+        if rollout.reason:
+            made.append(("reason", rollout.reason))
+    return [(label, one_line(value)) for label, value in made]
+
+
+def verdict(observation: Observation) -> tuple[str, list[str]]:
+    """The answer and its reasons; an alarm is the first of them."""
+    given = observation.verdict
+    if given is None:
+        return "none", ["There is no rollout to judge."]
+    alarm = given.get("alarm")
+    told = alarm if isinstance(alarm, str) else "the numbers of a version are lost"
+    alarms = [f"Alarm: {told}."] if alarm else []
+    return one_line(str(given["answer"])), _lines([*alarms, *given.get("reasons", ())])
+
+
+def _lines(texts: Any) -> list[str]:
+    return [one_line(str(text)) for text in texts]
+
+
+def notes(observation: Observation) -> list[str]:
+    """In one line each."""
+    return _lines(observation.notes)
+
+
+def arms_rows(observation: Observation) -> list[Row]:
+    """Of an A/B test: success and latency of the arms, and their difference; may be empty."""
+    arms = observation.arms
+    if arms is None:
+        return []
+
+    def cells(arm: Arm) -> list[str]:
+        return [f"{arm.requests:,}", _rate(arm.success), _latency(arm.latency_ms)]
+
+    others = [seen.model_id for seen in observation.versions]
+    other = next((one for one in others if one != observation.model_id), "the other")
+    gaps = ["", _difference(arms.success, _rate), _difference(arms.latency_ms, _latency)]
+    return [
+        (one_line(observation.model_id), cells(arms.a)),
+        (one_line(other), cells(arms.b)),
+        ("difference", gaps),
+    ]
+
+
+def arms_heads(observation: Observation) -> list[str]:
+    """Of their columns."""
+    confidence = observation.arms.confidence if observation.arms else 0.0
+    with_it = f"({100 * confidence:g} % interval)"
+    return ["requests", f"success rate {with_it}", f"mean latency, ms {with_it}"]
+
+
+def _rate(interval: Interval | None) -> str:
+    if interval is None:
+        return UNKNOWN
+    low, high = 100 * interval.low, 100 * interval.high
+    return f"{100 * interval.value:.2f} % ({low:.2f} to {high:.2f})"
+
+
+def _latency(interval: Interval | None) -> str:
+    if interval is None:
+        return UNKNOWN
+    return f"{interval.value:.1f} ({interval.low:.1f} to {interval.high:.1f})"
+
+
+def _difference(interval: Interval | None, tell: Callable[[Interval | None], str]) -> str:
+    if interval is None:
+        return UNKNOWN
+    return f"{tell(interval)}, {'they differ' if interval.excludes_zero else 'may be chance'}"
+
+
+def agreement_text(agreement: Agreement) -> str:
+    """Of a shadow, in a sentence."""
+    share = wilson(agreement.agreed, agreement.compared)
+    if share is None:
+        return "No answers were compared yet."
+    return (
+        f"{agreement.agreed:,} of {agreement.compared:,} answers agree: {_rate(share)}, "
+        "95 % interval."
+    )

@@ -1,0 +1,254 @@
+"""From tags and samples to what `facemodels monitor` shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from facemodels.deployment import desired as plan
+from facemodels.deployment.desired import Desired
+from facemodels.deployment.settings import Environment
+from facemodels.monitoring import report
+from facemodels.monitoring.analysis.watch import PROBE, Judgement, Watch
+from facemodels.monitoring.metrics import measures
+from facemodels.monitoring.metrics.reading import Series
+from facemodels.monitoring.metrics.source import Source, tally, windows, work
+from facemodels.monitoring.metrics.windows import Tally
+from facemodels.monitoring.triggers import Triggers
+from facemodels.names import ModelId
+from facemodels.registry.events import Event
+from facemodels.registry.state import ROLLOUT, State
+
+_POINTS = 120  # of a curve
+_MB = 1e6
+_RATES = ("precision", "recall", "f1", "fpr", "tpr", "accuracy")
+
+
+@dataclass(frozen=True)
+class Span:
+    """The time that is observed, seconds since 1970."""
+
+    began: float
+    until: float
+
+
+class Observer:
+    """Looks at one version and the one beside it.
+
+    Args:
+        source: of the samples.
+        folder: of the environment.
+        settings: of it.
+        triggers: of the repository.
+        environment: its name.
+        model: the version that is watched.
+        span: from when until when.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        folder: Path,
+        settings: Environment,
+        triggers: Triggers,
+        environment: str,
+        model: ModelId,
+        span: Span,
+    ) -> None:
+        self._source = source
+        self._folder = folder
+        self._settings = settings
+        self._watch = Watch(source, settings, triggers)
+        self._environment = environment
+        self._model = model
+        self._span = span
+
+    def look(self, state: State, *, curves: bool = False) -> report.Observation:
+        """What is to be seen now.
+
+        Args:
+            state: of the registry.
+            curves: every figure over time as well, which takes longer.
+        """
+        name, identity = str(self._model.name), str(self._model)
+        now = min(self._source.now(), self._span.until)
+        desired = plan.desired(state, self._environment).get(name)
+        judgement = self._watch.judge({name: desired})[name] if desired else None
+        ids = list(dict.fromkeys((identity, *(self._beside(desired)))))
+        ended = ending(state, self._model, self._span.began)
+        seen = tuple(self._seen(one, desired, now, curves=curves) for one in ids)
+        strategy = desired.rollout.strategy if desired and desired.rollout else ""
+        return report.Observation(
+            model=name,
+            model_id=identity,
+            environment=self._environment,
+            began=self._span.began,
+            now=now,
+            until=self._span.until,
+            versions=seen,
+            verdict=_verdict(identity, desired, judgement, ended),
+            rollout=_progress(desired),
+            arms=self._arms(ids, now) if strategy == "ab" and len(ids) == 2 else None,
+            agreement=self._agreement(identity) if strategy == "shadow" else None,
+            notes=tuple(self._notes(desired)),
+        )
+
+    def _beside(self, desired: Desired | None) -> tuple[str, ...]:
+        if desired is None:
+            return ()
+        return (desired.stable, desired.rollout.id) if desired.rollout else (desired.stable,)
+
+    def _notes(self, desired: Desired | None) -> Iterator[str]:
+        if desired is None or str(self._model) not in desired.ids:
+            yield f"{self._model} does not run in {self._environment}."
+        if self._source.problem:
+            yield self._source.problem
+
+    def _seen(
+        self, identity: str, desired: Desired | None, now: float, *, curves: bool
+    ) -> report.Seen:
+        series, began = Series.of(identity), self._span.began
+        done = work(self._source, series, began, now)
+        counts = done.tally if done else Tally(0, 0)
+        peaks = self._source.peaks(series, began, now)
+        seconds = max(now - began, 1e-9)
+        shares = desired.shares if desired else {}
+        return report.Seen(
+            model_id=identity,
+            role=_role(identity, desired),
+            percent=_percent(identity, desired, shares),
+            requests=counts.requests,
+            success_rate=measures.success_rate(counts),
+            **_figures(counts),
+            requests_per_s=measures.throughput(counts, seconds),
+            memory_mb=_mb(peaks.memory_bytes if peaks else None),
+            gpu_utilization=peaks.gpu_load if peaks else None,
+            gpu_memory_mb=_mb(peaks.gpu_memory_bytes if peaks else None),
+            cost_per_1000=self._cost(seconds, done.inferences if done else 0),
+            accuracy=self._accuracy(series, now),
+            series=self._curves(series, now) if curves else {},
+        )  # fmt: skip
+
+    def _cost(self, seconds: float, inferences: int) -> float | None:
+        price = self._settings.price_per_hour
+        if not price:
+            return None
+        return measures.cost_per_1000(price, self._settings.replicas, seconds, inferences)
+
+    def _accuracy(self, series: Series, now: float) -> dict[str, float | None] | None:
+        found: dict[str, float | None] = {}
+        for name in _RATES:
+            values = self._source.gauge(f"{PROBE}{name}", series, self._span.began, now)
+            found[name] = values[-1][1] if values else None
+        return found if any(value is not None for value in found.values()) else None
+
+    def _curves(self, series: Series, now: float) -> dict[str, report.Series]:
+        """Every figure, in stretches that are wide enough to hold scrapes."""
+        width = max((now - self._span.began) / _POINTS, 2 * self._settings.scrape_interval_s)
+        found = windows(self._source, series, series, self._span.began, now, width)
+        times = tuple(window.end for window in found)
+        rows: dict[str, list[float | None]] = {}
+        for window in found:
+            counts = window.canary
+            values: dict[str, float | None] = dict(_figures(counts or Tally(0, 0)))
+            values["requests_per_s"] = measures.throughput(counts, width) if counts else None
+            peaks = self._source.peaks(series, window.start, window.end)
+            values["memory_mb"] = _mb(peaks.memory_bytes if peaks else None)
+            for name, value in values.items():
+                rows.setdefault(name, []).append(value)
+        curves = {name: report.Series(times, tuple(values)) for name, values in rows.items()}
+        points = self._source.gauge(f"{PROBE}accuracy", series, self._span.began, now)
+        if points:
+            curves["accuracy"] = report.Series(
+                tuple(at for at, _ in points), tuple(value for _, value in points)
+            )
+        return curves
+
+    def _arms(self, ids: list[str], now: float) -> report.Arms | None:
+        found = [tally(self._source, Series.of(one), self._span.began, now) for one in ids]
+        first, second = (one or Tally(0, 0) for one in found)
+        return report.arms(first, second)
+
+    def _agreement(self, identity: str) -> report.Agreement | None:
+        """Of the probes' answers; the router throws a shadow's own answers away."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            found = json.loads((self._folder / f"probes/{identity}.json").read_bytes())["agreement"]
+            return report.Agreement(int(found["compared"]), int(found["agreed"]))
+        return None
+
+
+def ending(state: State, model: ModelId, since: float) -> Event | None:
+    """The event that decided over a version's rollout after some time; None if none did."""
+    for event in reversed(state.events):
+        if event.time < since:
+            return None
+        stage = event.name.stage
+        if event.name.model != str(model.name) or stage not in ("production", ROLLOUT):
+            continue
+        if stage == "production" or event.name.act == "unassign":
+            return event
+    return None
+
+
+def _verdict(
+    identity: str, desired: Desired | None, judgement: Judgement | None, ended: Event | None
+) -> dict[str, Any] | None:
+    """The test's, as long as the rollout goes on; what was decided, afterwards."""
+    rollout = desired.rollout if desired else None
+    if rollout is not None and rollout.id == identity and judgement and judgement.verdict:
+        return judgement.verdict.as_json()
+    if desired is not None and desired.stable == identity and judgement is not None:
+        fired = [one.reason for one in judgement.fired]
+        if fired:
+            return {"answer": "roll back", "reasons": fired, "alarm": False}
+        words = [f"in production by {ended.tag}" if ended else "in production; no trigger fires"]
+        return {"answer": "promote", "reasons": words, "alarm": False}
+    if ended is not None:
+        reason = ended.reason or ended.act
+        return {"answer": "roll back", "reasons": [f"{ended.tag}: {reason}"], "alarm": False}
+    return None
+
+
+def _mb(size: float | None) -> float | None:
+    return None if size is None else size / _MB
+
+
+def _progress(desired: Desired | None) -> report.Progress | None:
+    if desired is None:
+        return None
+    rollout = desired.rollout
+    if rollout is None:
+        return report.Progress("", 0, desired.since, desired.by, desired.reason)
+    return report.Progress(
+        rollout.strategy, rollout.percent, rollout.since, rollout.by, rollout.reason
+    )
+
+
+def _role(identity: str, desired: Desired | None) -> str:
+    if desired is None:
+        return "absent"
+    if identity == desired.stable:
+        return "stable"
+    if desired.rollout is not None and identity == desired.rollout.id:
+        return desired.rollout.strategy
+    return "warm" if identity in desired.warm else "absent"
+
+
+def _percent(identity: str, desired: Desired | None, shares: Any) -> float:
+    rollout = desired.rollout if desired else None
+    if rollout is not None and rollout.id == identity:
+        return rollout.percent
+    return float(shares.get(identity, 0))
+
+
+def _figures(counts: Tally) -> dict[str, float | None]:
+    quantiles = {f"p{round(100 * q)}_ms": measures.quantile(counts, q) for q in (0.5, 0.95, 0.99)}
+    rate = counts.errors / counts.requests if counts.requests else None
+    return {
+        "error_rate": rate,
+        **{name: None if value is None else 1e3 * value for name, value in quantiles.items()},
+    }

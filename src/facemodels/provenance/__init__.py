@@ -1,0 +1,1 @@
+"""Where a version comes from, and what differs between two."""

@@ -1,0 +1,275 @@
+"""Two versions held against each other: values alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from facemodels.dvc_files import plain
+from facemodels.names import ModelId
+from facemodels.provenance.flat import Change, Flat, changes, flatten
+from facemodels.provenance.lineage.ancestry import Ancestor
+from facemodels.provenance.lineage.inputs import Artifact
+from facemodels.registry import semver
+from facemodels.registry.semver import Level
+
+# of two commits, the second seen from the first
+Relation = Literal["same", "after", "before", "diverged", "not known"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric of two versions; None where one has it not."""
+
+    name: str
+    before: Any
+    after: Any
+
+    @property
+    def difference(self) -> float | None:
+        """The second less the first; None unless both are numbers."""
+        if _is_number(self.before) and _is_number(self.after):
+            return float(self.after) - float(self.before)
+        return None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "name": self.name,
+            "before": self.before,
+            "after": self.after,
+            "difference": self.difference,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Bump:
+    """What the two interfaces alone ask of the version number.
+
+    Attributes:
+        older: id of the lower version.
+        newer: id of the higher one.
+        at_least: the level; accuracy may ask for more, and is not judged here.
+        reasons: empty where the interface asks for nothing.
+        actual: the level at which the numbers differ.
+    """
+
+    older: str
+    newer: str
+    at_least: Level
+    reasons: tuple[str, ...]
+    actual: Level
+
+    @property
+    def enough(self) -> bool:
+        """Whether the numbers differ by as much as the interfaces ask for."""
+        return semver.LEVELS.index(self.actual) >= semver.LEVELS.index(self.at_least)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "older": self.older,
+            "newer": self.newer,
+            "at_least": self.at_least,
+            "reasons": list(self.reasons),
+            "actual": self.actual,
+            "enough": self.enough,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Commits:
+    """Commits that touch the code.
+
+    Attributes:
+        count: how many.
+        listed: `<short id> <subject>` of the last ones.
+    """
+
+    count: int = 0
+    listed: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"count": self.count, "listed": list(self.listed)}
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """How the code of two versions differs.
+
+    Attributes:
+        relation: of the second commit to the first.
+        paths: that the commits are counted in.
+        gained: commits that the second has and the first has not.
+        lost: the other way round.
+        files: that the stages read and that differ; None where dvc.lock does not say.
+    """
+
+    relation: Relation
+    paths: tuple[str, ...]
+    gained: Commits
+    lost: Commits
+    files: tuple[str, ...] | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "relation": self.relation,
+            "paths": list(self.paths),
+            "gained": self.gained.as_json(),
+            "lost": self.lost.as_json(),
+            "files": None if self.files is None else list(self.files),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What differs between two versions; None where a side recorded nothing to compare.
+
+    Attributes:
+        before: the first version.
+        after: the second.
+        metrics: all, whether they differ or not.
+        interface: what callers see.
+        bump: what that asks of the number; None also for versions of two models or variants.
+        parameters: apart from the number and the card.
+        data: digests by path.
+        same_package: whether the packages are the same to the byte.
+        code: commits and files.
+        requirements: pinned versions.
+        requirements_from: `registration`, `requirements.lock`, or "" where neither has any.
+        labels: the registry's tags, as added and removed.
+    """
+
+    before: Ancestor
+    after: Ancestor
+    metrics: tuple[Metric, ...]
+    interface: tuple[Change, ...] | None
+    bump: Bump | None
+    parameters: tuple[Change, ...] | None
+    data: tuple[Change, ...] | None
+    same_package: bool | None
+    code: Code
+    requirements: tuple[Change, ...] | None
+    requirements_from: str
+    labels: tuple[Change, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "before": _side(self.before),
+            "after": _side(self.after),
+            "metrics": [metric.as_json() for metric in self.metrics],
+            "interface": _listed(self.interface),
+            "bump": self.bump.as_json() if self.bump else None,
+            "parameters": _listed(self.parameters),
+            "data": _listed(self.data),
+            "same_package": self.same_package,
+            "code": self.code.as_json(),
+            "requirements": _listed(self.requirements),
+            "requirements_from": self.requirements_from,
+            "labels": {
+                "added": [change.name for change in self.labels if change.kind == "added"],
+                "removed": [change.name for change in self.labels if change.kind == "removed"],
+            },
+        }
+
+
+def _side(version: Ancestor) -> dict[str, Any]:
+    package = version.inputs.package
+    return {
+        "model_id": version.id,
+        "status": version.status,
+        "created_at": version.created_at,
+        "commit": version.revision.as_json(),
+        "dvc": version.dvc or (package.md5 if package else ""),
+        "size": package.size if package else None,
+        "parameters_from": version.inputs.parameters_from,
+        "notes": [*version.notes, *version.inputs.notes],
+    }
+
+
+def _listed(found: Sequence[Change] | None) -> list[dict[str, Any]] | None:
+    return None if found is None else [change.as_json() for change in found]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+# --- comparing what was recorded -----------------------------------------------------------
+
+
+def metrics(before: Any, after: Any) -> tuple[Metric, ...]:
+    """Every metric of two versions, sorted by name."""
+    sides = [{".".join(key): v for key, v in leaves(values).items()} for values in (before, after)]
+    names = sorted(sides[0].keys() | sides[1].keys())
+    return tuple(Metric(name, sides[0].get(name), sides[1].get(name)) for name in names)
+
+
+def interface(before: Any, after: Any) -> tuple[Change, ...] | None:
+    """What differs in two interfaces; None unless both were recorded."""
+    sides = leaves(before), leaves(after)
+    return changes(*sides) if all(sides) else None
+
+
+def leaves(values: Any) -> Flat:
+    """A recorded mapping, flat; empty for whatever is none."""
+    return flatten(plain(values)) if isinstance(values, Mapping) else {}
+
+
+def labels(before: Any, after: Any) -> tuple[Change, ...]:
+    """Tags that were added and removed."""
+    sides: list[Flat] = [
+        {(str(label),): True for label in (values if isinstance(values, list | tuple) else ())}
+        for values in (before, after)
+    ]
+    return changes(*sides)
+
+
+def digests(before: Sequence[Artifact], after: Sequence[Artifact]) -> tuple[Change, ...]:
+    """Data whose digest is another, or that one side has alone."""
+    sides: list[dict[tuple[str, ...], str]] = []
+    for artifacts in (before, after):
+        found: dict[tuple[str, ...], str] = {}
+        for artifact in artifacts:
+            known = found.get((artifact.path,))
+            found[(artifact.path,)] = f"{known} {artifact.md5}" if known else artifact.md5
+        sides.append(found)
+    return changes(*sides)
+
+
+def bump(first: str, second: str, interfaces: Mapping[str, Any]) -> Bump | None:
+    """What two interfaces ask of the version number; None where there is nothing to ask.
+
+    Args:
+        first: id of a version.
+        second: of another.
+        interfaces: of both, by id.
+    """
+    one, other = ModelId.parse(first), ModelId.parse(second)
+    known = all(isinstance(value, Mapping) and value for value in interfaces.values())
+    same_line = (one.name, one.variant) == (other.name, other.variant)
+    if not known or not same_line or one.version == other.version:
+        return None
+    older, newer = sorted((one, other), key=lambda model: model.version)
+    # The accuracy is not known here. This word for it asks for no more than a patch, so what
+    # remains is what the interfaces ask for, and its own reason is left out.
+    ruling = semver.rule(interfaces[str(older)], interfaces[str(newer)], "no difference shown")
+    reasons = ruling.reasons if ruling.level != "patch" else ()
+    actual = semver.level_between(older.version, newer.version)
+    return Bump(str(older), str(newer), ruling.level, reasons, actual)
+
+
+def pins(text: str) -> dict[tuple[str, ...], str]:
+    """Versions by name from a file of requirements; comments, options and hashes left out."""
+    found: dict[tuple[str, ...], str] = {}
+    for line in text.splitlines():
+        requirement = line.split(" #", 1)[0].split(" --hash", 1)[0].strip().rstrip("\\").strip()
+        name, separator, version = requirement.partition("==")
+        if separator and not name.startswith(("#", "-")):
+            key = (name.strip().lower(),)
+            found[key] = f"{found[key]}, {version.strip()}" if key in found else version.strip()
+    return found

@@ -1,0 +1,93 @@
+"""Nested values as flat keys, and what changed between two of them: pure.
+
+A key is a tuple of its parts, since `failure_rate_at_0.08` holds a dot itself. Lists are
+values. Only text joins the parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from facemodels.text import short
+
+Key = tuple[str, ...]
+Flat = Mapping[Key, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A value that is not what it was.
+
+    Attributes:
+        key: of the value.
+        kind: added, removed or changed.
+        before: None where it was added.
+        after: None where it was removed.
+    """
+
+    key: Key
+    kind: Literal["added", "removed", "changed"]
+    before: Any
+    after: Any
+
+    @property
+    def name(self) -> str:
+        """The key as people write it, for example `train.steps`."""
+        return ".".join(self.key)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, the key as a list of its parts too."""
+        return {
+            "key": self.name,
+            "parts": list(self.key),
+            "kind": self.kind,
+            "before": self.before,
+            "after": self.after,
+        }
+
+    def __str__(self) -> str:
+        if self.kind == "added":
+            return f"{self.name} {short(self.after)} (new)"
+        if self.kind == "removed":
+            return f"{self.name} (was {short(self.before)})"
+        return f"{self.name} {short(self.before)} → {short(self.after)}"
+
+
+def flatten(values: Mapping[str, Any]) -> dict[Key, Any]:
+    """Every value that is no mapping, by the path to it; an empty mapping is a value."""
+    return dict(_walk(values, ()))
+
+
+def _walk(values: Mapping[str, Any], above: Key) -> Iterator[tuple[Key, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _walk(value, (*above, name))
+        else:
+            yield (*above, name), value
+
+
+def changes(before: Flat, after: Flat) -> tuple[Change, ...]:
+    """What was added, removed or changed, sorted by key."""
+    found = []
+    for key in sorted(before.keys() | after.keys()):
+        if key not in before:
+            found.append(Change(key, "added", None, after[key]))
+        elif key not in after:
+            found.append(Change(key, "removed", before[key], None))
+        elif not same(before[key], after[key]):
+            found.append(Change(key, "changed", before[key], after[key]))
+    return tuple(found)
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equal as parameters: 1 is 1.0, but not `true`."""
+    return bool(a == b) and isinstance(a, bool) == isinstance(b, bool)
+
+
+def summary(found: Sequence[Change]) -> str:
+    """How many of each kind: `2 changed, 1 new, 1 gone`."""
+    words = {"changed": "changed", "added": "new", "removed": "gone"}
+    counts = {kind: sum(change.kind == kind for change in found) for kind in words}
+    return ", ".join(f"{counts[kind]} {word}" for kind, word in words.items() if counts[kind])

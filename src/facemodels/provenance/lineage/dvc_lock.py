@@ -1,0 +1,204 @@
+"""Reading dvc.lock, `.dvc` files and params.yaml for what a package was made of: pure.
+
+dvc.lock is walked backwards from the stage whose output is the package. A package that was
+frozen beside a newer one has a `.dvc` file instead, which knows its digest alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from facemodels.dvc_files import parse_yaml
+from facemodels.errors import ParamsError
+from facemodels.names import ModelId
+from facemodels.provenance.flat import Flat, Key, flatten, same
+from facemodels.provenance.lineage.inputs import Artifact, Inputs, Stage
+
+# what stages read of a model, where params.yaml stands in for dvc.lock
+_GROUPS = ("name", "version", "variant", "network", "train", "gates", "card")
+
+
+def dvc_files(package: str) -> list[str]:
+    """Where a `.dvc` file of a package may lie: beside it, or beside a folder it lies in."""
+    path = PurePosixPath(package)
+    return [f"{folder}.dvc" for folder in (path, *path.parents) if folder.name]
+
+
+def from_lock(text: str, package: str, model: str, where: str) -> Inputs | None:
+    """Walk dvc.lock backwards from a package; None if no stage makes it.
+
+    Args:
+        text: of dvc.lock.
+        package: the folder, from the root.
+        model: for example `recognition-facenet`.
+        where: names the file in errors.
+
+    Raises:
+        ParamsError: it is no dvc.lock.
+    """
+    stages = _stages(text, where)
+    last = next((stage for stage in stages if _makes(stage, package)), None)
+    if last is None:
+        return None
+    chain = _upstream(last, stages)
+    parameters, disagreements = _parameters(chain, model)
+    # A folder above the package has its own digest, which is not the package's.
+    out = next((out for out in last.outs if out.path == package), None)
+    found = Artifact(package, out.md5, out.size, last.name) if out else None
+    return Inputs(
+        found,
+        "stage",
+        tuple(chain),
+        parameters,
+        "dvc.lock" if parameters else "",
+        (*_stale(chain), *disagreements),
+    )
+
+
+def _stages(text: str, where: str) -> list[Stage]:
+    values = parse_yaml(text, where)
+    # Schema 1 has the stages at the top.
+    entries = values.get("stages") or {} if "schema" in values else values
+    try:
+        return [_stage(str(name), entry) for name, entry in entries.items()]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ParamsError(
+            f"{where} is no dvc.lock: {type(error).__name__} {error}.",
+            "Was it edited by hand, or left in the middle of a merge?",
+        ) from error
+
+
+def _stage(name: str, entry: Mapping[str, Any]) -> Stage:
+    command = entry.get("cmd") or ""
+    return Stage(
+        name,
+        command if isinstance(command, str) else " && ".join(map(str, command)),
+        _artifacts(entry.get("deps") or []),
+        _artifacts(entry.get("outs") or []),
+        {file: dict(values) for file, values in (entry.get("params") or {}).items()},
+    )
+
+
+def _artifacts(entries: Sequence[Mapping[str, Any]]) -> tuple[Artifact, ...]:
+    return tuple(
+        Artifact(str(entry["path"]), str(entry.get("md5") or ""), _size(entry)) for entry in entries
+    )
+
+
+def _size(entry: Mapping[str, Any]) -> int | None:
+    size = entry.get("size")
+    return size if isinstance(size, int) else None
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")
+
+
+def _makes(stage: Stage, path: str) -> bool:
+    return any(_within(path, out.path) for out in stage.outs)
+
+
+def _upstream(last: Stage, stages: Sequence[Stage]) -> list[Stage]:
+    """The stages that lead to `last`, itself included, in the order in which they ran."""
+    done: list[Stage] = []
+    seen = {last.name}
+    todo: list[tuple[Stage, Iterator[Stage]]] = [(last, _feeding(last, stages))]
+    while todo:
+        stage, before = todo[-1]
+        following = next((other for other in before if other.name not in seen), None)
+        if following is None:
+            done.append(stage)
+            todo.pop()
+        else:
+            seen.add(following.name)
+            todo.append((following, _feeding(following, stages)))
+    return done
+
+
+def _feeding(stage: Stage, stages: Sequence[Stage]) -> Iterator[Stage]:
+    """Stages with an output that a stage reads: in it, above it, or the very same."""
+    for other in stages:
+        pairs = ((out.path, dep.path) for out in other.outs for dep in stage.deps)
+        if other is not stage and any(_within(a, b) or _within(b, a) for a, b in pairs):
+            yield other
+
+
+def _stale(chain: Sequence[Stage]) -> Iterator[str]:
+    """A stage that read something else than what the stage before it made."""
+    made = {out.path: (out.md5, stage.name) for stage in chain for out in stage.outs}
+    for stage in chain:
+        for dep in stage.deps:
+            md5, maker = made.get(dep.path, (dep.md5, ""))
+            if md5 != dep.md5:
+                yield (
+                    f"{stage.name} read {dep.path} {dep.md5[:8]}, but {maker} made {md5[:8]}: "
+                    "dvc.lock was committed out of date."
+                )
+
+
+def _parameters(chain: Sequence[Stage], model: str) -> tuple[Flat, list[str]]:
+    """Of all stages, and where they disagree. The stage that ran first counts."""
+    found: dict[Key, Any] = {}
+    notes = []
+    for stage in chain:
+        for values in stage.parameters.values():
+            for name, value in values.items():
+                for key, leaf in flatten({"": value}).items():
+                    full = (*_shorten(name, model), *key[1:])
+                    if not same(found.setdefault(full, leaf), leaf):
+                        notes.append(f"{stage.name} ran with {'.'.join(full)} {leaf}.")
+    return found, notes
+
+
+def _shorten(name: str, model: str) -> Key:
+    """`models.recognition-facenet.train` is `train`; `data.recognition` is `data`."""
+    inside = name.removeprefix(f"models.{model}.")
+    if inside != name:
+        return tuple(inside.split("."))
+    parts = name.split(".")
+    return (parts[0], *parts[2:]) if parts[0] == "data" else tuple(parts)
+
+
+def from_dvc_file(text: str, package: str, file: str, where: str) -> Inputs:
+    """What a `.dvc` file knows of a package: its digest.
+
+    Raises:
+        ParamsError: it is no `.dvc` file.
+    """
+    outs = parse_yaml(text, where).get("outs")
+    entry = outs[0] if isinstance(outs, list) and outs else None
+    if not isinstance(entry, Mapping):
+        raise ParamsError(f"{where} is no .dvc file: it has no outs.")
+    note = f"{file} gives its digest alone: the stages that made it are in an earlier dvc.lock."
+    artifact = None
+    if file == f"{package}.dvc":
+        artifact = Artifact(package, str(entry.get("md5") or ""), _size(entry))
+    return Inputs(artifact, ".dvc", notes=(note,))
+
+
+def from_params(text: str, model: ModelId, where: str) -> tuple[Flat, str]:
+    """The parameters of a version in params.yaml, where dvc.lock has none, and a note.
+
+    Raises:
+        ParamsError: it is no mapping.
+    """
+    values = parse_yaml(text, where)
+    own = _mapping(_mapping(values, "models"), str(model.name))
+    if not own:
+        return {}, f"params.yaml has no {model.name} at the commit."
+    built = (str(own.get("version")), str(own.get("variant") or ""))
+    if built != (str(model.version), model.variant):
+        of = " ".join(part for part in built if part)
+        return {}, f"params.yaml is of {model.name} {of} at the commit, not of this version."
+    groups = {key: own[key] for key in _GROUPS if key in own}
+    data = _mapping(_mapping(values, "data"), model.name.task)
+    if data:
+        groups["data"] = data
+    return flatten(groups), "The parameters are those of params.yaml: dvc.lock has none of it."
+
+
+def _mapping(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    inner = values.get(key)
+    return inner if isinstance(inner, Mapping) else {}

@@ -1,0 +1,197 @@
+"""`/api`: detect, landmarks, embed, verify, and what model this is."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facemodels.serving.api import boxes
+from facemodels.serving.api.images import Upload, decode_all, read_upload
+from facemodels.serving.engine.engine import Engine
+from facemodels.serving.http.problems import RequestError
+
+Image = NDArray[np.uint8]
+# task → what its models can do
+ABILITIES: Mapping[str, tuple[str, ...]] = {
+    "detection": ("detect",),
+    "recognition": ("embed", "verify"),
+    "landmarks": ("landmarks",),
+}
+# Where a package has none. Detection: YOLO's own default.
+_THRESHOLDS: Mapping[str, float] = {"detection": 0.25, "recognition": 0.5}
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request.
+
+    Attributes:
+        content_type: of the body.
+        body: the whole of it, within the limit.
+        query: parameters of the address; the last of a name counts.
+    """
+
+    content_type: str
+    body: bytes
+    query: Mapping[str, str]
+
+
+class Api:
+    """Answers requests with one engine.
+
+    Args:
+        engine: what predicts.
+        about: what the registry says of the version now; fields of the package where it says
+            none.
+    """
+
+    def __init__(self, engine: Engine, about: Callable[[], Mapping[str, Any]] = dict) -> None:
+        self._engine = engine
+        self._about = about
+        self._since = time.monotonic()
+
+    @property
+    def abilities(self) -> tuple[str, ...]:
+        """What this model can do."""
+        return ABILITIES[self._engine.package.task]
+
+    def info(self) -> dict[str, Any]:
+        """The registry's fields of the version that answers, its digest, and its uptime."""
+        package = self._engine.package
+        metadata = package.metadata
+        own = {
+            "model_id": str(package.id),
+            "name": str(package.id.name),
+            "version": str(package.id.version),
+            "status": None,
+            "created_at": metadata["created_at"],
+            "deployed_at": None,
+            "storage_path": None,
+            "metrics": dict(metadata["accuracy_metrics"]),
+            "tags": [],
+            "parent_version": metadata["parent_version"],
+            "changelog": metadata["changelog"],
+        }
+        return {
+            **own,
+            **self._about(),
+            "task": package.task,
+            "variant": package.id.variant,
+            "architecture": metadata["architecture"],
+            "threshold": package.config.get("threshold", _THRESHOLDS.get(package.task)),
+            "embedding_space": metadata["embedding_space"],
+            "package_digest": f"sha256:{package.digest}",
+            "uptime_seconds": round(time.monotonic() - self._since, 3),
+        }
+
+    async def predict(self, ability: str, asked: Asked) -> dict[str, Any]:
+        """Answer one request.
+
+        Raises:
+            RequestError: 404 where the model cannot do that; 400, 413, 415 or 422 for a request
+            that is wrong.
+        """
+        if ability not in self.abilities:
+            raise RequestError(
+                404, "not_of_this_model",
+                f"A model of {self._engine.package.task} answers {', '.join(self.abilities)}.",
+            )  # fmt: skip
+        limits = self._engine.settings.limits
+        upload = read_upload(asked.content_type, asked.body, limits)
+        _check_count(ability, upload)
+        answer = getattr(self, f"_{ability}")
+        # The graph runs in the batcher's thread; decoding and the rest in one of the pool's.
+        body: dict[str, Any] = await self._engine.work(
+            lambda: answer(decode_all(upload, limits), asked.query)
+        )
+        package = self._engine.package
+        return {
+            "model_name": str(package.id.name),
+            "model_version": str(package.id.version),
+            **body,
+        }
+
+    def _threshold(self, query: Mapping[str, str]) -> float:
+        """The client's, else the package's."""
+        package = self._engine.package
+        own = package.config.get("threshold")
+        return _number(query, "threshold", _THRESHOLDS[package.task] if own is None else own)
+
+    def _detect(self, images: list[Image], query: Mapping[str, str]) -> dict[str, Any]:
+        threshold = self._threshold(query)
+        results = []
+        for image, found in zip(images, self._engine.predictor.detect(images), strict=True):
+            faces = [
+                {"box": box, "score": score}
+                for box, score in zip(found.boxes, found.scores, strict=True)
+                if score >= threshold
+            ]
+            results.append({**_size(image), "faces": faces})
+        return {"threshold": threshold, "results": results}
+
+    def _landmarks(self, images: list[Image], query: Mapping[str, str]) -> dict[str, Any]:
+        faces = np.array([_box(query, image) for image in images], np.float32)
+        points = self._engine.predictor.fit(images, faces)
+        return {
+            "results": [
+                {**_size(image), "box": box, "points": one}
+                for image, box, one in zip(images, faces, points, strict=True)
+            ]
+        }
+
+    def _embed(self, images: list[Image], query: Mapping[str, str]) -> dict[str, Any]:
+        vectors = self._engine.predictor.embed(images)
+        space = self._engine.package.metadata["embedding_space"]
+        return {"embedding_space": space, "results": [{"embedding": v} for v in vectors]}
+
+    def _verify(self, images: list[Image], query: Mapping[str, str]) -> dict[str, Any]:
+        threshold = self._threshold(query)
+        one, other = self._engine.predictor.embed(images)
+        similarity = float(np.dot(one, other))
+        return {
+            "similarity": similarity,
+            "threshold": threshold,
+            "same_person": similarity >= threshold,
+        }
+
+
+def _check_count(ability: str, upload: Upload) -> None:
+    """Before anything is decoded."""
+    if ability == "verify" and len(upload.data) != 2:
+        raise RequestError(
+            400, "two_images", f"Send two images to compare, not {len(upload.data)}."
+        )
+
+
+def _size(image: Image) -> dict[str, int]:
+    return {"width": image.shape[1], "height": image.shape[0]}
+
+
+def _number(query: Mapping[str, str], name: str, default: float) -> float:
+    text = query.get(name)
+    if text is None:
+        return float(default)
+    if not _NUMBER.fullmatch(text) or not -1 <= float(text) <= 1:
+        raise RequestError(400, "wrong_parameter", f"{name} is a number from -1 to 1.")
+    return float(text)
+
+
+def _box(query: Mapping[str, str], image: Image) -> list[float]:
+    """The face's box, x0 y0 x1 y1 in pixels; the whole image where none is given."""
+    text = query.get("box")
+    height, width = image.shape[:2]
+    if text is None:
+        return [0.0, 0.0, float(width), float(height)]
+    parts = text.split(",", 4)
+    if len(parts) != 4 or not all(map(_NUMBER.fullmatch, parts)):
+        raise RequestError(400, "wrong_box", "box is x0,y0,x1,y1 in pixels.")
+    box = [float(part) for part in parts]
+    boxes.check(np.array([box]), np.array([[width, height]]))
+    return box

@@ -1,0 +1,1 @@
+"""A package ready to predict."""

@@ -1,0 +1,221 @@
+"""What /openapi.json says of the endpoints of `/v2`, with examples of the model that answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from facemodels.serving.api.documents import (
+    NUMBER,
+    TEXT,
+    Route,
+    Schema,
+    content,
+    listing,
+    record,
+    route,
+)
+
+_MOST_VALUES = 1000  # of an example; larger tensors have an example in binary only
+_FREE = 4  # length of a free axis in examples: enough for a box
+_SHAPE = listing({"type": "integer"})
+_FLAG: Schema = {"type": "boolean"}
+_TENSOR = record(name=TEXT, datatype=TEXT, shape=_SHAPE)
+_SIZES = {"FP32": 4, "UINT8": 1}
+
+
+class Documents:
+    """Of the protocol's addresses for one model.
+
+    Args:
+        metadata: of the model, as the protocol has it.
+        secured: whether requests need a token.
+    """
+
+    def __init__(self, metadata: Mapping[str, Any], *, secured: bool) -> None:
+        self._metadata = metadata
+        self._name: str = metadata["name"]
+        (self._version,) = metadata["versions"]
+        self._secured = secured
+
+    def server(self, example: Mapping[str, Any]) -> Route:
+        """Of the server's metadata."""
+        schema = record(name=TEXT, version=TEXT, extensions=listing(TEXT))
+        return route("What server this is", schema, dict(example), secured=self._secured)
+
+    def live(self) -> Route:
+        """Of the server's life; open to all."""
+        schema = record(live=_FLAG)
+        return route("Whether the process answers", schema, {"live": True}, secured=False)
+
+    def ready(self) -> Route:
+        """Of the server's readiness; open to all."""
+        schema = record(ready=_FLAG)
+        made = route("Whether the server wants requests", schema, {"ready": True}, secured=False)
+        return _with_unready(made, schema, {"ready": False})
+
+    def metadata(self, *, versioned: bool) -> Route:
+        """Of the model's metadata."""
+        tensors = listing(_TENSOR)
+        schema = record(
+            name=TEXT, versions=listing(TEXT), platform=TEXT, inputs=tensors, outputs=tensors
+        )
+        return route(
+            "Inputs and outputs of the model", schema, dict(self._metadata), 404,
+            secured=self._secured, extra=self._path("metadata", versioned),
+        )  # fmt: skip
+
+    def model_ready(self, *, versioned: bool) -> Route:
+        """Of the model's readiness."""
+        schema = record(name=TEXT, ready=_FLAG)
+        made = route(
+            "Whether the model wants requests", schema, {"name": self._name, "ready": True}, 404,
+            secured=self._secured, extra=self._path("ready", versioned),
+        )  # fmt: skip
+        return _with_unready(made, schema, {"name": self._name, "ready": False})
+
+    def infer(self, *, versioned: bool) -> Route:
+        """Of inference."""
+        answer = record(
+            model_name=TEXT, model_version=TEXT, id=TEXT,
+            outputs=listing(self._output(), least=1), optional=("id",),
+        )  # fmt: skip
+        example = {
+            "model_name": self._name, "model_version": self._version,
+            "outputs": [
+                {**tensor, "shape": _shape(tensor), "data": [0.0]}
+                for tensor in self._metadata["outputs"]
+            ],
+        }  # fmt: skip
+        extra = self._path("infer", versioned)
+        extra["requestBody"] = {"required": True, "content": self._requests()}
+        extra["parameters"] = [*extra["parameters"], _HEADER]
+        extra["x-codeSamples"] = [{"lang": "Shell", "source": self._curl(versioned=versioned)}]
+        made = route(
+            "Run the model on tensors", answer, example, 400, 404, 413, 415, 503, 504,
+            secured=self._secured, extra=extra,
+        )  # fmt: skip
+        binary = {"schema": {"type": "string", "format": "binary"}}
+        made["responses"][200]["content"]["application/octet-stream"] = binary
+        return made
+
+    def _path(self, name: str, versioned: bool) -> dict[str, Any]:
+        kind = "version" if versioned else "model"
+        named = [("name", self._name), *([("version", self._version)] if versioned else [])]
+        parameters = [
+            {"name": key, "in": "path", "required": True, "schema": {**TEXT, "enum": [value]}}
+            for key, value in named
+        ]
+        return {"operationId": f"{kind}_{name}", "parameters": parameters}
+
+    def _output(self) -> dict[str, Any]:
+        names = [tensor["name"] for tensor in self._metadata["outputs"]]
+        return record(
+            name={**TEXT, "enum": names}, datatype=TEXT, shape=_SHAPE,
+            parameters=record(binary_data_size={"type": "integer"}), data=listing(NUMBER),
+            optional=("parameters", "data"),
+        )  # fmt: skip
+
+    def _requests(self) -> dict[str, Any]:
+        inputs = self._metadata["inputs"]
+        # One schema each: a tensor of one name has one type and one shape.
+        tensors = [_input(tensor) for tensor in inputs]
+        outputs = [tensor["name"] for tensor in self._metadata["outputs"]]
+        wanted = record(
+            name={**TEXT, "enum": outputs},
+            parameters={"type": "object", "properties": {"binary_data": _FLAG}},
+            optional=("parameters",),
+        )
+        schema = record(
+            id=TEXT,
+            parameters={"type": "object", "properties": {"binary_data_output": _FLAG}},
+            inputs={
+                "type": "array", "items": {"anyOf": tensors},
+                "minItems": len(inputs), "maxItems": len(inputs),
+            },
+            outputs=listing(wanted, least=1, most=len(outputs)),
+            optional=("id", "parameters", "outputs"),
+        )  # fmt: skip
+        values = sum(math.prod(_shape(tensor)) for tensor in inputs)
+        example = {"inputs": [_filled(tensor) for tensor in inputs]}
+        return {
+            **content(schema, example if values <= _MOST_VALUES else None),
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        }
+
+    def _curl(self, *, versioned: bool) -> str:
+        """A request in binary, every byte of it."""
+        inputs = []
+        data = b""
+        for tensor in self._metadata["inputs"]:
+            filled = _filled(tensor)
+            values = filled.pop("data")
+            size = len(values) * _SIZES[tensor["datatype"]]
+            filled["parameters"] = {"binary_data_size": size}
+            inputs.append(filled)
+            data += _bytes(tensor, values)
+        head = orjson.dumps({"inputs": inputs}).decode()
+        version = f"/versions/{self._version}" if versioned else ""
+        tail = "".join(f"\\{byte:03o}" for byte in data.rstrip(b"\0"))
+        zeros = len(data) - len(data.rstrip(b"\0"))
+        return (
+            f"(printf '%s' '{head}'; printf '{tail}'; head -c {zeros} /dev/zero) |\n"
+            f"curl -H 'content-type: application/octet-stream' "
+            f"-H 'inference-header-content-length: {len(head)}' "
+            f"--data-binary @- $SERVER/v2/models/{self._name}{version}/infer"
+        )
+
+
+_HEADER: Schema = {
+    "name": "Inference-Header-Content-Length", "in": "header", "required": False,
+    "description": "Bytes of the JSON, where binary tensors follow it",
+    "schema": {"type": "integer", "minimum": 0, "maximum": 999_999_999_999},
+}  # fmt: skip
+
+
+def _with_unready(made: Route, schema: Schema, example: Any) -> Route:
+    """A 503 that is the answer, and no error."""
+    made["responses"][503] = {
+        "description": "Not yet, or no more", "content": content(schema, example)
+    }  # fmt: skip
+    return made
+
+
+def _input(tensor: Mapping[str, Any]) -> dict[str, Any]:
+    lengths = [
+        {"type": "integer", "minimum": 1, "maximum": 1 << 20} if n == -1 else {"const": n}
+        for n in tensor["shape"]
+    ]
+    count = len(lengths)
+    return record(
+        name={"const": tensor["name"]}, datatype={"const": tensor["datatype"]},
+        shape={"type": "array", "prefixItems": lengths, "minItems": count, "maxItems": count},
+        parameters={"type": "object"},
+        data={"type": "array", "description": "Flat, or nested as the shape"},
+        optional=("parameters", "data"),
+    )  # fmt: skip
+
+
+def _shape(tensor: Mapping[str, Any]) -> list[int]:
+    """Of an example: one row."""
+    first, *rest = tensor["shape"]
+    return [1 if first == -1 else first, *(_FREE if n == -1 else n for n in rest)]
+
+
+def _filled(tensor: Mapping[str, Any]) -> dict[str, Any]:
+    """A tensor of zeros, or boxes of one whole image."""
+    shape = _shape(tensor)
+    boxes = tensor["shape"] == [-1, 4]
+    data = [0, 0, _FREE, _FREE] if boxes else [0] * math.prod(shape)
+    return {**tensor, "shape": shape, "data": data}
+
+
+def _bytes(tensor: Mapping[str, Any], values: list[int]) -> bytes:
+    import struct
+
+    return b"".join(
+        struct.pack("<f" if tensor["datatype"] == "FP32" else "B", value) for value in values
+    )

@@ -1,0 +1,276 @@
+"""Tensors of the Open Inference Protocol v2: JSON, and the binary extension. Pure.
+
+Source: KServe, "Open Inference Protocol (V2)", docs/predict-api/v2/required_api.md; Triton,
+"Binary tensor data extension". A binary tensor is little-endian and in row-major order, and
+follows the JSON, whose length `Inference-Header-Content-Length` gives.
+
+Where the protocol leaves a choice: data that are no numbers (booleans, text) are refused and
+not coerced; so is what is not finite, since JSON could not carry the answer. Parameters that
+we do not know are ignored, as clients send Triton's to any server.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from facemodels.serving.http.problems import RequestError
+
+DTYPES: Mapping[str, str] = {"FP32": "<f4", "UINT8": "|u1"}
+_LONGEST = 1 << 20  # of one axis
+_NAME_LENGTH = 100
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a tensor must be.
+
+    Attributes:
+        name: of the tensor.
+        datatype: FP32 or UINT8.
+        shape: -1 where any length will do.
+    """
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """As the model's metadata has it."""
+        return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
+
+
+@dataclass(frozen=True)
+class Inference:
+    """A request that was read.
+
+    Attributes:
+        id: the client's own, given back.
+        inputs: by name; all finite, aligned, with the same number of rows.
+        outputs: names that are asked for.
+        binary: names of the outputs that shall be binary.
+    """
+
+    id: str | None
+    inputs: Mapping[str, NDArray[Any]]
+    outputs: tuple[str, ...]
+    binary: frozenset[str]
+
+
+def read(
+    body: bytes, header_length: int | None, inputs: Sequence[Spec], outputs: Sequence[Spec]
+) -> Inference:
+    """Read an inference request.
+
+    Args:
+        body: the JSON, and the binary tensors behind it.
+        header_length: of the JSON; None if there is nothing but JSON.
+        inputs: what the model takes.
+        outputs: what the model gives.
+
+    Raises:
+        RequestError: 400, naming what is wrong.
+    """
+    length = len(body) if header_length is None else header_length
+    if not 0 <= length <= len(body):
+        raise _wrong("Inference-Header-Content-Length is more than the body")
+    whole = memoryview(body)
+    try:
+        request = orjson.loads(whole[:length])
+    except orjson.JSONDecodeError as error:
+        raise _wrong("the request is no JSON, or has numbers that are not finite") from error
+    if not isinstance(request, dict):
+        raise _wrong("the request is no JSON object")
+    identity = request.get("id")
+    if identity is not None and not isinstance(identity, str):
+        raise _wrong("id is no text")
+    names, binary = _outputs(request, outputs)
+    return Inference(identity, _inputs(request, whole[length:], inputs), names, binary)
+
+
+def write(
+    head: Mapping[str, Any], outputs: Mapping[str, tuple[Spec, NDArray[Any]]], request: Inference
+) -> tuple[bytes, int | None]:
+    """An inference response.
+
+    Args:
+        head: model_name, model_version.
+        outputs: of the model, by name.
+        request: what was asked for.
+
+    Returns:
+        The body, and the length of its JSON where binary tensors follow it.
+
+    Raises:
+        RequestError: 400, the model gives nothing finite for these inputs.
+    """
+    described, tail = [], []
+    for name in request.outputs:
+        spec, values = outputs[name]
+        if not np.isfinite(values).all():
+            raise _wrong(f"for these inputs {name} is not finite")
+        item: dict[str, Any] = {**spec.as_json(), "shape": list(values.shape)}
+        if name in request.binary:
+            data = np.ascontiguousarray(values, DTYPES[spec.datatype]).tobytes()
+            item["parameters"] = {"binary_data_size": len(data)}
+            tail.append(data)
+        else:
+            item["data"] = np.ascontiguousarray(values).reshape(-1)
+        described.append(item)
+    answer = {**head, **({"id": request.id} if request.id is not None else {})}
+    text = orjson.dumps({**answer, "outputs": described}, option=orjson.OPT_SERIALIZE_NUMPY)
+    return b"".join([text, *tail]), len(text) if tail else None
+
+
+def _wrong(text: str) -> RequestError:
+    return RequestError(400, "wrong_tensor", f"{text[:1].upper()}{text[1:]}.")
+
+
+def _inputs(
+    request: Mapping[str, Any], rest: memoryview, specs: Sequence[Spec]
+) -> dict[str, NDArray[Any]]:
+    known = {spec.name: spec for spec in specs}
+    found: dict[str, NDArray[Any]] = {}
+    for name, item in _named(request.get("inputs"), "input", known):
+        found[name], rest = _tensor(item, known[name], rest)
+    missing = known.keys() - found.keys()
+    if missing:
+        raise _wrong(f"input {', '.join(sorted(missing))} is missing")
+    if len(rest):
+        raise _wrong(f"{len(rest)} bytes follow that no tensor claims")
+    if len({len(tensor) for tensor in found.values()}) > 1:
+        raise _wrong("the inputs have different numbers of rows")
+    return found
+
+
+def _outputs(
+    request: Mapping[str, Any], specs: Sequence[Spec]
+) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Names of the outputs that are asked for, and of those that shall be binary."""
+    known = {spec.name: spec for spec in specs}
+    default = _flag(_parameters(request), "binary_data_output", default=False)
+    asked = request.get("outputs") or [{"name": name} for name in known]
+    binary = {
+        name: _flag(_parameters(item), "binary_data", default=default)
+        for name, item in _named(asked, "output", known)
+    }
+    return tuple(binary), frozenset(name for name, wanted in binary.items() if wanted)
+
+
+def _named(given: Any, kind: str, known: Mapping[str, Spec]) -> list[tuple[str, Mapping[str, Any]]]:
+    """A list of tensors by name: known ones, each once."""
+    if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
+        raise _wrong(f"{kind}s is no list of tensors")
+    found: dict[str, Mapping[str, Any]] = {}
+    for item in given:
+        name = item.get("name")
+        if not isinstance(name, str) or name not in known:
+            raise _wrong(f"{_shown(name)} is no {kind}; the model has {', '.join(known)}")
+        if name in found:
+            raise _wrong(f"{kind} {name} is there twice")
+        found[name] = item
+    return list(found.items())
+
+
+def _parameters(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    given = item.get("parameters")
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise _wrong("parameters is no object")
+    return given
+
+
+def _flag(parameters: Mapping[str, Any], name: str, *, default: bool) -> bool:
+    value = parameters.get(name, default)
+    if not isinstance(value, bool):
+        raise _wrong(f"{name} is neither true nor false")
+    return value
+
+
+def _tensor(
+    item: Mapping[str, Any], spec: Spec, rest: memoryview
+) -> tuple[NDArray[Any], memoryview]:
+    """One input, and the binary data that is left behind it."""
+    if item.get("datatype") != spec.datatype:
+        raise _wrong(f"{spec.name} is {spec.datatype}, not {_shown(item.get('datatype'))}")
+    shape = _shape(item.get("shape"), spec)
+    size = _parameters(item).get("binary_data_size")
+    if size is None:
+        values = _from_json(item.get("data"), spec, shape)
+    elif "data" in item:
+        raise _wrong(f"{spec.name} has data both as JSON and as binary")
+    else:
+        values, rest = _from_binary(size, spec, shape, rest)
+    if not np.isfinite(values).all():
+        raise _wrong(f"{spec.name} has values that are not finite")
+    return values, rest
+
+
+def _shape(given: Any, spec: Spec) -> tuple[int, ...]:
+    wanted = ", ".join("any" if n == -1 else str(n) for n in spec.shape)
+    problem = _wrong(f"{spec.name} has the shape [{wanted}], every length at least 1")
+    if not isinstance(given, list) or len(given) != len(spec.shape):
+        raise problem
+    for length, allowed in zip(given, spec.shape, strict=True):
+        if type(length) is not int or not 0 < length <= _LONGEST:
+            raise problem
+        if allowed not in (-1, length):
+            raise problem
+    return tuple(given)
+
+
+def _from_binary(
+    size: Any, spec: Spec, shape: tuple[int, ...], rest: memoryview
+) -> tuple[NDArray[Any], memoryview]:
+    dtype = np.dtype(DTYPES[spec.datatype])
+    wanted = math.prod(shape) * dtype.itemsize
+    if type(size) is not int or size != wanted or size > len(rest):
+        raise _wrong(f"{spec.name} needs {wanted} bytes of binary data, and {len(rest)} are left")
+    values = np.frombuffer(rest[:size], dtype).reshape(shape)
+    # Where the JSON ends is the client's affair; kernels want numbers on their own boundaries.
+    return np.require(values, requirements="A"), rest[size:]
+
+
+def _from_json(data: Any, spec: Spec, shape: tuple[int, ...]) -> NDArray[Any]:
+    flat = _flat(data, spec, shape)
+    kinds = set(map(type, flat))
+    if spec.datatype == "UINT8":
+        if kinds != {int} or min(flat) < 0 or max(flat) > 255:
+            raise _wrong(f"the data of {spec.name} are no whole numbers from 0 to 255")
+        return np.array(flat, np.uint8).reshape(shape)
+    if not kinds <= {int, float}:
+        raise _wrong(f"the data of {spec.name} are no numbers")
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+        return np.array(flat, np.float64).astype(np.float32).reshape(shape)
+
+
+def _flat(data: Any, spec: Spec, shape: tuple[int, ...]) -> list[Any]:
+    """Data in one list, whether they came so or nested as the shape is."""
+    problem = _wrong(f"the data of {spec.name} are no list of its shape, neither flat nor nested")
+    if not isinstance(data, list):
+        raise problem
+    flat = data
+    if data and isinstance(data[0], list):
+        for inner in shape[1:]:
+            if not all(isinstance(item, list) and len(item) == inner for item in flat):
+                raise problem
+            flat = list(chain.from_iterable(flat))
+    if len(flat) != math.prod(shape):
+        raise problem
+    return flat
+
+
+def _shown(value: Any) -> str:
+    """Text of a client, made fit for a sentence of ours; nothing else is worth showing."""
+    if not isinstance(value, str):
+        return "what is no text"
+    plain = value[:_NAME_LENGTH].encode("ascii", "replace").decode()
+    return f'"{"".join(c if c.isprintable() else "?" for c in plain)}"'

@@ -1,0 +1,1 @@
+"""A second copy of everything that was released."""

@@ -1,0 +1,1 @@
+"""DVC's remotes: setting them up, examining them, the rights they need."""

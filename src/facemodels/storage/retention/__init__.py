@@ -1,0 +1,1 @@
+"""Which versions stay, and archives of the others."""

@@ -1,0 +1,1 @@
+"""Stores of objects: the DVC cache, remotes and backups."""

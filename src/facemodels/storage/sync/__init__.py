@@ -1,0 +1,1 @@
+"""Push, pull and audit the objects of released versions."""

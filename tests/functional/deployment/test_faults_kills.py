@@ -1,0 +1,357 @@
+"""SIGKILL and SIGSTOP of every process, in every phase of every strategy, under load.
+
+One environment a phase: its processes are killed one after the other, each as soon as the
+environment has recovered from the one before.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import product
+
+import pytest
+
+from tests.functional.deployment.conftest import Up
+from tests.functional.deployment.site import Environment, Load, Site, wait_until
+
+WARM, STABLE, CANDIDATE = "rec-facenet-v1.0.0", "rec-facenet-v1.1.0", "rec-facenet-v1.2.0"
+MODEL = "recognition-facenet"
+ROUTER_S = 2.0  # without answers, at most, where the router was killed
+NAMES = {"stable": STABLE, "candidate": CANDIDATE, "warm": WARM}
+BACK = {"stable": CANDIDATE, "candidate": STABLE, "warm": STABLE}  # while it is rolled back
+VICTIMS = ("controller", "router", "stable", "candidate", "warm")
+# How the candidate comes, and who then has which share.
+SHARES: dict[str, dict[str, int]] = {
+    "direct": {"v1_1_0": 100},
+    "canary": {"v1_1_0": 80, "v1_2_0": 20},
+    "progressive": {"v1_1_0": 90, "v1_2_0": 10},
+    "blue-green": {"v1_1_0": 100},
+    "shadow": {"v1_1_0": 100},
+    "ab": {"v1_1_0": 50, "v1_2_0": 50},
+}
+_full = pytest.mark.full
+
+
+@pytest.fixture
+def production(site: Site, up: Up) -> Environment:
+    """One version in production, the one before it warm, the next one in staging."""
+    return begin(site, up)
+
+
+def begin(site: Site, up: Up) -> Environment:
+    site.configure("production", canary_percent=20)
+    site.in_production(WARM)
+    site.in_production(STABLE)
+    site.staged(CANDIDATE)
+    found = up(site)
+    found.wait_for(v1_1_0=100)
+    found.wait_ready(WARM, STABLE)
+    return found
+
+
+def roll_out(production: Environment, strategy: str) -> None:
+    """Begin a rollout and wait until the candidate has its part."""
+    if strategy != "direct":
+        production.site.deploy(CANDIDATE, "--strategy", strategy)
+        production.wait_ready(CANDIDATE)
+    production.wait_for(**SHARES[strategy])
+
+
+def pid_of(production: Environment, victim: str, names: Mapping[str, str] = NAMES) -> int:
+    if victim == "controller":
+        assert production.process is not None
+        return production.process.pid
+    if victim == "router":
+        return production.router_pid()
+    return production.server_pid(names[victim])
+
+
+def kill(production: Environment, victim: str, names: Mapping[str, str] = NAMES) -> None:
+    """SIGKILL; the controller is started again, as whoever watches over it would."""
+    if victim == "controller":
+        production.kill()
+        production.start()
+    else:
+        os.kill(pid_of(production, victim, names), signal.SIGKILL)
+
+
+def recover(production: Environment, victim: str, before: int, **shares: int) -> None:
+    """Wait until another process does what the killed one did, and all have their shares."""
+    if victim == "controller":
+        status = production.folder / "status.json"
+        last = status.stat().st_ino
+        wait_until(lambda: status.stat().st_ino != last, "a status of the next controller")
+    elif victim == "router":
+        wait_until(lambda: production.router_pid() not in (0, before), "another router")
+    else:
+        production.wait_ready(NAMES[victim], besides=before)
+    production.wait_for(**shares)
+
+
+@contextmanager
+def no_failures(production: Environment, victim: str) -> Iterator[None]:
+    """Requests at a steady pace find an answer; after the router's death again in 2 s."""
+    with Load(production) as load:
+        yield
+        wanted = len(load.answers) + 20
+        wait_until(lambda: len(load.answers) > wanted, "answers")
+    if victim == "router":
+        assert load.longest_gap_s() < ROUTER_S
+    else:
+        assert load.problems == []
+
+
+def all_is_right(site: Site, stable: str = STABLE) -> None:
+    """One version in production, and a chain without a finding."""
+    state = site.state()
+    found = [one.id for one in state.of_model(MODEL) if one.status == "production"]
+    assert found == [stable] == [state.production[MODEL]]
+    assert site.findings() == []
+    assert "registry" not in site.run("registry", "audit").stderr
+
+
+STEADY = [
+    pytest.param(strategy, victims, marks=marks, id=f"{strategy}-{'+'.join(victims)}")
+    for strategy, victims, marks in (
+        ("canary", VICTIMS, ()),
+        ("direct", ("controller", "stable", "warm", "router"), _full),
+        *((name, VICTIMS, _full) for name in ("progressive", "blue-green", "shadow", "ab")),
+    )
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("strategy", "victims"), STEADY)
+def test_a_kill_while_a_rollout_goes_on_fails_no_request(
+    site: Site, production: Environment, strategy: str, victims: tuple[str, ...]
+) -> None:
+    roll_out(production, strategy)
+    for victim in victims:
+        before = pid_of(production, victim)
+        with no_failures(production, victim):
+            kill(production, victim)
+            recover(production, victim, before, **SHARES[strategy])
+    all_is_right(site)
+    if strategy != "direct":
+        assert site.state().events[-1].act == "rollout"  # nobody took it back for that
+
+
+BEFORE = [
+    pytest.param(s, v, marks=() if (s, v) in KEPT else _full)
+    for KEPT in [{("canary", ("candidate", "controller"))}]
+    for s, v in product(
+        ("canary", "progressive", "blue-green", "shadow", "ab"),
+        (("candidate", "controller"), ("stable", "warm", "router")),
+    )
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("strategy", "victims"), BEFORE)
+def test_a_kill_before_the_candidate_is_ready_leaves_all_requests_with_the_old_one(
+    site: Site, production: Environment, strategy: str, victims: tuple[str, ...]
+) -> None:
+    begun = production.folder / f"servers/{CANDIDATE}-0.json"
+    command = site.begin(
+        "deploy", "--model-id", CANDIDATE, "--environment", "production", "--strategy", strategy
+    )
+    wait_until(begun.exists, "the candidate's start")
+    for victim in victims:
+        held = production.server_pid(CANDIDATE)
+        os.kill(held, signal.SIGSTOP)  # it does not get ready meanwhile
+        before = pid_of(production, victim)
+        with no_failures(production, victim):
+            kill(production, victim)
+            recover_old(production, victim, before)
+        if victim != "candidate":
+            os.kill(held, signal.SIGCONT)
+    command.communicate(timeout=60)
+    production.wait_ready(CANDIDATE)
+    production.wait_for(**SHARES[strategy])
+    all_is_right(site)
+
+
+def recover_old(production: Environment, victim: str, before: int) -> None:
+    if victim == "candidate":
+        wait_until(
+            lambda: (production.server(CANDIDATE).get("pid") or before) != before, "the next one"
+        )
+    else:
+        recover(production, victim, before, v1_1_0=100)
+        assert not production.server(CANDIDATE).get("ready")
+
+
+TURNS = [
+    pytest.param(s, v, marks=() if (s, v) in KEPT else _full)
+    for KEPT in [{("canary", ("controller", "stable")), ("blue-green", ("router", "candidate"))}]
+    for s, v in product(
+        ("canary", "progressive", "blue-green", "shadow", "ab"),
+        (("controller", "stable"), ("router", "candidate"), ("warm",)),
+    )
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("strategy", "victims"), TURNS)
+def test_a_kill_while_a_rollout_is_completed_or_rolled_back_ends_as_the_tags_say(
+    site: Site, production: Environment, strategy: str, victims: tuple[str, ...]
+) -> None:
+    for victim in victims:
+        roll_out(production, strategy)
+        with no_failures(production, victim):
+            turn(
+                production, victim, NAMES,
+                "deploy", "--model-id", CANDIDATE, "--environment", "production",
+                "--strategy", "complete", "--reason", "again",
+            )  # fmt: skip
+            production.wait_for(v1_2_0=100)
+        all_is_right(site, CANDIDATE)
+        production.wait_ready(STABLE)  # the way back is warm
+        with no_failures(production, victim):
+            turn(
+                production, victim, BACK,
+                "rollback", "--model-type", "recognition", "--reason", "no",
+            )  # fmt: skip
+            production.wait_for(v1_1_0=100)
+        all_is_right(site)
+        production.wait_ready(WARM)  # the next way back, not the version that was taken back
+    acts = [event.act for event in site.state().events][-3 * len(victims) :]
+    # A version that was in production before comes back: for the chain that is a rollback.
+    again = ["rollout", "rollback", "rollback"] * (len(victims) - 1)
+    assert acts == ["rollout", "promote", "rollback", *again]
+
+
+def turn(production: Environment, victim: str, names: Mapping[str, str], *words: str) -> None:
+    """A command, and a kill as soon as its event is there."""
+    count = len(production.site.state().events)
+    command = production.site.begin(*words)
+    wait_until(lambda: len(production.site.state().events) > count or command.poll(), "the event")
+    kill(production, victim, names)
+    assert command.communicate(timeout=60)[1] == ""
+    assert command.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "victim", [*VICTIMS[:1], *(pytest.param(one, marks=_full) for one in VICTIMS[1:])]
+)
+def test_a_kill_between_the_steps_of_a_progressive_rollout_does_not_stop_it(
+    site: Site, production: Environment, victim: str
+) -> None:
+    easy = {"error_margin": 0.3, "latency_margin": 0.4, "missed_regression": 0.7, "window_s": 1.0}
+    site.configure("production", steps=[30, 50], verdict=easy)
+    with no_failures(production, victim):
+        site.deploy(CANDIDATE, "--strategy", "progressive")
+        production.wait_for(v1_1_0=50, v1_2_0=50)
+        before = pid_of(production, victim)
+        kill(production, victim)
+        production.wait_for(v1_2_0=100)
+        assert victim == "controller" or pid_of(production, victim) != before
+    all_is_right(site, CANDIDATE)
+    acts = [event.act for event in site.state().events]
+    assert acts[-3:] == ["rollout", "rollout", "promote"]
+
+
+def test_a_controller_that_is_killed_ten_times_under_load_fails_no_request(
+    site: Site, production: Environment
+) -> None:
+    chance = random.Random(20)
+    steps: list[Callable[[], None]] = [
+        lambda: site.deploy(CANDIDATE, "--strategy", "canary"),
+        lambda: site.deploy(CANDIDATE, "--strategy", "complete"),
+        lambda: site.run("rollback", "--model-type", "recognition", "--reason", "no") and None,
+    ]
+    with Load(production) as load:
+        for number in range(10):
+            if number % 3 == 0 and steps:
+                steps.pop(0)()
+            wanted = len(load.answers) + chance.randrange(200)
+            wait_until(lambda wanted=wanted: len(load.answers) > wanted, "answers")
+            kill(production, "controller")
+        production.wait_for(v1_1_0=100)
+    assert load.problems == []
+    all_is_right(site)
+
+
+@pytest.mark.parametrize("victim", ["stable", pytest.param("candidate", marks=_full), "router"])
+def test_a_process_that_hangs_is_replaced(site: Site, production: Environment, victim: str) -> None:
+    site.configure("production", hang_s=2.0)
+    roll_out(production, "canary")
+    before = pid_of(production, victim)
+    with Load(production) as load:
+        os.kill(before, signal.SIGSTOP)
+        recover(production, victim, before, **SHARES["canary"])
+        wanted = len(load.answers) + 20
+        wait_until(lambda: len(load.answers) > wanted, "answers")
+    if victim == "router":
+        assert load.longest_gap_s() < 2.0 + ROUTER_S
+    else:
+        assert load.problems == []
+    all_is_right(site)
+
+
+def test_a_controller_that_hangs_keeps_others_out_and_goes_on_when_it_wakes(
+    site: Site, production: Environment
+) -> None:
+    site.configure("production", hang_s=2.0)
+    pid = pid_of(production, "controller")
+    others = [pid_of(production, victim) for victim in ("router", "stable", "warm")]
+    wait_until(lambda: production.shares() == {STABLE: 100}, "a look")
+    with Load(production) as load:
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            refused = site.run("up", "--environment", "production", code=6)
+            assert f"process {pid}" in refused.stderr
+            assert "facemodels down" in refused.stderr
+            site.deploy(CANDIDATE, "--strategy", "canary")
+            wanted = len(load.answers) + 500  # some seconds: longer than `hang_s`
+            wait_until(lambda: len(load.answers) > wanted, "answers")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        production.wait_for(**SHARES["canary"])
+    assert load.problems == []
+    # It was the one that slept, not they.
+    assert others == [pid_of(production, victim) for victim in ("router", "stable", "warm")]
+    all_is_right(site)
+
+
+def test_a_version_of_another_embedding_space_never_answers_for_one_that_died(
+    site: Site, up: Up
+) -> None:
+    site.configure("production", backoff_s=2.0)
+    site.in_production(STABLE)
+    site.staged(CANDIDATE, space="two")
+    production = up(site)
+    production.wait_for(v1_1_0=100)
+    site.deploy(
+        CANDIDATE, "--strategy", "blue-green", "--reason", "a better space",
+        "--re-enrolment-plan", "all galleries, tonight",
+    )  # fmt: skip
+    production.wait_ready(CANDIDATE)
+    with Load(production) as load:
+        before = pid_of(production, "stable")
+        kill(production, "stable")
+        wait_until(lambda: load.problems, "a request that fails")  # rather than a wrong answer
+        production.wait_ready(STABLE, besides=before)
+        wait_until(lambda: load.answers[-1][1] == 200, "a good answer")
+    assert {version for _, status, version in load.answers if status == 200} == {"1.1.0"}
+    all_is_right(site)
+
+
+def test_after_a_loss_of_power_the_next_controller_brings_back_what_the_tags_say(
+    site: Site, production: Environment
+) -> None:
+    roll_out(production, "canary")
+    for process in production.processes():
+        process.kill()
+    assert production.process is not None
+    production.process.wait()
+    production.start()
+    status = production.folder / "status.json"
+    last = status.stat().st_ino
+    wait_until(lambda: status.stat().st_ino != last, "a status of the next controller")
+    production.wait_ready(WARM, STABLE, CANDIDATE)
+    production.wait_for(**SHARES["canary"])
+    with no_failures(production, "nobody"):
+        pass
+    all_is_right(site)

@@ -1,0 +1,112 @@
+"""The controller's own address: metrics that Prometheus reads, a webhook that Alertmanager calls."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from facemodels.deployment.controller.http import Control, Facts
+from facemodels.deployment.settings import Address
+from facemodels.errors import InputError
+from facemodels.monitoring.alerts.notifying import Alert
+
+STATUS = {
+    "models": [
+        {
+            "model": "recognition-facenet", "stable": "rec-facenet-v1.0.0",
+            "serving": {"rec-facenet-v1.0.0": 90, "rec-facenet-v1.1.0": 10},
+            "rollout": {"id": "rec-facenet-v1.1.0"},
+        }
+    ],
+    "alarms": {"fetch": "away"},
+}  # fmt: skip
+RATES = {
+    "rec-facenet-v1.0.0": {"accuracy": 0.9, "fpr": None},
+    "rec-facenet-v1.1.0": {"accuracy": 0.8, "fpr": 0.1},
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Opened:
+    def __init__(self) -> None:
+        self.told: list[Alert] = []
+        port = free_port()
+        facts = Facts(lambda: STATUS, lambda: RATES)
+        self.control = Control(Address(port=port), facts, self.told.extend)
+        self.url = f"http://127.0.0.1:{port}"
+
+    def post(self, path: str, body: bytes) -> int:
+        return httpx.post(f"{self.url}{path}", content=body).status_code
+
+
+@pytest.fixture
+def opened() -> Iterator[Opened]:
+    made = Opened()
+    yield made
+    made.control.close()
+
+
+def webhook(**labels: Any) -> bytes:
+    told = {"status": "firing", "labels": {"alertname": "ModelErrorRateHigh", **labels}}
+    return json.dumps({"version": "4", "alerts": [told]}).encode()
+
+
+def test_shares_probes_and_alarms_are_series(opened: Opened) -> None:
+    text = httpx.get(f"{opened.url}/metrics").text
+    found = {
+        (sample.name, sample.labels.get("model_version", "")): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert found == {
+        ("facemodels_share_ratio", "1.0.0"): 0.9,
+        ("facemodels_share_ratio", "1.1.0"): 0.1,
+        ("facemodels_alarms", ""): 1,
+        ("facemodels_probe_accuracy", "1.0.0"): 0.9,
+        ("facemodels_probe_accuracy", "1.1.0"): 0.8,
+        ("facemodels_probe_fpr", "1.1.0"): 0.1,  # what is not known has no series
+        ("facemodels_probe_accuracy_baseline", "1.1.0"): 0.9,
+    }
+
+
+def test_alerts_of_a_webhook_are_told(opened: Opened) -> None:
+    body = webhook(model_name="recognition-facenet", model_version="1.1.0")
+    assert opened.post("/alerts", body) == 200
+    assert opened.told == [Alert("recognition-facenet", "1.1.0", "ModelErrorRateHigh", "firing")]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/alerts", b"no JSON", 400),
+        ("/alerts", webhook(model_name="../etc"), 400),
+        ("/alerts", b"x" * 1_000_001, 413),
+        ("/elsewhere", b"{}", 404),
+    ],
+)
+def test_what_is_no_webhook_is_refused_and_nothing_is_told(
+    opened: Opened, path: str, body: bytes, status: int
+) -> None:
+    assert opened.post(path, body) == status
+    assert opened.told == []
+    assert opened.post("/alerts", webhook()) == 200  # it goes on
+
+
+def test_it_listens_on_this_machine_alone_and_says_that_its_port_is_taken(opened: Opened) -> None:
+    facts = Facts(lambda: STATUS, lambda: RATES)
+    with pytest.raises(InputError, match="can be reached by others"):
+        Control(Address(host="0.0.0.0", port=0), facts, print)  # noqa: S104
+    port = int(opened.url.rpartition(":")[2])
+    with pytest.raises(InputError, match=f"{port} is taken"):
+        Control(Address(port=port), facts, print)

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facemodels.package.load import open_package
+from facemodels.serving.engine.engine import Engine, batching_gain
+from facemodels.serving.metrics import Metrics
+from facemodels.serving.settings import Serving
+
+GOLDEN = Path(__file__).resolve().parents[3] / "golden/dlib-v1.0.0"
+OWN = {"model_name": "landmark-dlib", "model_version": "1.0.0"}
+
+
+class Clock:
+    """Tells the time that runs are said to take."""
+
+    def __init__(self, single_s: float, row_s: float) -> None:
+        self.now = 0.0
+        self._single_s, self._row_s = single_s, row_s
+        self.runs: list[int] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        self.runs.append(len(batch))
+        self.now += self._single_s if len(batch) == 1 else self._row_s * len(batch)
+        return batch
+
+
+@given(single_s=st.floats(1e-4, 1), row_s=st.floats(1e-4, 1))
+def test_the_gain_of_batching_is_the_ratio_of_rows_a_second(single_s: float, row_s: float) -> None:
+    clock = Clock(single_s, row_s)
+    gain = batching_gain(clock.run, np.zeros((16, 1), np.float32), clock=clock)
+    assert gain == pytest.approx(single_s / row_s, rel=1e-3)
+    assert clock.runs.count(1) == clock.runs.count(16) <= 5
+
+
+def test_a_slow_graph_is_tried_once() -> None:
+    clock = Clock(1, 1)
+    batching_gain(clock.run, np.zeros((4, 1), np.float32), clock=clock)
+    assert clock.runs == [1, 4]
+
+
+@pytest.fixture
+def engine() -> Engine:
+    package = open_package(GOLDEN)
+    metrics = Metrics(str(package.id.name), str(package.id.version), package.digest)
+    made = Engine(package, Serving(workers=1), threads=1, metrics=metrics)
+    made.registry = metrics.registry  # type: ignore[attr-defined]
+    return made
+
+
+def sample(engine: Engine, name: str) -> float:
+    found = engine.registry.get_sample_value(name, OWN)  # type: ignore[attr-defined]
+    assert found is not None
+    return found
+
+
+def fit(engine: Engine, faces: int) -> np.ndarray:
+    images = [np.full((40, 40, 3), 90, np.uint8)] * faces
+    return engine.predictor.fit(images, np.tile(np.array([[5, 5, 35, 35]], np.float32), (faces, 1)))
+
+
+def test_a_model_without_a_graph_tells_of_every_call_and_not_of_its_warming(engine: Engine) -> None:
+    assert sample(engine, "model_inference_duration_seconds_count") == 0
+    assert fit(engine, 3).shape == (3, 68, 2)
+    assert sample(engine, "model_inference_duration_seconds_count") == 1
+    assert sample(engine, "model_inference_duration_seconds_sum") > 0
+    assert sample(engine, "model_batch_size_sum") == 3
+    engine.close()
+
+
+def test_its_points_are_those_of_the_package(engine: Engine) -> None:
+    own = open_package(GOLDEN).predictor(threads=1)
+    image = np.random.default_rng(0).integers(0, 255, (60, 60, 3), dtype=np.uint8)
+    box = np.array([[5, 5, 50, 50]], np.float32)
+    np.testing.assert_array_equal(engine.predictor.fit([image], box), own.fit([image], box))
+    engine.close()
+
+
+def test_the_time_that_a_call_waited_for_a_thread_is_told(engine: Engine) -> None:
+    began, go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        began.set()
+        assert go.wait(60)
+
+    async def both() -> None:
+        first = asyncio.create_task(engine.work(hold))
+        await asyncio.to_thread(began.wait, 60)
+        second = asyncio.create_task(engine.work(fit, engine, 1))
+        await asyncio.sleep(0)  # it is in the queue of the only thread now
+        go.set()
+        await asyncio.gather(first, second)
+
+    asyncio.run(both())
+    assert sample(engine, "model_queue_duration_seconds_count") == 1
+    assert sample(engine, "model_queue_duration_seconds_sum") > 0
+    engine.close()
+
+
+def test_closing_leaves_no_thread_and_can_be_done_twice(engine: Engine) -> None:
+    before = set(threading.enumerate())
+    asyncio.run(engine.work(fit, engine, 1))
+    engine.close()
+    engine.close()
+    assert {thread.name for thread in set(threading.enumerate()) - before} == set()

@@ -1,0 +1,115 @@
+"""What versions are made of, and what Git speaks of."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.unit.storage.stores.test_object_store import folder_place, oid_of, store_folder
+
+from facemodels.errors import IntegrityError
+from facemodels.git import Git
+from facemodels.names import ModelId
+from facemodels.registry.events import Event
+from facemodels.registry.state import Entry, State
+from facemodels.registry.tags import parse, register
+from facemodels.storage.stores import objects
+from facemodels.storage.stores.object_store import Child, Place
+from facemodels.storage.stores.objects import (
+    Objects,
+    objects_of,
+    recorded_in_git,
+    users,
+    with_children,
+)
+
+
+def entry(identity: str, folder: str | None) -> Entry:
+    tag = register(ModelId.parse(identity))
+    evidence = {"dvc": f"md5:{folder}"} if folder else {}
+    record = {"evidence": evidence, "reason": "", "sequence": 1, "previous": None}
+    return Entry(Event(tag, parse(tag), "0" * 40, "1" * 40, tag, "a <b>", 0, record, ""))
+
+
+def test_a_folders_own_object_comes_last_and_none_twice() -> None:
+    one = Objects("x", "f.dir", (Child("b", "1"), Child("a", "2"), Child("b", "3")))
+    assert one.oids == ("b", "a", "f.dir")
+
+
+def test_an_object_belongs_to_every_version_that_has_it() -> None:
+    one = Objects("v2", "f.dir", (Child("a", "x"),))
+    two = Objects("v1", "g.dir", (Child("a", "x"), Child("b", "y")))
+    assert users([one, two]) == {
+        "a": ("v1", "v2"), "f.dir": ("v2",), "b": ("v1",), "g.dir": ("v1",),
+    }  # fmt: skip
+
+
+def test_the_list_of_files_comes_from_the_first_place_that_has_it_whole(tmp_path: Path) -> None:
+    places = [folder_place(tmp_path / name, name) for name in ("none", "bad", "good")]
+    folder = store_folder(places[2], {"a": b"1"})
+    Path(places[1].path(folder)).parent.mkdir(parents=True)
+    Path(places[1].path(folder)).write_bytes(b"[]")
+    found = objects_of(entry("rec-facenet-v1.0.0", folder), places)
+    assert found.oids == (oid_of(b"1"), folder)
+
+
+def test_a_list_that_is_whole_nowhere_is_named_with_the_remedy(tmp_path: Path) -> None:
+    place = folder_place(tmp_path, "storage")
+    with pytest.raises(IntegrityError, match=r"rec-facenet-v1.0.0.*storage.*restore"):
+        objects_of(entry("rec-facenet-v1.0.0", "0" * 32 + ".dir"), [place])
+
+
+def test_versions_in_the_archive_or_without_dvc_are_not_kept() -> None:
+    ids = [f"rec-facenet-v1.0.{number}" for number in range(3)]
+    entries = {
+        identity: entry(identity, None if identity == ids[1] else "0" * 32 + ".dir")
+        for identity in ids
+    }
+    state = State(entries=entries)
+    state.archived[ids[2]] = entries[ids[2]].event
+    assert [one.id for one in objects.kept(state)] == ids[:1]
+
+
+def git(root: Path, *words: str) -> None:
+    subprocess.run(("git", *words), cwd=root, check=True, capture_output=True)
+
+
+def test_git_speaks_of_what_any_branch_stash_index_or_file_says(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet", "--initial-branch", "main")
+    assert recorded_in_git(Git(tmp_path)) == set()
+    ids = [f"{number:032x}" for number in range(7)]
+    folder = tmp_path / "data"
+    folder.mkdir()
+
+    def write(text: str, path: str = "data/x.dvc") -> None:
+        (tmp_path / path).write_text(text)
+
+    write(f"outs:\n- md5: {ids[0]}.dir\n")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "1")
+    write(f'stages:\n  a:\n    outs:\n    - md5: "{ids[1]}"\n', "dvc.lock")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "2")
+    git(tmp_path, "checkout", "-qb", "side", "HEAD~1")
+    write(f"outs: [{{md5: {ids[2]}, path: x}}]")
+    git(tmp_path, "commit", "-qam", "side")
+    git(tmp_path, "checkout", "-q", "main")
+    git(tmp_path, "merge", "-q", "--strategy", "ours", "-m", "drop it", "side")
+    write(f"outs:\n- md5: {ids[3]}\n")
+    git(tmp_path, "stash")
+    write(f"outs:\n- md5: {ids[4]}\n")
+    git(tmp_path, "add", ".")
+    write(f"outs:\n- md5: {ids[5]}\n")
+    write(f"nothing: {ids[6]}\n", "data/y.txt")
+    assert recorded_in_git(Git(tmp_path)) == {f"{ids[0]}.dir", *ids[1:6]}
+
+
+def test_folders_give_their_files_where_a_place_knows_them(tmp_path: Path) -> None:
+    empty, place = folder_place(tmp_path / "a"), folder_place(tmp_path / "b")
+    folder = store_folder(place, {"a": b"1", "b": b"2"})
+    places: list[Place] = [empty, place]
+    unknown = "0" * 32 + ".dir"
+    assert with_children([folder, unknown], places) == {
+        folder, unknown, oid_of(b"1"), oid_of(b"2"),
+    }  # fmt: skip

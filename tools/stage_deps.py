@@ -1,0 +1,200 @@
+"""Write the source files that each stage depends on into dvc.yaml, from the import graph.
+
+A stage must run again when a module that it imports changes, so its `deps` list these
+modules. This script finds them with grimp and replaces the `src/` entries of each list; the
+other entries (data, weights, the stage's script, `${item.code}`) stay as they were written.
+
+    .venv/bin/python tools/stage_deps.py            # rewrite dvc.yaml
+    .venv/bin/python tools/stage_deps.py --check    # exit with 1 if that would change it
+
+tests/unit/test_dvc_yaml.py calls the same functions. Run the script after you have added,
+moved or removed an import in a module that a stage uses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import grimp
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src" / "facemodels"
+Model = Mapping[str, Any]  # one entry of `models` in params.yaml
+
+# Modules that a stage reaches by name and not by an import statement; {task} is filled in,
+# and a name that ends with .* stands for the modules directly in that package.
+BY_NAME = {
+    "validate": ["facemodels.evaluate.{task}"],
+    "package": ["facemodels.{task}.example"],
+    "benchmark": ["facemodels.evaluate.speed_child"],
+    "compare": ["facemodels.evaluate.{task}"],
+}
+# Stages that load no architecture.
+WITHOUT_ARCHITECTURE = {"prepare"}
+
+
+@cache
+def parameters() -> dict[str, Any]:
+    """The values of params.yaml."""
+    values: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    return values
+
+
+@cache
+def stages() -> dict[str, Any]:
+    """The stages of dvc.yaml by name."""
+    text = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
+    found: dict[str, Any] = yaml.safe_load(text)["stages"]
+    return found
+
+
+@cache
+def _graph() -> grimp.ImportGraph:
+    return grimp.build_graph("facemodels")
+
+
+def has_code(path: Path) -> bool:
+    """Whether a module holds more than its docstring; the line with the version is no code."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body[1:]
+    return bool(body) and path != SOURCE / "__init__.py"
+
+
+def needed(stage: str, model: Model) -> set[Path]:
+    """The source files that a stage executes for one model."""
+    return _needed(stage, model["task"], model["architecture"])
+
+
+@cache
+def _needed(stage: str, task: str, architecture: str) -> set[Path]:
+    modules = _imports_of(ROOT / "stages" / f"{stage}.py")
+    if stage not in WITHOUT_ARCHITECTURE:
+        modules.add(f"facemodels.{task}.{architecture}")
+    for pattern in BY_NAME.get(stage, []):
+        name = pattern.format(task=task)
+        package = name.removesuffix(".*")
+        modules |= {name} if package == name else _graph().find_children(package)
+    return _with_imports(modules)
+
+
+def listed(stage: str, model: Model) -> set[Path]:
+    """The source files that the deps of a stage name, with the placeholders of one model."""
+    found: set[Path] = set()
+    for text in stages()[stage]["do"]["deps"]:
+        path = ROOT / _filled(stage, text, model)
+        if path.is_relative_to(SOURCE):
+            found |= set(path.rglob("*.py")) if path.is_dir() else {path}
+    return {path for path in found if has_code(path)}
+
+
+def generated(stage: str) -> list[str]:
+    """The `src/` entries that the deps of a stage must have, sorted."""
+    models = list(parameters()["models"].values())
+    return sorted({
+        entry
+        for model in models
+        for path in needed(stage, model)
+        if (entry := _entry(stage, path, model, models)) is not None
+    })  # fmt: skip
+
+
+def rewritten(text: str) -> str:
+    """dvc.yaml with the generated `src/` entries; every other line stays as it is."""
+    lines: list[str] = []
+    stage, in_deps = "", False
+    for line in [*text.split("\n"), ""]:
+        name = line.strip().removesuffix(":")
+        if line == f"  {name}:" and name in stages():
+            stage = name
+        entry = line.startswith("        - ")
+        if in_deps and not entry:
+            lines += [f"        - {dep}" for dep in generated(stage)]
+            in_deps = False
+        if not (in_deps and line.startswith("        - src/")):
+            lines.append(line)
+        in_deps = in_deps or line == "      deps:"
+    return "\n".join(lines[:-1])
+
+
+def _imports_of(script: Path) -> set[str]:
+    """Modules of facemodels that a script imports."""
+    found = set()
+    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("facemodels"):
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                found.add(whole if whole in _graph().modules else str(node.module))
+    return found
+
+
+def _with_imports(modules: Iterable[str]) -> set[Path]:
+    """Files of `modules` and of everything that they import, without files that hold no code."""
+    found: set[str] = set()
+    for module in modules:
+        found |= {module} | _graph().find_upstream_modules(module)
+    return {path for module in found if has_code(path := _file(module))}
+
+
+def _file(module: str) -> Path:
+    path = ROOT.joinpath("src", *module.split("."))
+    return path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
+
+
+def _is_per_task(stage: str) -> bool:
+    return bool(stages()[stage]["foreach"] == "${data}")
+
+
+def _filled(stage: str, text: str, model: Model) -> str:
+    """An entry of the deps with the placeholders of one model filled in."""
+    text = text.replace("${item.task}", model["task"]).replace("${item.code}", model["code"])
+    if _is_per_task(stage):
+        source = parameters()["data"][model["task"]]["source"]
+        text = text.replace("${key}", model["task"]).replace("${item.source}", source)
+    return text
+
+
+def _entry(stage: str, path: Path, model: Model, models: list[Model]) -> str | None:
+    """How the deps name a source file; None if an entry that stays covers it."""
+    others = [
+        ROOT / _filled(stage, text, model)
+        for text in stages()[stage]["do"]["deps"]
+        if not text.startswith("src/")
+    ]
+    if any(path.is_relative_to(other) for other in others):
+        return None
+    if _is_per_task(stage) and path.is_relative_to(SOURCE / model["task"]):
+        return "src/facemodels/${key}"  # all architectures of the task are compared
+    literal = path.relative_to(ROOT).as_posix()
+    placeholder = "${key}" if _is_per_task(stage) else "${item.task}"
+    task = model["task"]
+    if any(path in needed(stage, other) for other in models if other["task"] != task):
+        return literal
+    general = literal.replace(f"/{task}/", f"/{placeholder}/")
+    general = general.replace(f"/{task}.py", f"/{placeholder}.py")
+    filled = (ROOT / _filled(stage, general, other) for other in models)
+    return general if all(file.is_file() for file in filled) else literal
+
+
+def main() -> None:
+    """Rewrite dvc.yaml, or check that it needs no rewriting."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if stale")
+    check = parser.parse_args().check
+    path = ROOT / "dvc.yaml"
+    before = path.read_text(encoding="utf-8")
+    after = rewritten(before)
+    if before == after:
+        return
+    if check:
+        sys.exit("dvc.yaml is stale: run `python tools/stage_deps.py`.")
+    path.write_text(after, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

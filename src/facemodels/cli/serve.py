@@ -55,7 +55,7 @@ def serve(
     """
     from facemodels.serving import log, settings
     from facemodels.serving.http.tokens import Tokens
-    from facemodels.serving.server import Address, ended_by_signals, serve_package
+    from facemodels.serving.server import ListenAddress, ended_by_signals, serve_package
 
     if tokens and no_auth:
         raise click.UsageError("--tokens and --no-auth exclude each other.")
@@ -67,7 +67,7 @@ def serve(
             end = serve_package(
                 package,
                 limits,
-                Address(host, port),
+                ListenAddress(host, port),
                 threads=threads,
                 tokens=known,
                 about=_reader(about) if about else lambda: entry or {},

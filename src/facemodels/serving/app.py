@@ -12,11 +12,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
 from facemodels.serving.api import documents
-from facemodels.serving.api.endpoints import Api, Asked
+from facemodels.serving.api.endpoints import Api, ApiRequest
 from facemodels.serving.engine.engine import Engine
 from facemodels.serving.http.bodies import json_response, read_body
-from facemodels.serving.http.gate import Gate
-from facemodels.serving.http.problems import RequestError
+from facemodels.serving.http.errors import RequestError
+from facemodels.serving.http.middleware import RequestMiddleware
 from facemodels.serving.http.readiness import Readiness
 from facemodels.serving.http.tokens import Tokens
 from facemodels.serving.memory import return_large_blocks
@@ -31,7 +31,7 @@ def create(
     tokens: Tokens | None,
     about: Callable[[], Mapping[str, Any]],
     readiness: Readiness,
-) -> Gate:
+) -> RequestMiddleware:
     """The application around a warm engine."""
     return_large_blocks()
     limits = engine.settings.limits
@@ -68,7 +68,7 @@ def create(
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(Exception, _on_failure)
     _complete(app, api, secured=secured)
-    return Gate(app, limits=limits, tokens=tokens, metrics=metrics)
+    return RequestMiddleware(app, limits=limits, tokens=tokens, metrics=metrics)
 
 
 async def _page() -> HTMLResponse:
@@ -90,7 +90,9 @@ def _endpoint(api: Api, ability: str, metrics: Metrics) -> Any:
     async def predict(request: Request) -> Response:
         body = await read_body(request)
         metrics.request_size.observe(len(body))
-        asked = Asked(request.headers.get("content-type", ""), body, dict(request.query_params))
+        asked = ApiRequest(
+            request.headers.get("content-type", ""), body, dict(request.query_params)
+        )
         return json_response(await api.predict(ability, asked))
 
     predict.__name__ = ability

@@ -26,7 +26,7 @@ from facemodels.package.load import Package
 from facemodels.serving.app import create
 from facemodels.serving.engine.engine import Engine
 from facemodels.serving.http.access import is_loopback
-from facemodels.serving.http.protocol import with_limits
+from facemodels.serving.http.connection import with_limits
 from facemodels.serving.http.readiness import Readiness
 from facemodels.serving.http.tokens import Tokens
 from facemodels.serving.metrics import Metrics
@@ -41,7 +41,7 @@ _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
-class Address:
+class ListenAddress:
     """Where to listen; port 0 takes a free one."""
 
     host: str = "127.0.0.1"
@@ -49,7 +49,7 @@ class Address:
 
 
 @dataclass(frozen=True)
-class End:
+class ServerExit:
     """How a server ended.
 
     Attributes:
@@ -143,13 +143,13 @@ class _Server(uvicorn.Server):
 def serve_package(
     package: Package,
     settings: Serving,
-    address: Address,
+    address: ListenAddress,
     *,
     threads: int,
     tokens: Tokens | None = None,
     about: Callable[[], Mapping[str, Any]] = dict,
     open_to_all: bool = False,
-) -> End:
+) -> ServerExit:
     """Serve a package until a signal ends it.
 
     Args:
@@ -182,7 +182,7 @@ def serve_package(
         config = _config(app, limits, readiness)
         server = _Server(config, readiness=readiness, drain_s=limits.drain_s, log=log)
         server.run(sockets=[listener])
-    return End(server.code, threads_left=not _closed(engine))
+    return ServerExit(server.code, threads_left=not _closed(engine))
 
 
 def _config(app: Any, limits: Limits, readiness: Readiness) -> uvicorn.Config:
@@ -256,7 +256,7 @@ def _refuse_more(listener: socket.socket) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def _bound(address: Address) -> Iterator[socket.socket]:
+def _bound(address: ListenAddress) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -267,7 +267,7 @@ def _bound(address: Address) -> Iterator[socket.socket]:
         yield listener
 
 
-def _listen(listener: socket.socket, address: Address) -> None:
+def _listen(listener: socket.socket, address: ListenAddress) -> None:
     """Take the port; of two servers that start at one moment both could bind."""
     try:
         listener.listen(_BACKLOG)
@@ -275,7 +275,7 @@ def _listen(listener: socket.socket, address: Address) -> None:
         raise _taken(address, error) from error
 
 
-def _taken(address: Address, error: OSError | UnicodeError) -> InputError:
+def _taken(address: ListenAddress, error: OSError | UnicodeError) -> InputError:
     reason = error.strerror if isinstance(error, OSError) else "no such host"
     return InputError(
         f"cannot listen on {address.host}:{address.port}: {reason}.",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facemodels.serving.http.problems import RequestError
+from facemodels.serving.http.errors import RequestError
 
 _REACH = 2  # how far a box may reach beyond an image, in units of the image's longer side
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from facemodels.serving.api import boxes
 from facemodels.serving.api.images import Upload, decode_all, read_upload
 from facemodels.serving.engine.engine import Engine
-from facemodels.serving.http.problems import RequestError
+from facemodels.serving.http.errors import RequestError
 
 Image = NDArray[np.uint8]
 # task → what its models can do
@@ -29,7 +29,7 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Asked:
+class ApiRequest:
     """One request.
 
     Attributes:
@@ -91,7 +91,7 @@ class Api:
             "uptime_seconds": round(time.monotonic() - self._since, 3),
         }
 
-    async def predict(self, ability: str, asked: Asked) -> dict[str, Any]:
+    async def predict(self, ability: str, asked: ApiRequest) -> dict[str, Any]:
         """Answer one request.
 
         Raises:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facemodels.imaging import FORMATS, ImageError, decode
-from facemodels.serving.api.costly import is_costly
-from facemodels.serving.http.problems import RequestError
+from facemodels.serving.api.image_cost import is_costly
+from facemodels.serving.http.errors import RequestError
 from facemodels.serving.settings import Limits
 
 RAW = ("image/jpeg", "image/png", "image/webp", "image/bmp", "application/octet-stream")

@@ -12,7 +12,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 
-from facemodels.serving.http.problems import RequestError
+from facemodels.serving.http.errors import RequestError
 from facemodels.serving.http.tokens import Scope, Tokens
 
 OPEN = ("/", "/openapi.json", "/v2/health/live", "/v2/health/ready")

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from fastapi import Request, Response
 
-from facemodels.serving.http.problems import RequestError
+from facemodels.serving.http.errors import RequestError
 
 
 async def read_body(request: Request) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from facemodels.serving.http.problems import RequestError
+from facemodels.serving.http.errors import RequestError
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -20,7 +20,7 @@ class Disconnected(Exception):  # noqa: N818  (nothing went wrong here)
     """The client left before its request was complete."""
 
 
-class Body:
+class RequestBody:
     """What a client sends after the head of its request.
 
     Args:
@@ -105,7 +105,7 @@ class Body:
             return
 
 
-class Answer:
+class ResponseWriter:
     """The way back: adds the request's id, and ends the connection where that is due.
 
     Args:
@@ -118,7 +118,7 @@ class Answer:
         status: of HTTP; 0 as long as nothing was answered.
     """
 
-    def __init__(self, send: Send, request_id: str, body: Body) -> None:
+    def __init__(self, send: Send, request_id: str, body: RequestBody) -> None:
         self._send = send
         self.request_id = request_id
         self._body = body

@@ -27,7 +27,7 @@ _TENSOR = record(name=TEXT, datatype=TEXT, shape=_SHAPE)
 _SIZES = {"FP32": 4, "UINT8": 1}
 
 
-class Documents:
+class OipDocuments:
     """Of the protocol's addresses for one model.
 
     Args:

@@ -15,12 +15,12 @@ from facemodels.landmarks.task import POINTS
 from facemodels.serving.api import boxes
 from facemodels.serving.engine.engine import Engine
 from facemodels.serving.http.bodies import json_response, media_type, read_body
-from facemodels.serving.http.problems import RequestError
+from facemodels.serving.http.errors import RequestError
 from facemodels.serving.http.readiness import Readiness
 from facemodels.serving.metrics import Metrics
 from facemodels.serving.oip import tensors
-from facemodels.serving.oip.documents import Documents
-from facemodels.serving.oip.tensors import Spec
+from facemodels.serving.oip.documents import OipDocuments
+from facemodels.serving.oip.tensors import TensorSpec
 
 _HEADER = "inference-header-content-length"
 _LENGTH = re.compile(r"[0-9]{1,12}")
@@ -29,7 +29,7 @@ _JSON, _BINARY = "application/json", "application/octet-stream"
 _PLATFORMS = {"onnx": "onnx_onnxv1", "native": "dlib_dat"}
 
 
-class Protocol:
+class OipModel:
     """One model in the protocol's words.
 
     Args:
@@ -87,16 +87,16 @@ class Protocol:
         return points
 
 
-def _specs(engine: Engine) -> tuple[list[Spec], list[Spec]]:
+def _specs(engine: Engine) -> tuple[list[TensorSpec], list[TensorSpec]]:
     """Inputs and outputs: of the graph, or of dlib's predictor."""
     graph = engine.graph
     if graph is None:
-        boxes = Spec("boxes", "FP32", (-1, 4))
-        images = Spec("images", "UINT8", (-1, -1, -1, 3))
-        return [images, boxes], [Spec("points", "FP32", (-1, POINTS, 2))]
+        boxes = TensorSpec("boxes", "FP32", (-1, 4))
+        images = TensorSpec("images", "UINT8", (-1, -1, -1, 3))
+        return [images, boxes], [TensorSpec("points", "FP32", (-1, POINTS, 2))]
     return (
-        [Spec(graph.input_name, "FP32", (-1, *_lengths(graph.input_shape)))],
-        [Spec(graph.output_name, "FP32", (-1, *_lengths(graph.output_shape)))],
+        [TensorSpec(graph.input_name, "FP32", (-1, *_lengths(graph.input_shape)))],
+        [TensorSpec(graph.output_name, "FP32", (-1, *_lengths(graph.output_shape)))],
     )
 
 
@@ -117,8 +117,8 @@ def add_routes(
         metrics: told of the sizes of requests.
         secured: whether requests need a token.
     """
-    protocol = Protocol(engine)
-    documents = Documents(protocol.metadata(), secured=secured)
+    protocol = OipModel(engine)
+    documents = OipDocuments(protocol.metadata(), secured=secured)
     about = {"name": "facemodels", "version": __version__, "extensions": ["binary_tensor_data"]}
 
     async def server() -> Response:

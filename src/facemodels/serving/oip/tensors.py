@@ -21,7 +21,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from facemodels.serving.http.problems import RequestError
+from facemodels.serving.http.errors import RequestError
 
 DTYPES: Mapping[str, str] = {"FP32": "<f4", "UINT8": "|u1"}
 _LONGEST = 1 << 20  # of one axis
@@ -29,7 +29,7 @@ _NAME_LENGTH = 100
 
 
 @dataclass(frozen=True)
-class Spec:
+class TensorSpec:
     """What a tensor must be.
 
     Attributes:
@@ -48,7 +48,7 @@ class Spec:
 
 
 @dataclass(frozen=True)
-class Inference:
+class InferenceRequest:
     """A request that was read.
 
     Attributes:
@@ -65,8 +65,11 @@ class Inference:
 
 
 def read(
-    body: bytes, header_length: int | None, inputs: Sequence[Spec], outputs: Sequence[Spec]
-) -> Inference:
+    body: bytes,
+    header_length: int | None,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+) -> InferenceRequest:
     """Read an inference request.
 
     Args:
@@ -92,11 +95,13 @@ def read(
     if identity is not None and not isinstance(identity, str):
         raise _wrong("id is no text")
     names, binary = _outputs(request, outputs)
-    return Inference(identity, _inputs(request, whole[length:], inputs), names, binary)
+    return InferenceRequest(identity, _inputs(request, whole[length:], inputs), names, binary)
 
 
 def write(
-    head: Mapping[str, Any], outputs: Mapping[str, tuple[Spec, NDArray[Any]]], request: Inference
+    head: Mapping[str, Any],
+    outputs: Mapping[str, tuple[TensorSpec, NDArray[Any]]],
+    request: InferenceRequest,
 ) -> tuple[bytes, int | None]:
     """An inference response.
 
@@ -134,7 +139,7 @@ def _wrong(text: str) -> RequestError:
 
 
 def _inputs(
-    request: Mapping[str, Any], rest: memoryview, specs: Sequence[Spec]
+    request: Mapping[str, Any], rest: memoryview, specs: Sequence[TensorSpec]
 ) -> dict[str, NDArray[Any]]:
     known = {spec.name: spec for spec in specs}
     found: dict[str, NDArray[Any]] = {}
@@ -151,7 +156,7 @@ def _inputs(
 
 
 def _outputs(
-    request: Mapping[str, Any], specs: Sequence[Spec]
+    request: Mapping[str, Any], specs: Sequence[TensorSpec]
 ) -> tuple[tuple[str, ...], frozenset[str]]:
     """Names of the outputs that are asked for, and of those that shall be binary."""
     known = {spec.name: spec for spec in specs}
@@ -164,7 +169,9 @@ def _outputs(
     return tuple(binary), frozenset(name for name, wanted in binary.items() if wanted)
 
 
-def _named(given: Any, kind: str, known: Mapping[str, Spec]) -> list[tuple[str, Mapping[str, Any]]]:
+def _named(
+    given: Any, kind: str, known: Mapping[str, TensorSpec]
+) -> list[tuple[str, Mapping[str, Any]]]:
     """A list of tensors by name: known ones, each once."""
     if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
         raise _wrong(f"{kind}s is no list of tensors")
@@ -196,7 +203,7 @@ def _flag(parameters: Mapping[str, Any], name: str, *, default: bool) -> bool:
 
 
 def _tensor(
-    item: Mapping[str, Any], spec: Spec, rest: memoryview
+    item: Mapping[str, Any], spec: TensorSpec, rest: memoryview
 ) -> tuple[NDArray[Any], memoryview]:
     """One input, and the binary data that is left behind it."""
     if item.get("datatype") != spec.datatype:
@@ -214,7 +221,7 @@ def _tensor(
     return values, rest
 
 
-def _shape(given: Any, spec: Spec) -> tuple[int, ...]:
+def _shape(given: Any, spec: TensorSpec) -> tuple[int, ...]:
     wanted = ", ".join("any" if n == -1 else str(n) for n in spec.shape)
     problem = _wrong(f"{spec.name} has the shape [{wanted}], every length at least 1")
     if not isinstance(given, list) or len(given) != len(spec.shape):
@@ -228,7 +235,7 @@ def _shape(given: Any, spec: Spec) -> tuple[int, ...]:
 
 
 def _from_binary(
-    size: Any, spec: Spec, shape: tuple[int, ...], rest: memoryview
+    size: Any, spec: TensorSpec, shape: tuple[int, ...], rest: memoryview
 ) -> tuple[NDArray[Any], memoryview]:
     dtype = np.dtype(DTYPES[spec.datatype])
     wanted = math.prod(shape) * dtype.itemsize
@@ -239,7 +246,7 @@ def _from_binary(
     return np.require(values, requirements="A"), rest[size:]
 
 
-def _from_json(data: Any, spec: Spec, shape: tuple[int, ...]) -> NDArray[Any]:
+def _from_json(data: Any, spec: TensorSpec, shape: tuple[int, ...]) -> NDArray[Any]:
     flat = _flat(data, spec, shape)
     kinds = set(map(type, flat))
     if spec.datatype == "UINT8":
@@ -252,7 +259,7 @@ def _from_json(data: Any, spec: Spec, shape: tuple[int, ...]) -> NDArray[Any]:
         return np.array(flat, np.float64).astype(np.float32).reshape(shape)
 
 
-def _flat(data: Any, spec: Spec, shape: tuple[int, ...]) -> list[Any]:
+def _flat(data: Any, spec: TensorSpec, shape: tuple[int, ...]) -> list[Any]:
     """Data in one list, whether they came so or nested as the shape is."""
     problem = _wrong(f"the data of {spec.name} are no list of its shape, neither flat nor nested")
     if not isinstance(data, list):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from facemodels.serving.api.images import RAW, Upload, decode_all, read_upload
-from facemodels.serving.http.problems import RequestError
+from facemodels.serving.http.errors import RequestError
 from facemodels.serving.settings import Limits
 
 LIMITS = Limits(images=4, pixels=10_000)

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from facemodels.serving.http.problems import RequestError
-from facemodels.serving.oip.tensors import Inference, Spec, read, write
+from facemodels.serving.http.errors import RequestError
+from facemodels.serving.oip.tensors import InferenceRequest, TensorSpec, read, write
 
-IMAGES = Spec("images", "FP32", (-1, 3, 2, 2))
-OUTPUTS = [Spec("embeddings", "FP32", (-1, 4)), Spec("quality", "FP32", (-1,))]
-PICTURES = [Spec("pictures", "UINT8", (-1, -1, -1, 3)), Spec("boxes", "FP32", (-1, 4))]
+IMAGES = TensorSpec("images", "FP32", (-1, 3, 2, 2))
+OUTPUTS = [TensorSpec("embeddings", "FP32", (-1, 4)), TensorSpec("quality", "FP32", (-1,))]
+PICTURES = [TensorSpec("pictures", "UINT8", (-1, -1, -1, 3)), TensorSpec("boxes", "FP32", (-1, 4))]
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 BATCHES = hnp.arrays(
     np.float32, st.tuples(st.integers(1, 4), *map(st.just, (3, 2, 2))), elements=FLOATS
@@ -36,7 +36,7 @@ def tensor(values: Any, name: str = "images", datatype: str = "FP32", **more: An
     }
 
 
-def ask(request: Any, tail: bytes = b"", *, specs: Any = (IMAGES,)) -> Inference:
+def ask(request: Any, tail: bytes = b"", *, specs: Any = (IMAGES,)) -> InferenceRequest:
     head = orjson.dumps(request)
     return read(head + tail, len(head) if tail else None, specs, OUTPUTS)
 
@@ -77,7 +77,7 @@ def test_binary_data_come_through_and_lie_aligned_whatever_the_head_is_long(
 @given(batch=BATCHES)
 def test_what_is_written_is_read_again_in_both_forms(batch: np.ndarray) -> None:
     for binary in (frozenset(), frozenset({"images"})):
-        request = Inference("7", {}, ("images",), binary)
+        request = InferenceRequest("7", {}, ("images",), binary)
         body, length = write({"model_name": "m"}, {"images": (IMAGES, batch)}, request)
         answer = orjson.loads(body[:length])
         assert answer["id"] == "7"
@@ -253,7 +253,7 @@ def test_an_output_that_is_not_finite_is_no_server_error() -> None:
         write(
             {},
             {"images": (IMAGES, np.full((1, 2), np.nan, np.float32))},
-            Inference(None, {}, ("images",), frozenset()),
+            InferenceRequest(None, {}, ("images",), frozenset()),
         )
     assert caught.value.status == 400
 

@@ -17,7 +17,7 @@ import orjson
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from facemodels.serving.http.problems import RequestError
+from facemodels.serving.http.errors import RequestError
 from facemodels.serving.http.readiness import Readiness
 from facemodels.serving.settings import Limits
 

@@ -15,8 +15,14 @@ from typing import Any
 import structlog
 
 from facemodels.serving.http.access import authorise, is_prediction
-from facemodels.serving.http.exchange import Answer, Body, Disconnected, Receive, Send
-from facemodels.serving.http.problems import RequestError
+from facemodels.serving.http.errors import RequestError
+from facemodels.serving.http.exchange import (
+    Disconnected,
+    Receive,
+    RequestBody,
+    ResponseWriter,
+    Send,
+)
 from facemodels.serving.http.tokens import Tokens
 from facemodels.serving.metrics import Metrics
 from facemodels.serving.settings import Limits
@@ -34,7 +40,7 @@ _FAILED = RequestError(500, "internal", "The server failed; it has the details."
 _LATE = RequestError(504, "deadline", "The answer took too long.")
 
 
-class Gate:
+class RequestMiddleware:
     """Lets requests through to an app, one by one.
 
     Args:
@@ -65,8 +71,8 @@ class Gate:
         request_id = identify(headers)
         scope.setdefault("state", {})["request_id"] = request_id
         predicts = is_prediction(scope["method"], scope["path"])
-        body = Body(receive, headers, self._limits.body_bytes)
-        answer = Answer(send, request_id, body)
+        body = RequestBody(receive, headers, self._limits.body_bytes)
+        answer = ResponseWriter(send, request_id, body)
         status = await self._answered(scope, headers, body, answer, predicts=predicts)
         if predicts:
             self._metrics.count(outcome(status))
@@ -80,8 +86,8 @@ class Gate:
         )
 
     async def _answered(
-        self, scope: MutableMapping[str, Any], headers: Mapping[bytes, bytes], body: Body,
-        answer: Answer, *, predicts: bool,
+        self, scope: MutableMapping[str, Any], headers: Mapping[bytes, bytes], body: RequestBody,
+        answer: ResponseWriter, *, predicts: bool,
     ) -> int:  # fmt: skip
         """Answer in any case; the status for log and metrics."""
         problem = None
@@ -110,7 +116,9 @@ class Gate:
         await answer.end()
         return problem.status if problem else answer.status
 
-    async def _in_turn(self, scope: MutableMapping[str, Any], body: Body, answer: Answer) -> None:
+    async def _in_turn(
+        self, scope: MutableMapping[str, Any], body: RequestBody, answer: ResponseWriter
+    ) -> None:
         """Within the bounds of the queue and of the memory for bodies.
 
         A request counts when its body is complete: those who send slowly take no one's turn.

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import pytest
 
 from facemodels.serving.http.access import OPEN, authorise, is_loopback, is_prediction
-from facemodels.serving.http.exchange import Answer, Body, Disconnected, Message
-from facemodels.serving.http.gate import identify, outcome, printable
-from facemodels.serving.http.problems import RequestError
+from facemodels.serving.http.errors import RequestError
+from facemodels.serving.http.exchange import Disconnected, Message, RequestBody, ResponseWriter
+from facemodels.serving.http.middleware import identify, outcome, printable
 from facemodels.serving.http.tokens import Tokens
 from facemodels.serving.metrics import STATUSES
 
@@ -95,7 +95,7 @@ def test_what_is_open_is_open_to_look_at_only() -> None:
 # Bodies and answers.
 
 
-def body(headers: dict[bytes, bytes], parts: Sequence[bytes | None], most: int = 10) -> Body:
+def body(headers: dict[bytes, bytes], parts: Sequence[bytes | None], most: int = 10) -> RequestBody:
     """What a client sends, part by part; None: it leaves."""
     left = list(parts)
 
@@ -105,7 +105,7 @@ def body(headers: dict[bytes, bytes], parts: Sequence[bytes | None], most: int =
             return {"type": "http.disconnect"}
         return {"type": "http.request", "body": part, "more_body": bool(left)}
 
-    return Body(receive, headers, most)
+    return RequestBody(receive, headers, most)
 
 
 def no_bound(size: int) -> None: ...
@@ -163,7 +163,7 @@ def test_an_answer_before_the_end_of_a_long_body_ends_the_connection(
         sent.append(dict(message))
 
     async def talk() -> None:
-        answer = Answer(send, "an-id", body(headers, [b"12", b"3"]))
+        answer = ResponseWriter(send, "an-id", body(headers, [b"12", b"3"]))
         await answer.problem(RequestError(status, "code", "text"))
         await answer.problem(RequestError(500, "late", "no second answer"))
         await answer.end()

@@ -33,7 +33,7 @@ def obtain(root: Path, entry: Entry) -> Iterator[Package]:
     here = root / path
     policy = signing_policy(root)
     broken: IntegrityError | None = None
-    if _is_registered(here, entry):
+    if is_registered(here, entry):
         try:
             verify(here)
         except IntegrityError as error:
@@ -71,8 +71,16 @@ def signing_policy(root: Path) -> SignaturePolicy | None:
     return read_policy(root / POLICY) if (root / POLICY).is_file() else None
 
 
-def _is_registered(folder: Path, entry: Entry) -> bool:
-    """Whether the workspace has the very package; one in the making has another digest."""
+def is_registered(folder: Path, entry: Entry) -> bool:
+    """Whether a folder says, by the digest of its checksums, that it is a version's package.
+
+    The files themselves are not read; `verify` does that. A version that was registered without
+    a digest (by GTO, for example) can be proven by no folder, so the answer is False for it.
+
+    Args:
+        folder: the package, or what may be one.
+        entry: the version as the registry has it.
+    """
     checksums = folder / CHECKSUMS
     recorded = entry.evidence.get("package")
     return checksums.is_file() and recorded == f"sha256:{sha256(checksums)}"

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from facemodels.errors import FacemodelsError, IntegrityError
-from facemodels.files import sha256
 from facemodels.package.verify import CHECKSUMS, verify
-from facemodels.registry.packages import obtain
+from facemodels.registry.packages import is_registered, obtain
 from facemodels.registry.state import Entry
 
 _AGAIN_S = 10.0  # until a package that could not be had is asked for again
@@ -42,6 +41,7 @@ class Packages:
         self._fetch = fetch
         self._pool = ThreadPoolExecutor(2, "packages")
         self._fetches: dict[str, _Fetch] = {}
+        self._fetched_here: set[str] = set()  # ids that this process got from DVC, verified
 
     def folder(self, entry: Entry) -> Path | None:
         """Where a version's package lies; None as long as it is on its way.
@@ -53,7 +53,7 @@ class Packages:
         fetch = self._fetches.get(entry.id)
         if fetch is not None and not fetch.future.done():
             return None
-        if _is_registered(path, entry):
+        if self._is_proven(path, entry):
             return path
         if fetch is None or self._due(fetch):
             self._fetches[entry.id] = _Fetch(self._pool.submit(self._bring, entry, path))
@@ -106,12 +106,14 @@ class Packages:
             ) from error
         shutil.rmtree(path, ignore_errors=True)
         partial.rename(path)
+        self._fetched_here.add(entry.id)
 
+    def _is_proven(self, path: Path, entry: Entry) -> bool:
+        """Whether a folder is the package that was registered.
 
-def _is_registered(path: Path, entry: Entry) -> bool:
-    """Whether a folder says that it is the package that was registered."""
-    listed = path / CHECKSUMS
-    if not listed.is_file():
-        return False
-    recorded = entry.evidence.get("package")
-    return not recorded or recorded == f"sha256:{sha256(listed)}"
+        A version without a recorded digest (registered by GTO) cannot be told from its folder:
+        only a folder that this process fetched itself counts, so each start fetches it anew.
+        """
+        if entry.evidence.get("package"):
+            return is_registered(path, entry)
+        return entry.id in self._fetched_here and (path / CHECKSUMS).is_file()

@@ -52,7 +52,7 @@ FACTS = {
 EVIDENCE = {"package": "sha256:" + "a" * 64, "dvc": "md5:" + "b" * 32 + ".dir"}
 
 
-def changes(tags: int, commits: list[str]) -> Iterator[tuple[rules.Change, State]]:
+def changes(tags: int, commits: list[str]) -> Iterator[tuple[rules.ProposedEvent, State]]:
     """Legal events: versions that come, go to staging, and take over in production."""
     state = State()
     made = 0
@@ -65,7 +65,7 @@ def changes(tags: int, commits: list[str]) -> Iterator[tuple[rules.Change, State
             yield change(state, model, commit, act), state
 
 
-def change(state: State, model: ModelId, commit: str, act: str) -> rules.Change:
+def change(state: State, model: ModelId, commit: str, act: str) -> rules.ProposedEvent:
     """One legal event."""
     if act == "register":
         return rules.register(state, model, commit, reason="better", evidence=EVIDENCE, entry=FACTS)
@@ -121,7 +121,7 @@ def make(folder: Path, tags: int) -> str:
 
 
 def record(
-    change: rules.Change, tag: str, previous: Event | None, moment: int
+    change: rules.ProposedEvent, tag: str, previous: Event | None, moment: int
 ) -> dict[str, object]:
     """The message of an event, as the registry writes it."""
     return {

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from facemodels.deployment.deploy import Rollback
     from facemodels.deployment.settings import Environment
     from facemodels.registry.registry import Registry
-    from facemodels.registry.rules import Plan
+    from facemodels.registry.rules import Proposal
 
 _ASKED = (
     "direct", "canary", "progressive", "blue-green", "shadow", "ab", "complete", "abort",
@@ -211,7 +211,7 @@ def _open(environment: str, config: Path | None) -> tuple[Registry, Environment]
 
 
 def _carry_out(
-    registry: Registry, plan: Plan, environment: str, *, dry_run: bool, as_json: bool
+    registry: Registry, plan: Proposal, environment: str, *, dry_run: bool, as_json: bool
 ) -> None:
     from facemodels.deployment import deploy as operations
 

@@ -15,7 +15,7 @@ from facemodels.names import ModelId, Version
 from facemodels.registry import rules
 from facemodels.registry.events import Event, to_text
 from facemodels.registry.registry import Registry, previous_production
-from facemodels.registry.rules import Change, Plan
+from facemodels.registry.rules import Proposal, ProposedEvent
 from facemodels.registry.state import Entry, State
 
 Asked = Literal[Strategy, "complete", "abort"]
@@ -53,7 +53,7 @@ def deploy(
     asked: Deployment,
     *,
     clock: Callable[[], float] = time.time,
-) -> Plan:
+) -> Proposal:
     """The event that a deployment is, for `Registry.act`; `dry_run` shows it.
 
     Args:
@@ -77,11 +77,11 @@ def deploy(
         return _placement(settings.policy, asked)
     terms = _terms(settings, asked)
 
-    def plan(state: State) -> Change:
+    def plan(state: State) -> ProposedEvent:
         change = act(state)
         return replace(change, extra={**(asked.record or {}), **change.extra})
 
-    def act(state: State) -> Change:
+    def act(state: State) -> ProposedEvent:
         if asked.strategy == "abort":
             return withdrawal(asked.model, reason=asked.reason)(state)
         entry = state.entry(asked.model)
@@ -100,8 +100,8 @@ def deploy(
     return plan
 
 
-def _placement(policy: Policy, asked: Deployment) -> Plan:
-    def plan(state: State) -> Change:
+def _placement(policy: Policy, asked: Deployment) -> Proposal:
+    def plan(state: State) -> ProposedEvent:
         _require_gates(state.entry(asked.model), policy)
         return rules.place(state, asked.model, reason=asked.reason)
 
@@ -126,14 +126,14 @@ def _require_gates(entry: Entry, policy: Policy) -> None:
     require(judge(metrics, policy.gates), entry.id)
 
 
-def _move(state: State, asked: Deployment) -> Change:
+def _move(state: State, asked: Deployment) -> ProposedEvent:
     return rules.move(
         state, asked.model, "production",
         reason=asked.reason, re_enrolment=asked.re_enrolment, emergency=asked.emergency,
     )  # fmt: skip
 
 
-def withdrawal(model: ModelId, *, reason: str, record: Mapping[str, Any] | None = None) -> Plan:
+def withdrawal(model: ModelId, *, reason: str, record: Mapping[str, Any] | None = None) -> Proposal:
     """The event that takes a rollout back."""
     return lambda state: rules.withdraw(
         state, model, reason=reason or "aborted by hand", extra=record
@@ -142,10 +142,10 @@ def withdrawal(model: ModelId, *, reason: str, record: Mapping[str, Any] | None 
 
 def return_to(
     model: ModelId, *, reason: str, re_enrolment: str = "", record: Mapping[str, Any] | None = None
-) -> Plan:
+) -> Proposal:
     """The event that brings a version back to production."""
 
-    def plan(state: State) -> Change:
+    def plan(state: State) -> ProposedEvent:
         change = rules.move(state, model, "production", reason=reason, re_enrolment=re_enrolment)
         return replace(change, extra={**(record or {}), **change.extra})
 
@@ -170,7 +170,7 @@ class Rollback:
     taken_back: str
     re_enrolment: str = ""
 
-    def plan(self, reason: str, record: Mapping[str, Any] | None = None) -> Plan:
+    def plan(self, reason: str, record: Mapping[str, Any] | None = None) -> Proposal:
         """The event that it is.
 
         Args:
@@ -265,7 +265,7 @@ def _find_version(state: State, model: str, current: str, text: str) -> str:
     return (same or found)[0]
 
 
-def dry_run(registry: Registry, plan: Plan) -> Change:
+def dry_run(registry: Registry, plan: Proposal) -> ProposedEvent:
     """The event that would be made, and nothing else.
 
     Raises:

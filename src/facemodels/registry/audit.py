@@ -302,7 +302,7 @@ def _replay(trunk: list[Event]) -> list[Finding]:
     return findings
 
 
-def _plan(state: State, event: Event) -> rules.Change:
+def _plan(state: State, event: Event) -> rules.ProposedEvent:
     record = event.record or {}
     model = ModelId.parse(record["model_id"])
     reason = record["reason"]

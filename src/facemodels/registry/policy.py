@@ -13,7 +13,7 @@ PATH = Path("conf", "registry.yaml")
 
 
 @dataclass(frozen=True)
-class Policy:
+class RegistryPolicy:
     """The rules of one repository.
 
     Attributes:
@@ -50,7 +50,7 @@ class Policy:
             )
 
 
-def load(root: Path) -> Policy:
+def load(root: Path) -> RegistryPolicy:
     """The policy of a repository; the defaults where it has no file.
 
     Raises:
@@ -58,7 +58,7 @@ def load(root: Path) -> Policy:
     """
     path = root / PATH
     if not path.is_file():
-        return Policy()
+        return RegistryPolicy()
     # pydantic takes 0.1 s to import, and reading the registry must not wait for it.
     from pydantic import TypeAdapter, ValidationError
 
@@ -68,7 +68,7 @@ def load(root: Path) -> Policy:
         values = load_yaml(path)
         if values.get("signatures") is False:  # YAML 1.1 reads a bare `off` so
             values["signatures"] = "off"
-        return TypeAdapter(Policy).validate_python(values)
+        return TypeAdapter(RegistryPolicy).validate_python(values)
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])

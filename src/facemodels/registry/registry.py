@@ -86,7 +86,7 @@ class Registry:
             }
             entry["parent_version"] = str(before.version)
 
-        def plan(state: State) -> rules.Change:
+        def plan(state: State) -> rules.ProposedEvent:
             now = predecessor(state, asked.package.id)
             if (now and now.event.object) != (before and before.event.object):
                 raise ConflictError(
@@ -146,7 +146,7 @@ class Registry:
             ConflictError: somebody else was faster.
         """
 
-        def plan(state: State) -> rules.Change:
+        def plan(state: State) -> rules.ProposedEvent:
             return rules.move(
                 state, model, status,
                 reason=reason, re_enrolment=re_enrolment, emergency=emergency,
@@ -154,7 +154,7 @@ class Registry:
 
         return self.act(plan)
 
-    def act(self, plan: rules.Plan) -> Event:
+    def act(self, plan: rules.Proposal) -> Event:
         """Let something happen to a version that is registered.
 
         What brings it on (a promotion, a rollout) verifies its package and asks for its gates;

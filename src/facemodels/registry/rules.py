@@ -25,7 +25,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class Change:
+class ProposedEvent:
     """An event to be.
 
     Attributes:
@@ -59,7 +59,7 @@ def role_of(act: str) -> Role:
     return "register" if act == "register" else "promote"
 
 
-Plan = Callable[[State], Change]
+Proposal = Callable[[State], ProposedEvent]
 
 
 def register(
@@ -70,7 +70,7 @@ def register(
     reason: str,
     evidence: Mapping[str, Any],
     entry: Mapping[str, Any],
-) -> Change:
+) -> ProposedEvent:
     """A new version at a commit.
 
     Raises:
@@ -96,7 +96,7 @@ def register(
             "A number is not given twice; use the next one.",
         )
     extra = {"entry": dict(entry)}
-    return Change("register", model, tag, commit, "development", reason, evidence, extra)
+    return ProposedEvent("register", model, tag, commit, "development", reason, evidence, extra)
 
 
 def move(
@@ -107,7 +107,7 @@ def move(
     reason: str,
     re_enrolment: str = "",
     emergency: bool = False,
-) -> Change:
+) -> ProposedEvent:
     """Give a version its next status, or go back to one that was in production.
 
     Args:
@@ -178,7 +178,7 @@ def _let_in(
     )
 
 
-def place(state: State, model: ModelId, *, reason: str) -> Change:
+def place(state: State, model: ModelId, *, reason: str) -> ProposedEvent:
     """Put a version into the staging environment, whatever was there and wherever it is.
 
     Raises:
@@ -205,7 +205,7 @@ def roll_out(
     reason: str,
     re_enrolment: str = "",
     emergency: bool = False,
-) -> Change:
+) -> ProposedEvent:
     """Give a version a part of production's traffic, or another part than it has.
 
     Args:
@@ -247,14 +247,14 @@ def roll_out(
     _same_space(current, entry, re_enrolment)
     tag = tags.assign(model.name, ROLLOUT, (event.name for event in state.events))
     extra = {"rollout": dict(terms), **_extra(re_enrolment, emergency)}
-    return Change(
+    return ProposedEvent(
         "rollout", model, tag, entry.event.commit, entry.status, reason, dict(entry.evidence), extra
     )
 
 
 def withdraw(
     state: State, model: ModelId, *, reason: str, extra: Mapping[str, Any] | None = None
-) -> Change:
+) -> ProposedEvent:
     """Take its part of production's traffic from a version again.
 
     Args:
@@ -275,12 +275,14 @@ def withdraw(
         raise InputError("Taking a version back needs a reason.", "Add --reason.")
     tag = tags.unassign(model.name, ROLLOUT, (event.name for event in state.events))
     evidence = dict(entry.evidence)
-    return Change(
+    return ProposedEvent(
         "withdraw", model, tag, entry.event.commit, entry.status, reason, evidence, extra or {}
     )
 
 
-def archive(state: State, model: ModelId, facts: Mapping[str, Any], *, reason: str) -> Change:
+def archive(
+    state: State, model: ModelId, facts: Mapping[str, Any], *, reason: str
+) -> ProposedEvent:
     """Take the weights of a version out of the remote; an archive holds them now.
 
     Args:
@@ -313,7 +315,7 @@ def archive(state: State, model: ModelId, facts: Mapping[str, Any], *, reason: s
             "Deploy another version in its place first.",
         )
     tag = tags.assign(model.name, ARCHIVED, (event.name for event in state.events))
-    return Change(
+    return ProposedEvent(
         "archive", model, tag, entry.event.commit, entry.status, reason, dict(entry.evidence),
         {"archive": dict(facts)},
     )  # fmt: skip
@@ -321,7 +323,7 @@ def archive(state: State, model: ModelId, facts: Mapping[str, Any], *, reason: s
 
 def restore(
     state: State, model: ModelId, *, reason: str, extra: Mapping[str, Any] | None = None
-) -> Change:
+) -> ProposedEvent:
     """The weights of a version are in the remote again.
 
     Args:
@@ -341,7 +343,7 @@ def restore(
         raise InputError("A restoration needs a reason.", "Add --reason.")
     tag = tags.unassign(model.name, ARCHIVED, (event.name for event in state.events))
     evidence = dict(entry.evidence)
-    return Change(
+    return ProposedEvent(
         "restore", model, tag, entry.event.commit, entry.status, reason, evidence, extra or {}
     )
 
@@ -378,7 +380,7 @@ def _same_space(current: Entry, new: Entry, re_enrolment: str) -> None:
         )
 
 
-def deprecate(state: State, model: ModelId, *, reason: str, retire: bool = False) -> Change:
+def deprecate(state: State, model: ModelId, *, reason: str, retire: bool = False) -> ProposedEvent:
     """Take a version out of use for good.
 
     Raises:
@@ -402,8 +404,10 @@ def deprecate(state: State, model: ModelId, *, reason: str, retire: bool = False
 
 def _stage(
     state: State, entry: Entry, act: str, status: Status, reason: str, extra: Mapping[str, Any]
-) -> Change:
+) -> ProposedEvent:
     existing = (event.name for event in state.events)
     model = ModelId.parse(entry.id)
     tag = tags.assign(model.name, status, existing)
-    return Change(act, model, tag, entry.event.commit, status, reason, dict(entry.evidence), extra)
+    return ProposedEvent(
+        act, model, tag, entry.event.commit, status, reason, dict(entry.evidence), extra
+    )

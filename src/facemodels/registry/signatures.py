@@ -12,7 +12,7 @@ from facemodels.errors import InputError, ToolError
 from facemodels.git import Git, GitError
 from facemodels.registry.audit import Finding
 from facemodels.registry.events import Event
-from facemodels.registry.policy import Policy
+from facemodels.registry.policy import RegistryPolicy
 from facemodels.registry.rules import role_of
 
 _SSH = re.compile(r'^Good "git" signature for (?P<who>\S+) with ', re.MULTILINE)
@@ -20,7 +20,7 @@ _SSH = re.compile(r'^Good "git" signature for (?P<who>\S+) with ', re.MULTILINE)
 _GPG = re.compile(r"^\[GNUPG:\] VALIDSIG .* (?P<who>[0-9A-F]{40})$", re.MULTILINE)
 
 
-def own_principal(git: Git, root: Path, policy: Policy) -> str:
+def own_principal(git: Git, root: Path, policy: RegistryPolicy) -> str:
     """Who the signer of this clone is: the principal of the key that git would sign with.
 
     Raises:
@@ -79,14 +79,14 @@ def _fingerprint(git: Git, key: str) -> str:
     return match[1]
 
 
-def check(git: Git, root: Path, policy: Policy, events: Iterable[Event]) -> list[Finding]:
+def check(git: Git, root: Path, policy: RegistryPolicy, events: Iterable[Event]) -> list[Finding]:
     """Events that are not signed by somebody who may do what they did."""
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         found = pool.map(lambda event: _check(git, root, policy, event), events)
     return [finding for finding in found if finding is not None]
 
 
-def _check(git: Git, root: Path, policy: Policy, event: Event) -> Finding | None:
+def _check(git: Git, root: Path, policy: RegistryPolicy, event: Event) -> Finding | None:
     if "-----BEGIN " not in event.message:
         return Finding("unsigned", event.tag, "it carries no signature")
     who = principal(git, root, policy, event.object)
@@ -98,7 +98,7 @@ def _check(git: Git, root: Path, policy: Policy, event: Event) -> Finding | None
     return None
 
 
-def principal(git: Git, root: Path, policy: Policy, oid: str) -> str | None:
+def principal(git: Git, root: Path, policy: RegistryPolicy, oid: str) -> str | None:
     """Who signed a tag object; None if nobody whom the policy knows."""
     signers = f"gpg.ssh.allowedSignersFile={root / policy.allowed_signers}"
     try:

@@ -20,8 +20,8 @@ from facemodels.git import Git, GitError
 from facemodels.registry import audit as chain
 from facemodels.registry import reading, signatures, state, tagging
 from facemodels.registry.events import Event
-from facemodels.registry.policy import Policy
-from facemodels.registry.rules import Change, Plan
+from facemodels.registry.policy import RegistryPolicy
+from facemodels.registry.rules import Proposal, ProposedEvent
 from facemodels.registry.state import State
 
 _NOBODY = "0" * 40
@@ -39,7 +39,9 @@ class Repository:
         clock: seconds since 1970.
     """
 
-    def __init__(self, git: Git, policy: Policy, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, git: Git, policy: RegistryPolicy, *, clock: Callable[[], float] = time.time
+    ) -> None:
         self.git = git
         self.policy = policy
         self._clock = clock
@@ -215,7 +217,7 @@ class Repository:
 
     # --- add -----------------------------------------------------------------------------
 
-    def add(self, plan: Plan) -> Event:
+    def add(self, plan: Proposal) -> Event:
         """Make the event that `plan` gives for the state of now.
 
         `plan` is asked again when somebody else was faster on another model; on the same
@@ -244,7 +246,7 @@ class Repository:
             f"others changed the registry {_ATTEMPTS} times in the meantime.", "Run it again."
         )
 
-    def _authorise(self, change: Change) -> None:
+    def _authorise(self, change: ProposedEvent) -> None:
         if self.policy.signatures == "required":
             who = signatures.own_principal(self.git, self.git.root, self.policy)
             self.policy.require(who, change.role)
@@ -255,7 +257,7 @@ class Repository:
         head = reading.read_head(self.git)
         return head, self.state()
 
-    def _try(self, change: Change, now: State, head: str | None) -> Event | None:
+    def _try(self, change: ProposedEvent, now: State, head: str | None) -> Event | None:
         """The event, or None if the head has moved in the meantime."""
         before = self._event_at(head, now.events)
         oid = tagging.make(self.git, self.policy, change, before, now, clock=self._clock)

@@ -12,8 +12,8 @@ from facemodels.errors import IntegrityError, RuleError
 from facemodels.git import Git
 from facemodels.registry import signatures
 from facemodels.registry.events import FORMAT, Event, to_text, write_record
-from facemodels.registry.policy import Policy
-from facemodels.registry.rules import Change
+from facemodels.registry.policy import RegistryPolicy
+from facemodels.registry.rules import ProposedEvent
 from facemodels.registry.state import State
 
 _AHEAD = 24 * 3600  # seconds that dates may run ahead of a clock: clocks differ, bursts add some
@@ -21,8 +21,8 @@ _AHEAD = 24 * 3600  # seconds that dates may run ahead of a clock: clocks differ
 
 def make(
     git: Git,
-    policy: Policy,
-    change: Change,
+    policy: RegistryPolicy,
+    change: ProposedEvent,
     before: Event | None,
     now: State,
     *,
@@ -84,7 +84,7 @@ def _moment(now: State, clock: int) -> int:
     return max(clock, last.time + 1)
 
 
-def _check_signature(git: Git, policy: Policy, oid: str, change: Change) -> None:
+def _check_signature(git: Git, policy: RegistryPolicy, oid: str, change: ProposedEvent) -> None:
     """Look at the new tag as the audit will, before anybody else sees it."""
     who = signatures.principal(git, git.root, policy, oid)
     if who is None:
@@ -95,7 +95,7 @@ def _check_signature(git: Git, policy: Policy, oid: str, change: Change) -> None
     policy.require(who, change.role)
 
 
-def _record(git: Git, change: Change, before: Event | None, moment: int) -> dict[str, Any]:
+def _record(git: Git, change: ProposedEvent, before: Event | None, moment: int) -> dict[str, Any]:
     identity = git.text("var", "GIT_COMMITTER_IDENT")
     return {
         "format": FORMAT,

@@ -29,8 +29,8 @@ from facemodels.names import ModelId
 from facemodels.package.load import open_package
 from facemodels.package.verify import write_checksums
 from facemodels.registry import audit, reading, rules
-from facemodels.registry.policy import Policy
-from facemodels.registry.rules import Change
+from facemodels.registry.policy import RegistryPolicy
+from facemodels.registry.rules import ProposedEvent
 from facemodels.registry.state import State
 from facemodels.registry.tag_store import Repository
 
@@ -214,7 +214,7 @@ class Site:
     @property
     def repository(self) -> Repository:
         # An hour ago: each event is a second later than the one before, and many are made in one.
-        return Repository(Git(self.folder), Policy(), clock=lambda: time.time() - 3600)
+        return Repository(Git(self.folder), RegistryPolicy(), clock=lambda: time.time() - 3600)
 
     def state(self) -> State:
         return self.repository.state()
@@ -236,7 +236,7 @@ class Site:
         evidence = {"package": f"sha256:{digest}", "suite": ["benchmark"]}
         entry = {"path": str(model.folder), "interface": {"embedding_space": space}}
 
-        def plan(now: State) -> Change:
+        def plan(now: State) -> ProposedEvent:
             return rules.register(now, model, commit, reason="new", evidence=evidence, entry=entry)
 
         self.repository.add(plan)

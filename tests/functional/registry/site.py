@@ -15,8 +15,8 @@ from facemodels.names import ModelId
 from facemodels.registry import audit as chain
 from facemodels.registry import reading, rules, state
 from facemodels.registry.events import Event
-from facemodels.registry.policy import Policy
-from facemodels.registry.rules import Change, Plan
+from facemodels.registry.policy import RegistryPolicy
+from facemodels.registry.rules import Proposal, ProposedEvent
 from facemodels.registry.state import State, Status
 from facemodels.registry.tag_store import Repository
 
@@ -82,18 +82,18 @@ def version(model: str, number: int) -> ModelId:
     return ModelId.parse(f"{NAMES[model]}@v1.0.{number}")
 
 
-def register(model: ModelId, commit: str, *, reason: str = "new") -> Plan:
-    def plan(now: State) -> Change:
+def register(model: ModelId, commit: str, *, reason: str = "new") -> Proposal:
+    def plan(now: State) -> ProposedEvent:
         return rules.register(now, model, commit, reason=reason, evidence={}, entry={})
 
     return plan
 
 
-def move(model: ModelId, status: Status, *, reason: str = "because") -> Plan:
+def move(model: ModelId, status: Status, *, reason: str = "because") -> Proposal:
     return lambda now: rules.move(now, model, status, reason=reason)
 
 
-def retire(model: ModelId) -> Plan:
+def retire(model: ModelId) -> Proposal:
     return lambda now: rules.deprecate(now, model, reason="the end", retire=True)
 
 
@@ -123,10 +123,10 @@ class Clone:
 
     @property
     def registry(self) -> Repository:
-        policy = Policy(remote=self.remote)
+        policy = RegistryPolicy(remote=self.remote)
         return Repository(Git(self.folder, before=self._before), policy, clock=lambda: CLOCK)
 
-    def add(self, plan: Plan) -> Event:
+    def add(self, plan: Proposal) -> Event:
         return self.registry.add(plan)
 
     def sync(self, *, publish: bool = False) -> int:

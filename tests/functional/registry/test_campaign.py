@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 from facemodels.errors import ConflictError, InputError, RuleError
 from facemodels.git import Git
 from facemodels.registry import reading, state
-from facemodels.registry.rules import Change
+from facemodels.registry.rules import ProposedEvent
 from facemodels.registry.state import State
 
 from .site import (
@@ -98,7 +98,7 @@ class Fleet(RuleBasedStateMachine):
             number %= max(registered, 1)
         identity = version(model, max(number, 0))
 
-        def plan(now: State) -> Change:
+        def plan(now: State) -> ProposedEvent:
             kind = act["kind"]
             if kind == "register":
                 return register(identity, clone.commit(identity.version.patch % COMMITS))(now)

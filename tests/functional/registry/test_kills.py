@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from facemodels.errors import FacemodelsError, InputError, RuleError, ToolError
-from facemodels.registry.rules import Plan
+from facemodels.registry.rules import Proposal
 
 from .site import Clone, Killed, Site, assert_clean, by_the_book, move, register, retire, version
 
@@ -15,7 +15,7 @@ ONE, TWO = version("rec", 1), version("rec", 2)
 OTHER = version("det", 1)
 Copies = Callable[[Site], Site]
 
-ACTS: dict[str, Callable[[Clone], Plan]] = {
+ACTS: dict[str, Callable[[Clone], Proposal]] = {
     "register": lambda c: register(version("rec", 3), c.commit(3)),
     "promote to staging": lambda c: move(version("rec", 0), "staging"),
     "promote to production": lambda c: move(version("rec", 4), "production"),

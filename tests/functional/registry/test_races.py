@@ -10,7 +10,7 @@ import pytest
 
 from facemodels.errors import ConflictError, FacemodelsError, InputError, RuleError
 from facemodels.registry.events import Event
-from facemodels.registry.rules import Plan
+from facemodels.registry.rules import Proposal
 
 from .site import Clone, Site, by_the_book, move, register, retire, version
 
@@ -23,17 +23,17 @@ Copies = Callable[[Site], Site]
 class Race:
     """What is there before, and what the two do."""
 
-    before: tuple[Callable[[Clone], Plan], ...]
-    first: Callable[[Clone], Plan]
-    second: Callable[[Clone], Plan]
+    before: tuple[Callable[[Clone], Proposal], ...]
+    first: Callable[[Clone], Proposal]
+    second: Callable[[Clone], Proposal]
     both_in_turn: bool = False  # legal one after the other
 
 
-def _registered(*numbers: int) -> tuple[Callable[[Clone], Plan], ...]:
+def _registered(*numbers: int) -> tuple[Callable[[Clone], Proposal], ...]:
     return tuple(lambda c, n=n: register(REC[n], c.commit(n)) for n in numbers)
 
 
-def _staged(*numbers: int) -> tuple[Callable[[Clone], Plan], ...]:
+def _staged(*numbers: int) -> tuple[Callable[[Clone], Proposal], ...]:
     return tuple(lambda c, n=n: move(REC[n], "staging") for n in numbers)
 
 
@@ -64,7 +64,7 @@ RACES = {
 }
 
 
-def _try(clone: Clone, plan: Plan) -> Event | FacemodelsError:
+def _try(clone: Clone, plan: Proposal) -> Event | FacemodelsError:
     try:
         return clone.add(plan)
     except FacemodelsError as error:
@@ -85,7 +85,7 @@ def _prepare(site: Site, race: Race) -> None:
         site.clone(name).sync()
 
 
-def _commands(site: Site, sites: Callable[[Site], Site], plan: Callable[[Clone], Plan]) -> list:
+def _commands(site: Site, sites: Callable[[Site], Site], plan: Callable[[Clone], Proposal]) -> list:
     clone = sites(site).clone("one")
     clone.add(plan(clone))
     return clone.commands
@@ -158,7 +158,7 @@ def test_loser_has_no_ref_of_its_own_before_it_fetches_anything(site: Site) -> N
 def test_whole_operation_on_another_model_at_any_point_lets_both_win(
     site: Site, sites: Copies
 ) -> None:
-    def mine(clone: Clone) -> Plan:
+    def mine(clone: Clone) -> Proposal:
         return register(REC[1], clone.commit(1))
 
     for index in range(len(_commands(site, sites, mine))):

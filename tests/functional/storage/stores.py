@@ -25,7 +25,7 @@ from facemodels.names import ModelId
 from facemodels.package.load import open_package
 from facemodels.package.verify import write_checksums
 from facemodels.registry import rules
-from facemodels.registry.rules import Change
+from facemodels.registry.rules import ProposedEvent
 from facemodels.registry.state import State
 from facemodels.storage.stores.object_store import CACHE, Place, open_place
 from facemodels.storage.stores.objects import Objects, objects_of
@@ -199,7 +199,7 @@ class S3Site(Site):
         }  # fmt: skip
         entry = {"path": path, "dvc": digest, "interface": {"embedding_space": space}}
 
-        def plan(now: State) -> Change:
+        def plan(now: State) -> ProposedEvent:
             return rules.register(now, model, commit, reason="new", evidence=evidence, entry=entry)
 
         self.repository.add(plan)

@@ -8,28 +8,28 @@ from tests.unit.registry.conftest import V1, V2, V3, Ledger, commit_of, move, re
 
 from facemodels.names import ModelId
 from facemodels.registry import rules
-from facemodels.registry.rules import Plan
+from facemodels.registry.rules import Proposal
 from facemodels.registry.state import State
 
 MODEL = "recognition-facenet"
 
 
-def place(model: str, *, reason: str = "to try it") -> Plan:
+def place(model: str, *, reason: str = "to try it") -> Proposal:
     return lambda now: rules.place(now, ModelId.parse(model), reason=reason)
 
 
 def roll_out(
     model: str, percent: Any = 10, strategy: str = "canary", *, reason: str = "a try", **more: Any
-) -> Plan:
+) -> Proposal:
     terms = {"environment": "production", "strategy": strategy, "percent": percent}
     return lambda now: rules.roll_out(now, ModelId.parse(model), terms, reason=reason, **more)
 
 
-def withdraw(model: str, *, reason: str = "it is slow", **record: Any) -> Plan:
+def withdraw(model: str, *, reason: str = "it is slow", **record: Any) -> Proposal:
     return lambda now: rules.withdraw(now, ModelId.parse(model), reason=reason, extra=record)
 
 
-def promote(model: str, *, reason: str = "as planned", **more: Any) -> Plan:
+def promote(model: str, *, reason: str = "as planned", **more: Any) -> Proposal:
     return lambda now: rules.move(now, ModelId.parse(model), "production", reason=reason, **more)
 
 

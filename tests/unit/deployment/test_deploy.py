@@ -41,7 +41,7 @@ from facemodels.names import ModelId
 from facemodels.registry import audit
 from facemodels.registry.events import Event
 from facemodels.registry.registry import Registry
-from facemodels.registry.rules import Plan
+from facemodels.registry.rules import Proposal
 
 SETTINGS = Environment(address=Address(port=0), control=Address(port=0))
 MINUTE = 60
@@ -79,7 +79,7 @@ def asks(
     *,
     now: float = NOW + 10**6,
     **more: Any,
-) -> Plan:
+) -> Proposal:
     configured = more.pop("settings", SETTINGS)
     environment = more.pop("environment", "production")
     asked = Deployment(ModelId.parse(model), environment, strategy, **more)
@@ -278,7 +278,7 @@ def test_a_version_waits_in_staging_for_as_long_as_the_policy_says(
     came = clone.events()[f"{MODEL}#staging#2"].time
     patient = policy(staging_minutes=30)
 
-    def after(seconds: float, **more: Any) -> Plan:
+    def after(seconds: float, **more: Any) -> Proposal:
         return asks(registry, V2, strategy, settings=patient, now=came + seconds, **more)
 
     with pytest.raises(RuleError, match="asks for 30 minutes") as refused:

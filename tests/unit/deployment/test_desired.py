@@ -42,7 +42,7 @@ from facemodels.deployment.deploy import find_rollback
 from facemodels.deployment.desired import STRATEGIES, desired, terms_of
 from facemodels.errors import FacemodelsError
 from facemodels.registry import audit as chain
-from facemodels.registry.rules import Plan
+from facemodels.registry.rules import Proposal
 from facemodels.registry.state import STATUSES, State, fold
 
 # --- production ----------------------------------------------------------------------------------
@@ -235,7 +235,7 @@ MOVES = st.lists(
 ENDS = {"step": "rollout", "withdraw": "withdraw", "complete": "production"}
 
 
-def plan_of(model: str, act: str, strategy: str, percent: int) -> Plan:
+def plan_of(model: str, act: str, strategy: str, percent: int) -> Proposal:
     space = "b" if "-v4." in model else "a"
     return {
         "register": register(model, commit_of(model), interface={"embedding_space": space}),

@@ -11,7 +11,7 @@ from facemodels.git import Git
 from facemodels.names import ModelId
 from facemodels.provenance import lineage
 from facemodels.registry import rules
-from facemodels.registry.policy import Policy
+from facemodels.registry.policy import RegistryPolicy
 from facemodels.registry.tag_store import Repository
 
 MODEL = "recognition-facenet"
@@ -102,7 +102,7 @@ class Workshop:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.git = Git(root)
-        self.repository = Repository(self.git, Policy(), clock=lambda: 1_700_000_000)
+        self.repository = Repository(self.git, RegistryPolicy(), clock=lambda: 1_700_000_000)
         root.mkdir(exist_ok=True)
         self.git.text("init", "--quiet", "--initial-branch=main")
 

@@ -21,8 +21,8 @@ from facemodels.registry import audit as chain
 from facemodels.registry import events, reading, rules, state, tags
 from facemodels.registry.audit import Finding
 from facemodels.registry.events import Event
-from facemodels.registry.policy import Policy
-from facemodels.registry.rules import Change, Plan
+from facemodels.registry.policy import RegistryPolicy
+from facemodels.registry.rules import Proposal, ProposedEvent
 from facemodels.registry.state import State, Status
 from facemodels.registry.tag_store import Repository
 
@@ -32,7 +32,7 @@ V1, V2, V3 = "rec-facenet-v1.0.0", "rec-facenet-v1.1.0", "rec-facenet-v2.0.0"
 DETECTOR = "det-yolov8-v1.0.0"
 
 
-def register(model: str, commit: str, **entry: Any) -> Plan:
+def register(model: str, commit: str, **entry: Any) -> Proposal:
     evidence = {"package": f"sha256:{hashlib.sha256(model.encode()).hexdigest()}"}
     facts = {"metrics": {"accuracy": 0.99}, "tags": ["edge"], **entry}
     return lambda now: rules.register(
@@ -40,25 +40,25 @@ def register(model: str, commit: str, **entry: Any) -> Plan:
     )
 
 
-def move(model: str, status: Status, *, reason: str = "as planned") -> Plan:
+def move(model: str, status: Status, *, reason: str = "as planned") -> Proposal:
     return lambda now: rules.move(now, ModelId.parse(model), status, reason=reason)
 
 
-def deprecate(model: str, *, retire: bool = False) -> Plan:
+def deprecate(model: str, *, retire: bool = False) -> Proposal:
     return lambda now: rules.deprecate(now, ModelId.parse(model), reason="old", retire=retire)
 
 
 class Clone:
     """A clone, what its owner does with the registry, and what an attacker does with git."""
 
-    def __init__(self, root: Path, policy: Policy | None = None) -> None:
+    def __init__(self, root: Path, policy: RegistryPolicy | None = None) -> None:
         self.root = root
         self.git = Git(root)
-        self.repository = Repository(self.git, policy or Policy(), clock=lambda: NOW)
+        self.repository = Repository(self.git, policy or RegistryPolicy(), clock=lambda: NOW)
 
     # --- the owner -----------------------------------------------------------------------
 
-    def add(self, *plans: Plan) -> list[Event]:
+    def add(self, *plans: Proposal) -> list[Event]:
         return [self.repository.add(plan) for plan in plans]
 
     def register(self, model: str, **entry: Any) -> Event:
@@ -171,7 +171,7 @@ class Ledger:
     def state(self) -> State:
         return state.fold(self.events)
 
-    def add(self, plan: Plan) -> Event:
+    def add(self, plan: Proposal) -> Event:
         change = plan(self.state)
         before = self.events[-1] if self.events else None
         event = make(change, before, NOW + 7 * len(self.events))
@@ -179,7 +179,7 @@ class Ledger:
         return event
 
 
-def make(change: Change, before: Event | None, seconds: int) -> Event:
+def make(change: ProposedEvent, before: Event | None, seconds: int) -> Event:
     message = write(
         change.tag, change.commit, before, seconds, act=change.act, model_id=str(change.model),
         status=change.status, reason=change.reason, evidence=dict(change.evidence), **change.extra,
@@ -211,12 +211,14 @@ def commit_of(model: str) -> str:
 
 
 def play(
-    add: Callable[[Plan], object], moves: list[tuple[int, int, str]], commit: Callable[[str], str]
+    add: Callable[[Proposal], object],
+    moves: list[tuple[int, int, str]],
+    commit: Callable[[str], str],
 ) -> None:
     """Random acts on up to two models of four versions each; what is refused does not happen."""
     for family, number, act in moves:
         model = f"{('rec-facenet', 'det-yolov8')[family]}-v{number}.0.0"
-        plan: Plan
+        plan: Proposal
         if act == "register":
             plan = register(model, commit(model))
         elif act == "retire":

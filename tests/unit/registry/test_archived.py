@@ -13,8 +13,8 @@ from tests.unit.deployment.plans import MODEL, beside, place, roll_out, rolled_o
 from facemodels.errors import FacemodelsError, InputError, RuleError
 from facemodels.names import ModelId
 from facemodels.registry import audit, rules
-from facemodels.registry.policy import Policy
-from facemodels.registry.rules import Plan
+from facemodels.registry.policy import RegistryPolicy
+from facemodels.registry.rules import Proposal
 from facemodels.registry.state import fold
 
 from .conftest import (
@@ -35,11 +35,11 @@ from .conftest import (
 FACTS = {"sha256": "5" * 64, "path": f"archive/{V3}.tar.zst", "bytes": 7}
 
 
-def archive(model: str, facts: Mapping[str, Any] = FACTS, *, reason: str = "old") -> Plan:
+def archive(model: str, facts: Mapping[str, Any] = FACTS, *, reason: str = "old") -> Proposal:
     return lambda now: rules.archive(now, ModelId.parse(model), facts, reason=reason)
 
 
-def restore(model: str, *, reason: str = "needed", **extra: Any) -> Plan:
+def restore(model: str, *, reason: str = "needed", **extra: Any) -> Proposal:
     return lambda now: rules.restore(now, ModelId.parse(model), reason=reason, extra=extra)
 
 
@@ -51,7 +51,7 @@ def put_away() -> Ledger:
     return ledger
 
 
-def refuses(ledger: Ledger, plan: Plan, error: type[FacemodelsError], words: str) -> None:
+def refuses(ledger: Ledger, plan: Proposal, error: type[FacemodelsError], words: str) -> None:
     with pytest.raises(error, match=words) as refused:
         ledger.add(plan)
     assert type(refused.value) is error
@@ -76,7 +76,7 @@ def test_an_archived_version_keeps_its_status_and_its_event_says_where_it_is() -
     [move(V3, "production"), place(V3), roll_out(V3, 10)],
     ids=["production", "staging", "rollout"],
 )
-def test_an_archived_version_serves_nowhere_before_it_is_restored(plan: Plan) -> None:
+def test_an_archived_version_serves_nowhere_before_it_is_restored(plan: Proposal) -> None:
     ledger = put_away()
     refuses(ledger, plan, RuleError, f"in the archive.*storage restore {V3}")
     ledger.add(restore(V3))
@@ -96,7 +96,7 @@ def test_a_rollback_to_an_archived_version_is_refused_even_in_an_emergency() -> 
     ledger.add(move(V2, "production"))
     ledger.add(archive(V1))
 
-    def back(now: Any) -> rules.Change:
+    def back(now: Any) -> rules.ProposedEvent:
         parsed = ModelId.parse(V1)
         return rules.move(now, parsed, "production", reason="it burns", emergency=True)
 
@@ -155,7 +155,7 @@ def test_both_acts_need_a_reason_and_a_registered_version() -> None:
 
 
 def test_who_may_promote_may_archive_and_restore() -> None:
-    policy = Policy(roles={"builder": ("register",), "releaser": ("promote",)})
+    policy = RegistryPolicy(roles={"builder": ("register",), "releaser": ("promote",)})
     for act in ("archive", "restore"):
         assert not policy.may("builder", rules.role_of(act))
         assert policy.may("releaser", rules.role_of(act))

@@ -15,7 +15,7 @@ from facemodels.errors import IntegrityError
 from facemodels.registry import audit, reading
 from facemodels.registry.audit import Finding
 from facemodels.registry.events import Event
-from facemodels.registry.policy import Policy
+from facemodels.registry.policy import RegistryPolicy
 
 from .conftest import (
     NOW,
@@ -520,7 +520,7 @@ def test_a_chain_begun_anew_passes_the_audit_and_not_the_other_clones(
     attacker, witness = shared
     attacker.run("tag", "--delete", *attacker.events())
     attacker.run("update-ref", "-d", reading.HEAD)
-    Clone(attacker.root, Policy(remote="")).register("lmk-dlib-v1.0.0")
+    Clone(attacker.root, RegistryPolicy(remote="")).register("lmk-dlib-v1.0.0")
     push(attacker)
     assert attacker.audit() == []
     with pytest.raises(IntegrityError):

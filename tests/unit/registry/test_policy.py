@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from facemodels.errors import InputError, RuleError
 from facemodels.registry import policy
-from facemodels.registry.policy import Policy
+from facemodels.registry.policy import RegistryPolicy
 
 ROOT = Path(__file__).resolve().parents[3]
 roles = st.dictionaries(
@@ -24,11 +24,11 @@ def written(root: Path, text: str) -> Path:
 
 
 def test_a_repository_without_the_file_has_the_defaults(tmp_path: Path) -> None:
-    assert policy.load(tmp_path) == Policy()
+    assert policy.load(tmp_path) == RegistryPolicy()
 
 
 def test_the_projects_own_file_says_the_defaults() -> None:
-    assert policy.load(ROOT) == Policy()
+    assert policy.load(ROOT) == RegistryPolicy()
 
 
 def test_a_file_is_read_as_written(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ roles:
   releaser@example.org: [register, promote]
   builder@example.org: [register]
 """
-    assert policy.load(written(tmp_path, text)) == Policy(
+    assert policy.load(written(tmp_path, text)) == RegistryPolicy(
         "upstream", "required", "keys",
         {"releaser@example.org": ("register", "promote"), "builder@example.org": ("register",)},
     )  # fmt: skip
@@ -67,7 +67,7 @@ def test_a_wrong_file_is_refused_by_its_key(tmp_path: Path, text: str, where: st
 def test_who_lacks_a_role_is_refused_unless_there_are_no_roles(
     given_roles: dict[str, tuple[policy.Role, ...]], who: str, role: policy.Role
 ) -> None:
-    rules = Policy(roles=given_roles)
+    rules = RegistryPolicy(roles=given_roles)
     allowed = not given_roles or role in given_roles.get(who, ())
     assert rules.may(who, role) == allowed
     if allowed:

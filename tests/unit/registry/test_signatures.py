@@ -13,7 +13,7 @@ import pytest
 
 from facemodels.errors import FacemodelsError, InputError, RuleError, ToolError
 from facemodels.registry import reading, signatures
-from facemodels.registry.policy import Policy
+from facemodels.registry.policy import RegistryPolicy
 from facemodels.registry.rules import Role
 
 from .conftest import NOW, V1, Clone, kinds, move
@@ -21,8 +21,8 @@ from .conftest import NOW, V1, Clone, kinds, move
 FIRST, STAGED = "recognition-facenet@v1.0.0", "recognition-facenet#staging#1"
 BUILDER, RELEASER, STRANGER = "builder@example.org", "releaser@example.org", "stranger"
 ROLES: dict[str, tuple[Role, ...]] = {BUILDER: ("register",), RELEASER: ("register", "promote")}
-REQUIRED = Policy(remote="", signatures="required", roles=ROLES)
-OFF = Policy(remote="")
+REQUIRED = RegistryPolicy(remote="", signatures="required", roles=ROLES)
+OFF = RegistryPolicy(remote="")
 
 needs_ssh = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="no ssh-keygen here")
 needs_gpg = pytest.mark.skipif(
@@ -61,13 +61,13 @@ class Signed(Clone):
         (self.root / "conf").mkdir(exist_ok=True)
         (self.root / "conf" / "allowed_signers").write_text("# who\n\n" + "\n".join(lines) + "\n")
 
-    def sign_as(self, who: str, policy: Policy = REQUIRED) -> Signed:
+    def sign_as(self, who: str, policy: RegistryPolicy = REQUIRED) -> Signed:
         """The same clone with another key, and the policy of whoever holds it."""
         self.run("config", "user.signingKey", str(self.keys[who]))
         self.repository.policy = policy
         return self
 
-    def check(self, policy: Policy = REQUIRED) -> dict[str, set[str]]:
+    def check(self, policy: RegistryPolicy = REQUIRED) -> dict[str, set[str]]:
         return kinds(signatures.check(self.git, self.root, policy, reading.read_events(self.git)))
 
     def objects(self) -> str:
@@ -105,7 +105,7 @@ class TestSsh:
         assert signed.check() == {"recognition-facenet@v9.0.0": {"unsigned"}}
 
     def test_a_tag_signed_by_who_may_only_register_is_named(self, signed: Signed) -> None:
-        everyone = Policy(remote="", signatures="required")
+        everyone = RegistryPolicy(remote="", signatures="required")
         event = signed.sign_as(BUILDER, everyone).add(move(V1, "production"))[0]
         findings = signatures.check(signed.git, signed.root, REQUIRED, [event])
         assert kinds(findings) == {event.tag: {"role"}}
@@ -159,7 +159,7 @@ class TestSsh:
         everything = {**ROLES, "A" * 40: ROLES[RELEASER]}
         event = signed.events()[tag]
         assert signatures.principal(signed.git, signed.root, REQUIRED, event.object) == BUILDER
-        assert signed.check(Policy(signatures="required", roles=everything)) == {}
+        assert signed.check(RegistryPolicy(signatures="required", roles=everything)) == {}
 
     @pytest.mark.parametrize(
         ("until", "found"), [("20251231", {FIRST: {"unsigned"}}), ("20270101", {})]
@@ -271,7 +271,9 @@ class TestGpg:
         self, empty: Clone, keyring: Path
     ) -> None:
         fingerprint = generate("builder", "sign")
-        policy = Policy(remote="", signatures="required", roles={fingerprint: ("register",)})
+        policy = RegistryPolicy(
+            remote="", signatures="required", roles={fingerprint: ("register",)}
+        )
         clone = Clone(empty.root, policy)
         clone.run("config", "user.signingKey", "builder@example.org")
         event = clone.register(V1)
@@ -279,7 +281,7 @@ class TestGpg:
         assert signatures.check(clone.git, clone.root, policy, [event]) == []
         with pytest.raises(RuleError, match=f"{fingerprint} may not promote"):
             clone.add(move(V1, "staging"))
-        others = Policy(signatures="required", roles={"0" * 40: ("register",)})
+        others = RegistryPolicy(signatures="required", roles={"0" * 40: ("register",)})
         assert kinds(signatures.check(clone.git, clone.root, others, [event])) == {FIRST: {"role"}}
         clone.tag(FIRST, event.commit, event.message.replace("release", "forged"), seconds=NOW)
         found = signatures.check(clone.git, clone.root, policy, clone.events().values())
@@ -288,7 +290,9 @@ class TestGpg:
     def test_a_subkey_signs_for_its_primary_key(self, empty: Clone, keyring: Path) -> None:
         fingerprint = generate("releaser", "cert")
         gpg("--quick-add-key", fingerprint, "ed25519", "sign", "never")
-        policy = Policy(remote="", signatures="required", roles={fingerprint: ("register",)})
+        policy = RegistryPolicy(
+            remote="", signatures="required", roles={fingerprint: ("register",)}
+        )
         clone = Clone(empty.root, policy)
         clone.run("config", "user.signingKey", fingerprint)
         event = clone.register(V1)
@@ -296,7 +300,7 @@ class TestGpg:
 
     def test_a_key_that_is_not_in_the_keyring_is_nobodys(self, empty: Clone, keyring: Path) -> None:
         fingerprint = generate("stranger", "sign")
-        policy = Policy(remote="", signatures="required")
+        policy = RegistryPolicy(remote="", signatures="required")
         clone = Clone(empty.root, policy)
         clone.run("config", "user.signingKey", fingerprint)
         event = clone.register(V1)
@@ -309,7 +313,7 @@ class TestGpg:
 
 
 def test_a_gpg_that_is_not_installed_is_named(empty: Clone) -> None:
-    clone = Clone(empty.root, Policy(remote="", signatures="required"))
+    clone = Clone(empty.root, RegistryPolicy(remote="", signatures="required"))
     clone.run("config", "user.signingKey", "A" * 40)
     clone.run("config", "gpg.program", "/nowhere/gpg")
     with pytest.raises(ToolError, match="/nowhere/gpg"):

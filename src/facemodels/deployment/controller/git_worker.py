@@ -17,7 +17,7 @@ import structlog
 from facemodels.errors import FacemodelsError, ToolError
 from facemodels.registry import reading
 from facemodels.registry.registry import Registry
-from facemodels.registry.rules import Plan
+from facemodels.registry.rules import Proposal
 from facemodels.registry.state import State
 
 _REREAD_S = 5.0  # for tags that moved no head, as GTO's do
@@ -90,7 +90,7 @@ class Desk:
         act = self._acts.get(model)
         return act is not None and not act.done()
 
-    def act(self, model: str, plan: Plan, done: Done) -> None:
+    def act(self, model: str, plan: Proposal, done: Done) -> None:
         """Add an event, unless one of the model is on its way.
 
         Args:
@@ -101,7 +101,7 @@ class Desk:
         if not self.busy(model):
             self._acts[model] = self._pool.submit(self._act, plan, done)
 
-    def _act(self, plan: Plan, done: Done) -> None:
+    def _act(self, plan: Proposal, done: Done) -> None:
         try:
             event = self._registry.act(plan)
         except FacemodelsError as error:

@@ -16,7 +16,7 @@ from typing import Any
 from facemodels.deployment.deploy import Rollback
 from facemodels.deployment.desired import Desired
 from facemodels.files import write_json
-from facemodels.registry.rules import Plan
+from facemodels.registry.rules import Proposal
 from facemodels.registry.state import State
 
 
@@ -51,7 +51,7 @@ class Decision:
         last = state.last(self.model)
         return last is not None and last.object == self.seen
 
-    def plan(self) -> Plan:
+    def plan(self) -> Proposal:
         """The event that it is."""
         found = Rollback(self.model, self.to, self.withdrawn, self.taken_back, self.re_enrolment)
         return found.plan(self.reason, self.record)

@@ -16,7 +16,7 @@ from facemodels.monitoring.analysis import Fired, Verdict
 from facemodels.monitoring.analysis.watch import Judgement, as_record
 from facemodels.names import ModelId
 from facemodels.registry import rules
-from facemodels.registry.rules import Change, Plan
+from facemodels.registry.rules import Proposal, ProposedEvent
 from facemodels.registry.state import State, went_back
 
 
@@ -31,7 +31,7 @@ class Reaction:
     """
 
     decision: Decision | None = None
-    plan: Plan | None = None
+    plan: Proposal | None = None
     alarm: str = ""
 
 
@@ -89,13 +89,13 @@ def _on_rollout(
 
 def _next_step(
     rollout: Rollout, judgement: Judgement, verdict: Verdict, settings: Environment
-) -> Plan:
+) -> Proposal:
     """The next percentage, or all."""
     percent = next((step for step in sorted(settings.steps) if step > rollout.percent), 100)
     model = ModelId.parse(rollout.id)
     reason = f"{rollout.percent} % held: {'; '.join(verdict.reasons)}"
 
-    def plan(state: State) -> Change:
+    def plan(state: State) -> ProposedEvent:
         if percent >= 100:
             return rules.move(state, model, "production", reason=reason)
         terms = {"environment": "production", "strategy": "progressive", "percent": percent}

@@ -230,7 +230,7 @@ class Keeper:
             facts = self._put_away(entry, Path(scratch))
         self._before(f"record {entry.id}")
 
-        def change(state: State) -> rules.Change:
+        def change(state: State) -> rules.ProposedEvent:
             named = named_elsewhere(self._registry.root, state)
             decisions = retention.decide(state, self._settings, self._clock(), named)
             if not any((one.id, one.action) == (entry.id, "archive") for one in decisions):

@@ -132,7 +132,7 @@ class Restorer:
     def _record(self, entry: Entry, origin: Origin, reason: str) -> str:
         extra: dict[str, Any] = {"restored_from": origin}
 
-        def change(state: State) -> rules.Change:
+        def change(state: State) -> rules.ProposedEvent:
             if entry.id not in state.archived:
                 raise ConflictError(f"Somebody else restored {entry.id}.", "Run it again.")
             words = reason or f"restored from the {origin}"

@@ -16,7 +16,7 @@ from facemodels.errors import FacemodelsError, InputError
 from facemodels.names import ModelId
 from facemodels.registry import rules
 from facemodels.registry.registry import previous_production
-from facemodels.registry.rules import Change, Plan
+from facemodels.registry.rules import Proposal, ProposedEvent
 from facemodels.registry.state import State
 from facemodels.storage.retention.plan import decide, plan
 from facemodels.storage.retention.settings import Retention
@@ -32,19 +32,19 @@ def oid(word: str) -> str:
     return hashlib.md5(word.encode(), usedforsecurity=False).hexdigest()
 
 
-def register(model: str) -> Plan:
+def register(model: str) -> Proposal:
     evidence = {"package": "sha256:" + "0" * 64, "dvc": f"md5:{oid(model)}.dir"}
     return lambda now: rules.register(
         now, ModelId.parse(model), commit_of(model), reason="new", evidence=evidence, entry={}
     )
 
 
-def archive(model: str) -> Plan:
+def archive(model: str) -> Proposal:
     facts = {"sha256": "0" * 64, "path": f"archive/{model}.tar.zst"}
     return lambda now: rules.archive(now, ModelId.parse(model), facts, reason="old")
 
 
-def restore(model: str) -> Plan:
+def restore(model: str) -> Proposal:
     return lambda now: rules.restore(now, ModelId.parse(model), reason="needed")
 
 
@@ -168,7 +168,7 @@ def test_a_version_without_a_folder_of_dvc_stays() -> None:
     for number in range(1, 6):
         bare = {"package": "sha256:" + "0" * 64}
 
-        def new(now: State, model: str = v(number), evidence: Any = bare) -> Change:
+        def new(now: State, model: str = v(number), evidence: Any = bare) -> ProposedEvent:
             parsed = ModelId.parse(model)
             return rules.register(
                 now, parsed, commit_of(model), reason="", evidence=evidence, entry={}
@@ -200,7 +200,7 @@ def test_bytes_count_once_and_lists_go_after_their_files() -> None:
 
 # --- properties -----------------------------------------------------------------------------------
 
-ACTS: Mapping[str, Callable[[str], Plan]] = {
+ACTS: Mapping[str, Callable[[str], Proposal]] = {
     "register": register,
     "staging": lambda one: move(one, "staging"),
     "production": lambda one: move(one, "production"),

@@ -5,13 +5,14 @@ from pathlib import Path
 
 from facemodels import params
 from facemodels.cli.guard import guarded
-from facemodels.pipeline.prepare import prepare, task_data
+from facemodels.data.datasets import dataset_of
+from facemodels.pipeline.prepare import prepare
 
 
 def main(task: str) -> None:
     """Prepare the data of `task`."""
     prepare(
-        task_data(params.load().data, task),
+        dataset_of(params.load().data, task),
         Path("data/prepared", task),
         report=Path("reports/prepare", f"{task}.json"),
         picture=Path("reports/prepare", f"{task}.png"),

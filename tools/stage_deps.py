@@ -29,8 +29,10 @@ SOURCE = ROOT / "src" / "facemodels"
 Model = Mapping[str, Any]  # one entry of `models` in params.yaml
 
 # Modules that a stage reaches by name and not by an import statement; {task} is filled in,
-# and a name that ends with .* stands for the modules directly in that package.
+# and a name that ends with .* stands for the modules of that package. The deps name the folder
+# of such a package, so that a new module needs no edit of dvc.yaml.
 BY_NAME = {
+    "prepare": ["facemodels.data.kinds.*"],
     "validate": ["facemodels.evaluate.{task}"],
     "package": ["facemodels.{task}.example"],
     "benchmark": ["facemodels.evaluate.speed_child"],
@@ -79,7 +81,7 @@ def _needed(stage: str, task: str, architecture: str) -> set[Path]:
     for pattern in BY_NAME.get(stage, []):
         name = pattern.format(task=task)
         package = name.removesuffix(".*")
-        modules |= {name} if package == name else _graph().find_children(package)
+        modules |= {name} if package == name else _graph().find_descendants(package)
     return _with_imports(modules)
 
 
@@ -168,6 +170,10 @@ def _entry(stage: str, path: Path, model: Model, models: list[Model]) -> str | N
     ]
     if any(path.is_relative_to(other) for other in others):
         return None
+    for pattern in BY_NAME.get(stage, []):
+        folder = f"src/{pattern.removesuffix('.*').replace('.', '/')}"
+        if pattern.endswith(".*") and path.is_relative_to(ROOT / folder):
+            return folder
     if _is_per_task(stage) and path.is_relative_to(SOURCE / model["task"]):
         return "src/facemodels/${key}"  # all architectures of the task are compared
     literal = path.relative_to(ROOT).as_posix()

@@ -1,7 +1,8 @@
 """The composed parameters, typed and frozen: the only reader of params.yaml.
 
-`network` and `train` of a model belong to its architecture, whose module holds their
-schema; everything else is checked here, unknown keys included.
+`network` and `train` of a model belong to its architecture and the keys of a dataset belong
+to its kind (`facemodels.data.kinds`); their modules hold these schemas. Everything else is
+checked here, unknown keys included.
 """
 
 from __future__ import annotations
@@ -26,113 +27,26 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class SampleDetection(Frozen):
-    """Generated scenes, by split."""
+class DatasetParams(BaseModel):
+    """The dataset of a task. The other keys are those of its reader, which checks them."""
 
-    reader: Literal["sample"]
-    source: str
-    image_size: Count  # pixels, square
-    seed: int
-    train: Count
-    val: Count
-    test: Count
+    model_config = ConfigDict(frozen=True, extra="allow")
 
-
-class RealDetection(Frozen):
-    """Scenes of a dataset on disk; images are dealt to splits by a hash of their path."""
-
-    reader: Literal["voc", "yolo", "wider"]
-    source: str
-    images: str  # folder of the images below `source`
-    annotations: str  # folder (voc, yolo) or file (wider) below `source`
-    image_size: Count
-    seed: int
-    val_share: Share
-    test_share: Share
-    allowed_broken: Share  # share of images that may be broken before the stage fails
-
-
-class SampleRecognition(Frozen):
-    """Generated identities, by split."""
-
-    reader: Literal["sample"]
-    source: str
-    image_size: Count
-    seed: int
-    train: Count  # identities
-    val: Count
-    test: Count
-    images_per_identity: Count
-    folds: Count
-    pairs_per_fold: Count  # of each kind
-
-
-class PairsRecognition(Frozen):
-    """Identity folders with LFW's lists: people to train on, pairs to choose on and to report."""
-
-    reader: Literal["lfw"]
-    source: str
-    images: str  # folder of identity folders below `source`
-    train_people: str
-    val_pairs: str
-    test_pairs: str
-    image_size: Count
-    crop_fraction: Annotated[float, Field(gt=0, le=1)]  # of the image's side, centred
-    min_images: Count
-    disjoint: bool  # leave out training people who appear in the test pairs
-    allowed_broken: Share
-
-
-class FolderRecognition(Frozen):
-    """Identity folders without lists: people are dealt to splits by a hash of their name."""
-
-    reader: Literal["folders"]
-    source: str
-    image_size: Count
-    crop_fraction: Annotated[float, Field(gt=0, le=1)]
-    min_images: Count
-    seed: int
-    val_share: Share
-    test_share: Share
-    folds: Count
-    pairs_per_fold: Count
-    allowed_broken: Share
-
-
-class SampleLandmarks(Frozen):
-    """Generated faces with 68 points, by split."""
-
-    reader: Literal["sample"]
-    source: str
-    image_size: Count
-    seed: int
-    train: Count
-    val: Count
-    test: Count
-
-
-class RealLandmarks(Frozen):
-    """300-W folders of .pts files, or dlib's XML lists."""
-
-    reader: Literal["pts", "dlib-xml"]
-    source: str
-    train: str  # folder or XML file below `source`
-    test: Annotated[list[str], Field(min_length=1)]  # likewise; each is reported as a group
-    image_size: Count
-    margin: Annotated[float, Field(ge=0)]  # of the box's side, on each side
-    seed: int
-    val_share: Share
-    allowed_broken: Share
+    reader: str = Field(description="name of the kind of dataset, see docs/datasets.md")
+    source: str = Field(description="folder of the dataset, or the code of the generator")
 
 
 class Data(Frozen):
-    """One dataset a task."""
+    """One dataset for each task."""
 
-    detection: Annotated[SampleDetection | RealDetection, Field(discriminator="reader")]
-    recognition: Annotated[
-        SampleRecognition | PairsRecognition | FolderRecognition, Field(discriminator="reader")
-    ]
-    landmarks: Annotated[SampleLandmarks | RealLandmarks, Field(discriminator="reader")]
+    detection: DatasetParams
+    recognition: DatasetParams
+    landmarks: DatasetParams
+
+    def of(self, task: str) -> DatasetParams:
+        """The dataset of a task."""
+        chosen: DatasetParams = getattr(self, task)
+        return chosen
 
 
 class Gate(Frozen):

@@ -6,8 +6,10 @@ import pytest
 import yaml
 
 from facemodels import params
+from facemodels.data.datasets import dataset_of
 from facemodels.errors import InputError, ParamsError
 from facemodels.models import architecture
+from facemodels.names import TASKS
 from facemodels.pipeline.compose import compose
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,7 +23,10 @@ def values() -> dict:
 def _load(tmp_path: Path, values: dict) -> params.Params:
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(values))
-    return params.load(path)
+    loaded = params.load(path)
+    for task in TASKS:
+        dataset_of(loaded.data, task)
+    return loaded
 
 
 def test_conf_composes_to_the_committed_params(tmp_path: Path) -> None:
@@ -45,6 +50,14 @@ def test_real_data_is_a_matter_of_configuration_alone(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_a_dataset_that_does_not_fit_its_kind_is_not_composed(tmp_path: Path) -> None:
+    target = tmp_path / "params.yaml"
+    for override in ("data.detection.reader=coco", "data.landmarks.train=0"):
+        with pytest.raises(ParamsError, match=r"data\.(detection|landmarks)"):
+            compose(ROOT / "conf", target, [override], dry_run=False)
+    assert not target.exists()
+
+
 def test_every_models_hyperparameters_fit_its_architecture() -> None:
     for model in params.load(ROOT / "params.yaml").models.values():
         implementation = architecture(model.task, model.architecture)
@@ -64,6 +77,7 @@ def test_params_cannot_be_changed_after_loading(tmp_path: Path, values: dict) ->
         ("benchmark.runs", 0, "benchmark.runs"),
         ("compare.confidence", 1.5, "compare.confidence"),
         ("data.detection.reader", "coco", "detection"),
+        ("data.detection.surprise", 1, "data.detection"),
         ("models.landmark-dlib.version", "1.0", "MAJOR"),
         ("models.landmark-dlib.package", "models/x", "belongs in"),
         ("models.landmark-dlib.task", "detection", "landmark-dlib"),

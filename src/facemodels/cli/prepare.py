@@ -26,7 +26,7 @@ def prepare(
       facemodels prepare landmarks --output out/landmarks --picture sheet.png
     """
     from facemodels import params
+    from facemodels.data.datasets import dataset_of
     from facemodels.pipeline import prepare as step
 
-    data = step.task_data(params.load(params_file).data, task)
-    step.prepare(data, output, report, picture)
+    step.prepare(dataset_of(params.load(params_file).data, task), output, report, picture)

@@ -1,20 +1,23 @@
-"""What a reader could not use: listed, counted against a limit, written to a report.
+"""What a reader could not use: listed and counted against a limit.
 
-Real datasets hold a few broken files. One must not stop a build, and many must.
+Real datasets hold a few broken files. A few must not stop a build, and many must.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from facemodels.errors import DataError
-from facemodels.files import write_json
 
 _SHOWN = 5  # problems that an error message lists
+
+
+class BadAnnotationError(Exception):
+    """One annotation cannot be used. Readers catch it and list a `Problem` instead."""
 
 
 @dataclass(frozen=True, order=True)
@@ -22,8 +25,8 @@ class Problem:
     """A file, or a part of one, that was left out.
 
     Attributes:
-        path: relative to the dataset's root, with `/`; reports must not depend on where
-            the dataset lies.
+        path: path relative to the dataset's root, with `/`, so that a report does not depend
+            on where the dataset lies.
         reason: what is wrong with it.
     """
 
@@ -37,7 +40,7 @@ class Problem:
 
 
 def relative(path: Path, root: Path) -> str:
-    """`path` seen from `root`, with `/`; names that are not UTF-8 are escaped."""
+    """`path` relative to `root`, with `/`; bytes of a name that are not UTF-8 are escaped."""
     text = Path(os.path.relpath(path, root)).as_posix()
     return text.encode(errors="backslashreplace").decode()
 
@@ -47,9 +50,9 @@ def check_share(problems: Sequence[Problem], total: int, allowed_share: float, w
 
     Args:
         problems: what was left out.
-        total: how many items there were, those left out included.
+        total: number of items, those that were left out included.
         allowed_share: largest share that may be left out, 0 to 1.
-        what: the dataset, for the message.
+        what: name of the dataset for the message.
 
     Raises:
         DataError: `problems` are more than `allowed_share` of `total`, or `total` is 0.
@@ -65,8 +68,3 @@ def check_share(problems: Sequence[Problem], total: int, allowed_share: float, w
         f"{allowed_share:g} ({shown}{more}).",
         "Repair or remove these files, or allow a larger share.",
     )
-
-
-def write_report(problems: Sequence[Problem], path: Path) -> None:
-    """Write the problems as JSON, sorted: a list of {"path", "reason"}."""
-    write_json(path, [asdict(problem) for problem in sorted(problems)])

@@ -8,6 +8,7 @@ from pathlib import Path
 from facemodels import params
 from facemodels.errors import InputError, ParamsError
 from facemodels.files import write_bytes
+from facemodels.names import TASKS
 
 
 def compose(conf: Path, output: Path, overrides: list[str], *, dry_run: bool) -> bool:
@@ -25,13 +26,17 @@ def compose(conf: Path, output: Path, overrides: list[str], *, dry_run: bool) ->
     from dvc.utils.hydra import compose_and_dump
     from hydra.errors import HydraException
 
+    from facemodels.data.datasets import dataset_of
+
     with tempfile.TemporaryDirectory() as scratch:
         composed = Path(scratch, "params.yaml")
         try:
             compose_and_dump(composed, str(conf.resolve()), None, "config", "", overrides)
         except (DvcException, HydraException) as error:
             raise ParamsError(f"{conf} does not compose: {error}.") from error
-        params.load(composed)
+        loaded = params.load(composed)
+        for task in TASKS:
+            dataset_of(loaded.data, task)
         data = composed.read_bytes()
     changed = not output.is_file() or output.read_bytes() != data
     if changed and not dry_run:

@@ -8,17 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facemodels.data.readers.boxes import Scene, read_voc
-from facemodels.data.readers.identities import (
-    FaceImage,
-    NamedPair,
-    read_identities,
-    read_lfw_pairs,
-    read_people,
-)
-from facemodels.data.readers.points import PointSet, read_pts
+from facemodels.data.kinds.lfw import read_lfw_pairs, read_people
+from facemodels.data.kinds.pts import read_pts
+from facemodels.data.kinds.voc import read_voc
+from facemodels.data.real.annotated_images import AnnotatedImage
 from facemodels.data.real.detection import detection_splits
+from facemodels.data.real.identities import FaceImage, NamedPair, read_identities
 from facemodels.data.real.landmarks import landmark_splits
+from facemodels.data.real.point_sets import PointSet
 from facemodels.data.real.recognition import folder_recognition_splits, recognition_splits
 from facemodels.data.splits import NO_GROUP
 from facemodels.errors import DataError
@@ -37,7 +34,7 @@ def assert_equal(first: dict[str, Any], second: dict[str, Any]) -> None:
             )
 
 
-def scenes_in(root: Path, count: int = 24) -> list[Scene]:
+def scenes_in(root: Path, count: int = 24) -> list[AnnotatedImage]:
     """Black scenes with white rectangles where their boxes are."""
     rng = np.random.default_rng(0)
     scenes = []
@@ -47,7 +44,7 @@ def scenes_in(root: Path, count: int = 24) -> list[Scene]:
         pixels[y0 : y0 + 10, x0 : x0 + 20] = 255
         path = root / f"{index:02d}.png"
         Image.fromarray(pixels).save(path)
-        scenes.append(Scene(path, np.array([[x0, y0, x0 + 20, y0 + 10]], np.float32)))
+        scenes.append(AnnotatedImage(path, np.array([[x0, y0, x0 + 20, y0 + 10]], np.float32)))
     return scenes
 
 

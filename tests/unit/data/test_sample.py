@@ -21,7 +21,7 @@ from facemodels.data.sample.generate import (
 from facemodels.data.sample.geometry import landmarks
 from facemodels.data.sample.identity import group_of, sample_identity, skin_colour
 from facemodels.data.sample.nuisance import sample_nuisance
-from facemodels.data.sample.place import make_face
+from facemodels.data.sample.placement import make_face
 from facemodels.data.sample.render import render_frontal
 from facemodels.data.sample.scene import background
 from facemodels.data.sheet import detection_sheet, landmark_sheet, recognition_sheet

@@ -7,15 +7,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from facemodels.data.datasets import Dataset, dataset_of
 from facemodels.data.splits import DetectionSplit, RecognitionSplit, group_names
 from facemodels.errors import DataError
-from facemodels.params import FolderRecognition, PairsRecognition, RealDetection, SampleDetection
+from facemodels.names import TASKS
+from facemodels.params import Data, DatasetParams
 from facemodels.pipeline.prepare import prepare
 
-YOLO = RealDetection(
-    reader="yolo", source="", images="images", annotations="labels", image_size=64, seed=1,
-    val_share=0.2, test_share=0.2, allowed_broken=0.2,
-)  # fmt: skip
+SAMPLE = DatasetParams(reader="sample", source="")
+
+
+def dataset(task: str, **keys: object) -> Dataset:
+    """The dataset that these keys of params.yaml name."""
+    tasks = dict.fromkeys(TASKS, SAMPLE) | {task: DatasetParams(**keys)}
+    return dataset_of(Data(**tasks), task)
 
 
 @pytest.fixture
@@ -32,8 +37,11 @@ def scenes(tmp_path: Path) -> Path:
 
 
 def _prepare(scenes: Path, tmp_path: Path) -> dict:
-    data = YOLO.model_copy(update={"source": str(scenes)})
-    prepare(data, tmp_path / "out", tmp_path / "report.json", tmp_path / "sheet.png")
+    yolo = dataset(
+        "detection", reader="yolo", source=str(scenes), annotations="labels", image_size=64,
+        seed=1, val_share=0.2, test_share=0.2, allowed_broken=0.2,
+    )  # fmt: skip
+    prepare(yolo, tmp_path / "out", tmp_path / "report.json", tmp_path / "sheet.png")
     return json.loads((tmp_path / "report.json").read_text())
 
 
@@ -67,8 +75,8 @@ def test_the_report_and_the_sheet_tell_what_was_prepared(scenes, tmp_path) -> No
 
 
 def test_the_sample_is_the_same_bytes_on_every_run(tmp_path: Path) -> None:
-    data = SampleDetection(
-        reader="sample", source="", image_size=64, seed=1, train=3, val=2, test=2
+    data = dataset(
+        "detection", reader="sample", source="", image_size=64, seed=1, train=3, val=2, test=2
     )
     digests = []
     for name in ("a", "b"):
@@ -90,8 +98,8 @@ def _people(root: Path, people: int, images: int) -> None:
 
 def test_identity_folders_without_lists_become_disjoint_splits(tmp_path: Path) -> None:
     _people(tmp_path / "raw", people=60, images=3)
-    data = FolderRecognition(
-        reader="folders", source=str(tmp_path / "raw"), image_size=16, crop_fraction=1.0,
+    data = dataset(
+        "recognition", reader="folders", source=str(tmp_path / "raw"), image_size=16, crop_fraction=1.0,
         min_images=2, seed=1, val_share=0.3, test_share=0.3, folds=2, pairs_per_fold=4,
         allowed_broken=0.0,
     )  # fmt: skip
@@ -114,8 +122,8 @@ def test_people_seen_in_training_are_told_apart_in_the_test_pairs(tmp_path: Path
         for a, b, c, d in ((0, 4, 1, 5), (1, 5, 2, 4))
     )
     (root / "pairs.txt").write_text("2\t2\n" + folds)
-    data = PairsRecognition(
-        reader="lfw", source=str(root), images="images", train_people="train.txt",
+    data = dataset(
+        "recognition", reader="lfw", source=str(root), images="images", train_people="train.txt",
         val_pairs="val.txt", test_pairs="pairs.txt", image_size=16, crop_fraction=1.0,
         min_images=1, disjoint=False, allowed_broken=0.0,
     )  # fmt: skip

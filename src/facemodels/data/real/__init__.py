@@ -1,7 +1,13 @@
-"""Splits from real pictures: decoded in parallel, cropped, gathered into arrays.
+"""Splits from real images: steps that several kinds of datasets share.
 
-The result depends on the pictures, the parameters and the seed; never on the order of the
-samples, the number of workers or where the dataset lies. A picture that cannot be used
-becomes a Problem. Real faces carry no skin-tone label: every group is NO_GROUP, unless
-groups tell apart several test sets.
+The result depends on the images, the settings and the seed. It does not depend on the order
+of the samples, the number of workers or where the dataset lies. An image that cannot be used
+becomes a `Problem`. Real faces carry no skin-tone label, so their group is NO_GROUP, unless
+groups tell several test sets apart.
+
+- `annotated_images`, `identities`, `point_sets`: samples as readers return them, for the
+  three tasks
+- `dealing`: which split a sample goes to
+- `loading`: decodes images in parallel and fits them into one array
+- `detection`, `recognition`, `landmarks`: samples to splits, and bases of the kinds
 """

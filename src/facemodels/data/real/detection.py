@@ -1,21 +1,92 @@
-"""Scenes with boxes to splits."""
+"""Images with face boxes to splits, and the base of the kinds that read them."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from pydantic import Field
 
+from facemodels.data.dataset_kind import (
+    AllowedBroken,
+    DatasetSettings,
+    DatasetSplits,
+    DetectionKind,
+    Seed,
+    SplitShares,
+    TestShare,
+    ValShare,
+)
 from facemodels.data.problems import Problem, relative
-from facemodels.data.readers.boxes import Scene
+from facemodels.data.real.annotated_images import AnnotatedImage
 from facemodels.data.real.dealing import check_shares, deal, no_groups
 from facemodels.data.real.loading import Job, Progress, load
 from facemodels.data.splits import SPLITS, DetectionSplit
+from facemodels.params import Count
+from facemodels.progress import progress as show_progress
+
+
+class BoxSettings(DatasetSettings):
+    """A dataset of annotated images; images are dealt to splits by a hash of their path."""
+
+    images: str = Field("images", description="folder of the images below `source`")
+    annotations: str = Field(description="folder or file of the annotations below `source`")
+    image_size: Count = Field(416, description="side of the letterboxed images; pixels")
+    seed: Seed = 1
+    val_share: ValShare = 0.2
+    test_share: TestShare = 0.2
+    allowed_broken: AllowedBroken = 0.05
+
+
+class BoxKind(DetectionKind[BoxSettings]):
+    """Base of the kinds whose images and annotations are two paths below `source`."""
+
+    settings = BoxSettings
+
+    @abstractmethod
+    def read_annotations(
+        self, images: Path, annotations: Path
+    ) -> tuple[list[AnnotatedImage], list[Problem]]:
+        """The annotated images in order, and what was left out.
+
+        Raises:
+            DataError: a path is missing, or there is no annotation.
+        """
+
+    def read(self, settings: BoxSettings, *, workers: int) -> DatasetSplits[DetectionSplit]:
+        """Read the annotations, decode the images and deal them to splits."""
+        root = Path(settings.source)
+        images, problems = self.read_annotations(
+            root / settings.images, root / settings.annotations
+        )
+        with show_progress("read scenes", len(images)) as advance:
+            splits, broken = detection_splits(
+                images,
+                root=root,
+                image_size=settings.image_size,
+                val_share=settings.val_share,
+                test_share=settings.test_share,
+                seed=settings.seed,
+                workers=workers,
+                progress=advance,
+            )
+        return DatasetSplits(splits, [*problems, *broken], allowed_broken=settings.allowed_broken)
+
+    def settings_for(self, path: Path, annotations: str, shares: SplitShares) -> BoxSettings:
+        """Settings that read the annotations below `path`; all others are the defaults."""
+        return BoxSettings(
+            reader=self.reader,
+            source=str(path),
+            annotations=annotations,
+            val_share=shares.val,
+            test_share=shares.test,
+        )
 
 
 def detection_splits(
-    scenes: Sequence[Scene],
+    images: Sequence[AnnotatedImage],
     *,
     root: Path,
     image_size: int,
@@ -25,32 +96,32 @@ def detection_splits(
     workers: int = 1,
     progress: Progress = None,
 ) -> tuple[dict[str, DetectionSplit], list[Problem]]:
-    """Letterbox scenes into squares and deal them into splits by a hash of their paths.
+    """Letterbox images into squares and deal them to splits by a hash of their paths.
 
     Args:
-        scenes: pictures with boxes.
-        root: the dataset's folder; paths are hashed and reported relative to it.
+        images: images with boxes.
+        root: folder of the dataset; paths are hashed and reported relative to it.
         image_size: side of the squares in pixels.
-        val_share: expected share of the scenes in val, 0 to 1.
-        test_share: expected share of the scenes in test.
-        seed: changes which scenes go where.
-        workers: processes that decode.
-        progress: called with the number of newly finished pictures.
+        val_share: expected share of the images in val, 0 to 1.
+        test_share: expected share of the images in test, 0 to 1.
+        seed: changes which images go to which split.
+        workers: number of processes that decode.
+        progress: is called with the number of newly finished images.
 
     Raises:
         DataError: shares outside 0 to 1, or a worker died.
     """
     check_shares(val_share, test_share)
-    scenes = sorted(scenes, key=lambda scene: relative(scene.path, root))
-    jobs = [Job(scene.path, image_size) for scene in scenes]
+    images = sorted(images, key=lambda image: relative(image.path, root))
+    jobs = [Job(image.path, image_size) for image in images]
     loaded = load(jobs, root=root, image_size=image_size, workers=workers, progress=progress)
-    names = [deal(relative(scenes[i].path, root), seed, val_share, test_share) for i in loaded.kept]
+    names = [deal(relative(images[i].path, root), seed, val_share, test_share) for i in loaded.kept]
     splits = {}
     for name in SPLITS:
         rows = [row for row, dealt in enumerate(names) if dealt == name]
         boxes = [
             np.clip(
-                loaded.place[row].edges(scenes[loaded.kept[row]].boxes.reshape(-1, 2)),
+                loaded.transforms[row].edges(images[loaded.kept[row]].boxes.reshape(-1, 2)),
                 0,
                 image_size,
             ).reshape(-1, 4)

@@ -1,19 +1,104 @@
-"""Faces with 68 points to splits."""
+"""Faces with 68 points to splits, and the base of the kinds that read them."""
 
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from facemodels.data.dataset_kind import (
+    AllowedBroken,
+    DatasetSettings,
+    DatasetSplits,
+    LandmarkKind,
+    Seed,
+    SplitShares,
+    ValShare,
+)
 from facemodels.data.problems import Problem, relative
-from facemodels.data.readers.points import PointSet
 from facemodels.data.real.dealing import check_shares, deal, no_groups
 from facemodels.data.real.loading import Job, Progress, load
+from facemodels.data.real.point_sets import PointSet
 from facemodels.data.splits import LandmarkSplit
+from facemodels.params import Count
+from facemodels.progress import progress as show_progress
+
+
+class PointSettings(DatasetSettings):
+    """Sets of faces with 68 points: one to train on, one or more to test on."""
+
+    train: str = Field(description="folder or file of the training set below `source`")
+    test: Annotated[list[str], Field(min_length=1)] = Field(
+        description="folders or files of the test sets; each is reported as a group"
+    )
+    image_size: Count = Field(224, description="side of the crops; pixels")
+    margin: float = Field(
+        0.25, ge=0, description="space on each side of the points, as a share of the box's side"
+    )
+    seed: Seed = 1
+    val_share: ValShare = 0.2
+    allowed_broken: AllowedBroken = 0.05
+
+
+class PointKind(LandmarkKind[PointSettings]):
+    """Base of the kinds whose training set and test sets are paths below `source`."""
+
+    settings = PointSettings
+
+    @abstractmethod
+    def read_points(self, path: Path) -> tuple[list[PointSet], list[Problem]]:
+        """The faces of one set in order, and what was left out.
+
+        Raises:
+            DataError: `path` is missing or holds no face.
+        """
+
+    def read(self, settings: PointSettings, *, workers: int) -> DatasetSplits[LandmarkSplit]:
+        """Read all sets; the test sets become one split, in which each is a group."""
+        root = Path(settings.source)
+        train, problems = self.read_points(root / settings.train)
+        test: list[PointSet] = []
+        for name in settings.test:
+            faces, broken = self.read_points(root / name)
+            test += faces
+            problems += broken
+        with show_progress("read landmarks", len(train) + len(test)) as advance:
+            splits, broken = landmark_splits(
+                train,
+                test,
+                root=root,
+                image_size=settings.image_size,
+                val_share=settings.val_share,
+                seed=settings.seed,
+                margin=settings.margin,
+                test_sets=[root / name for name in settings.test],
+                workers=workers,
+                progress=advance,
+            )
+        return DatasetSplits(
+            splits,
+            [*problems, *broken],
+            groups=tuple(settings.test),
+            allowed_broken=settings.allowed_broken,
+        )
+
+    def settings_for(
+        self, source: Path, train: str, test: str, shares: SplitShares
+    ) -> PointSettings:
+        """Settings that read two sets below `source`; all others are the defaults."""
+        return PointSettings(
+            reader=self.reader,
+            source=str(source),
+            train=train,
+            test=[test],
+            val_share=shares.val,
+        )
 
 
 def landmark_splits(
@@ -29,7 +114,7 @@ def landmark_splits(
     workers: int = 1,
     progress: Progress = None,
 ) -> tuple[dict[str, LandmarkSplit], list[Problem]]:
-    """Cut each face out as a square around its points; part of `train` becomes val.
+    """Cut each face out as a square around its points, and deal part of `train` to val.
 
     The square has the centre of the points' bounding box and its longer side, enlarged by
     `margin` times that side on each of the four sides. Points (centres frame) and boxes
@@ -38,19 +123,20 @@ def landmark_splits(
     Args:
         train: faces for train and val. Faces of one photograph go to the same split.
         test: faces for test.
-        root: the dataset's folder; paths are hashed and reported relative to it.
+        root: folder of the dataset; paths are hashed and reported relative to it.
         image_size: side of the crops in pixels.
         val_share: expected share of `train` that becomes val, 0 to 1.
-        seed: changes which faces go where.
-        test_sets: folders (or files) of the test faces; each becomes a group by its place
-            in this list. One set needs no group.
-        margin: see above; 0.25 keeps a quarter of the side around the points.
-        workers: processes that decode.
-        progress: called with the number of newly finished faces.
+        seed: changes which faces go to which split.
+        margin: share of the side, 0 or more; 0.25 keeps a quarter of the side around the
+            points.
+        test_sets: folders (or files) of the test faces; each becomes a group, numbered by
+            its index in this list. A single set gets no group.
+        workers: number of processes that decode.
+        progress: is called with the number of newly finished faces.
 
     Returns:
-        The splits, whose boxes are the annotated ones, else the points' bounding boxes; and
-        the problems.
+        The splits and the problems. Boxes are the annotated ones, or the bounding boxes of
+        the points where none is annotated.
 
     Raises:
         DataError: a share outside 0 to 1, or a worker died.
@@ -70,11 +156,11 @@ def landmark_splits(
         problems += loaded.problems
         points = np.zeros((len(loaded.kept), 68, 2), np.float32)
         boxes = np.zeros((len(loaded.kept), 4), np.float32)
-        for row, (index, place) in enumerate(zip(loaded.kept, loaded.place, strict=True)):
+        for row, (index, transform) in enumerate(zip(loaded.kept, loaded.transforms, strict=True)):
             face = faces[index]
-            points[row] = place.edges(face.points + 0.5) - 0.5
+            points[row] = transform.edges(face.points + 0.5) - 0.5
             box = _bounding_box(face.points) if face.box is None else face.box
-            boxes[row] = place.edges(box.reshape(2, 2)).reshape(4)
+            boxes[row] = transform.edges(box.reshape(2, 2)).reshape(4)
         splits[name] = LandmarkSplit(
             images=loaded.images,
             boxes=boxes,
@@ -93,9 +179,10 @@ def _groups(faces: Sequence[PointSet], test_sets: Sequence[Path]) -> NDArray[np.
 
 
 def _photo(face: PointSet, root: Path) -> str:
-    """The photograph of a face: HELEN and AFW number the faces of one as `<photo>_1`, `_2`.
+    """The photograph of a face: HELEN and AFW name the faces of one `<photo>_1`, `<photo>_2`.
 
-    Only a single digit is cut off: in LFPW `image_0001` and `image_0002` are two photographs.
+    Only a single digit is cut off, because LFPW's `image_0001` and `image_0002` are two
+    photographs.
     """
     path = PurePosixPath(relative(face.path, root))
     return str(path.parent / re.sub(r"_\d$", "", path.stem))
@@ -107,6 +194,7 @@ def _bounding_box(points: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _square(points: NDArray[np.float32], margin: float) -> tuple[float, float, float, float]:
+    """The square around the points that is cut out, x0 y0 x1 y1, edges frame."""
     x0, y0, x1, y1 = (float(value) for value in _bounding_box(points))
     half = max(x1 - x0, y1 - y0) * (0.5 + margin)
     x, y = (x0 + x1) / 2, (y0 + y1) / 2

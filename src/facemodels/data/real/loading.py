@@ -1,8 +1,8 @@
-"""Pictures decoded and placed in parallel, into one array.
+"""Decodes images in parallel and fits them into one array.
 
-With more than one worker the caller's script needs the `if __name__ == "__main__":` guard
-of `multiprocessing`, whose workers are started afresh, not forked: forking a process that
-runs the threads of torch or OpenCV can deadlock.
+With more than one worker, the caller's script needs the `if __name__ == "__main__":` guard
+of `multiprocessing`: its workers are started afresh and not forked, because forking a process
+that runs the threads of torch or OpenCV can deadlock.
 """
 
 from __future__ import annotations
@@ -23,26 +23,33 @@ from facemodels.errors import DataError
 from facemodels.imaging import ImageError, crop, decode, letterbox
 
 Progress = Callable[[int], None] | None
-_CHUNK = 16  # pictures that a worker takes at a time
+_CHUNK = 16  # images that a worker takes at a time
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a picture came to lie: new edges = old edges * scale + (dx, dy)."""
+class ImageTransform:
+    """How an image was fitted into its square: new edges = old edges * scale + (dx, dy)."""
 
     scale: float
     dx: float
     dy: float
 
     def edges(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Map corners (K, 2), edges frame."""
+        """Corners (K, 2) of the old image in the new one, float32, edges frame."""
         moved: NDArray[np.float64] = points * self.scale + np.array([self.dx, self.dy])
         return moved.astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to decode; letterboxed unless a box or a central fraction is given."""
+    """One image to decode; it is letterboxed unless a box or a fraction is given.
+
+    Attributes:
+        path: the image's file.
+        size: side of the square that it is fitted into; pixels.
+        box: x0 y0 x1 y1 to cut out, in pixels, edges frame.
+        fraction: share of the shorter side that a centred square to cut out has.
+    """
 
     path: Path
     size: int
@@ -52,27 +59,34 @@ class Job:
 
 @dataclass(frozen=True)
 class Loaded:
-    """The pictures that could be used, the jobs they came from, and where they lie."""
+    """The images that could be used.
+
+    Attributes:
+        images: uint8 (N, S, S, 3), RGB.
+        kept: the index of the job of each image.
+        transforms: how each image was fitted into its square.
+        problems: the images that could not be used, sorted.
+    """
 
     images: NDArray[np.uint8]
     kept: list[int]
-    place: list[Place]
+    transforms: list[ImageTransform]
     problems: list[Problem]
 
 
-def _run(job: Job) -> tuple[NDArray[np.uint8], Place] | str:
-    """Decode and place one picture, or say why not. Runs in a worker."""
+def _run(job: Job) -> tuple[NDArray[np.uint8], ImageTransform] | str:
+    """Decode and fit one image, or return why it cannot be used. Runs in a worker."""
     try:
         image = decode(job.path)
         if job.box is None and job.fraction is None:
             square, scale, pad_x, pad_y = letterbox(image, job.size)
-            return square, Place(scale, pad_x, pad_y)
+            return square, ImageTransform(scale, pad_x, pad_y)
         height, width = image.shape[:2]
         side = min(height, width) * (job.fraction or 1.0)
         x0, y0 = (width - side) / 2, (height - side) / 2
         box = job.box or (x0, y0, x0 + side, y0 + side)
         scale = job.size / (box[2] - box[0])
-        return crop(image, box, job.size), Place(scale, -box[0] * scale, -box[1] * scale)
+        return crop(image, box, job.size), ImageTransform(scale, -box[0] * scale, -box[1] * scale)
     except ImageError as error:
         return error.reason
 
@@ -80,10 +94,14 @@ def _run(job: Job) -> tuple[NDArray[np.uint8], Place] | str:
 def load(
     jobs: Sequence[Job], *, root: Path, image_size: int, workers: int, progress: Progress
 ) -> Loaded:
-    """Run jobs into one array (N, S, S, 3), in the order of the jobs."""
+    """Run jobs in parallel and gather their images in the order of the jobs.
+
+    Raises:
+        DataError: a worker died.
+    """
     images = np.empty((len(jobs), image_size, image_size, 3), np.uint8)
     kept: list[int] = []
-    place: list[Place] = []
+    transforms: list[ImageTransform] = []
     problems: list[Problem] = []
     with closing(_results(jobs, workers)) as results:
         for index, result in enumerate(results):
@@ -92,15 +110,15 @@ def load(
             else:
                 images[len(kept)] = result[0]
                 kept.append(index)
-                place.append(result[1])
+                transforms.append(result[1])
             if progress is not None:
                 progress(1)
-    return Loaded(images[: len(kept)], kept, place, sorted(problems))
+    return Loaded(images[: len(kept)], kept, transforms, sorted(problems))
 
 
 def _results(
     jobs: Sequence[Job], workers: int
-) -> Generator[tuple[NDArray[np.uint8], Place] | str, None, None]:
+) -> Generator[tuple[NDArray[np.uint8], ImageTransform] | str, None, None]:
     if workers <= 1 or len(jobs) <= _CHUNK:
         yield from map(_run, jobs)
         return

@@ -6,28 +6,38 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from facemodels.data.pairs import Pairs, verification_pairs
 from facemodels.data.problems import Problem, relative
-from facemodels.data.readers.identities import FaceImage, NamedPair, read_identities
 from facemodels.data.real.dealing import check_shares, deal, no_groups
+from facemodels.data.real.identities import FaceImage, NamedPair, read_identities
 from facemodels.data.real.loading import Job, Progress, load
 from facemodels.data.splits import SPLITS, RecognitionSplit
 from facemodels.errors import DataError
 
+CropFraction = Annotated[
+    float,
+    Field(gt=0, le=1, description="share of the shorter side that the centred square keeps"),
+]
+MinImages = Annotated[
+    int, Field(ge=1, description="people with fewer images are left out of training")
+]
+
 
 @dataclass(frozen=True)
 class Overlap:
-    """People that the splits of `recognition_splits` share, and what was left out for it.
+    """People who are in two splits of `recognition_splits`, and who was left out of train.
 
     Attributes:
         train_val: people in both train and val, after anything was left out.
         train_test: people in both train and test, after anything was left out.
         val_test: people in both val and test.
         dropped_people: people left out of train because val or test shows them.
-        dropped_images: their pictures.
+        dropped_images: number of their images.
     """
 
     train_val: int
@@ -50,24 +60,24 @@ def recognition_splits(
     workers: int = 1,
     progress: Progress = None,
 ) -> tuple[dict[str, RecognitionSplit], list[Problem], Overlap]:
-    """Splits by published lists, such as LFW's: people to train on, pairs to measure on.
+    """Make splits from published lists, such as LFW's: people to train on, pairs to measure.
 
     Args:
         root: folder of identity folders.
-        train_people: whose pictures are trained on; None for all in `root`.
-        val_pairs: pairs of val; a picture in several pairs is decoded once.
+        train_people: people whose images are trained on; None for all in `root`.
+        val_pairs: pairs of val; an image in several pairs is decoded once.
         test_pairs: pairs of test.
         image_size: side of the crops in pixels.
         crop_fraction: share of the shorter side that the centred square keeps, above 0 to 1.
-        min_images: people with fewer pictures are left out of train.
+        min_images: people with fewer images are left out of train.
         disjoint: leave people of val or test out of train. People in both val and test are
             counted, not dropped: a published list of pairs stays whole.
-        workers: processes that decode.
-        progress: called with the number of newly finished pictures.
+        workers: number of processes that decode.
+        progress: is called with the number of newly finished images.
 
     Returns:
-        The splits, the problems (a pair with an unusable picture is left out too; a listed
-        person without pictures is one), and who is in more than one split.
+        The splits, the problems, and how many people are in two splits. A listed person
+        without images is a problem. A pair with an unusable image is left out.
 
     Raises:
         DataError: `root` is no such folder, `crop_fraction` is out of range, a worker died.
@@ -115,21 +125,21 @@ def folder_recognition_splits(
     workers: int = 1,
     progress: Progress = None,
 ) -> tuple[dict[str, RecognitionSplit], list[Problem]]:
-    """Splits of identity folders without lists: people are dealt by a hash of their names.
+    """Make splits of identity folders without lists: people are dealt by their names' hashes.
 
     Args:
-        images: pictures with identities, such as `read_identities` gives.
-        root: the dataset's folder, for reports.
+        images: images with identities, such as `read_identities` returns.
+        root: folder of the dataset; paths are reported relative to it.
         image_size: side of the crops in pixels.
         crop_fraction: share of the shorter side that the centred square keeps, above 0 to 1.
         val_share: expected share of the people in val, 0 to 1; 0 makes no pairs there.
         test_share: expected share of the people in test.
-        folds: folds of the pairs of val and of test.
-        per_fold: pairs of each kind a fold.
-        seed: changes who goes where, and the pairs.
-        min_images: people with fewer pictures are left out of train.
-        workers: processes that decode.
-        progress: called with the number of newly finished pictures.
+        folds: number of folds of the pairs of val, and of test.
+        per_fold: most pairs of one person, and as many of two people, in a fold.
+        seed: changes who goes to which split, and the pairs.
+        min_images: people with fewer images are left out of train.
+        workers: number of processes that decode.
+        progress: is called with the number of newly finished images.
 
     Raises:
         DataError: too few people for the folds, values out of range, or a worker died.
@@ -168,7 +178,11 @@ def _gather(
     workers: int,
     progress: Progress,
 ) -> tuple[dict[str, RecognitionSplit], list[Problem], dict[str, dict[Path, int]]]:
-    """Decode the planned faces: splits without pairs, and the row of each path in its split."""
+    """Decode the planned faces.
+
+    Returns:
+        The splits, without pairs; the problems; the row of each path in its split.
+    """
     if not 0.0 < crop_fraction <= 1.0:
         raise DataError(f"crop_fraction is {crop_fraction:g}.", "Give a share above 0, up to 1.")
     names = sorted({face.identity for faces in plan.values() for face in faces})
@@ -194,7 +208,7 @@ def _gather(
 
 
 def _named(pairs: Sequence[NamedPair], rows: dict[Path, int]) -> Pairs:
-    """Pairs of paths as pairs of rows; those with a picture that could not be used are out."""
+    """Pairs of paths as pairs of rows, without the pairs that have an unusable image."""
     usable = [pair for pair in pairs if pair.first in rows and pair.second in rows]
     return Pairs(
         np.array([(rows[p.first], rows[p.second]) for p in usable], np.int32).reshape(-1, 2),

@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 from facemodels.data.sample.canvas import Array, blur, f32, noise
 from facemodels.data.sample.identity import SKIN_ANCHORS
 from facemodels.data.sample.nuisance import Camera, sample_nuisance
-from facemodels.data.sample.place import Face, Place, make_face, paint_head, paint_torso
+from facemodels.data.sample.placement import (
+    DrawnFace,
+    FacePlacement,
+    make_face,
+    paint_head,
+    paint_torso,
+)
 
 MAX_FACES = 4  # in a scene
 
@@ -50,8 +56,8 @@ def scene(rng: np.random.Generator, seed: int, numbers: Sequence[int], size: int
     count = int(rng.integers(1, len(numbers) + 1))
     image = background(rng, size)
     shrink = 1.0 if count < 3 else _CROWD_SHRINK
-    faces: list[Face] = []
-    places: list[Place] = []
+    faces: list[DrawnFace] = []
+    places: list[FacePlacement] = []
     for number in numbers[:count]:
         face = make_face(seed, number, sample_nuisance(rng))
         taken = [other.box(neighbour) for other, neighbour in zip(places, faces, strict=True)]
@@ -79,7 +85,7 @@ def crop(rng: np.random.Generator, seed: int, number: int, size: int) -> Picture
     face = make_face(seed, number, replace(nuisance, pose=pose))
     image = background(rng, size)
     x, y = (size * float(0.5 + 0.02 * offset) for offset in rng.standard_normal(2))
-    place = Place(x, y, size * float(rng.uniform(*_CROP_SCALES)))
+    place = FacePlacement(x, y, size * float(rng.uniform(*_CROP_SCALES)))
     return _compose(rng, image, [face], [place], _scaled(nuisance.camera, size))
 
 
@@ -133,8 +139,8 @@ def _colour(rng: np.random.Generator, low: float, high: float) -> tuple[float, f
 
 
 def _find_place(
-    rng: np.random.Generator, face: Face, size: int, taken: Sequence[Array], shrink: float
-) -> Place | None:
+    rng: np.random.Generator, face: DrawnFace, size: int, taken: Sequence[Array], shrink: float
+) -> FacePlacement | None:
     """A place whose box touches none of `taken`, or None after a number of tries."""
     for _ in range(_PLACE_TRIES):
         place = _random_place(rng, face, size, _SCENE_SCALES, shrink)
@@ -145,13 +151,15 @@ def _find_place(
 
 
 def _random_place(
-    rng: np.random.Generator, face: Face, size: int, scales: tuple[float, float], shrink: float
-) -> Place:
+    rng: np.random.Generator, face: DrawnFace, size: int, scales: tuple[float, float], shrink: float
+) -> FacePlacement:
     """A place that keeps the face's box inside the image."""
     scale = size * float(rng.uniform(*scales)) * shrink
     x0, y0, x1, y1 = (float(side) * scale for side in face.box)
     edge = size - 1
-    return Place(float(rng.uniform(-x0, edge - x1)), float(rng.uniform(-y0, edge - y1)), scale)
+    return FacePlacement(
+        float(rng.uniform(-x0, edge - x1)), float(rng.uniform(-y0, edge - y1)), scale
+    )
 
 
 def _overlap(one: Array, other: Array) -> bool:
@@ -161,8 +169,8 @@ def _overlap(one: Array, other: Array) -> bool:
 def _compose(
     rng: np.random.Generator,
     image: Array,
-    faces: Sequence[Face],
-    places: Sequence[Place],
+    faces: Sequence[DrawnFace],
+    places: Sequence[FacePlacement],
     camera: Camera,
 ) -> Picture:
     """Paint bodies, then heads, each from the top of the image down, so no body hides a face."""

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from facemodels.data.readers.points import read_dlib_xml, read_pts
+from facemodels.data.kinds.dlib_xml import read_dlib_xml
+from facemodels.data.kinds.pts import read_pts
 from facemodels.errors import DataError
 
-ROOT_300W = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "300w"
+ROOT_300W = Path(__file__).resolve().parents[4].parent / "shared" / "data" / "300w"
 needs_300w = pytest.mark.skipif(not ROOT_300W.is_dir(), reason="300-W is not at ../shared/data")
 POINTS = arrays(np.int32, (68, 2), elements=st.integers(0, 500)).filter(
     lambda points: bool((np.ptp(points, axis=0) > 0).all())

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facemodels.data.readers.identities import read_identities, read_lfw_pairs, read_people
+from facemodels.data.kinds.lfw import read_lfw_pairs, read_people
+from facemodels.data.real.identities import read_identities
 from facemodels.errors import DataError
 
-LFW = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "lfw"
+LFW = Path(__file__).resolve().parents[4].parent / "shared" / "data" / "lfw"
 FACES = LFW / "lfw-deepfunneled"
 needs_lfw = pytest.mark.skipif(not FACES.is_dir(), reason="LFW is not at ../shared/data/lfw")
 NAMES = st.text("abcÅ-_.", min_size=1, max_size=8).filter(lambda name: name not in (".", ".."))

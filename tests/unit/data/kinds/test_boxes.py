@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from facemodels.data.readers.boxes import read_voc, read_wider, read_yolo
+from facemodels.data.kinds.voc import read_voc
+from facemodels.data.kinds.wider import read_wider
+from facemodels.data.kinds.yolo import read_yolo
 from facemodels.errors import DataError
 
-MASKS = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "facemask853"
+MASKS = Path(__file__).resolve().parents[4].parent / "shared" / "data" / "facemask853"
 needs_masks = pytest.mark.skipif(
     not MASKS.is_dir(), reason="facemask853 is not at ../shared/data/facemask853"
 )
@@ -205,7 +207,7 @@ def test_facemask853_holds_its_published_numbers() -> None:
 def test_facemask853_boxes_that_overrun_by_a_pixel_are_clipped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("facemodels.data.readers.boxes.OVERRUN", 0.0)
+    monkeypatch.setattr("facemodels.data.real.annotated_images.OVERRUN", 0.0)
     _, problems = read_voc(MASKS / "images", MASKS / "annotations")
     assert 0 < len(problems) <= 12
     assert all("outside" in problem.reason for problem in problems)

@@ -31,7 +31,7 @@ _TORSO_TOP = 1.17  # y of the collar, face units
 
 
 @dataclass(frozen=True)
-class Face:
+class DrawnFace:
     """A face ready to be laid into an image, in face units around its centre.
 
     Attributes:
@@ -50,7 +50,7 @@ class Face:
 
 
 @dataclass(frozen=True)
-class Place:
+class FacePlacement:
     """Where a face is: its centre and the length of a face unit, in pixels."""
 
     x: float
@@ -61,19 +61,19 @@ class Place:
         """Points (..., 2) in face units to pixels."""
         return f32(units * self.scale + f32([self.x, self.y]))
 
-    def box(self, face: Face) -> Array:
+    def box(self, face: DrawnFace) -> Array:
         """The face's box in pixels, (4,)."""
         return self.to_image(face.box.reshape(2, 2)).reshape(4)
 
 
-def make_face(seed: int, number: int, nuisance: Nuisance) -> Face:
+def make_face(seed: int, number: int, nuisance: Nuisance) -> DrawnFace:
     """Paint the person `number` under `nuisance`."""
     identity = sample_identity(seed, number)
     frontal = render_frontal(identity, nuisance)
     relief = f32(blur(frontal.height, 0.039 * PIXELS_PER_UNIT) - _TURNING_AXIS)
     points = _turn(frontal.points, relief, nuisance.pose)
     around = np.concatenate([points, _turn(head_contour(identity), relief, nuisance.pose)])
-    return Face(
+    return DrawnFace(
         identity=identity,
         nuisance=nuisance,
         rgba=np.dstack([frontal.colour, 255 * frontal.alpha]),
@@ -108,7 +108,7 @@ def _unturn(dx: Array, dy: Array, relief: Array, pose: Pose) -> tuple[Array, Arr
     return x, y
 
 
-def paint_head(image: Array, face: Face, place: Place) -> None:
+def paint_head(image: Array, face: DrawnFace, place: FacePlacement) -> None:
     """Lay head and neck into `image` (H, W, 3), in place."""
     pose, light = face.nuisance.pose, face.nuisance.light
     reach = (EXTENT + 0.2) * (abs(np.cos(pose.roll)) + abs(np.sin(pose.roll)))
@@ -134,7 +134,7 @@ def _minified(rgba: Array, scale: float) -> Array:
     return blur(rgba, 0.45 / max(scale, 0.12)) if scale < _SHARP_SCALE else rgba
 
 
-def _region(image: Array, place: Place, top: float, reach: float) -> tuple[slice, slice]:
+def _region(image: Array, place: FacePlacement, top: float, reach: float) -> tuple[slice, slice]:
     """Rows and columns of `image` within `reach` face units of the face, rows from `top`."""
     height, width = image.shape[:2]
     y0, y1 = place.y + top * place.scale, place.y + reach * place.scale
@@ -143,7 +143,7 @@ def _region(image: Array, place: Place, top: float, reach: float) -> tuple[slice
     return rows, slice(min(max(0, int(x0)), width), min(max(0, int(x1) + 2), width))
 
 
-def paint_torso(image: Array, face: Face, place: Place) -> None:
+def paint_torso(image: Array, face: DrawnFace, place: FacePlacement) -> None:
     """Lay a clothed body that runs to the lower edge of `image` into it, in place.
 
     The body is upright: only its neck follows the roll of the head.
@@ -151,7 +151,7 @@ def paint_torso(image: Array, face: Face, place: Place) -> None:
     half_width = face.identity.head.shoulder_half_width
     roll = face.nuisance.pose.roll
     collar = place.to_image(f32([-np.sin(roll), np.cos(roll)]) * _TORSO_TOP)
-    centre = Place(float(collar[0]), float(collar[1]), place.scale)
+    centre = FacePlacement(float(collar[0]), float(collar[1]), place.scale)
     rows = slice(min(max(0, int(centre.y - 0.1 * place.scale)), len(image)), len(image))
     columns = _region(image, centre, 0, 1.2 * half_width)[1]
     height, width = rows.stop - rows.start, columns.stop - columns.start

@@ -1,0 +1,189 @@
+"""What a kind of dataset must be able to do: recognise, read, count and show itself.
+
+A kind is one layout of one task, such as Pascal VOC folders for detection. It is an instance
+of a class of a module in `facemodels.data.kinds`, which names it in its `KINDS`. To add a
+kind, write such a module; `facemodels.data.datasets` finds it, and nothing else changes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Generic, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from facemodels.data import sheet
+from facemodels.data.problems import Problem
+from facemodels.data.splits import (
+    NO_GROUP,
+    DetectionSplit,
+    LandmarkSplit,
+    RecognitionSplit,
+)
+from facemodels.params import Count, Frozen
+
+Image = NDArray[np.uint8]
+Split = DetectionSplit | RecognitionSplit | LandmarkSplit
+
+
+class DatasetSettings(Frozen):
+    """Keys that every kind has; a kind's own schema adds the others."""
+
+    reader: str = Field(description="name of the kind, see docs/datasets.md")
+    source: str = Field(
+        description="folder of the dataset, or the code of the generator; `prepare` depends on it"
+    )
+    image_size: Count = Field(description="side of the prepared, square images; pixels")
+
+
+AllowedBroken = Annotated[
+    float,
+    Field(ge=0, lt=1, description="share of broken files above which `prepare` fails"),
+]
+Seed = Annotated[int, Field(description="changes how samples are dealt to the splits")]
+ValShare = Annotated[float, Field(ge=0, lt=1, description="expected share of the val split")]
+TestShare = Annotated[float, Field(ge=0, lt=1, description="expected share of the test split")]
+
+SettingsT = TypeVar("SettingsT", bound=DatasetSettings)
+SplitT = TypeVar("SplitT", DetectionSplit, RecognitionSplit, LandmarkSplit)
+
+
+class SplitShares(NamedTuple):
+    """How much of a dataset without lists becomes val and test; the rest is train."""
+
+    val: float
+    test: float
+
+
+FOR_TRAINING = SplitShares(val=0.2, test=0.2)
+FOR_TESTING = SplitShares(val=0.25, test=0.75)  # val chooses the threshold
+
+
+@dataclass(frozen=True)
+class DatasetSplits(Generic[SplitT]):
+    """What a kind has read.
+
+    Attributes:
+        splits: train, val and test by name.
+        problems: files, or parts of files, that were left out.
+        groups: names of the groups that the splits number.
+        notes: further facts for the report, by name.
+        allowed_broken: the largest share of `problems` that is no error, 0 to 1.
+    """
+
+    splits: Mapping[str, SplitT]
+    problems: Sequence[Problem] = ()
+    groups: tuple[str, ...] = ()
+    notes: Mapping[str, Any] | None = None
+    allowed_broken: float = 0.0
+
+
+class DatasetKind(ABC, Generic[SettingsT, SplitT]):
+    """One layout of datasets of one task. Derive from the class of the task below.
+
+    Attributes:
+        task: detection, recognition or landmarks.
+        reader: the kind's name in conf/data/, unique within its task.
+        layout: the files of the layout in a few words of Markdown, for docs/datasets.md.
+        settings: the schema of the kind's keys in conf/data/.
+        precedence: kinds recognise a path in this order, the lowest number first. A layout
+            whose files are also files of another layout needs the lower number.
+    """
+
+    task: ClassVar[str]
+    reader: ClassVar[str]
+    layout: ClassVar[str]
+    settings: type[SettingsT]
+    precedence: ClassVar[int] = 0
+
+    @abstractmethod
+    def read(self, settings: SettingsT, *, workers: int) -> DatasetSplits[SplitT]:
+        """Read the dataset into splits.
+
+        Args:
+            settings: which dataset, and how.
+            workers: number of processes that decode or draw images.
+
+        Raises:
+            DataError: the dataset is missing or has another layout.
+        """
+
+    @abstractmethod
+    def count(self, split: SplitT) -> dict[str, Any]:
+        """Numbers that the report shows of a split, by name."""
+
+    @abstractmethod
+    def contact_sheet(self, split: SplitT) -> Image:
+        """Some samples of a split as one image, uint8 (H, W, 3), RGB."""
+
+    def recognise(self, path: Path, shares: SplitShares) -> SettingsT | None:
+        """Settings that read `path`, or None if `path` has another layout.
+
+        One-off commands call it with a path that conf/data/ does not describe.
+
+        Args:
+            path: a folder or file that a user named.
+            shares: how much becomes val and test where the layout has no lists.
+        """
+        return None
+
+
+class DetectionKind(DatasetKind[SettingsT, DetectionSplit]):
+    """Base of the kinds that give images with face boxes."""
+
+    task = "detection"
+
+    def count(self, split: DetectionSplit) -> dict[str, Any]:
+        """Images, faces and the faces of each group."""
+        return {
+            "images": len(split),
+            "faces": len(split.boxes),
+            "groups": _count_groups(split.box_group),
+        }
+
+    def contact_sheet(self, split: DetectionSplit) -> Image:
+        """The first images with their boxes."""
+        return sheet.detection_sheet(split)
+
+
+class RecognitionKind(DatasetKind[SettingsT, RecognitionSplit]):
+    """Base of the kinds that give faces with identities."""
+
+    task = "recognition"
+
+    def count(self, split: RecognitionSplit) -> dict[str, Any]:
+        """Images, identities, pairs and the images of each group."""
+        return {
+            "images": len(split),
+            "identities": len(np.unique(split.identities)),
+            "pairs": len(split.pairs),
+            "groups": _count_groups(split.groups),
+        }
+
+    def contact_sheet(self, split: RecognitionSplit) -> Image:
+        """The first identities, one in each row."""
+        return sheet.recognition_sheet(split)
+
+
+class LandmarkKind(DatasetKind[SettingsT, LandmarkSplit]):
+    """Base of the kinds that give faces with 68 points."""
+
+    task = "landmarks"
+
+    def count(self, split: LandmarkSplit) -> dict[str, Any]:
+        """Images and the images of each group."""
+        return {"images": len(split), "groups": _count_groups(split.groups)}
+
+    def contact_sheet(self, split: LandmarkSplit) -> Image:
+        """The first faces with their boxes and points."""
+        return sheet.landmark_sheet(split)
+
+
+def _count_groups(groups: NDArray[np.int8]) -> dict[str, int]:
+    numbers, faces = np.unique(groups[groups != NO_GROUP], return_counts=True)
+    return dict(zip(map(str, numbers), map(int, faces), strict=True))

@@ -1,0 +1,97 @@
+"""Landmarks from 300-W: a .pts file beside each image.
+
+300-W was annotated in Matlab, whose first pixel is (1, 1); 1 is subtracted. In sets that were
+shrunk after annotation, by multiplying these numbers alone, half a pixel times (1 - scale)
+remains: such a file does not say its scale.
+Source: Sagonas et al., "300 Faces In-The-Wild Challenge", 2016.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facemodels.data.dataset_kind import SplitShares
+from facemodels.data.problems import BadAnnotationError, Problem
+from facemodels.data.real.landmarks import PointKind, PointSettings
+from facemodels.data.real.point_sets import POINTS, PointSet, parse_points
+from facemodels.errors import DataError
+
+_EXTENSIONS = (".jpg", ".png", ".jpeg", ".JPG", ".PNG")
+
+
+class PtsKind(PointKind):
+    """Folders of images with .pts files, at any depth."""
+
+    reader = "pts"
+    layout = "`*.jpg` + `*.pts` (300-W; also in `trainset/` and `testset/`)"
+    precedence = 2
+
+    def read_points(self, path: Path) -> tuple[list[PointSet], list[Problem]]:
+        """Read a folder; see `read_pts`."""
+        return read_pts(path)
+
+    def recognise(self, path: Path, shares: SplitShares) -> PointSettings | None:
+        """A folder with .pts files, in `trainset/` and `testset/` or in one set.
+
+        One set is both: it is trained on all but the share of val, or tested on all of it.
+        """
+        if (path / "trainset").is_dir() and (path / "testset").is_dir():
+            return self.settings_for(path, "trainset", "testset", shares)
+        if any(path.rglob("*.pts")):
+            return self.settings_for(path, ".", ".", shares)
+        return None
+
+
+def read_pts(root: Path) -> tuple[list[PointSet], list[Problem]]:
+    """Read every `.pts` below `root` that has an image of its stem beside it.
+
+    Returns:
+        Faces sorted by path, and the files that were left out.
+
+    Raises:
+        DataError: `root` is missing or holds no `.pts` file.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root} is not a folder.", "Point to a folder of 300-W.")
+    faces: list[PointSet] = []
+    problems: list[Problem] = []
+    for path in sorted(root.rglob("*.pts"), key=lambda p: p.relative_to(root).as_posix()):
+        try:
+            faces.append(PointSet(_image_of(path), _points(path), None))
+        except BadAnnotationError as error:
+            problems.append(Problem.at(path, root, str(error)))
+    if not faces and not problems:
+        raise DataError(f"{root} holds no .pts file.", "Point to a folder of 300-W.")
+    return faces, problems
+
+
+def _image_of(path: Path) -> Path:
+    for extension in _EXTENSIONS:
+        image = path.with_suffix(extension)
+        if image.is_file():
+            return image
+    raise BadAnnotationError("no picture of this stem")
+
+
+def _points(path: Path) -> NDArray[np.float32]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise BadAnnotationError(f"not readable as text ({type(error).__name__})") from error
+    head, opened, rest = text.partition("{")
+    body, closed, _ = rest.partition("}")
+    fields = {key.strip(): value.strip() for key, _, value in _key_values(head)}
+    if not (opened and closed) or fields != {"version": "1", "n_points": str(POINTS)}:
+        raise BadAnnotationError(f"not a version 1 file of {POINTS} points")
+    rows = [line.split() for line in body.splitlines() if line.strip()]
+    return parse_points(rows) - np.float32(1)
+
+
+def _key_values(head: str) -> list[tuple[str, str, str]]:
+    return [line.partition(":") for line in head.splitlines() if line.strip()]
+
+
+KINDS = (PtsKind(),)

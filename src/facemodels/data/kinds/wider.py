@@ -1,0 +1,120 @@
+"""Detection from the lists of WIDER FACE. Source: the readme.txt of wider_face_split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from facemodels.data.dataset_kind import SplitShares
+from facemodels.data.problems import BadAnnotationError, Problem
+from facemodels.data.real.annotated_images import (
+    AnnotatedImage,
+    Box,
+    annotated,
+    common_root,
+    in_order,
+    parse_box,
+)
+from facemodels.data.real.detection import BoxKind, BoxSettings
+from facemodels.errors import DataError
+from facemodels.imaging import EXTENSIONS
+
+_COLUMNS = 10  # x y w h blur expression illumination invalid occlusion pose
+_INVALID = 7
+
+
+class WiderFaceKind(BoxKind):
+    """A folder of images and one list of all their boxes."""
+
+    reader = "wider"
+    layout = "`images/…` + `wider_face_*_bbx_gt.txt` (WIDER FACE)"
+    precedence = 3
+
+    def read_annotations(
+        self, images: Path, annotations: Path
+    ) -> tuple[list[AnnotatedImage], list[Problem]]:
+        """Read the list; see `read_wider`."""
+        return read_wider(images, annotations)
+
+    def recognise(self, path: Path, shares: SplitShares) -> BoxSettings | None:
+        """A folder that has a list of boxes; of several lists the first by name."""
+        lists = sorted(path.glob("*bbx_gt.txt"))
+        return self.settings_for(path, lists[0].name, shares) if lists else None
+
+
+def read_wider(
+    images_root: Path, annotation_txt: Path
+) -> tuple[list[AnnotatedImage], list[Problem]]:
+    """Read WIDER FACE's `wider_face_*_bbx_gt.txt`.
+
+    An entry is the image's path, the number of faces, and a line for each face: x y w h blur
+    expression illumination invalid occlusion pose. An entry of 0 faces still has one line,
+    of zeros. Boxes that are marked invalid are dropped.
+
+    Returns:
+        Images sorted by path, and the entries that were left out.
+
+    Raises:
+        DataError: the folder or the file is missing, or the file has no entry.
+    """
+    if not images_root.is_dir():
+        raise DataError(f"{images_root} is not a folder.", "Point to WIDER's images folder.")
+    try:
+        lines = annotation_txt.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise DataError(f"{annotation_txt}: {error.strerror}.", "Point to the list.") from error
+    root = common_root(images_root, annotation_txt.parent)
+    read: list[AnnotatedImage] = []
+    problems: list[Problem] = []
+    for number, name, rows in _entries(lines):
+        try:
+            read.append(annotated(_inside(images_root, name), _boxes(rows)))
+        except BadAnnotationError as error:
+            problems.append(Problem.at(annotation_txt, root, f"line {number}: {error}"))
+    return in_order(read, problems, annotation_txt)
+
+
+def _entries(lines: Sequence[str]) -> Iterator[tuple[int, str, list[str]]]:
+    """Line number, image and face lines of each entry.
+
+    An entry begins at the name of an image, so that a wrong count spoils one entry only.
+    """
+    named = (Path(line.strip()).suffix.lower() in EXTENSIONS for line in lines)
+    starts = [index for index, begins in enumerate(named) if begins or index == 0]
+    for start, end in pairwise([*starts, len(lines)]):
+        yield (
+            start + 1,
+            lines[start].strip(),
+            [row for row in lines[start + 1 : end] if row.strip()],
+        )
+
+
+def _boxes(rows: list[str]) -> list[Box]:
+    count, *faces = rows or [""]
+    if not (count.strip().isascii() and count.strip().isdigit()):
+        raise BadAnnotationError("no number of faces after the picture's name")
+    if int(count[:9]) == 0 and len(faces) <= 1:
+        return []
+    if len(faces) != int(count[:9]):
+        raise BadAnnotationError(f"promises {count.strip()[:20]} faces, {len(faces)} lines follow")
+    boxes: list[Box] = []
+    for face in faces:
+        columns = face.split()
+        if len(columns) != _COLUMNS:
+            raise BadAnnotationError(f"a face line has {len(columns)} columns, not 10")
+        if columns[_INVALID] != "1":
+            x, y, w, h = parse_box(columns[:4])
+            boxes.append((x, y, x + w, y + h))
+    return boxes
+
+
+def _inside(root: Path, name: str) -> Path:
+    """`root / name`; names that lead out of the dataset are refused."""
+    parts = Path(name).parts
+    if Path(name).is_absolute() or ".." in parts or "\0" in name:
+        raise BadAnnotationError(f"picture {name[:80]!r} lies outside of the dataset")
+    return root / name
+
+
+KINDS = (WiderFaceKind(),)

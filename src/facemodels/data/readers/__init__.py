@@ -1,1 +1,0 @@
-"""Readers of real datasets: what they cannot read they report, with path and reason."""

@@ -91,7 +91,7 @@ def deploy(
     from facemodels.deployment import deploy as operations
 
     registry, settings = _open(environment, config)
-    asked = operations.Deployment(
+    asked = operations.DeploymentRequest(
         ModelId.parse(model_id),
         environment,
         strategy,
@@ -190,7 +190,7 @@ def _decide_here(registry: Registry, settings: Environment, found: Rollback, rea
     import time
 
     from facemodels.deployment.controller.lock import is_held
-    from facemodels.deployment.controller.pending_rollbacks import Decisions, decide
+    from facemodels.deployment.controller.pending_rollbacks import PendingRollbacks, decide
     from facemodels.deployment.settings import state_folder
 
     folder = state_folder(registry.root, "production", settings)
@@ -198,7 +198,7 @@ def _decide_here(registry: Registry, settings: Environment, found: Rollback, rea
         return False
     state = registry.repository.state()
     decision = decide(state, found, reason=reason, time=int(time.time()), record={})
-    Decisions(folder / "decisions").add(decision)
+    PendingRollbacks(folder / "decisions").add(decision)
     return True
 
 

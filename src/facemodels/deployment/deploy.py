@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from facemodels.deployment.desired import Strategy
-from facemodels.deployment.settings import Environment, Policy
+from facemodels.deployment.settings import DeploymentPolicy, Environment
 from facemodels.errors import GateError, InputError, RuleError
 from facemodels.names import ModelId, Version
 from facemodels.registry import rules
@@ -23,7 +23,7 @@ ASKED: tuple[str, ...] = (*get_args(Strategy), "complete", "abort")
 
 
 @dataclass(frozen=True)
-class Deployment:
+class DeploymentRequest:
     """What somebody asks for.
 
     Attributes:
@@ -50,7 +50,7 @@ class Deployment:
 def deploy(
     registry: Registry,
     settings: Environment,
-    asked: Deployment,
+    asked: DeploymentRequest,
     *,
     clock: Callable[[], float] = time.time,
 ) -> Proposal:
@@ -100,7 +100,7 @@ def deploy(
     return plan
 
 
-def _placement(policy: Policy, asked: Deployment) -> Proposal:
+def _placement(policy: DeploymentPolicy, asked: DeploymentRequest) -> Proposal:
     def plan(state: State) -> ProposedEvent:
         _require_gates(state.entry(asked.model), policy)
         return rules.place(state, asked.model, reason=asked.reason)
@@ -108,7 +108,7 @@ def _placement(policy: Policy, asked: Deployment) -> Proposal:
     return plan
 
 
-def _require_gates(entry: Entry, policy: Policy) -> None:
+def _require_gates(entry: Entry, policy: DeploymentPolicy) -> None:
     """Stop a version that is below a gate of the environment.
 
     Raises:
@@ -126,7 +126,7 @@ def _require_gates(entry: Entry, policy: Policy) -> None:
     require(judge(metrics, policy.gates), entry.id)
 
 
-def _move(state: State, asked: Deployment) -> ProposedEvent:
+def _move(state: State, asked: DeploymentRequest) -> ProposedEvent:
     return rules.move(
         state, asked.model, "production",
         reason=asked.reason, re_enrolment=asked.re_enrolment, emergency=asked.emergency,
@@ -275,7 +275,7 @@ def dry_run(registry: Registry, plan: Proposal) -> ProposedEvent:
     return plan(registry.repository.state())
 
 
-def _terms(settings: Environment, asked: Deployment) -> dict[str, Any]:
+def _terms(settings: Environment, asked: DeploymentRequest) -> dict[str, Any]:
     shares = {
         "canary": settings.canary_percent,
         "progressive": settings.steps[0] if settings.steps else 100,
@@ -293,7 +293,7 @@ def _terms(settings: Environment, asked: Deployment) -> dict[str, Any]:
     return {"environment": asked.environment, "strategy": asked.strategy, "percent": percent}
 
 
-def require_deployer(registry: Registry, policy: Policy, environment: str) -> None:
+def require_deployer(registry: Registry, policy: DeploymentPolicy, environment: str) -> None:
     """Stop who may not deploy to an environment.
 
     Raises:
@@ -311,7 +311,7 @@ def require_deployer(registry: Registry, policy: Policy, environment: str) -> No
         )
 
 
-def _require_time_in_staging(entry: Entry, policy: Policy, now: float) -> None:
+def _require_time_in_staging(entry: Entry, policy: DeploymentPolicy, now: float) -> None:
     if not policy.staging_minutes:
         return  # after a burst of events their dates are ahead of the clock
     since = next((e.time for e in entry.events if _puts_into_staging(e)), None)

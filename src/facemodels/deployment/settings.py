@@ -29,7 +29,7 @@ class Address(Frozen):
     port: Port
 
 
-class Policy(Frozen):
+class DeploymentPolicy(Frozen):
     """Who may deploy, and what a version must have shown before.
 
     Attributes:
@@ -161,7 +161,7 @@ class Environment(Frozen):
         default_factory=dict
     )
     price_per_hour: Wait = 0.0
-    policy: Policy = Policy()
+    policy: DeploymentPolicy = DeploymentPolicy()
     verdict: VerdictSettings = VerdictSettings()
     probes: Probes = Probes()
     flags: tuple[Flag, ...] = ()

@@ -18,7 +18,7 @@ import pytest
 
 from facemodels.deployment.servers import supervisor
 from facemodels.deployment.servers.packages import Packages
-from facemodels.deployment.servers.supervisor import Servers
+from facemodels.deployment.servers.supervisor import ServerSupervisor
 from facemodels.deployment.settings import load
 from tests.functional.deployment.conftest import Up
 from tests.functional.deployment.site import Environment, Load, Site, free_port, wait_until
@@ -263,7 +263,7 @@ def test_a_server_whose_port_another_program_took_is_not_taken_for_it(
     folder = site.folder / ".facemodels/production"
     packages = Packages(site.folder, folder / "packages")
     settings = load(site.folder, "production")
-    found = Servers(folder / "servers", packages, site.folder, settings)
+    found = ServerSupervisor(folder / "servers", packages, site.folder, settings)
     ready: set[str] = set()
 
     def tend() -> bool:

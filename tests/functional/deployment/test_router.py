@@ -23,7 +23,7 @@ import httpx
 import pytest
 
 from facemodels import files
-from facemodels.deployment.router import Arm, FlagRoute, Route, Router, RouterSettings, publish
+from facemodels.deployment.router import FlagRoute, Route, RouteArm, Router, RouterSettings, publish
 from facemodels.deployment.router.traefik import free_port
 from facemodels.deployment.servers import process as processes
 from facemodels.deployment.servers.process import Process
@@ -137,7 +137,7 @@ def router(tmp_path: Path) -> Iterator[Router]:
 
 
 def route_of(fleet: Fleet, weights: dict[str, int], **changes: Any) -> Route:
-    arms = tuple(Arm(name, weight, (fleet.url(name),)) for name, weight in weights.items())
+    arms = tuple(RouteArm(name, weight, (fleet.url(name),)) for name, weight in weights.items())
     return replace(Route(MODEL, "recognition", arms, paths=("/api/embed",)), **changes)
 
 
@@ -258,7 +258,7 @@ def test_a_replica_that_is_killed_costs_no_request_where_no_version_stands_in(
 ) -> None:
     fleet.start("one", "two", "three")
     urls = tuple(fleet.url(name) for name in ("one", "two", "three"))
-    serve(router, Route(MODEL, "recognition", (Arm(OLD, 100, urls),), paths=("/api/embed",)))
+    serve(router, Route(MODEL, "recognition", (RouteArm(OLD, 100, urls),), paths=("/api/embed",)))
     with load(router) as clients:
         clients.more(60)
         fleet.kill("one")
@@ -326,7 +326,7 @@ def test_addresses_and_headers_reach_the_versions_they_name(fleet: Fleet, router
     detector = "det-yolov8-v1.0.0"
     fleet.start(OLD, NEW, detector)
     detection = Route(
-        "detection-yolov8", "detection", (Arm(detector, 100, (fleet.url(detector),)),),
+        "detection-yolov8", "detection", (RouteArm(detector, 100, (fleet.url(detector),)),),
         paths=("/api/detect",),
     )  # fmt: skip
     serve(router, route_of(fleet, {OLD: 100, NEW: 0}), detection, default="detection-yolov8")
@@ -400,7 +400,7 @@ def test_a_shadow_gets_its_share_of_copies_and_nobody_sees_its_answers(
     fleet: Fleet, router: Router
 ) -> None:
     fleet.start(OLD, NEW)
-    shadow = Arm(NEW, 0, (fleet.url(NEW),))
+    shadow = RouteArm(NEW, 0, (fleet.url(NEW),))
     serve(router, route_of(fleet, {OLD: 100}, mirror=(shadow, 40)))
     fleet.fail(NEW, 500)
     assert {name_of(ask(router)) for _ in range(100)} == {OLD}
@@ -472,7 +472,7 @@ def test_a_user_has_one_arm_through_all_changes_and_ten_thousand_split_evenly(
 
 def test_shadows_see_the_users_of_an_ab_test_too(fleet: Fleet, router: Router) -> None:
     fleet.start(OLD, NEW, THIRD)
-    shadow = (Arm(THIRD, 0, (fleet.url(THIRD),)), 100)
+    shadow = (RouteArm(THIRD, 0, (fleet.url(THIRD),)), 100)
     serve(router, route_of(fleet, {OLD: 50, NEW: 50}, user_header="X-User-Id", mirror=shadow))
     for user in range(10):
         name_of(ask(router, headers={"X-User-Id": str(user)}))
@@ -504,9 +504,9 @@ def test_broken_routes_are_never_published(fleet: Fleet, router: Router) -> None
     serve(router, good)
     before = (router.routes / "routes.yaml").read_bytes()
     for bad in (
-        replace(good, arms=(Arm(OLD, 90, good.arms[0].urls),)),
-        replace(good, arms=(Arm(OLD, 100, ()),)),
-        replace(good, arms=(Arm(OLD, 100, ("127.0.0.1:80",)),)),
+        replace(good, arms=(RouteArm(OLD, 90, good.arms[0].urls),)),
+        replace(good, arms=(RouteArm(OLD, 100, ()),)),
+        replace(good, arms=(RouteArm(OLD, 100, ("127.0.0.1:80",)),)),
         replace(good, fallback=(NEW,)),
     ):
         with pytest.raises(InputError, match=MODEL):
@@ -720,7 +720,7 @@ def test_a_real_server_answers_through_the_router(router: Router, tmp_path: Path
         path, [command, "serve", str(package), "--port", str(port)], log=path.with_suffix(".log")
     )
     model = "landmark-dlib"
-    arm = Arm("lmk-dlib-v1.0.0", 100, (f"http://127.0.0.1:{port}",))
+    arm = RouteArm("lmk-dlib-v1.0.0", 100, (f"http://127.0.0.1:{port}",))
     try:
         until(lambda: _is_ready(port), 120)
         serve(router, Route(model, "landmarks", (arm,), paths=("/api/landmarks",)))

@@ -33,9 +33,9 @@ from tests.unit.registry.conftest import (
 )
 
 from facemodels.deployment import deploy as operations
-from facemodels.deployment.deploy import ASKED, Deployment, Rollback, find_rollback
+from facemodels.deployment.deploy import ASKED, DeploymentRequest, Rollback, find_rollback
 from facemodels.deployment.desired import STRATEGIES, desired
-from facemodels.deployment.settings import Address, Environment, Policy
+from facemodels.deployment.settings import Address, DeploymentPolicy, Environment
 from facemodels.errors import GateError, InputError, NameFormatError, RuleError
 from facemodels.names import ModelId
 from facemodels.registry import audit
@@ -82,7 +82,7 @@ def asks(
 ) -> Proposal:
     configured = more.pop("settings", SETTINGS)
     environment = more.pop("environment", "production")
-    asked = Deployment(ModelId.parse(model), environment, strategy, **more)
+    asked = DeploymentRequest(ModelId.parse(model), environment, strategy, **more)
     return operations.deploy(registry, configured, asked, clock=lambda: now)
 
 
@@ -226,7 +226,7 @@ def test_aborting_needs_no_words_and_leaves_production_alone(
 
 
 def policy(**changes: Any) -> Environment:
-    return settings(policy=Policy(**changes))
+    return settings(policy=DeploymentPolicy(**changes))
 
 
 def test_only_those_whom_the_policy_names_deploy(clone: Clone, registry: Registry) -> None:
@@ -475,6 +475,6 @@ def test_the_event_that_brings_a_version_back_takes_further_keys_and_stays_as_it
 
 
 def test_a_deployment_is_a_value() -> None:
-    asked = Deployment(ModelId.parse(V1), "production")
+    asked = DeploymentRequest(ModelId.parse(V1), "production")
     with pytest.raises(dataclasses.FrozenInstanceError):
         asked.environment = "staging"  # type: ignore[misc]

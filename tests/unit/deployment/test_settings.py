@@ -13,9 +13,9 @@ from facemodels.deployment import settings
 from facemodels.deployment.settings import (
     ENVIRONMENTS,
     Address,
+    DeploymentPolicy,
     Environment,
     Flag,
-    Policy,
     Probes,
     VerdictSettings,
 )
@@ -147,7 +147,7 @@ def test_a_flags_version_is_called_as_the_tags_call_it(text: str) -> None:
 @pytest.mark.parametrize(
     ("heading", "schema"),
     [
-        ("## conf/deploy/", Environment), ("### address, control", Address), ("### policy", Policy),
+        ("## conf/deploy/", Environment), ("### address, control", Address), ("### policy", DeploymentPolicy),
         ("### verdict", VerdictSettings), ("### probes", Probes), ("### flags", Flag),
         ("## conf/rollback_triggers.yaml", Triggers),
     ],

@@ -26,7 +26,7 @@ TOKEN = "FACEMODELS_TOKEN"  # noqa: S105  (the name of a variable; scopes: metri
 _NOTICE_S = 0.5
 
 
-class Observer:
+class BackgroundMonitor:
     """Scrapes and judges at an interval; replays the probes at a longer one.
 
     Args:

@@ -27,7 +27,7 @@ _LOOK_S = 0.05  # between two looks at the head, each of which is a process
 Done = Callable[[FacemodelsError | None], None]
 
 
-class Desk:
+class GitWorker:
     """Keeps the clone's tags up to date, and adds events.
 
     Args:

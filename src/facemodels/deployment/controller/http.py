@@ -22,7 +22,7 @@ _LABELS = ("model_name", "model_version")
 _PATIENCE_S = 5.0  # with whoever sends slowly
 
 
-class Facts(Collector):
+class ControllerMetrics(Collector):
     """What the controller knows, for Prometheus.
 
     Args:
@@ -72,7 +72,7 @@ class Facts(Collector):
         yield baseline
 
 
-class Control:
+class ControlServer:
     """Listens; one small answer a request.
 
     Args:

@@ -19,20 +19,20 @@ from typing import Any
 import structlog
 
 from facemodels.deployment import desired as plan
-from facemodels.deployment.controller.background import Observer
-from facemodels.deployment.controller.git_worker import Desk
-from facemodels.deployment.controller.http import Control, Facts
-from facemodels.deployment.controller.pending_rollbacks import Decision, Decisions
+from facemodels.deployment.controller.background import BackgroundMonitor
+from facemodels.deployment.controller.git_worker import GitWorker
+from facemodels.deployment.controller.http import ControllerMetrics, ControlServer
+from facemodels.deployment.controller.pending_rollbacks import PendingRollback, PendingRollbacks
 from facemodels.deployment.controller.reaction import Reaction, answer_alert, react
 from facemodels.deployment.desired import Desired
 from facemodels.deployment.router import Router, RouterSettings
-from facemodels.deployment.router.published import Publication
-from facemodels.deployment.router.routing import Running, default_model, routes
-from facemodels.deployment.router.supervisor import Gate
+from facemodels.deployment.router.published import PublishedRoutes
+from facemodels.deployment.router.routing import RunningServers, default_model, routes
+from facemodels.deployment.router.supervisor import RouterSupervisor
 from facemodels.deployment.router.traffic import Traffic, share_out
 from facemodels.deployment.servers.leftovers import STATUS
 from facemodels.deployment.servers.packages import Packages
-from facemodels.deployment.servers.supervisor import Servers
+from facemodels.deployment.servers.supervisor import ServerSupervisor
 from facemodels.deployment.settings import Environment, load, state_folder
 from facemodels.errors import FacemodelsError, InputError, RuleError
 from facemodels.files import write_json
@@ -69,17 +69,19 @@ class Controller:
         self._source = path
         self.folder = state_folder(registry.root, environment, settings)
         self._log = structlog.get_logger("facemodels.deployment").bind(environment=environment)
-        self._desk = Desk(registry, settings.fetch_interval_s)
-        self._decisions = Decisions(self.folder / "decisions")
+        self._desk = GitWorker(registry, settings.fetch_interval_s)
+        self._decisions = PendingRollbacks(self.folder / "decisions")
         self._packages = Packages(registry.root, self.folder / "packages")
-        self._servers = Servers(self.folder / "servers", self._packages, registry.root, settings)
+        self._servers = ServerSupervisor(
+            self.folder / "servers", self._packages, registry.root, settings
+        )
         serving = serving_settings.load(_existing(registry.root / settings.serving))
         self.router = Router(self.folder / "router", RouterSettings.of(settings, serving))
-        self._gate = Gate(self.router, settings.hang_s)
+        self._gate = RouterSupervisor(self.router, settings.hang_s)
         self._alerts: queue.SimpleQueue[Alert] = queue.SimpleQueue()
-        self._control: Control | None = None
-        self._observer = Observer(registry.root, self.folder, settings, self.router)
-        self._publication = Publication(self.folder, self.router)
+        self._control: ControlServer | None = None
+        self._observer = BackgroundMonitor(registry.root, self.folder, settings, self.router)
+        self._publication = PublishedRoutes(self.folder, self.router)
         self._traffic: dict[str, Traffic] = self._publication.traffic()
         self._wanted: dict[str, Desired] = {}
         self._knows = False  # whether the tags were ever read
@@ -179,8 +181,8 @@ class Controller:
 
     def _listen(self) -> None:
         if self._control is None:
-            facts = Facts(self.status, self._observer.accuracy)
-            self._control = Control(self._settings.control, facts, self._hear)
+            facts = ControllerMetrics(self.status, self._observer.accuracy)
+            self._control = ControlServer(self._settings.control, facts, self._hear)
 
     def _hear(self, alerts: list[Alert]) -> None:
         for alert in alerts:
@@ -226,7 +228,7 @@ class Controller:
             model: share_out(one, ready, self._traffic.get(model), spaces)
             for model, one in self._wanted.items()
         }
-        found = routes(self._wanted, traffic, Running(urls, spaces), self._settings)
+        found = routes(self._wanted, traffic, RunningServers(urls, spaces), self._settings)
         self._publication.publish(found, traffic, default_model(self._wanted, self._settings))
         self._traffic = self._publication.traffic()
 
@@ -294,7 +296,7 @@ class Controller:
         self._tries[model] = now
         return True
 
-    def _recorded(self, decision: Decision) -> Callable[[FacemodelsError | None], None]:
+    def _recorded(self, decision: PendingRollback) -> Callable[[FacemodelsError | None], None]:
         name = f"decision {decision.model}"
 
         def done(error: FacemodelsError | None) -> None:

@@ -21,7 +21,7 @@ from facemodels.registry.state import State
 
 
 @dataclass(frozen=True)
-class Decision:
+class PendingRollback:
     """A rollback, on its way into the chain.
 
     Attributes:
@@ -69,14 +69,16 @@ class Decision:
 
 def decide(
     state: State, found: Rollback, *, reason: str, time: int, record: Mapping[str, Any]
-) -> Decision:
+) -> PendingRollback:
     """A decision on the state of now."""
     last = state.last(found.model)
     assert last is not None  # noqa: S101  (the model has a version in production)
-    return Decision(**asdict(found), reason=reason, time=time, seen=last.object, record=record)
+    return PendingRollback(
+        **asdict(found), reason=reason, time=time, seen=last.object, record=record
+    )
 
 
-class Decisions:
+class PendingRollbacks:
     """The decisions of one environment.
 
     Args:
@@ -86,22 +88,22 @@ class Decisions:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def add(self, decision: Decision) -> None:
+    def add(self, decision: PendingRollback) -> None:
         """Keep one, whatever happens next; it takes the place of an older one on the model."""
         self._folder.mkdir(parents=True, exist_ok=True)
         write_json(self._path(decision.model), asdict(decision))
 
-    def remove(self, model: str, only: Decision | None = None) -> None:
+    def remove(self, model: str, only: PendingRollback | None = None) -> None:
         """Forget the one on a model; `only` that one, not a newer one that took its place."""
         if only is None or only in self.all():
             self._path(model).unlink(missing_ok=True)
 
-    def all(self) -> list[Decision]:
+    def all(self) -> list[PendingRollback]:
         """Those that are kept; a file that cannot be read is none."""
         found = []
         for path in sorted(self._folder.glob("*.json")):
             with suppress(OSError, ValueError, TypeError):
-                found.append(Decision(**json.loads(path.read_bytes())))
+                found.append(PendingRollback(**json.loads(path.read_bytes())))
         return found
 
     def _path(self, model: str) -> Path:

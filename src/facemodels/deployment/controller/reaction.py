@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from facemodels.deployment.controller.pending_rollbacks import Decision, decide
+from facemodels.deployment.controller.pending_rollbacks import PendingRollback, decide
 from facemodels.deployment.deploy import Rollback, find_rollback
 from facemodels.deployment.desired import Desired, Rollout
 from facemodels.deployment.settings import Environment
@@ -30,7 +30,7 @@ class Reaction:
         alarm: somebody has to look; "" if nobody has to.
     """
 
-    decision: Decision | None = None
+    decision: PendingRollback | None = None
     plan: Proposal | None = None
     alarm: str = ""
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from facemodels.deployment.router.routes import Arm, FlagRoute, Route, check
+from facemodels.deployment.router.routes import FlagRoute, Route, RouteArm, check
 from facemodels.deployment.router.services import TRANSPORT, front, seconds, services_of
 from facemodels.deployment.router.settings import RouterSettings
 from facemodels.files import canonical_json
@@ -130,12 +130,12 @@ def _versions(route: Route) -> _Routers:
     return found
 
 
-def _by_version(route: Route) -> Iterator[Arm]:
+def _by_version(route: Route) -> Iterator[RouteArm]:
     """A version's variants share its number; the first one has it."""
     yield from {arm.version: arm for arm in reversed(_in_order(route))}.values()
 
 
-def _in_order(route: Route) -> list[Arm]:
+def _in_order(route: Route) -> list[RouteArm]:
     return sorted(route.running, key=lambda arm: (-arm.weight, arm.id))
 
 

@@ -15,14 +15,14 @@ _NAME = "serving.json"
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedModel:
     """One model, as the router has it."""
 
     traffic: Traffic
     route: Route
 
 
-class Publication:
+class PublishedRoutes:
     """Publishes routes, and keeps those of models of which nothing is ready.
 
     Args:
@@ -36,12 +36,12 @@ class Publication:
         self._generation = ""
         self._models = self._read()
 
-    def _read(self) -> dict[str, Published]:
+    def _read(self) -> dict[str, PublishedModel]:
         """What a controller before us published; nothing where that cannot be read."""
         from pydantic import TypeAdapter
 
         with suppress(OSError, ValueError):
-            return TypeAdapter(dict[str, Published]).validate_json(self._path.read_bytes())
+            return TypeAdapter(dict[str, PublishedModel]).validate_json(self._path.read_bytes())
         return {}
 
     def traffic(self) -> dict[str, Traffic]:
@@ -63,7 +63,7 @@ class Publication:
             InputError: a request would find no server; nothing was changed.
             ToolError: they cannot be written; likewise.
         """
-        models = {route.model: Published(traffic[route.model], route) for route in routes}
+        models = {route.model: PublishedModel(traffic[route.model], route) for route in routes}
         claimed = {path for route in routes for path in route.paths}
         for model, one in self._models.items():
             if model in traffic and model not in models:

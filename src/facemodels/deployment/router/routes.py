@@ -19,7 +19,7 @@ _PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 
 
 @dataclass(frozen=True)
-class Arm:
+class RouteArm:
     """One version that runs.
 
     Attributes:
@@ -76,9 +76,9 @@ class Route:
 
     model: str
     task: str
-    arms: tuple[Arm, ...]
+    arms: tuple[RouteArm, ...]
     paths: tuple[str, ...] = ()
-    mirror: tuple[Arm, int] | None = None
+    mirror: tuple[RouteArm, int] | None = None
     sticky: str = ""
     user_header: str = ""
     salt: str = ""
@@ -86,7 +86,7 @@ class Route:
     fallback: tuple[str, ...] = ()
 
     @property
-    def running(self) -> tuple[Arm, ...]:
+    def running(self) -> tuple[RouteArm, ...]:
         """Every version that has a server, that of the mirror included."""
         beside = (self.mirror[0],) if self.mirror else ()
         return tuple({arm.id: arm for arm in (*beside, *self.arms) if arm.urls}.values())
@@ -148,7 +148,7 @@ def _wrong_names(route: Route) -> Iterable[str]:
         yield "the salt is not printable"
 
 
-def _wrong_arm(route: Route, arm: Arm) -> Iterable[str]:
+def _wrong_arm(route: Route, arm: RouteArm) -> Iterable[str]:
     try:
         identity = ModelId.parse(arm.id)
     except NameFormatError as error:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from facemodels.deployment.desired import Desired
-from facemodels.deployment.router.routes import Arm, FlagRoute, Route
+from facemodels.deployment.router.routes import FlagRoute, Route, RouteArm
 from facemodels.deployment.router.traffic import Traffic
 from facemodels.deployment.settings import Environment
 from facemodels.names import ModelId
@@ -18,7 +18,7 @@ _COMMON = ("canary", "progressive")  # strategies with which a client may be kep
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningServers:
     """What can be reached.
 
     Attributes:
@@ -33,7 +33,7 @@ class Running:
 def routes(
     wanted: Mapping[str, Desired],
     traffic: Mapping[str, Traffic],
-    running: Running,
+    running: RunningServers,
     settings: Environment,
 ) -> list[Route]:
     """The routes of an environment; a model of which nothing runs has none.
@@ -79,14 +79,14 @@ def _by_task(wanted: Mapping[str, Desired], settings: Environment) -> dict[str, 
 def _route(
     wanted: Desired,
     traffic: Traffic,
-    running: Running,
+    running: RunningServers,
     settings: Environment,
     paths: tuple[str, ...],
 ) -> Route | None:
     flags = _flags(wanted.model, running.urls, settings)
     mentioned = (traffic.stable, *traffic.shares, *wanted.ids, *(flag.arm for flag in flags))
     arms = tuple(
-        Arm(identity, traffic.shares.get(identity, 0), running.urls[identity])
+        RouteArm(identity, traffic.shares.get(identity, 0), running.urls[identity])
         for identity in dict.fromkeys(mentioned)
         if identity in running.urls
     )
@@ -119,7 +119,7 @@ def _flags(model: str, urls: Urls, settings: Environment) -> tuple[FlagRoute, ..
 
 
 def _fallback(
-    stable: str, arms: Sequence[Arm], spaces: Mapping[str, str | None]
+    stable: str, arms: Sequence[RouteArm], spaces: Mapping[str, str | None]
 ) -> tuple[str, ...]:
     """Who may answer for a version that fails: those whose embeddings mean the same."""
     same = [arm.id for arm in arms if spaces.get(arm.id) == spaces.get(stable)]

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from facemodels.deployment.router.routes import Arm, Route
+from facemodels.deployment.router.routes import Route, RouteArm
 from facemodels.deployment.router.settings import RouterSettings
 
 TRANSPORT = "servers"
@@ -48,13 +48,13 @@ def services_of(route: Route, settings: RouterSettings) -> _Services:
     return found
 
 
-def front(route: Route, arm: Arm | None = None) -> str:
+def front(route: Route, arm: RouteArm | None = None) -> str:
     """The service for requests of everybody, or of those who have an arm."""
     name = f"{arm.id}.safe" if arm else route.model
     return f"{name}.copied" if _copies(route) else name
 
 
-def _weighty(route: Route) -> list[Arm]:
+def _weighty(route: Route) -> list[RouteArm]:
     return [arm for arm in route.arms if arm.weight]
 
 
@@ -69,7 +69,7 @@ def _copied(name: str, route: Route) -> dict[str, Any]:
     return {"mirroring": {"service": name, "mirrors": mirrors, "maxBodySize": -1}}
 
 
-def _servers(arm: Arm, settings: RouterSettings, *, checked: bool) -> _Services:
+def _servers(arm: RouteArm, settings: RouterSettings, *, checked: bool) -> _Services:
     """Every server in a service of its own: which one is asked next is then certain."""
     if len(arm.urls) == 1:
         return {arm.id: _server(arm.urls[0], settings, checked=checked)}

@@ -17,7 +17,7 @@ _EVERY_S = 0.1  # between two looks
 _AGAIN_S = 0.5  # between two tries to start it; the first one comes at once
 
 
-class Gate:
+class RouterSupervisor:
     """The router of an environment and what is known of it.
 
     Args:

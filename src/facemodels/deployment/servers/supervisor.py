@@ -65,7 +65,7 @@ class _Slot:
         return self.process is not None and self.good > 0 and now - self.good < _STALE_S
 
 
-class Servers:
+class ServerSupervisor:
     """All servers of an environment.
 
     Args:

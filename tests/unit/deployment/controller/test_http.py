@@ -11,7 +11,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from facemodels.deployment.controller.http import Control, Facts
+from facemodels.deployment.controller.http import ControllerMetrics, ControlServer
 from facemodels.deployment.settings import Address
 from facemodels.errors import InputError
 from facemodels.monitoring.alerts.notifying import Alert
@@ -42,8 +42,8 @@ class Opened:
     def __init__(self) -> None:
         self.told: list[Alert] = []
         port = free_port()
-        facts = Facts(lambda: STATUS, lambda: RATES)
-        self.control = Control(Address(port=port), facts, self.told.extend)
+        facts = ControllerMetrics(lambda: STATUS, lambda: RATES)
+        self.control = ControlServer(Address(port=port), facts, self.told.extend)
         self.url = f"http://127.0.0.1:{port}"
 
     def post(self, path: str, body: bytes) -> int:
@@ -104,9 +104,9 @@ def test_what_is_no_webhook_is_refused_and_nothing_is_told(
 
 
 def test_it_listens_on_this_machine_alone_and_says_that_its_port_is_taken(opened: Opened) -> None:
-    facts = Facts(lambda: STATUS, lambda: RATES)
+    facts = ControllerMetrics(lambda: STATUS, lambda: RATES)
     with pytest.raises(InputError, match="can be reached by others"):
-        Control(Address(host="0.0.0.0", port=0), facts, print)  # noqa: S104
+        ControlServer(Address(host="0.0.0.0", port=0), facts, print)  # noqa: S104
     port = int(opened.url.rpartition(":")[2])
     with pytest.raises(InputError, match=f"{port} is taken"):
-        Control(Address(port=port), facts, print)
+        ControlServer(Address(port=port), facts, print)

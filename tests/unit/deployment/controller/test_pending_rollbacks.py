@@ -28,7 +28,11 @@ from tests.unit.registry.conftest import (
     register,
 )
 
-from facemodels.deployment.controller.pending_rollbacks import Decision, Decisions, decide
+from facemodels.deployment.controller.pending_rollbacks import (
+    PendingRollback,
+    PendingRollbacks,
+    decide,
+)
 from facemodels.deployment.deploy import Rollback, find_rollback
 from facemodels.deployment.desired import Desired, desired
 from facemodels.files import write_json
@@ -45,7 +49,7 @@ def production() -> Ledger:
     return ledger
 
 
-def decided(ledger: Ledger, to_version: str | None = None) -> Decision:
+def decided(ledger: Ledger, to_version: str | None = None) -> PendingRollback:
     found = find_rollback(ledger.state, MODEL, to_version)
     return decide(ledger.state, found, reason="it fails", time=NOW + 999, record=VERDICT)
 
@@ -60,8 +64,8 @@ def wanted(ledger: Ledger) -> Desired:
 @pytest.mark.parametrize("ledger", [rolled_out(), production()], ids=["rollout", "production"])
 def test_a_decision_survives_a_restart_to_the_last_word(tmp_path: Path, ledger: Ledger) -> None:
     decision = decided(ledger)
-    Decisions(tmp_path / "decisions").add(decision)
-    [found] = Decisions(tmp_path / "decisions").all()
+    PendingRollbacks(tmp_path / "decisions").add(decision)
+    [found] = PendingRollbacks(tmp_path / "decisions").all()
     assert found == decision
     assert found.holds(ledger.state)
     assert (found.reason, found.record) == ("it fails", VERDICT)
@@ -73,7 +77,7 @@ def test_a_later_decision_takes_the_place_of_an_earlier_one_on_the_same_model(
 ) -> None:
     ledger = production()
     ledger.add(promote(V3))
-    decisions = Decisions(tmp_path)
+    decisions = PendingRollbacks(tmp_path)
     decisions.add(decided(ledger))
     decisions.add(decided(ledger, "1.0.0"))
     assert [one.to for one in decisions.all()] == [V1]
@@ -86,7 +90,7 @@ def test_each_model_has_a_decision_of_its_own(tmp_path: Path) -> None:
         ledger.add(register(model, commit_of(model)))
         ledger.add(move(model, "staging"))
         ledger.add(promote(model))
-    decisions = Decisions(tmp_path)
+    decisions = PendingRollbacks(tmp_path)
     for model in (MODEL, "detection-yolov8"):
         found = find_rollback(ledger.state, model, None)
         decisions.add(decide(ledger.state, found, reason="bad", time=NOW, record={}))
@@ -103,7 +107,7 @@ def test_one_that_is_done_is_forgotten_and_not_a_newer_one_in_its_place(tmp_path
     ledger = production()
     ledger.add(promote(V3))
     older, newer = decided(ledger), decided(ledger, "1.0.0")
-    decisions = Decisions(tmp_path)
+    decisions = PendingRollbacks(tmp_path)
     decisions.add(newer)
     decisions.remove(MODEL, only=older)
     assert decisions.all() == [newer]
@@ -112,7 +116,7 @@ def test_one_that_is_done_is_forgotten_and_not_a_newer_one_in_its_place(tmp_path
 
 
 def test_where_nothing_was_decided_there_is_nothing(tmp_path: Path) -> None:
-    decisions = Decisions(tmp_path / "never-made")
+    decisions = PendingRollbacks(tmp_path / "never-made")
     assert decisions.all() == []
     decisions.remove(MODEL)
 
@@ -125,7 +129,7 @@ def test_where_nothing_was_decided_there_is_nothing(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_file_that_is_none_of_ours_is_passed_over(tmp_path: Path, content: bytes) -> None:
-    decisions = Decisions(tmp_path)
+    decisions = PendingRollbacks(tmp_path)
     decisions.add(decided(rolled_out()))
     (tmp_path / "detection-yolov8.json").write_bytes(content)
     (tmp_path / "folder.json").mkdir()
@@ -133,7 +137,7 @@ def test_a_file_that_is_none_of_ours_is_passed_over(tmp_path: Path, content: byt
 
 
 def test_a_torn_file_is_passed_over_wherever_it_was_torn(tmp_path: Path) -> None:
-    decisions = Decisions(tmp_path)
+    decisions = PendingRollbacks(tmp_path)
     decisions.add(decided(rolled_out()))
     path = tmp_path / f"{MODEL}.json"
     whole = path.read_bytes()
@@ -146,7 +150,7 @@ def test_a_torn_file_is_passed_over_wherever_it_was_torn(tmp_path: Path) -> None
 
 
 def test_a_file_with_a_key_of_another_release_is_passed_over(tmp_path: Path) -> None:
-    decisions = Decisions(tmp_path)
+    decisions = PendingRollbacks(tmp_path)
     decisions.add(decided(rolled_out()))
     path = tmp_path / f"{MODEL}.json"
     write_json(path, {**json.loads(path.read_bytes()), "more": 1})

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from facemodels.deployment.router.configuration import configuration, generation
 from facemodels.deployment.router.publication import publish
-from facemodels.deployment.router.routes import Arm, FlagRoute, Route, check
+from facemodels.deployment.router.routes import FlagRoute, Route, RouteArm, check
 from facemodels.deployment.router.settings import RouterSettings
 from facemodels.deployment.router.static import static
 from facemodels.deployment.settings import Address, Environment
@@ -27,7 +27,7 @@ URL = "http://127.0.0.1:8001"
 GOOD = Route(
     "recognition-facenet",
     "recognition",
-    (Arm(OLD, 90, (URL,)), Arm(NEW, 10, ("http://127.0.0.1:8002",))),
+    (RouteArm(OLD, 90, (URL,)), RouteArm(NEW, 10, ("http://127.0.0.1:8002",))),
     paths=("/api/embed", "/api/verify"),
     fallback=(OLD,),
 )
@@ -43,7 +43,7 @@ def routes_of(draw: st.DrawFn) -> list[Route]:
         cuts = sorted(draw(st.lists(st.integers(0, 100), min_size=count - 1, max_size=count - 1)))
         weights = [b - a for a, b in zip([0, *cuts], [*cuts, 100], strict=True)]
         arms = tuple(
-            Arm(
+            RouteArm(
                 f"{models[model]}-v{n}.0.0",
                 weight,
                 tuple(
@@ -53,7 +53,7 @@ def routes_of(draw: st.DrawFn) -> list[Route]:
             for n, weight in enumerate(weights)
         )
         ids = [arm.id for arm in arms]
-        shadow = Arm(f"{models[model]}-v9.9.9", 0, ("http://127.0.0.1:9999",))
+        shadow = RouteArm(f"{models[model]}-v9.9.9", 0, ("http://127.0.0.1:9999",))
         value = draw(st.text(st.sampled_from("ab {}\"'\\.:;é`"), min_size=1).filter(_is_ascii))
         flags = (FlagRoute("f", value, draw(st.sampled_from(ids)), header="X-Beta"),)
         found.append(
@@ -176,18 +176,18 @@ def _with(**changes: Any) -> Route:
     ("route", "words"),
     [
         (_with(arms=()), "sum to 0"),
-        (_with(arms=(Arm(OLD, 99, (URL,)),)), "sum to 99"),
-        (_with(arms=(Arm(OLD, 110, (URL,)), Arm(NEW, -10, (URL,)))), "110 %"),
-        (_with(arms=(Arm(OLD, 100, ()),)), "no server"),
-        (_with(arms=(Arm(OLD, 100, (URL, URL)),)), "twice"),
-        (_with(arms=(Arm("rec-arcface-v1.0.0", 100, (URL,)),)), "not the id of one of its"),
-        (_with(arms=(Arm("recognition-facenet-v1.0.0", 100, (URL,)),)), "not the id"),
-        (_with(arms=(Arm("x", 100, (URL,)),)), "not a model id"),
+        (_with(arms=(RouteArm(OLD, 99, (URL,)),)), "sum to 99"),
+        (_with(arms=(RouteArm(OLD, 110, (URL,)), RouteArm(NEW, -10, (URL,)))), "110 %"),
+        (_with(arms=(RouteArm(OLD, 100, ()),)), "no server"),
+        (_with(arms=(RouteArm(OLD, 100, (URL, URL)),)), "twice"),
+        (_with(arms=(RouteArm("rec-arcface-v1.0.0", 100, (URL,)),)), "not the id of one of its"),
+        (_with(arms=(RouteArm("recognition-facenet-v1.0.0", 100, (URL,)),)), "not the id"),
+        (_with(arms=(RouteArm("x", 100, (URL,)),)), "not a model id"),
         (_with(model="facenet"), "not a model name"),
         (_with(fallback=("rec-facenet-v7.0.0",)), "stand in"),
-        (_with(mirror=(Arm("rec-facenet-v3.0.0", 0, ()), 10)), "copies"),
-        (_with(mirror=(Arm("rec-facenet-v3.0.0", 0, (URL,)), 101)), "percentage"),
-        (_with(mirror=(Arm(OLD, 0, ("http://127.0.0.1:9",)), 10)), "two sets"),
+        (_with(mirror=(RouteArm("rec-facenet-v3.0.0", 0, ()), 10)), "copies"),
+        (_with(mirror=(RouteArm("rec-facenet-v3.0.0", 0, (URL,)), 101)), "percentage"),
+        (_with(mirror=(RouteArm(OLD, 0, ("http://127.0.0.1:9",)), 10)), "two sets"),
         (_with(paths=("api/embed",)), "no address"),
         (_with(paths=("/api/`embed",)), "no address"),
         (_with(sticky="a b"), "no name"),
@@ -212,18 +212,20 @@ def test_routes_that_would_lose_requests_are_refused(route: Route, words: str) -
 )  # fmt: skip
 def test_a_server_has_a_plain_base_address(url: str) -> None:
     with pytest.raises(InputError, match="http://host:port"):
-        check([_with(arms=(Arm(OLD, 100, (url,)),), fallback=())])
+        check([_with(arms=(RouteArm(OLD, 100, (url,)),), fallback=())])
 
 
 @pytest.mark.parametrize("url", [URL, "http://localhost:1", "http://[::1]:65535"])
 def test_a_plain_base_address_is_taken(url: str) -> None:
-    check([_with(arms=(Arm(OLD, 100, (url,)),), fallback=())])
+    check([_with(arms=(RouteArm(OLD, 100, (url,)),), fallback=())])
 
 
 def test_two_routes_cannot_have_the_same_model_or_address() -> None:
     with pytest.raises(InputError, match="Model recognition-facenet has 2"):
         check([GOOD, GOOD])
-    other = Route("recognition-arcface", "recognition", (Arm("rec-arcface-v1.0.0", 100, (URL,)),))
+    other = Route(
+        "recognition-arcface", "recognition", (RouteArm("rec-arcface-v1.0.0", 100, (URL,)),)
+    )
     with pytest.raises(InputError, match="Address /api/embed has 2"):
         check([GOOD, replace(other, paths=("/api/embed",))])
     with pytest.raises(InputError, match="default model recognition-x has no route"):

@@ -7,7 +7,7 @@ from typing import Any
 
 from facemodels.deployment.desired import Desired, Rollout
 from facemodels.deployment.router.routes import check
-from facemodels.deployment.router.routing import Running, default_model, routes
+from facemodels.deployment.router.routing import RunningServers, default_model, routes
 from facemodels.deployment.router.traffic import Traffic, share_out
 from facemodels.deployment.settings import Environment, Flag
 
@@ -40,7 +40,7 @@ def made(
     urls = URLS if ready is None else ready
     by_model = {one.model: one for one in models}
     traffic = {model: share_out(one, set(urls), None) for model, one in by_model.items()}
-    found = routes(by_model, traffic, Running(urls, spaces or {}), settings)
+    found = routes(by_model, traffic, RunningServers(urls, spaces or {}), settings)
     check(found)
     return found
 
@@ -128,5 +128,5 @@ def test_recognition_answers_addresses_of_no_model() -> None:
 
 def test_requests_that_nobody_ready_would_answer_make_no_route() -> None:
     traffic = {FACENET.model: Traffic(FACENET.model, V1, {V1: 100})}
-    running = Running({V2: URLS[V2]}, {})
+    running = RunningServers({V2: URLS[V2]}, {})
     assert routes({FACENET.model: FACENET}, traffic, running, SETTINGS) == []

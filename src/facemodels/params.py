@@ -28,16 +28,27 @@ class Frozen(BaseModel):
 
 
 class DatasetParams(BaseModel):
-    """The dataset of a task. The other keys are those of its reader, which checks them."""
+    """The dataset of a task. Its other keys belong to its reader, whose schema checks them.
+
+    Attributes:
+        reader: name of the kind of dataset, see docs/datasets.md.
+        source: folder of the dataset, or of the generator's code.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    reader: str = Field(description="name of the kind of dataset, see docs/datasets.md")
-    source: str = Field(description="folder of the dataset, or the code of the generator")
+    reader: str
+    source: str
 
 
 class Data(Frozen):
-    """One dataset for each task."""
+    """One dataset for each task.
+
+    Attributes:
+        detection: images with face boxes.
+        recognition: faces with identities.
+        landmarks: faces with 68 points.
+    """
 
     detection: DatasetParams
     recognition: DatasetParams
@@ -50,7 +61,12 @@ class Data(Frozen):
 
 
 class Gate(Frozen):
-    """The least or the most that a metric may be."""
+    """A least or a most value that a metric must keep.
+
+    Attributes:
+        min: the least value, if there is one.
+        max: the most, if there is one.
+    """
 
     min: float | None = None
     max: float | None = None
@@ -63,20 +79,37 @@ class Gate(Frozen):
 
 
 class Card(Frozen):
-    """The words and dates of a version, written by people."""
+    """What people write about a version.
 
-    created_at: str  # ISO 8601, UTC; of the version, not of the build
+    Attributes:
+        created_at: time of the version, not of the build; ISO 8601, UTC.
+        author: who made it.
+        description: what it is, in a sentence.
+        changelog: what is new since the parent version.
+        known_issues: what it does not do well.
+        license: licence of the weights.
+        training_dataset: name of the dataset that it was trained on.
+        parent_version: version that it was made from; empty for the first.
+    """
+
+    created_at: str
     author: str
     description: str
     changelog: str
     known_issues: str
     license: str
     training_dataset: str
-    parent_version: str  # "" for the first
+    parent_version: str
 
 
 class Curve(Frozen):
-    """A curve that validate writes, as `dvc plots` draws it: file name and columns."""
+    """A curve that `validate` writes and `dvc plots` draws.
+
+    Attributes:
+        name: name of the CSV file, without extension.
+        x: column of the horizontal axis.
+        y: column of the vertical axis.
+    """
 
     name: str
     x: str
@@ -84,19 +117,34 @@ class Curve(Frozen):
 
 
 class ModelParams(Frozen):
-    """One model of the table in conf/model/."""
+    """One model of conf/model/.
+
+    Attributes:
+        name: task and architecture, such as `recognition-facenet`.
+        task: what the model does.
+        architecture: name of the architecture's module.
+        code: file or folder of the architecture, on which the model's stages depend.
+        version: semantic version that is being built, such as `2.1.3`.
+        variant: form of the version, such as `gpu`; empty for the usual one.
+        package: folder of the version's package.
+        curve: the curve that is plotted.
+        network: keys of the architecture's network schema.
+        train: keys of the architecture's training schema.
+        gates: bounds by metric; `null` switches one off, for an experiment that has others.
+        card: what people write about the version.
+    """
 
     name: str
     task: Literal["detection", "recognition", "landmarks"]
     architecture: str
-    code: str  # module or package of the architecture: what its stages depend on
+    code: str
     version: str
     variant: str
     package: str
     curve: Curve
     network: dict[str, Any]
     train: dict[str, Any]
-    gates: dict[str, Gate | None]  # null: switched off, for an experiment that has others
+    gates: dict[str, Gate | None]
     card: Card
 
     @model_validator(mode="after")
@@ -117,18 +165,35 @@ class ModelParams(Frozen):
 
 
 class Benchmark(Frozen):
-    """How packages are timed."""
+    """How packages are timed.
+
+    Attributes:
+        threads: number of threads of the runtime.
+        warmup: number of runs that are not counted.
+        runs: number of runs that are.
+        batch_sizes: numbers of images in a run; each is timed.
+    """
 
     threads: Count
-    warmup: Annotated[int, Field(ge=0)]  # runs that are not counted
+    warmup: Annotated[int, Field(ge=0)]
     runs: Count
     batch_sizes: list[Count]
 
 
 class Compare(Frozen):
-    """How candidates of a task are set side by side."""
+    """How candidates of a task are set side by side.
 
-    baselines: dict[str, str]  # task → folder of a released package, "" for none
+    Attributes:
+        baselines: folder of a released package by task; empty for none.
+        resamples: number of bootstrap resamples of a difference.
+        confidence: level of its interval.
+        seed: seed of the resamples.
+        threads: number of threads of the runtime.
+        warmup: number of timed runs that are not counted.
+        runs: number of timed runs that are.
+    """
+
+    baselines: dict[str, str]
     resamples: Count
     confidence: Annotated[float, Field(gt=0, lt=1)]
     seed: int
@@ -138,7 +203,15 @@ class Compare(Frozen):
 
 
 class Params(Frozen):
-    """All of params.yaml."""
+    """All of params.yaml.
+
+    Attributes:
+        real_root: folder in which conf/data/real.yaml looks for its datasets.
+        data: one dataset for each task.
+        models: the models by name.
+        benchmark: how packages are timed.
+        compare: how candidates are compared.
+    """
 
     real_root: str
     data: Data

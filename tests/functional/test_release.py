@@ -448,7 +448,7 @@ def test_of_two_clones_that_release_at_once_one_wins(site: Site) -> None:
 
 def test_who_may_not_register_is_told_before_anything_is_built(site: Site) -> None:
     path = site.one.folder / "conf/registry.yaml"
-    path.write_text(path.read_text().replace('signatures: "off"', "signatures: required"))
+    path.write_text("signatures: required\n")
     change(site.one, cascade_depth=3)
     told = release(site.one, "--bump", "minor", "--message", "x", code=2)
     assert "git knows no key of yours" in told

@@ -11,11 +11,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from facemodels.data import sheet
 from facemodels.data.problems import Problem
@@ -25,29 +24,47 @@ from facemodels.data.splits import (
     LandmarkSplit,
     RecognitionSplit,
 )
-from facemodels.params import Count, Frozen
+from facemodels.params import Count, Frozen, Share
 
 Image = NDArray[np.uint8]
 Split = DetectionSplit | RecognitionSplit | LandmarkSplit
 
 
 class DatasetSettings(Frozen):
-    """Keys that every kind has; a kind's own schema adds the others."""
+    """Keys that every kind has; a kind's own schema adds the others.
 
-    reader: str = Field(description="name of the kind, see docs/datasets.md")
-    source: str = Field(
-        description="folder of the dataset, or the code of the generator; `prepare` depends on it"
-    )
-    image_size: Count = Field(description="side of the prepared, square images; pixels")
+    Attributes:
+        reader: name of the kind of dataset, see docs/datasets.md.
+        source: folder of the dataset, or of the generator's code. `prepare` depends on it.
+        image_size: side of the prepared images, which are square.
+    """
+
+    reader: str
+    source: str
+    image_size: Count
 
 
-AllowedBroken = Annotated[
-    float,
-    Field(ge=0, lt=1, description="share of broken files above which `prepare` fails"),
-]
-Seed = Annotated[int, Field(description="changes how samples are dealt to the splits")]
-ValShare = Annotated[float, Field(ge=0, lt=1, description="expected share of the val split")]
-TestShare = Annotated[float, Field(ge=0, lt=1, description="expected share of the test split")]
+class FilesSettings(DatasetSettings):
+    """Keys of the kinds that read files.
+
+    Attributes:
+        allowed_broken: share of broken files above which `prepare` fails.
+    """
+
+    allowed_broken: Share = 0.05
+
+
+class DealtSettings(FilesSettings):
+    """Keys of the kinds that deal samples to splits by a hash of their names.
+
+    Attributes:
+        seed: changes which samples go to which split.
+        val_share: expected share of the samples in the val split.
+    """
+
+    seed: int = 1
+    val_share: Share = 0.2
+
 
 SettingsT = TypeVar("SettingsT", bound=DatasetSettings)
 SplitT = TypeVar("SplitT", DetectionSplit, RecognitionSplit, LandmarkSplit)

@@ -16,42 +16,69 @@ Wait = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Limits(Frozen):
-    """What clients may ask for; more is refused before it costs anything."""
+    """What clients may ask for. The server refuses more before it costs anything.
 
-    # one request
+    Attributes:
+        body_bytes: size of the body of one request.
+        head_bytes: size of the address and the headers of one request.
+        headers: number of headers of one request.
+        pixels: number of pixels of the decoded images of one request, together.
+        images: number of images of one request.
+        rows: number of rows of a raw tensor.
+        header_s: time until the head of a request is complete; then 408.
+        deadline_s: time from the head of a request to its answer; then 504.
+        queue: number of requests in work or waiting; the next one gets 503.
+        buffer_bytes: size of the bodies of all requests, those still arriving included; then 503.
+        retry_after_s: time after which a client that got 503 is told to come back.
+        connections: number of connections; one more takes the place of the one that has been
+            idle longest.
+        idle_s: time that a connection without a request is kept; longer than a router keeps it.
+        drain_s: time after SIGTERM in which the server still answers but says that it is not
+            ready, so that a router notices.
+        grace_s: time after that until requests in work are given up.
+    """
+
     body_bytes: Count = 10_000_000
-    head_bytes: Count = 32_768  # address and headers
+    head_bytes: Count = 32_768
     headers: Count = 100
-    pixels: Count = 50_000_000  # of the decoded images of a request, together
+    pixels: Count = 50_000_000
     images: Count = 16
-    rows: Count = 256  # of a raw tensor
-    header_s: Seconds = 10.0  # until its head is complete
-    deadline_s: Seconds = 10.0  # from its head to its answer
-    # all requests together
-    queue: Count = 64  # in work or waiting; the next one is told to come back
-    buffer_bytes: Count = 256_000_000  # of their bodies, those still on their way included
+    rows: Count = 256
+    header_s: Seconds = 10.0
+    deadline_s: Seconds = 10.0
+    queue: Count = 64
+    buffer_bytes: Count = 256_000_000
     retry_after_s: Count = 1
-    # connections
-    connections: Count = 4096  # one more takes the place of the one that idled longest
-    idle_s: Seconds = 120.0  # kept alive without a request; longer than a router keeps its own
-    # the end
-    drain_s: Wait = 0.0  # from SIGTERM on not ready, but answering, so that a router notices
-    grace_s: Seconds = 20.0  # after that, until what is in work is given up
+    connections: Count = 4096
+    idle_s: Seconds = 120.0
+    drain_s: Wait = 0.0
+    grace_s: Seconds = 20.0
 
 
 class Batching(Frozen):
-    """How concurrent requests are gathered into one run."""
+    """How concurrent requests are gathered into one run of the model.
 
-    rows: Count = 16  # most images a run; 1 switches it off
-    wait_ms: Wait = 0.0  # for company; 0: take who is there already
+    Attributes:
+        rows: most images in a run; 1 switches batching off.
+        wait_ms: time that a run waits for more images; 0 takes those that are there already.
+    """
+
+    rows: Count = 16
+    wait_ms: Wait = 0.0
 
 
 class Serving(Frozen):
-    """All of conf/serving.yaml."""
+    """All of conf/serving.yaml.
+
+    Attributes:
+        limits: what clients may ask for.
+        batching: how requests are gathered.
+        workers: number of threads that decode, resize and post-process images.
+    """
 
     limits: Limits = Limits()
     batching: Batching = Batching()
-    workers: Count = 4  # threads that decode, resize and post-process
+    workers: Count = 4
 
 
 def load(path: Path | None = None) -> Serving:

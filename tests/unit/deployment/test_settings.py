@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 from pydantic import BaseModel
 
 from facemodels.deployment import settings
@@ -35,12 +34,8 @@ def load(folder: Path, text: str) -> Environment:
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_the_repositorys_environments_fit_and_name_every_field(environment: str) -> None:
+def test_the_repositorys_environments_fit(environment: str) -> None:
     loaded = settings.load(ROOT, environment)
-    path = ROOT / settings.FOLDER / f"{environment}.yaml"
-    written = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert set(Environment.model_fields) - set(written) == {"start_s", "hang_s", "backoff_s",
-        "backoff_max_s", "drain_s", "state"}  # fmt: skip
     assert loaded.steps == (10, 25, 50)
     assert (ROOT / loaded.serving).is_file()
 

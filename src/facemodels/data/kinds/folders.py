@@ -4,46 +4,37 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
-
 from facemodels.data.dataset_kind import (
-    AllowedBroken,
-    DatasetSettings,
     DatasetSplits,
+    DealtSettings,
     RecognitionKind,
-    Seed,
     SplitShares,
-    TestShare,
-    ValShare,
 )
 from facemodels.data.real.identities import read_identities
 from facemodels.data.real.recognition import (
-    CropFraction,
-    MinImages,
+    CropSettings,
     folder_recognition_splits,
 )
 from facemodels.data.splits import RecognitionSplit
-from facemodels.params import Count
+from facemodels.params import Count, Share
 from facemodels.progress import progress
 
 _MOST_FOLDS = 10  # as in LFW's protocol
 _PEOPLE_PER_FOLD = 4  # fewer people than this rarely give pairs of both kinds
 
 
-class FoldersSettings(DatasetSettings):
-    """Folders are people, who are dealt to splits by a hash of the folder's name."""
+class FoldersSettings(CropSettings, DealtSettings):
+    """Folders are people, who are dealt to splits by a hash of the folder's name.
 
-    image_size: Count = Field(128, description="side of the crops; pixels")
-    crop_fraction: CropFraction = 1.0
-    min_images: MinImages = 2
-    seed: Seed = 1
-    val_share: ValShare = 0.2
-    test_share: TestShare = 0.2
-    folds: Count = Field(1, description="folds of the verification pairs of val and of test")
-    pairs_per_fold: Count = Field(
-        300, description="most pairs of one person, and as many of two, in a fold"
-    )
-    allowed_broken: AllowedBroken = 0.05
+    Attributes:
+        test_share: expected share of the people in the test split.
+        folds: number of folds of the verification pairs of val, and of test.
+        pairs_per_fold: most pairs of one person, and as many of two people, in a fold.
+    """
+
+    test_share: Share = 0.2
+    folds: Count = 1
+    pairs_per_fold: Count = 300
 
 
 class FoldersKind(RecognitionKind[FoldersSettings]):

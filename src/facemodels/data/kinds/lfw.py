@@ -9,37 +9,36 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from pydantic import Field
 
 from facemodels.data.dataset_kind import (
-    AllowedBroken,
-    DatasetSettings,
     DatasetSplits,
     RecognitionKind,
     SplitShares,
 )
 from facemodels.data.real.identities import NamedPair
-from facemodels.data.real.recognition import CropFraction, MinImages, recognition_splits
+from facemodels.data.real.recognition import CropSettings, Fraction, recognition_splits
 from facemodels.data.splits import RecognitionSplit
 from facemodels.errors import DataError
-from facemodels.params import Count
 from facemodels.progress import progress
 
 
-class LfwSettings(DatasetSettings):
-    """Lists name the people to train on, the pairs to choose a threshold on and to report."""
+class LfwSettings(CropSettings):
+    """Lists name the people to train on, and the pairs to choose a threshold on and to report.
 
-    images: str = Field(description="folder of the identity folders below `source`")
-    train_people: str = Field("peopleDevTrain.txt", description="list of people to train on")
-    val_pairs: str = Field("pairsDevTest.txt", description="list of the pairs of val")
-    test_pairs: str = Field("pairs.txt", description="list of the pairs of test")
-    image_size: Count = Field(128, description="side of the crops; pixels")
-    crop_fraction: CropFraction = 0.5
-    min_images: MinImages = 2
-    disjoint: bool = Field(
-        True, description="leave people of the val and test pairs out of training"
-    )
-    allowed_broken: AllowedBroken = 0.05
+    Attributes:
+        images: folder of the identity folders below `source`.
+        train_people: list of the people to train on, below `source`.
+        val_pairs: list of the pairs of the val split.
+        test_pairs: list of the pairs of the test split.
+        disjoint: leave people of the val and test pairs out of training.
+    """
+
+    images: str
+    train_people: str = "peopleDevTrain.txt"
+    val_pairs: str = "pairsDevTest.txt"
+    test_pairs: str = "pairs.txt"
+    crop_fraction: Fraction = 0.5
+    disjoint: bool = True
 
 
 class LfwKind(RecognitionKind[LfwSettings]):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from pydantic import Field
-
 from facemodels.data.dataset_kind import (
     DatasetSettings,
     DatasetSplits,
@@ -23,12 +21,19 @@ SplitT = TypeVar("SplitT", DetectionSplit, RecognitionSplit, LandmarkSplit)
 
 
 class SampleSettings(DatasetSettings):
-    """How many scenes, identities or faces to draw for each split."""
+    """How many scenes (detection), people (recognition) or faces (landmarks) are drawn.
 
-    seed: int = Field(description="seed of the generator; another one draws other people")
-    train: Count = Field(description="number of scenes, identities or faces in train")
-    val: Count = Field(description="number in val")
-    test: Count = Field(description="number in test")
+    Attributes:
+        seed: another seed draws other people.
+        train: number in the train split.
+        val: number in the val split.
+        test: number in the test split.
+    """
+
+    seed: int
+    train: Count
+    val: Count
+    test: Count
 
     @property
     def counts(self) -> dict[str, int]:
@@ -37,13 +42,17 @@ class SampleSettings(DatasetSettings):
 
 
 class SampleRecognitionSettings(SampleSettings):
-    """Identities, and how many images and pairs of them."""
+    """How many images and pairs of the people are drawn.
 
-    images_per_identity: Count = Field(description="images of each identity")
-    folds: Count = Field(description="folds of the verification pairs of each split")
-    pairs_per_fold: Count = Field(
-        description="most pairs of one person, and as many of two, in a fold"
-    )
+    Attributes:
+        images_per_identity: number of images of each person.
+        folds: number of folds of the verification pairs of each split.
+        pairs_per_fold: most pairs of one person, and as many of two people, in a fold.
+    """
+
+    images_per_identity: Count
+    folds: Count
+    pairs_per_fold: Count
 
 
 class SampleDetectionKind(DetectionKind[SampleSettings]):

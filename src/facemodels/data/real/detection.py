@@ -7,37 +7,35 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from pydantic import Field
 
 from facemodels.data.dataset_kind import (
-    AllowedBroken,
-    DatasetSettings,
     DatasetSplits,
+    DealtSettings,
     DetectionKind,
-    Seed,
     SplitShares,
-    TestShare,
-    ValShare,
 )
 from facemodels.data.problems import Problem, relative
 from facemodels.data.real.annotated_images import AnnotatedImage
 from facemodels.data.real.dealing import check_shares, deal, no_groups
 from facemodels.data.real.loading import Job, Progress, load
 from facemodels.data.splits import SPLITS, DetectionSplit
-from facemodels.params import Count
+from facemodels.params import Count, Share
 from facemodels.progress import progress as show_progress
 
 
-class BoxSettings(DatasetSettings):
-    """A dataset of annotated images; images are dealt to splits by a hash of their path."""
+class BoxSettings(DealtSettings):
+    """A dataset of annotated images, which are letterboxed.
 
-    images: str = Field("images", description="folder of the images below `source`")
-    annotations: str = Field(description="folder or file of the annotations below `source`")
-    image_size: Count = Field(416, description="side of the letterboxed images; pixels")
-    seed: Seed = 1
-    val_share: ValShare = 0.2
-    test_share: TestShare = 0.2
-    allowed_broken: AllowedBroken = 0.05
+    Attributes:
+        images: folder of the images below `source`.
+        annotations: folder or file of the annotations below `source`.
+        test_share: expected share of the images in the test split.
+    """
+
+    images: str = "images"
+    annotations: str
+    image_size: Count = 416
+    test_share: Share = 0.2
 
 
 class BoxKind(DetectionKind[BoxSettings]):

@@ -13,13 +13,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from facemodels.data.dataset_kind import (
-    AllowedBroken,
-    DatasetSettings,
     DatasetSplits,
+    DealtSettings,
     LandmarkKind,
-    Seed,
     SplitShares,
-    ValShare,
 )
 from facemodels.data.problems import Problem, relative
 from facemodels.data.real.dealing import check_shares, deal, no_groups
@@ -30,20 +27,19 @@ from facemodels.params import Count
 from facemodels.progress import progress as show_progress
 
 
-class PointSettings(DatasetSettings):
-    """Sets of faces with 68 points: one to train on, one or more to test on."""
+class PointSettings(DealtSettings):
+    """Sets of faces with 68 points: one to train on, one or more to test on.
 
-    train: str = Field(description="folder or file of the training set below `source`")
-    test: Annotated[list[str], Field(min_length=1)] = Field(
-        description="folders or files of the test sets; each is reported as a group"
-    )
-    image_size: Count = Field(224, description="side of the crops; pixels")
-    margin: float = Field(
-        0.25, ge=0, description="space on each side of the points, as a share of the box's side"
-    )
-    seed: Seed = 1
-    val_share: ValShare = 0.2
-    allowed_broken: AllowedBroken = 0.05
+    Attributes:
+        train: folder or file of the training set below `source`.
+        test: folders or files of the test sets; each is reported as a group of its own.
+        margin: space on each side of the points, as a share of the side of their box.
+    """
+
+    train: str
+    test: Annotated[list[str], Field(min_length=1)]
+    image_size: Count = 224
+    margin: Annotated[float, Field(ge=0)] = 0.25
 
 
 class PointKind(LandmarkKind[PointSettings]):

@@ -11,6 +11,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from facemodels.data.dataset_kind import FilesSettings
 from facemodels.data.pairs import Pairs, verification_pairs
 from facemodels.data.problems import Problem, relative
 from facemodels.data.real.dealing import check_shares, deal, no_groups
@@ -18,14 +19,22 @@ from facemodels.data.real.identities import FaceImage, NamedPair, read_identitie
 from facemodels.data.real.loading import Job, Progress, load
 from facemodels.data.splits import SPLITS, RecognitionSplit
 from facemodels.errors import DataError
+from facemodels.params import Count
 
-CropFraction = Annotated[
-    float,
-    Field(gt=0, le=1, description="share of the shorter side that the centred square keeps"),
-]
-MinImages = Annotated[
-    int, Field(ge=1, description="people with fewer images are left out of training")
-]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+
+
+class CropSettings(FilesSettings):
+    """Keys of the kinds that crop the centre of each image.
+
+    Attributes:
+        crop_fraction: share of the shorter side that the centred square keeps.
+        min_images: people with fewer images are left out of training.
+    """
+
+    image_size: Count = 128
+    crop_fraction: Fraction = 1.0
+    min_images: Count = 2
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,10 @@ import numpy as np
 from scipy.special import gammaln, logsumexp
 from scipy.stats import beta, norm
 
-from facemodels.deployment.settings import VerdictSettings
 from facemodels.monitoring.analysis import Evidence, e_processes
 from facemodels.monitoring.analysis.sequential_test import SETTLED
 from facemodels.monitoring.metrics.windows import Tally, Window
+from facemodels.monitoring.settings import VerdictSettings
 from facemodels.serving.metrics import _REQUEST_SECONDS
 from facemodels.text import markdown
 

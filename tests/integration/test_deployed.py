@@ -18,7 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from facemodels.deployment import settings
 from facemodels.detection.task import Detector
-from facemodels.monitoring import probes, triggers
+from facemodels.monitoring import probes
+from facemodels.monitoring.settings import load_triggers
 from facemodels.recognition.task import Embedder
 from facemodels.serving.http.access import is_loopback
 
@@ -316,4 +317,4 @@ def test_the_95th_percentile_is_below_the_trigger_of_a_rollback(
         began = time.perf_counter()
         result_of(ask(client, deployed, pictures[number % len(pictures)]), deployed)
         took.append(time.perf_counter() - began)
-    assert np.quantile(took, 0.95) * 1000 < triggers.load(ROOT).latency_threshold_ms
+    assert np.quantile(took, 0.95) * 1000 < load_triggers(ROOT).latency_threshold_ms

@@ -40,8 +40,8 @@ def alerts(
     """
     from facemodels.deployment import settings
     from facemodels.git import find_root
-    from facemodels.monitoring import triggers
     from facemodels.monitoring.alerts.folder import write
+    from facemodels.monitoring.settings import load_triggers
 
     root = find_root(Path.cwd())
     found = settings.load(root, environment, config)
@@ -50,7 +50,7 @@ def alerts(
     folder.mkdir(parents=True, exist_ok=True)
     paths = write(
         folder,
-        triggers.load(root),
+        load_triggers(root),
         control=f"{found.control.host}:{found.control.port}",
         alertmanagers=alertmanagers,
         targets_file=str(listed),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from facemodels.deployment.settings import Environment
     from facemodels.monitoring.metrics.source import Source
     from facemodels.monitoring.report import Observation
-    from facemodels.monitoring.report.observe import Observer, Span
+    from facemodels.monitoring.report.observe import Span
 
 _LOOK_S = 1.0
 _CODES: Mapping[str, int] = {"promote": 0, "roll back": 4, "hold": 7}
@@ -59,8 +59,11 @@ def monitor(
       facemodels monitor --model-id rec-facenet-v2.2.0 --duration 24h
     """
     from facemodels.deployment import settings
-    from facemodels.monitoring import report, triggers
+    from facemodels.deployment.desired import desired
+    from facemodels.monitoring import report
+    from facemodels.monitoring.analysis.watch import Watch
     from facemodels.monitoring.report.observe import Observer
+    from facemodels.monitoring.settings import load_triggers
     from facemodels.registry.registry import open_registry
 
     model = ModelId.parse(model_id)
@@ -71,10 +74,25 @@ def monitor(
     place = settings.state_folder(registry.root, environment, found)
     source = _source(place, found)
     span = _span(place / "monitors" / f"{model}.json", source.now(), seconds, fresh=fresh)
+    triggers = load_triggers(registry.root)
     observer = Observer(
-        source, place, found, triggers.load(registry.root), environment, model, span
+        source,
+        Watch(source, found.verdict, triggers, found.scrape_interval_s),
+        folder=place / "probes",
+        environment=environment,
+        model=model,
+        span=span,
+        scrape_interval_s=found.scrape_interval_s,
+        price_per_hour=found.price_per_hour,
+        replicas=found.replicas,
     )
-    last = _watch(observer, span, source, registry.repository.state)
+
+    def look(*, curves: bool = False) -> Observation:
+        state = registry.repository.state()
+        wanted = desired(state, environment).get(str(model.name))
+        return observer.look(wanted.served if wanted else None, state, curves=curves)
+
+    last = _watch(look, span, source)
     written = _write(last, folder or registry.root / "reports" / "monitor")
     (place / "monitors" / f"{model}.json").unlink(missing_ok=True)
     answer = (last.verdict or {"answer": "hold"})["answer"]
@@ -126,7 +144,7 @@ def _span(path: Path, now: float, seconds: float, *, fresh: bool) -> Span:
     return Span(began, began + seconds)
 
 
-def _watch(observer: Observer, span: Span, source: Source, state: Any) -> Observation:
+def _watch(look: Callable[..., Observation], span: Span, source: Source) -> Observation:
     """Look again and again; a live table where somebody looks on."""
     from rich.console import Console
     from rich.live import Live
@@ -136,13 +154,13 @@ def _watch(observer: Observer, span: Span, source: Source, state: Any) -> Observ
     console = Console(stderr=True)
     with Live(console=console, auto_refresh=False, transient=not console.is_terminal) as live:
         while source.now() < span.until:
-            found = observer.look(state())
+            found = look()
             if console.is_terminal:
                 live.update(report.table(found), refresh=True)
             if (found.verdict or {}).get("answer") == "roll back" and not _runs(found):
                 break
             time.sleep(max(0.0, min(_LOOK_S, span.until - source.now())))
-    return observer.look(state(), curves=True)
+    return look(curves=True)
 
 
 def _runs(found: Observation) -> bool:

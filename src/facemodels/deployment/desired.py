@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from facemodels.errors import RuleError
+from facemodels.monitoring.served import ServedModel, ServedVersion
 from facemodels.names import ModelId
 from facemodels.registry.events import Event
 from facemodels.registry.registry import previous_production
@@ -92,6 +93,21 @@ class Desired:
         part = self.rollout.share if self.rollout else 0
         beside = {self.rollout.id: part} if self.rollout else {}
         return {self.stable: 100 - part, **beside}
+
+    @property
+    def served(self) -> ServedModel:
+        """The same as the values that monitoring takes."""
+        stable = ServedVersion(
+            self.stable, "stable", self.shares[self.stable],
+            self.event, self.since, self.by, self.reason,
+        )  # fmt: skip
+        rollout, candidate = self.rollout, None
+        if rollout is not None:
+            candidate = ServedVersion(
+                rollout.id, rollout.strategy, rollout.percent,
+                rollout.event, rollout.since, rollout.by, rollout.reason,
+            )  # fmt: skip
+        return ServedModel(self.model, stable, candidate, self.warm)
 
 
 def desired(state: State, environment: str) -> dict[str, Desired]:

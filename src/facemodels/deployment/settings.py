@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from facemodels.errors import InputError, NameFormatError
+from facemodels.monitoring.settings import ProbeSettings, VerdictSettings
 from facemodels.names import ModelId
 from facemodels.params import Frozen, Gate, load_yaml, parse
 
@@ -19,7 +20,6 @@ Percent = Annotated[int, Field(ge=0, le=100)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Wait = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Address(Frozen):
@@ -42,40 +42,6 @@ class DeploymentPolicy(Frozen):
     deployers: tuple[str, ...] = ()
     staging_minutes: Wait = 0.0
     gates: dict[str, Gate] = Field(default_factory=dict)
-
-
-class VerdictSettings(Frozen):
-    """What the sequential test is to keep.
-
-    Attributes:
-        false_rollback: chance of taking back a version that is not worse, over all time.
-        missed_regression: chance of promoting one that is worse by a margin, over all time.
-        error_margin: of the error rate, from which a version is worse.
-        latency_quantiles: that are compared.
-        latency_margin: share of requests by which more may be above the other's quantile.
-        window_s: what is compared at once; both versions have the same weather in it.
-        silence_s: without a number of a version for so long, its metrics count as lost.
-    """
-
-    false_rollback: Share = 0.01
-    missed_regression: Share = 0.01
-    error_margin: Share = 0.02
-    latency_quantiles: tuple[Share, ...] = (0.5, 0.95)
-    latency_margin: Share = 0.05
-    window_s: Seconds = 5.0
-    silence_s: Seconds = 30.0
-
-
-class Probes(Frozen):
-    """A small golden set that is replayed through the live address.
-
-    Attributes:
-        interval_s: between two replays; 0 switches them off.
-        folder: of the labelled images, by task, from the root: `<folder>/<task>/probes.json`.
-    """
-
-    interval_s: Wait = 60.0
-    folder: str = "data/probes"
 
 
 class Flag(Frozen):
@@ -163,7 +129,7 @@ class Environment(Frozen):
     price_per_hour: Wait = 0.0
     policy: DeploymentPolicy = DeploymentPolicy()
     verdict: VerdictSettings = VerdictSettings()
-    probes: Probes = Probes()
+    probes: ProbeSettings = ProbeSettings()
     flags: tuple[Flag, ...] = ()
 
     @model_validator(mode="after")

@@ -29,7 +29,7 @@ from facemodels.monitoring.metrics.reading import Reading, Series
 from facemodels.monitoring.metrics.scraper import Scraper, Target
 from facemodels.monitoring.metrics.source import memory, tally, windows, work
 from facemodels.monitoring.metrics.store import Store
-from facemodels.monitoring.triggers import Triggers
+from facemodels.monitoring.settings import Triggers
 
 GOLDEN = Path(__file__).resolve().parents[3] / "tests/golden/dlib-v1.0.0"
 COMMAND = str(Path(sys.executable).with_name("facemodels"))

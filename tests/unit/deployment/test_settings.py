@@ -15,11 +15,9 @@ from facemodels.deployment.settings import (
     DeploymentPolicy,
     Environment,
     Flag,
-    Probes,
-    VerdictSettings,
 )
 from facemodels.errors import InputError, ParamsError
-from facemodels.monitoring.triggers import Triggers
+from facemodels.monitoring.settings import ProbeSettings, Triggers, VerdictSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 LEAST = "address: {port: 8080}\ncontrol: {port: 8081}\n"
@@ -143,7 +141,7 @@ def test_a_flags_version_is_called_as_the_tags_call_it(text: str) -> None:
     ("heading", "schema"),
     [
         ("## conf/deploy/", Environment), ("### address, control", Address), ("### policy", DeploymentPolicy),
-        ("### verdict", VerdictSettings), ("### probes", Probes), ("### flags", Flag),
+        ("### verdict", VerdictSettings), ("### probes", ProbeSettings), ("### flags", Flag),
         ("## conf/rollback_triggers.yaml", Triggers),
     ],
 )  # fmt: skip

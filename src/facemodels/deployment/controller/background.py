@@ -13,14 +13,14 @@ import structlog
 from facemodels.deployment.desired import Desired
 from facemodels.deployment.router import Router
 from facemodels.deployment.settings import Environment
-from facemodels.errors import FacemodelsError
-from facemodels.monitoring import triggers
+from facemodels.errors import FacemodelsError, ToolError
 from facemodels.monitoring.analysis.watch import Judgement, Watch
 from facemodels.monitoring.metrics.prometheus import PrometheusSource
 from facemodels.monitoring.metrics.scraper import Scraper, Target
 from facemodels.monitoring.metrics.source import Source
 from facemodels.monitoring.metrics.store import Store
 from facemodels.monitoring.probes.replays import Replays
+from facemodels.monitoring.settings import load_triggers
 
 TOKEN = "FACEMODELS_TOKEN"  # noqa: S105  (the name of a variable; scopes: metrics, info, predict)
 _NOTICE_S = 0.5
@@ -46,9 +46,10 @@ class BackgroundMonitor:
         self._source: Source = (
             PrometheusSource(settings.prometheus) if settings.prometheus else self._store
         )
-        self._triggers = triggers.load(root)
-        self._watch = Watch(self._source, settings, self._triggers)
-        self._replays = Replays(root, folder, self._store, router, self._token)
+        self._router = router
+        self._triggers = load_triggers(root)
+        self._watch = self._new_watch()
+        self._replays = Replays(folder / "probes", self._store, self._token)
         self._wanted: Mapping[str, Desired] = {}
         self._targets: Sequence[Target] = ()
         self._judgements: dict[str, Judgement] = {}
@@ -75,7 +76,7 @@ class BackgroundMonitor:
     def configure(self, settings: Environment) -> None:
         """Take over changed settings, from the next look on."""
         self._settings = settings
-        self._watch.configure(settings)
+        self._watch.configure(settings.verdict, settings.scrape_interval_s)
 
     def look(self, wanted: Mapping[str, Desired], targets: Sequence[Target]) -> None:
         """What there is to be seen from now on."""
@@ -106,11 +107,15 @@ class BackgroundMonitor:
         self._store.put(scraper.scrape(self._targets))
 
     def _judge(self) -> None:
-        found = triggers.load(self._root)
+        found = load_triggers(self._root)
         if found != self._triggers:
             self._triggers = found
-            self._watch = Watch(self._source, self._settings, found)
-        self._judgements = self._watch.judge(self._wanted)
+            self._watch = self._new_watch()
+        self._judgements = self._watch.judge([one.served for one in self._wanted.values()])
+
+    def _new_watch(self) -> Watch:
+        settings = self._settings
+        return Watch(self._source, settings.verdict, self._triggers, settings.scrape_interval_s)
 
     def _probe_on(self) -> None:
         last = 0.0  # monotonic
@@ -118,7 +123,15 @@ class BackgroundMonitor:
             interval = self._settings.probes.interval_s
             if interval and time.monotonic() - last >= interval:
                 last = time.monotonic()
-                self._guard("probes", lambda: self._replays.run(self._wanted, self._settings))
+                self._guard("probes", self._replay)
+
+    def _replay(self) -> None:
+        try:
+            address = self._router.url
+        except ToolError:
+            address = None  # the router does not run
+        served = [one.served for one in self._wanted.values()]
+        self._replays.run(served, address, self._root / self._settings.probes.folder)
 
     def _guard(self, name: str, step: object) -> None:
         """A look that fails is an alarm; the next one comes all the same."""

@@ -9,7 +9,7 @@ from facemodels.monitoring.alerts.dashboard import dashboard
 from facemodels.monitoring.alerts.notifying import alertmanager
 from facemodels.monitoring.alerts.rules import rules
 from facemodels.monitoring.alerts.scraping import RULES, TARGETS, prometheus
-from facemodels.monitoring.triggers import Triggers
+from facemodels.monitoring.settings import Triggers
 
 
 def write(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from facemodels.monitoring.alerts.scraping import CONTROLLER, SERVERS
-from facemodels.monitoring.triggers import Triggers
+from facemodels.monitoring.settings import Triggers
 
 Action = Literal["rollback", "hold"]
 FEWEST = 20  # predictions in the window; a rate of fewer is noise

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from math import log
 
-from facemodels.deployment.settings import VerdictSettings
 from facemodels.monitoring.analysis.e_processes import BOLD, EVEN, Bets, Odds
 from facemodels.monitoring.analysis.verdict import Metric, Verdict
 from facemodels.monitoring.metrics.windows import Tally, Window
+from facemodels.monitoring.settings import VerdictSettings
 
 SETTLED = 20
 """Latencies of the stable version before its quantile is used; a round choice, not a safeguard:

@@ -18,7 +18,7 @@ import numpy as np
 
 from facemodels.monitoring.analysis.e_processes import EVEN, FRACTIONS
 from facemodels.monitoring.metrics.windows import Tally
-from facemodels.monitoring.triggers import Triggers
+from facemodels.monitoring.settings import Triggers
 
 SLOW = 0.05  # the share above the 95th percentile
 READINGS = 3

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from facemodels.deployment.desired import Desired, Rollout
-from facemodels.deployment.settings import Environment
 from facemodels.monitoring.analysis import Evidence, Fired, Verdict, fired
 from facemodels.monitoring.metrics.reading import Series
 from facemodels.monitoring.metrics.source import Source, memory, windows
 from facemodels.monitoring.metrics.windows import Tally
-from facemodels.monitoring.triggers import Triggers
+from facemodels.monitoring.served import ServedModel, ServedVersion
+from facemodels.monitoring.settings import Triggers, VerdictSettings
 
 _MB = 1e6
 _SUSTAINED_S = 30.0  # that memory must be above its threshold
@@ -61,63 +60,73 @@ class Watch:
     What it knows is made anew from the samples after a restart.
 
     Args:
-        source: of the samples.
-        settings: of the environment.
-        triggers: of the repository.
+        source: where the samples come from.
+        settings: of the sequential test.
+        triggers: the rollback triggers of the repository.
+        scrape_interval_s: the time between two looks at the metrics.
     """
 
-    def __init__(self, source: Source, settings: Environment, triggers: Triggers) -> None:
+    def __init__(
+        self,
+        source: Source,
+        settings: VerdictSettings,
+        triggers: Triggers,
+        scrape_interval_s: float,
+    ) -> None:
         self._source = source
         self._settings = settings
         self._triggers = triggers
+        self._scrape_interval_s = scrape_interval_s
         self._cases: dict[str, _Case] = {}
         self._alone: dict[str, _Own] = {}
-        # Wider than the scrapes are apart, or windows would be empty.
-        self._width_s = 2 * settings.scrape_interval_s
+        self._width_s = 0.0  # of the windows of `_alone`
 
-    def configure(self, settings: Environment) -> None:
-        """Take over changed settings; a rollout that is judged already keeps its own.
+    def configure(self, settings: VerdictSettings, scrape_interval_s: float) -> None:
+        """Take over changed settings. A rollout that is being judged keeps the ones it began with.
 
         Bounds that move while the evidence comes in would keep no error rate.
         """
         self._settings = settings
+        self._scrape_interval_s = scrape_interval_s
 
-    def judge(self, wanted: Mapping[str, Desired]) -> dict[str, Judgement]:
+    def judge(self, served: Sequence[ServedModel]) -> dict[str, Judgement]:
         """What the numbers until now say, by model."""
-        if self._width_s != 2 * self._settings.scrape_interval_s:
-            self._width_s = 2 * self._settings.scrape_interval_s
-            self._alone.clear()  # its windows have another width
-        running = {one.rollout.event for one in wanted.values() if one.rollout}
+        # A window is wider than the time between two scrapes, or it could be empty.
+        width_s = 2 * self._scrape_interval_s
+        if width_s != self._width_s:
+            self._width_s = width_s
+            self._alone.clear()  # its windows had another width
+        running = {one.candidate.event for one in served if one.candidate}
         for event in self._cases.keys() - running:
             del self._cases[event]
-        ids = {identity for one in wanted.values() for identity in one.ids}
+        ids = {identity for one in served for identity in one.ids}
         for identity in self._alone.keys() - ids:
             del self._alone[identity]
-        return {model: self._judge(one) for model, one in wanted.items()}
+        return {one.model: self._judge(one) for one in served}
 
-    def _judge(self, wanted: Desired) -> Judgement:
+    def _judge(self, served: ServedModel) -> Judgement:
         now = self._source.now()
-        tripped = self._fired(wanted.stable, wanted.since, now, None)
-        rollout = wanted.rollout
-        if rollout is None:
-            return Judgement(wanted.model, "", None, tripped)
-        case = self._case(rollout, now)
+        stable, candidate = served.stable, served.candidate
+        tripped = self._fired(stable.id, stable.since, now, None)
+        if candidate is None:
+            return Judgement(served.model, "", None, tripped)
+        case = self._case(candidate, now)
         found = windows(
-            self._source, Series.of(rollout.id), Series.of(wanted.stable),
+            self._source, Series.of(candidate.id), Series.of(stable.id),
             case.until, now, self._width_s,
         )  # fmt: skip
         for window in found:
             case.evidence.add(window)
             case.until = window.end
         verdict = case.evidence.verdict(now)
-        own = self._fired(rollout.id, rollout.since, now, wanted.stable)
-        return Judgement(wanted.model, rollout.event, verdict.after(own), tripped)
+        own = self._fired(candidate.id, candidate.since, now, stable.id)
+        return Judgement(served.model, candidate.event, verdict.after(own), tripped)
 
-    def _case(self, rollout: Rollout, now: float) -> _Case:
+    def _case(self, candidate: ServedVersion, now: float) -> _Case:
         # Another machine's clock may be ahead of the samples', or ours was set back.
-        since = min(float(rollout.since), now)
+        since = min(float(candidate.since), now)
         return self._cases.setdefault(
-            rollout.event, _Case(Evidence(self._settings.verdict, since), since)
+            candidate.event, _Case(Evidence(self._settings, since), since)
         )
 
     def _fired(

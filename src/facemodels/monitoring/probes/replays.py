@@ -6,61 +6,57 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from facemodels.deployment.desired import Desired
-from facemodels.deployment.router import Router
-from facemodels.deployment.settings import Environment
-from facemodels.errors import ToolError
 from facemodels.files import write_json
 from facemodels.monitoring import probes
 from facemodels.monitoring.analysis.watch import PROBE
 from facemodels.monitoring.metrics.reading import Series
 from facemodels.monitoring.metrics.store import Store
+from facemodels.monitoring.served import ServedModel
+from facemodels.names import ModelName
 
 
 class Replays:
     """Replays probes and keeps what they show.
 
     Args:
-        root: of the repository.
-        folder: of the environment; `probes/<id>.json` there is the last result of a version.
-        store: gets precision, recall, F1, FPR, TPR and accuracy.
-        router: whose address is asked.
-        token: bearer's; "" sends none.
+        folder: the folder for results; `<id>.json` is the last result of a version.
+        store: the store that gets precision, recall, F1, FPR, TPR and accuracy as gauges.
+        token: the bearer token for the servers; "" sends none.
 
     Attributes:
         problems: why a version's accuracy is not known, by version.
-        rates: on the probes, by version; of the last complete replay.
+        rates: the rates on the probes at the last complete replay, by version.
     """
 
-    def __init__(self, root: Path, folder: Path, store: Store, router: Router, token: str) -> None:
-        self._root = root
-        self._folder = folder / "probes"
+    def __init__(self, folder: Path, store: Store, token: str) -> None:
+        self._folder = folder
         self._store = store
-        self._router = router
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
         self.problems: dict[str, str] = {}
         self.rates: dict[str, Mapping[str, float | None]] = {}
 
-    def run(self, wanted: Mapping[str, Desired], settings: Environment) -> None:
-        """Replay the probes of each task that has some to each version that has requests."""
-        asked = [(model, identity) for model, one in wanted.items() for identity in _serving(one)]
-        for identity in self.problems.keys() - {f"probes {one}" for _, one in asked}:
-            del self.problems[identity]
-        self.rates = {one: self.rates[one] for _, one in asked if one in self.rates}
-        for model, one in wanted.items():
-            folder = self._root / settings.probes.folder / one.task
-            if folder.is_dir():
-                self._replay_all(model, _serving(one), folder)
+    def run(self, served: Sequence[ServedModel], address: str | None, sets: Path) -> None:
+        """Replay the probes of each task that has some to each version that gets requests.
 
-    def _replay_all(self, model: str, versions: Sequence[str], folder: Path) -> None:
-        """The stable version first: the other is compared with it."""
-        try:
-            url = f"{self._router.url}/models/{model}"
-        except ToolError:
-            return  # there is no router to ask
+        Args:
+            served: the models whose versions are asked.
+            address: the router's base URL; None if there is no router to ask.
+            sets: the folder with the golden set of each task, `<sets>/<task>/probes.json`.
+        """
+        asked = [version.id for one in served for version in one.receiving]
+        for name in self.problems.keys() - {f"probes {identity}" for identity in asked}:
+            del self.problems[name]
+        self.rates = {one: rates for one, rates in self.rates.items() if one in asked}
+        for one in served:
+            folder = sets / ModelName.parse(one.model).task
+            if address is not None and folder.is_dir():
+                self._replay_all(f"{address}/models/{one.model}", one, folder)
+
+    def _replay_all(self, url: str, served: ServedModel, folder: Path) -> None:
+        """Ask the stable version first: the other one is compared with it."""
         golden = probes.load(folder)
         first: probes.Result | None = None
-        for identity in versions:
+        for identity in (version.id for version in served.receiving):
             result = probes.replay(url, golden, identity, headers=self._headers)
             first = first or result
             told = {**result.as_json(), "agreement": _agreement(result, first)}
@@ -93,8 +89,3 @@ def _agreement(one: probes.Result, other: probes.Result) -> dict[str, Any]:
     ]
     agreed = sum(mine == theirs for mine, theirs in pairs)
     return {"with": other.model_id, "compared": len(pairs), "agreed": agreed}
-
-
-def _serving(wanted: Desired) -> tuple[str, ...]:
-    beside = (wanted.rollout.id,) if wanted.rollout else ()
-    return (wanted.stable, *beside)

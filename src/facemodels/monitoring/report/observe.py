@@ -9,16 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from facemodels.deployment import desired as plan
-from facemodels.deployment.desired import Desired
-from facemodels.deployment.settings import Environment
 from facemodels.monitoring import report
 from facemodels.monitoring.analysis.watch import PROBE, Judgement, Watch
 from facemodels.monitoring.metrics import measures
 from facemodels.monitoring.metrics.reading import Series
 from facemodels.monitoring.metrics.source import Source, tally, windows, work
 from facemodels.monitoring.metrics.windows import Tally
-from facemodels.monitoring.triggers import Triggers
+from facemodels.monitoring.served import ServedModel
 from facemodels.names import ModelId
 from facemodels.registry.events import Event
 from facemodels.registry.state import ROLLOUT, State
@@ -40,48 +37,58 @@ class Observer:
     """Looks at one version and the one beside it.
 
     Args:
-        source: of the samples.
-        folder: of the environment.
-        settings: of it.
-        triggers: of the repository.
-        environment: its name.
+        source: where the samples come from.
+        watch: judges the model; it reads the same source.
+        folder: the folder of the replays' results, `<id>.json` each.
+        environment: the environment's name.
         model: the version that is watched.
         span: from when until when.
+        scrape_interval_s: the time between two looks at the metrics.
+        price_per_hour: the price of one server; 0 if the cost is not known.
+        replicas: the number of servers of a version.
     """
 
     def __init__(
         self,
         source: Source,
+        watch: Watch,
+        *,
         folder: Path,
-        settings: Environment,
-        triggers: Triggers,
         environment: str,
         model: ModelId,
         span: Span,
+        scrape_interval_s: float = 1.0,
+        price_per_hour: float = 0.0,
+        replicas: int = 1,
     ) -> None:
         self._source = source
+        self._watch = watch
         self._folder = folder
-        self._settings = settings
-        self._watch = Watch(source, settings, triggers)
         self._environment = environment
         self._model = model
         self._span = span
+        self._scrape_interval_s = scrape_interval_s
+        self._price_per_hour = price_per_hour
+        self._replicas = replicas
 
-    def look(self, state: State, *, curves: bool = False) -> report.Observation:
+    def look(
+        self, served: ServedModel | None, state: State, *, curves: bool = False
+    ) -> report.Observation:
         """What is to be seen now.
 
         Args:
-            state: of the registry.
+            served: the versions of the model that the environment serves; None if it serves none.
+            state: the state of the registry.
             curves: every figure over time as well, which takes longer.
         """
         name, identity = str(self._model.name), str(self._model)
         now = min(self._source.now(), self._span.until)
-        desired = plan.desired(state, self._environment).get(name)
-        judgement = self._watch.judge({name: desired})[name] if desired else None
-        ids = list(dict.fromkeys((identity, *(self._beside(desired)))))
+        judgement = self._watch.judge([served])[name] if served else None
+        receiving = served.receiving if served else ()
+        ids = list(dict.fromkeys((identity, *(one.id for one in receiving))))
         ended = ending(state, self._model, self._span.began)
-        seen = tuple(self._seen(one, desired, now, curves=curves) for one in ids)
-        strategy = desired.rollout.strategy if desired and desired.rollout else ""
+        seen = tuple(self._seen(one, served, now, curves=curves) for one in ids)
+        strategy = served.candidate.role if served and served.candidate else ""
         return report.Observation(
             model=name,
             model_id=identity,
@@ -90,37 +97,31 @@ class Observer:
             now=now,
             until=self._span.until,
             versions=seen,
-            verdict=_verdict(identity, desired, judgement, ended),
-            rollout=_progress(desired),
+            verdict=_verdict(identity, served, judgement, ended),
+            rollout=_progress(served),
             arms=self._arms(ids, now) if strategy == "ab" and len(ids) == 2 else None,
             agreement=self._agreement(identity) if strategy == "shadow" else None,
-            notes=tuple(self._notes(desired)),
+            notes=tuple(self._notes(served)),
         )
 
-    def _beside(self, desired: Desired | None) -> tuple[str, ...]:
-        if desired is None:
-            return ()
-        return (desired.stable, desired.rollout.id) if desired.rollout else (desired.stable,)
-
-    def _notes(self, desired: Desired | None) -> Iterator[str]:
-        if desired is None or str(self._model) not in desired.ids:
+    def _notes(self, served: ServedModel | None) -> Iterator[str]:
+        if served is None or str(self._model) not in served.ids:
             yield f"{self._model} does not run in {self._environment}."
         if self._source.problem:
             yield self._source.problem
 
     def _seen(
-        self, identity: str, desired: Desired | None, now: float, *, curves: bool
+        self, identity: str, served: ServedModel | None, now: float, *, curves: bool
     ) -> report.Seen:
         series, began = Series.of(identity), self._span.began
         done = work(self._source, series, began, now)
         counts = done.tally if done else Tally(0, 0)
         peaks = self._source.peaks(series, began, now)
         seconds = max(now - began, 1e-9)
-        shares = desired.shares if desired else {}
         return report.Seen(
             model_id=identity,
-            role=_role(identity, desired),
-            percent=_percent(identity, desired, shares),
+            role=_role(identity, served),
+            percent=_percent(identity, served),
             requests=counts.requests,
             success_rate=measures.success_rate(counts),
             **_figures(counts),
@@ -134,10 +135,9 @@ class Observer:
         )  # fmt: skip
 
     def _cost(self, seconds: float, inferences: int) -> float | None:
-        price = self._settings.price_per_hour
-        if not price:
+        if not self._price_per_hour:
             return None
-        return measures.cost_per_1000(price, self._settings.replicas, seconds, inferences)
+        return measures.cost_per_1000(self._price_per_hour, self._replicas, seconds, inferences)
 
     def _accuracy(self, series: Series, now: float) -> dict[str, float | None] | None:
         found: dict[str, float | None] = {}
@@ -148,7 +148,7 @@ class Observer:
 
     def _curves(self, series: Series, now: float) -> dict[str, report.Series]:
         """Every figure, in stretches that are wide enough to hold scrapes."""
-        width = max((now - self._span.began) / _POINTS, 2 * self._settings.scrape_interval_s)
+        width = max((now - self._span.began) / _POINTS, 2 * self._scrape_interval_s)
         found = windows(self._source, series, series, self._span.began, now, width)
         times = tuple(window.end for window in found)
         rows: dict[str, list[float | None]] = {}
@@ -176,7 +176,7 @@ class Observer:
     def _agreement(self, identity: str) -> report.Agreement | None:
         """Of the probes' answers; the router throws a shadow's own answers away."""
         with suppress(OSError, ValueError, KeyError, TypeError):
-            found = json.loads((self._folder / f"probes/{identity}.json").read_bytes())["agreement"]
+            found = json.loads((self._folder / f"{identity}.json").read_bytes())["agreement"]
             return report.Agreement(int(found["compared"]), int(found["agreed"]))
         return None
 
@@ -195,13 +195,13 @@ def ending(state: State, model: ModelId, since: float) -> Event | None:
 
 
 def _verdict(
-    identity: str, desired: Desired | None, judgement: Judgement | None, ended: Event | None
+    identity: str, served: ServedModel | None, judgement: Judgement | None, ended: Event | None
 ) -> dict[str, Any] | None:
     """The test's, as long as the rollout goes on; what was decided, afterwards."""
-    rollout = desired.rollout if desired else None
-    if rollout is not None and rollout.id == identity and judgement and judgement.verdict:
+    candidate = served.candidate if served else None
+    if candidate is not None and candidate.id == identity and judgement and judgement.verdict:
         return judgement.verdict.as_json()
-    if desired is not None and desired.stable == identity and judgement is not None:
+    if served is not None and served.stable.id == identity and judgement is not None:
         fired = [one.reason for one in judgement.fired]
         if fired:
             return {"answer": "roll back", "reasons": fired, "alarm": False}
@@ -217,32 +217,27 @@ def _mb(size: float | None) -> float | None:
     return None if size is None else size / _MB
 
 
-def _progress(desired: Desired | None) -> report.Progress | None:
-    if desired is None:
+def _progress(served: ServedModel | None) -> report.Progress | None:
+    if served is None:
         return None
-    rollout = desired.rollout
-    if rollout is None:
-        return report.Progress("", 0, desired.since, desired.by, desired.reason)
+    stable, candidate = served.stable, served.candidate
+    if candidate is None:
+        return report.Progress("", 0, stable.since, stable.by, stable.reason)
     return report.Progress(
-        rollout.strategy, rollout.percent, rollout.since, rollout.by, rollout.reason
+        candidate.role, candidate.percent, candidate.since, candidate.by, candidate.reason
     )
 
 
-def _role(identity: str, desired: Desired | None) -> str:
-    if desired is None:
+def _role(identity: str, served: ServedModel | None) -> str:
+    if served is None:
         return "absent"
-    if identity == desired.stable:
-        return "stable"
-    if desired.rollout is not None and identity == desired.rollout.id:
-        return desired.rollout.strategy
-    return "warm" if identity in desired.warm else "absent"
+    roles = {one.id: one.role for one in reversed(served.receiving)}
+    return roles.get(identity, "warm" if identity in served.warm else "absent")
 
 
-def _percent(identity: str, desired: Desired | None, shares: Any) -> float:
-    rollout = desired.rollout if desired else None
-    if rollout is not None and rollout.id == identity:
-        return rollout.percent
-    return float(shares.get(identity, 0))
+def _percent(identity: str, served: ServedModel | None) -> float:
+    percents = {one.id: one.percent for one in served.receiving} if served else {}
+    return percents.get(identity, 0)
 
 
 def _figures(counts: Tally) -> dict[str, float | None]:

@@ -18,7 +18,7 @@ from facemodels.monitoring.alerts.folder import write
 from facemodels.monitoring.alerts.scraping import prometheus, targets
 from facemodels.monitoring.metrics.reading import Series
 from facemodels.monitoring.metrics.scraper import Target
-from facemodels.monitoring.triggers import Triggers
+from facemodels.monitoring.settings import Triggers
 
 CONTROL = "127.0.0.1:8081"
 SERVER = Target("http://127.0.0.1:9001", Series("recognition-facenet", "2.1.3"), "rec@1")

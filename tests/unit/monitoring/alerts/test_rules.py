@@ -12,7 +12,7 @@ import yaml
 
 from facemodels.files import write_yaml
 from facemodels.monitoring.alerts.rules import ACTIONS, PROBE, alerts, rules
-from facemodels.monitoring.triggers import Triggers
+from facemodels.monitoring.settings import Triggers
 from facemodels.serving.metrics import STATUSES
 
 pytestmark = pytest.mark.skipif(

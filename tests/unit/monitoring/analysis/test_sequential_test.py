@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facemodels.deployment.settings import VerdictSettings
 from facemodels.monitoring.analysis import Evidence, Fired, judge
 from facemodels.monitoring.metrics.windows import Tally, Window
+from facemodels.monitoring.settings import VerdictSettings
 
 BOUNDS = (0.04, 0.05, 0.063, 0.08, 0.1, 0.125, 0.16, 0.2, 0.25)
 SETTINGS = VerdictSettings(window_s=1.0)

@@ -10,7 +10,7 @@ import pytest
 from facemodels.monitoring.analysis import fired
 from facemodels.monitoring.analysis.trigger_tests import log_evidence
 from facemodels.monitoring.metrics.windows import Tally
-from facemodels.monitoring.triggers import Triggers
+from facemodels.monitoring.settings import Triggers
 
 TRIGGERS = Triggers()
 BOUNDS = (0.1, 0.25, 0.4, 0.5, 0.63, 1.0)

@@ -8,18 +8,16 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
-from facemodels.deployment.desired import Desired, Rollout
-from facemodels.deployment.settings import Environment
 from facemodels.monitoring.analysis.watch import PROBE, Watch, as_record
 from facemodels.monitoring.metrics.reading import Series, parse
 from facemodels.monitoring.metrics.scraper import Missing, Scrape, Target
 from facemodels.monitoring.metrics.store import Store
-from facemodels.monitoring.triggers import Triggers
+from facemodels.monitoring.served import ServedModel, ServedVersion
+from facemodels.monitoring.settings import Triggers, VerdictSettings
 from facemodels.serving.metrics import Metrics
 
 V1, V2, MODEL = "rec-facenet-v1.0.0", "rec-facenet-v2.0.0", "recognition-facenet"
 BEGAN = 1_000_000
-SETTINGS = Environment.model_validate({"address": {"port": 1}, "control": {"port": 2}})
 
 
 class World:
@@ -58,33 +56,34 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.store.close()
 
 
-def wanted(rollout: bool = True) -> dict[str, Desired]:
-    beside = Rollout(V2, "canary", 10, "tag-2", BEGAN, "A <a@b>", "why") if rollout else None
-    return {MODEL: Desired(MODEL, V1, beside, (), "tag-1", BEGAN, "A <a@b>", "why")}
+def served(rollout: bool = True) -> list[ServedModel]:
+    stable = ServedVersion(V1, "stable", 90, "tag-1", BEGAN, "A <a@b>", "why")
+    beside = ServedVersion(V2, "canary", 10, "tag-2", BEGAN, "A <a@b>", "why")
+    return [ServedModel(MODEL, stable, beside if rollout else None)]
 
 
 def watch(world: World, triggers: Triggers | None = None) -> Watch:
-    return Watch(world.store, SETTINGS, triggers or Triggers())
+    return Watch(world.store, VerdictSettings(), triggers or Triggers(), scrape_interval_s=1.0)
 
 
 def test_a_canary_that_fails_half_is_condemned_after_a_few_scrapes(world: World) -> None:
     eyes = watch(world)
     for _ in range(10):
         world.second((45, 0), (3, 2))
-        verdict = eyes.judge(wanted())[MODEL].verdict
+        verdict = eyes.judge(served())[MODEL].verdict
         assert verdict is not None
         if verdict.answer == "roll back":
             break
     assert verdict.answer == "roll back"
-    assert as_record(eyes.judge(wanted())[MODEL])["verdict"]["answer"] == "roll back"
+    assert as_record(eyes.judge(served())[MODEL])["verdict"]["answer"] == "roll back"
 
 
 def test_the_same_samples_give_the_same_verdict_after_a_restart(world: World) -> None:
     eyes = watch(world)
     for number in range(40):
         world.second((45, number % 7 == 0), (5, number % 9 == 0))
-        before = eyes.judge(wanted())[MODEL]
-    assert watch(world).judge(wanted())[MODEL] == before
+        before = eyes.judge(served())[MODEL]
+    assert watch(world).judge(served())[MODEL] == before
 
 
 def test_a_canary_without_numbers_is_held_and_told_and_never_promoted(world: World) -> None:
@@ -93,7 +92,7 @@ def test_a_canary_without_numbers_is_held_and_told_and_never_promoted(world: Wor
     answers = set()
     for _ in range(60):
         world.second((45, 0), (5, 0))
-        verdict = eyes.judge(wanted())[MODEL].verdict
+        verdict = eyes.judge(served())[MODEL].verdict
         assert verdict is not None
         answers.add(verdict.answer)
     assert answers == {"hold"}
@@ -104,10 +103,10 @@ def test_a_version_alone_fires_its_trigger_and_a_good_one_none(world: World) -> 
     eyes = watch(world)
     for _ in range(30):
         world.second((20, 0), (0, 0))
-    assert eyes.judge(wanted(rollout=False))[MODEL].fired == ()
+    assert eyes.judge(served(rollout=False))[MODEL].fired == ()
     for _ in range(30):
         world.second((10, 10), (0, 0))
-    [fired] = eyes.judge(wanted(rollout=False))[MODEL].fired
+    [fired] = eyes.judge(served(rollout=False))[MODEL].fired
     assert fired.trigger == "error_rate_threshold"
 
 
@@ -115,10 +114,10 @@ def test_memory_above_its_threshold_fires_once_it_stays_there(world: World) -> N
     eyes = watch(world, Triggers(memory_threshold_mb=1))  # any Python takes more
     world.second((20, 0), (0, 0))
     world.second((20, 0), (0, 0))
-    assert eyes.judge(wanted(rollout=False))[MODEL].fired == ()
+    assert eyes.judge(served(rollout=False))[MODEL].fired == ()
     for _ in range(40):
         world.second((20, 0), (0, 0))
-    [fired] = eyes.judge(wanted(rollout=False))[MODEL].fired
+    [fired] = eyes.judge(served(rollout=False))[MODEL].fired
     assert fired.trigger == "memory_threshold_mb"
 
 
@@ -128,7 +127,7 @@ def test_a_drop_of_accuracy_on_the_probes_takes_a_canary_back(world: World) -> N
     world.store.put_gauge(f"{PROBE}accuracy", Series.of(V1), 0.95)
     world.store.put_gauge(f"{PROBE}accuracy", Series.of(V2), 0.90)
     world.second((45, 0), (5, 0))
-    verdict = eyes.judge(wanted())[MODEL].verdict
+    verdict = eyes.judge(served())[MODEL].verdict
     assert verdict is not None
     assert verdict.answer == "roll back"
     assert "accuracy" in verdict.reasons[0]

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from facemodels.errors import ParamsError
-from facemodels.monitoring import triggers
-from facemodels.monitoring.triggers import Triggers
+from facemodels.monitoring.settings import TRIGGERS_PATH, Triggers, load_triggers
 
 ROOT = Path(__file__).resolve().parents[3]
 GUIDE = {
@@ -21,26 +20,26 @@ GUIDE = {
 
 
 def write(folder: Path, text: str) -> Path:
-    path = folder / triggers.PATH
+    path = folder / TRIGGERS_PATH
     path.parent.mkdir(parents=True)
     path.write_text(text, encoding="utf-8")
     return folder
 
 
 def test_the_repositorys_triggers_are_the_guides_under_its_names() -> None:
-    assert triggers.load(ROOT).model_dump() == GUIDE
+    assert load_triggers(ROOT).model_dump() == GUIDE
     assert Triggers().model_dump() == GUIDE
 
 
 def test_a_trigger_that_is_named_goes_before_the_guides(tmp_path: Path) -> None:
     write(tmp_path, "rollback_triggers: {latency_threshold_ms: 80.5}\n")
-    assert triggers.load(tmp_path).model_dump() == {**GUIDE, "latency_threshold_ms": 80.5}
+    assert load_triggers(tmp_path).model_dump() == {**GUIDE, "latency_threshold_ms": 80.5}
 
 
 def test_another_file_can_be_named(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("rollback_triggers: {memory_threshold_mb: 1}\n", encoding="utf-8")
-    assert triggers.load(ROOT, path).memory_threshold_mb == 1
+    assert load_triggers(ROOT, path).memory_threshold_mb == 1
 
 
 @pytest.mark.parametrize(
@@ -65,10 +64,10 @@ def test_another_file_can_be_named(tmp_path: Path) -> None:
 def test_a_value_that_cannot_be_meant_is_refused_with_its_file(tmp_path: Path, text: str) -> None:
     write(tmp_path, text + "\n")
     with pytest.raises(ParamsError, match=r"does not fit|cannot be read|no mapping") as refused:
-        triggers.load(tmp_path)
-    assert triggers.PATH.name in str(refused.value)
+        load_triggers(tmp_path)
+    assert TRIGGERS_PATH.name in str(refused.value)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="rollback_triggers"):
-        triggers.load(tmp_path)
+        load_triggers(tmp_path)

@@ -1,0 +1,113 @@
+"""From served versions and samples to an observation; the samples are of a real store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import generate_latest
+
+from facemodels.monitoring.analysis.watch import Watch
+from facemodels.monitoring.metrics.reading import Series, parse
+from facemodels.monitoring.metrics.scraper import Scrape, Target
+from facemodels.monitoring.metrics.store import Store
+from facemodels.monitoring.report.observe import Observer, Span
+from facemodels.monitoring.served import ServedModel, ServedVersion
+from facemodels.monitoring.settings import Triggers, VerdictSettings
+from facemodels.names import ModelId
+from facemodels.registry.state import State
+from facemodels.serving.metrics import Metrics
+
+V1, V2, MODEL = "rec-facenet-v1.0.0", "rec-facenet-v2.0.0", "recognition-facenet"
+BEGAN = 1_000_000.0
+STABLE = ServedVersion(V1, "stable", 90, "tag-1", BEGAN, "A <a@b>", "first")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """Both versions answer ten requests a second for ten seconds; one of the canary's fails."""
+    time = BEGAN
+    made = Store(tmp_path / "samples.db", wall=lambda: time, elapsed=lambda: time)
+    metrics = {one: Metrics(MODEL, one.rpartition("-v")[2], "d") for one in (V1, V2)}
+    made.put([])
+    for _ in range(10):
+        time += 1
+        scrapes = []
+        for identity, counted in metrics.items():
+            for number in range(10):
+                failed = identity == V2 and number == 0
+                counted.count("error" if failed else "success")
+                counted.answered(0.02)
+            series = Series.of(identity)
+            text = generate_latest(counted.registry).decode()
+            scrapes.append(
+                Scrape(Target("http://127.0.0.1:1", series, identity), parse(text, series))
+            )
+        made.put(scrapes)
+    yield made
+    made.close()
+
+
+def observer(store: Store, folder: Path, watched: str = V2) -> Observer:
+    return Observer(
+        store,
+        Watch(store, VerdictSettings(), Triggers(), scrape_interval_s=1.0),
+        folder=folder,
+        environment="production",
+        model=ModelId.parse(watched),
+        span=Span(BEGAN, BEGAN + 60),
+        price_per_hour=3.6,
+    )
+
+
+def rollout(role: str) -> ServedModel:
+    candidate = ServedVersion(V2, role, 10, "tag-2", BEGAN, "B <b@c>", "second")
+    return ServedModel(MODEL, STABLE, candidate)
+
+
+def test_a_canary_is_seen_beside_the_stable_version(store: Store, tmp_path: Path) -> None:
+    seen = observer(store, tmp_path).look(rollout("canary"), State(), curves=True)
+    ours, theirs = seen.versions
+    assert (ours.model_id, ours.role, ours.percent) == (V2, "canary", 10)
+    assert (theirs.model_id, theirs.role, theirs.percent) == (V1, "stable", 90)
+    assert (ours.requests, ours.error_rate, theirs.error_rate) == (100, 0.1, 0.0)
+    assert ours.cost_per_1000 == pytest.approx(1000 * 3.6 * 10 / 3600 / 90)
+    assert len(ours.series["error_rate"].times) == 5
+    assert seen.verdict is not None
+    assert seen.verdict["answer"] in ("hold", "roll back")
+    assert seen.rollout is not None
+    assert (seen.rollout.strategy, seen.rollout.by) == ("canary", "B <b@c>")
+    assert (seen.arms, seen.agreement, seen.notes) == (None, None, ())
+
+
+def test_the_arms_of_an_ab_test_are_compared(store: Store, tmp_path: Path) -> None:
+    seen = observer(store, tmp_path).look(rollout("ab"), State())
+    assert seen.arms is not None
+    assert seen.arms.success is not None
+
+
+def test_a_shadows_agreement_is_that_of_the_last_replay(store: Store, tmp_path: Path) -> None:
+    told = {"agreement": {"with": V1, "compared": 8, "agreed": 7}}
+    (tmp_path / f"{V2}.json").write_text(json.dumps(told), encoding="utf-8")
+    seen = observer(store, tmp_path).look(rollout("shadow"), State())
+    assert seen.agreement is not None
+    assert (seen.agreement.compared, seen.agreement.agreed) == (8, 7)
+
+
+def test_a_version_in_production_is_promoted_as_long_as_no_trigger_fires(
+    store: Store, tmp_path: Path
+) -> None:
+    served = ServedModel(MODEL, STABLE, warm=(V2,))
+    seen = observer(store, tmp_path, V1).look(served, State())
+    assert seen.verdict is not None
+    assert seen.verdict["answer"] == "promote"
+    warm = observer(store, tmp_path, V2).look(served, State())
+    assert [one.role for one in warm.versions] == ["warm", "stable"]
+
+
+def test_a_version_that_is_not_served_is_told(store: Store, tmp_path: Path) -> None:
+    seen = observer(store, tmp_path).look(None, State())
+    assert seen.notes == (f"{V2} does not run in production.",)
+    assert (seen.versions[0].role, seen.verdict, seen.rollout) == ("absent", None, None)

@@ -32,9 +32,9 @@ from facemodels.registry import tags
 from facemodels.registry.events import Event
 from facemodels.registry.state import State, fold
 from facemodels.storage.retention.plan import plan
-from facemodels.storage.retention.settings import Retention
-from facemodels.storage.stores.object_store import Child
-from facemodels.storage.stores.objects import Objects
+from facemodels.storage.retention.settings import RetentionSettings
+from facemodels.storage.stores.object_store import FolderFile
+from facemodels.storage.stores.objects import VersionObjects
 from facemodels.text import markdown
 
 MB = 1_000_000
@@ -200,7 +200,7 @@ def digests(folder: Path, rounds: int) -> list[dict[str, object]]:
     ]
 
 
-def many(count: int) -> tuple[State, dict[str, Objects], dict[str, int]]:
+def many(count: int) -> tuple[State, dict[str, VersionObjects], dict[str, int]]:
     """Versions that each went to production and were followed by the next; a third deprecated."""
     events: list[Event] = []
 
@@ -215,8 +215,8 @@ def many(count: int) -> tuple[State, dict[str, Objects], dict[str, int]]:
     for number in range(count):
         model = ModelId.parse(f"recognition-facenet@v1.{number}.0")
         oids = [f"{number * 8 + part:032x}" for part in range(7)]
-        objects[str(model)] = Objects(
-            str(model), f"{oids[0]}.dir", tuple(Child(oid, oid) for oid in oids[1:])
+        objects[str(model)] = VersionObjects(
+            str(model), f"{oids[0]}.dir", tuple(FolderFile(oid, oid) for oid in oids[1:])
         )
         sizes.update(dict.fromkeys(objects[str(model)].oids, MB))
         record = {"act": "register", "evidence": {"dvc": f"md5:{oids[0]}.dir"}, "entry": {}}
@@ -241,11 +241,11 @@ def planning(versions: int, rounds: int) -> dict[str, object]:
     taken = []
     for _ in range(rounds):
         begin = time.perf_counter()
-        made = plan(state, Retention(), 4e9, objects, sizes)
+        made = plan(state, RetentionSettings(), 4e9, objects, sizes)
         taken.append(time.perf_counter() - begin)
     return {
         "versions": versions, "plan, s": float(np.median(taken)), "limit, s": 2.0,
-        "retired": len(made.retired),
+        "retired": len(made.to_archive),
     }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from facemodels.cli.table import print_table
 from facemodels.errors import InputError
 
 if TYPE_CHECKING:
-    from facemodels.storage.backup.drill import Drill
+    from facemodels.storage.backup.drill import DrillReport
 
 
 @click.command()
@@ -38,9 +38,10 @@ def backup(to: str, dry_run: bool, reread: bool, drilled: bool, as_json: bool) -
 
     root = find_root(Path.cwd())
     if not drilled:
-        from facemodels.storage.backup.backup import Order, back_up
+        from facemodels.storage.backup.create import back_up
+        from facemodels.storage.backup.report import BackupRequest
 
-        report = back_up(root, Order(to=to, dry_run=dry_run, reread=reread))
+        report = back_up(root, BackupRequest(to=to, dry_run=dry_run, reread=reread))
         output(report.as_json(), "\n".join(report.lines()) + "\n", as_json=as_json)
         return
     if dry_run or reread:
@@ -55,7 +56,7 @@ def backup(to: str, dry_run: bool, reread: bool, drilled: bool, as_json: bool) -
     result.require()
 
 
-def _print_drill(result: Drill) -> None:
+def _print_drill(result: DrillReport) -> None:
     print_table(
         ("model_id", "files", "mb", "runtime", "seconds", "result"),
         [

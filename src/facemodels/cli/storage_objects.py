@@ -27,7 +27,7 @@ def _remote(function: Function) -> Function:
 
 
 def _work(function: Function) -> Function:
-    """`--jobs` and `--patience`."""
+    """Add the options `--jobs` and `--patience` to a command."""
     with_jobs = click.option(
         "--jobs", "-j", type=click.IntRange(1, 256), help="Objects at once; 4 a core, at most 16."
     )(function)
@@ -41,7 +41,7 @@ def _open(patience: float) -> tuple[Stores, State, Git]:
     from facemodels.git import Git, find_root
     from facemodels.registry.reading import read_events
     from facemodels.registry.state import fold
-    from facemodels.storage.stores.errors import Patience
+    from facemodels.storage.stores.retries import Patience
     from facemodels.storage.stores.stores import Stores
 
     git = Git(find_root(Path.cwd()))
@@ -66,8 +66,9 @@ def push(
       facemodels storage push
       facemodels storage push --remote backup --dry-run
     """
-    from facemodels.storage.stores.stores import JOBS, total
+    from facemodels.storage.stores.stores import JOBS
     from facemodels.storage.sync.push import push as run
+    from facemodels.text import size_text
 
     stores, state, _ = _open(patience)
     done = run(stores, state, remote=remote, jobs=jobs or JOBS, dry_run=dry_run)
@@ -75,7 +76,7 @@ def push(
     verb = "Would send" if dry_run else "Sent"
     lines = [
         f"{verb} {len(done.missing)} missing and {len(done.repaired)} corrupt objects "
-        f"({total(sizes)}) to {done.remote}.",
+        f"({size_text(sum(sizes))}) to {done.remote}.",
     ]
     if not dry_run:
         lines.append(
@@ -158,9 +159,10 @@ def audit(
       facemodels storage audit --sample 5% --seed $(date +%F)
       facemodels storage audit --all --repair
     """
-    from facemodels.storage.stores.stores import JOBS, total
+    from facemodels.storage.stores.stores import JOBS
     from facemodels.storage.sync.audit import Sample, explain, parse_share
     from facemodels.storage.sync.audit import audit as run
+    from facemodels.text import size_text
 
     if everything and sample:
         raise click.UsageError("Give --all or --sample, not both.")
@@ -175,14 +177,14 @@ def audit(
     if as_json:
         output(found.as_json(), "", as_json=True)
     else:
-        for name, facts in found.places.items():
-            size = total([facts["bytes_read"]])
+        for name, facts in found.stores.items():
+            size = size_text(facts["bytes_read"])
             click.echo(f"{name}: {facts['objects']} objects, {facts['read']} read ({size}).")
         if found.findings:
             how = "repaired from" if found.repaired else "repair from"
             print_table(
                 ("place", "kind", "object", "versions", how),
-                [(f.place, f.kind, f.item, ",".join(f.versions), f.repair) for f in found.findings],
+                [(f.store, f.kind, f.item, ",".join(f.versions), f.repair) for f in found.findings],
             )
     if found.open:
         raise explain(found)

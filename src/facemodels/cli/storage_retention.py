@@ -10,10 +10,13 @@ import click
 from facemodels.cli.options import json_option, output
 from facemodels.cli.registry import complete_ids
 from facemodels.cli.table import print_table
+from facemodels.text import size_text
 
 if TYPE_CHECKING:
-    from facemodels.storage.retention.apply import Outcome, Survey
-    from facemodels.storage.retention.plan import Plan
+    from facemodels.storage.retention.apply import RetentionOutcome
+    from facemodels.storage.retention.context import RetentionContext
+    from facemodels.storage.retention.plan import RetentionPlan
+    from facemodels.storage.retention.survey import RetentionSurvey
 
 _remote_option = click.option("--remote", help="Of .dvc/config; the default remote if not given.")
 
@@ -34,19 +37,13 @@ def retention(dry_run: bool, remote: str | None, as_json: bool) -> None:
       facemodels storage retention --dry-run
     """
     from facemodels.errors import IntegrityError
-    from facemodels.registry.registry import open_registry
-    from facemodels.storage.retention.apply import Keeper
-    from facemodels.storage.retention.settings import load
-    from facemodels.storage.stores.object_store import CACHE, open_place
+    from facemodels.storage.retention.apply import RetentionRun
 
-    opened = open_registry(Path.cwd())
-    root = opened.root
-    places = open_place(root, CACHE), open_place(root, remote)
-    keeper = Keeper(opened, load(root), *places)
+    run = RetentionRun(_context(remote))
     if dry_run:
-        _show(keeper.survey(), as_json=as_json)
+        _show(run.survey(), as_json=as_json)
         return
-    outcome = keeper.apply()
+    outcome = run.apply()
     output(_as_json(outcome), _text(outcome), as_json=as_json)
     if outcome.failed:
         raise IntegrityError(
@@ -56,27 +53,42 @@ def retention(dry_run: bool, remote: str | None, as_json: bool) -> None:
         )
 
 
-def _show(survey: Survey, *, as_json: bool) -> None:
+def _context(remote: str | None) -> RetentionContext:
+    """The clone of the working folder, and a remote; None: the default one."""
+    from facemodels.registry.registry import open_registry
+    from facemodels.storage.retention.context import RetentionContext
+    from facemodels.storage.retention.settings import load
+    from facemodels.storage.stores.object_store import CACHE
+    from facemodels.storage.stores.stores import open_store
+
+    opened = open_registry(Path.cwd())
+    root = opened.root
+    stores = open_store(root, CACHE), open_store(root, remote)
+    return RetentionContext(opened, load(root), *stores)
+
+
+def _show(survey: RetentionSurvey, *, as_json: bool) -> None:
     plan = survey.plan
     if as_json:
         more = {"pointers": list(survey.pointers), "unread": list(survey.unread)}
         output({**plan.as_json(), **more, "broken": list(survey.broken)}, "", as_json=True)
         return
-    rows = [(one.id, one.action, _size(one.bytes), one.reason) for one in plan.decisions]
+    rows = [(one.id, one.action, size_text(one.bytes), one.reason) for one in plan.decisions]
     print_table(("model_id", "action", "size", "reason"), rows)
     click.echo(_summary(plan))
     for text in _warnings(survey):
         click.echo(text, err=True)
 
 
-def _summary(plan: Plan) -> str:
+def _summary(plan: RetentionPlan) -> str:
+    versions, objects = len(plan.to_archive), len(plan.objects)
     return (
-        f"{len(plan.retired)} versions would go to the archive; then {len(plan.objects)} objects "
-        f"({_size(plan.bytes)}) would be deleted."
+        f"{versions} versions would go to the archive; then {objects} objects "
+        f"({size_text(plan.bytes)}) would be deleted."
     )
 
 
-def _warnings(survey: Survey) -> list[str]:
+def _warnings(survey: RetentionSurvey) -> list[str]:
     found = []
     if survey.pointers:
         found.append(
@@ -93,7 +105,7 @@ def _warnings(survey: Survey) -> list[str]:
     return found
 
 
-def _as_json(outcome: Outcome) -> dict[str, Any]:
+def _as_json(outcome: RetentionOutcome) -> dict[str, Any]:
     return {
         "archived": outcome.archived,
         "deleted": outcome.deleted,
@@ -104,23 +116,16 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _text(outcome: Outcome) -> str:
+def _text(outcome: RetentionOutcome) -> str:
     went = ", ".join(outcome.archived) or "no version"
-    deleted = ", ".join(f"{count} from {place}" for place, count in outcome.deleted.items())
-    lines = [f"To the archive: {went}.", f"Deleted objects: {deleted} ({_size(outcome.bytes)})."]
+    deleted = ", ".join(f"{count} from {store}" for store, count in outcome.deleted.items())
+    lines = [
+        f"To the archive: {went}.",
+        f"Deleted objects: {deleted} ({size_text(outcome.bytes)}).",
+    ]
     if outcome.returned:
         lines.append(f"Put back, as somebody needs them by now: {', '.join(outcome.returned)}.")
     return "\n".join(lines) + "\n"
-
-
-def _size(count: int) -> str:
-    """Bytes for people, in powers of 1000."""
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} TB"
 
 
 @click.command()
@@ -148,22 +153,13 @@ def restore(
       facemodels storage restore rec-facenet-v1.0.0
     """
     from facemodels.names import ModelId
-    from facemodels.registry.registry import open_registry
     from facemodels.storage.retention.restore import Restorer
-    from facemodels.storage.retention.settings import load
-    from facemodels.storage.stores.object_store import CACHE, open_place
+    from facemodels.storage.stores.stores import open_store
 
-    opened = open_registry(Path.cwd())
-    root = opened.root
-    restorer = Restorer(
-        opened,
-        load(root),
-        open_place(root, CACHE),
-        open_place(root, remote),
-        open_place(root, backup) if origin == "backup" else None,
-    )
-    done = restorer.restore(ModelId.parse(model_id), origin, reason=reason)
-    copied = ", ".join(f"{count} into {place}" for place, count in done.copied.items())
+    context = _context(remote)
+    second = open_store(context.registry.root, backup) if origin == "backup" else None
+    done = Restorer(context, second).restore(ModelId.parse(model_id), origin, reason=reason)
+    copied = ", ".join(f"{count} into {store}" for store, count in done.copied.items())
     told = f" ({done.tag})" if done.tag else ""
     text = f"Restored {done.id} from the {origin}{told}. Objects: {copied}.\n"
     value = {"model_id": done.id, "from": origin, "tag": done.tag, "copied": dict(done.copied)}

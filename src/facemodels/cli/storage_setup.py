@@ -13,8 +13,9 @@ from facemodels.cli.options import json_option, output
 from facemodels.errors import InputError, ToolError
 
 if TYPE_CHECKING:
-    from facemodels.storage.remotes.doctor import Finding
-    from facemodels.storage.remotes.setup import Change, Remote
+    from facemodels.storage.remotes.finding import RemoteFinding
+    from facemodels.storage.remotes.remote import Remote
+    from facemodels.storage.remotes.setup import RemoteChange
 
 _ROLES = ("reader", "builder", "releaser")
 
@@ -64,17 +65,19 @@ def init(
       facemodels storage init --print-policy builder > builder.json
     """
     from facemodels.storage.remotes import setup
+    from facemodels.storage.remotes.remote import Remote, require_plugin, scheme_of
+    from facemodels.storage.stores.stores import BACKUP, STORAGE
 
     root = _root()
     remotes = []
     if url:
-        remotes.append(setup.Remote(setup.STORAGE, url, endpoint_url, region, account_name))
+        remotes.append(Remote(STORAGE, url, endpoint_url, region, account_name))
     if backup_url:
-        near = setup.scheme_of(backup_url) == setup.scheme_of(url) if url else False
+        near = scheme_of(backup_url) == scheme_of(url) if url else False
         first = (endpoint_url, region, account_name) if near else ("", "", "")
         own = (backup_endpoint_url, backup_region, backup_account_name)
         chosen = (b if a is None else a for a, b in zip(own, first, strict=True))
-        remotes.append(setup.Remote(setup.BACKUP, backup_url, *chosen))
+        remotes.append(Remote(BACKUP, backup_url, *chosen))
     if print_policy:
         _print_policy(root, print_policy, url, backup_url, region)
         return
@@ -82,24 +85,26 @@ def init(
         raise InputError("Nothing to set up.", "Give --url, --backup-url, or --print-policy.")
     change = setup.plan(root, remotes, force=force)
     for remote in remotes:
-        setup.require_plugin(remote.scheme)
+        require_plugin(remote.scheme)
     if not offline:
-        _reach(root, remotes)
+        _require_access(root, remotes)
     _apply(change, dry_run=dry_run)
 
 
 def _print_policy(root: Path, role: str, url: str, backup_url: str, region: str) -> None:
     from facemodels.storage.remotes import policies, setup
+    from facemodels.storage.remotes.remote import check_url
     from facemodels.storage.retention.settings import load
+    from facemodels.storage.stores.stores import BACKUP, STORAGE
 
     known = setup.read_remotes(root)
-    storage = url or known.get(setup.STORAGE, "")
+    storage = url or known.get(STORAGE, "")
     if not storage:
         raise InputError("There is no remote to write a policy for.", "Give --url.")
-    setup.check_url(storage)
+    check_url(storage)
     if backup_url:
-        setup.check_url(backup_url)
-    backup = backup_url or ("" if url else known.get(setup.BACKUP, ""))
+        check_url(backup_url)
+    backup = backup_url or ("" if url else known.get(BACKUP, ""))
     document = policies.policy(
         policies.ROLES[_ROLES.index(role)], storage, backup,
         archive=load(root).archive.prefix, region=region,
@@ -107,15 +112,15 @@ def _print_policy(root: Path, role: str, url: str, backup_url: str, region: str)
     click.echo(policies.text(document), nl=False)
 
 
-def _reach(root: Path, remotes: list[Remote]) -> None:
-    """Stop where a place cannot be reached.
+def _require_access(root: Path, remotes: list[Remote]) -> None:
+    """Stop unless all remotes can be listed.
 
     Raises:
-        ToolError: it cannot.
+        ToolError: one cannot.
     """
-    from facemodels.storage.remotes import setup
-    from facemodels.storage.stores.object_store import open_place
-    from facemodels.storage.stores.probe import PATIENCE, reach
+    from facemodels.storage.remotes.remote import override
+    from facemodels.storage.stores.probe import TIMEOUTS, check_access
+    from facemodels.storage.stores.stores import open_store
 
     remedies = {
         "absent": "Make the bucket first, or correct the URL.",
@@ -124,10 +129,10 @@ def _reach(root: Path, remotes: list[Remote]) -> None:
         "unreachable": "Check the network, the URL and the endpoint.",
     }
     for remote in remotes:
-        config = setup.override(remote)
+        config = override(remote)
         if remote.scheme == "s3":
-            config["remote"][remote.name].update(PATIENCE)
-        found = reach(open_place(root, remote.name, config=config))
+            config["remote"][remote.name].update(TIMEOUTS)
+        found = check_access(open_store(root, remote.name, config=config))
         if found.kind != "ok":
             raise ToolError(
                 f"{remote.url} cannot be read: {found.text}.",
@@ -135,7 +140,7 @@ def _reach(root: Path, remotes: list[Remote]) -> None:
             )
 
 
-def _apply(change: Change, *, dry_run: bool) -> None:
+def _apply(change: RemoteChange, *, dry_run: bool) -> None:
     difference = change.diff()
     if not dry_run:
         change.apply()
@@ -175,7 +180,7 @@ def doctor(remote: str, backup: str, backup_days: float, as_json: bool) -> None:
         sys.exit(1)
 
 
-def _told(findings: list[Finding]) -> str:
+def _told(findings: list[RemoteFinding]) -> str:
     if not findings:
         return "All is well.\n"
     blocks = [

@@ -1,1 +1,12 @@
-"""Where weights are kept: remotes that are proven, retention, archives, backups."""
+"""Where weights are kept: object stores, their integrity, retention and backups.
+
+In reading order, lowest layer first:
+
+- `stores`: the object stores (DVC's cache and remotes) and files by name beside the objects
+- `sync`: push, pull and audit the objects of released versions
+- `retention`: which versions stay, archives of the others, restoration
+- `backup`: a second copy of everything that was released, and a drill that rebuilds from it
+- `remotes`: sets the remotes up, examines them, and prints the rights that they need
+
+Each package has a runnable example in its docstring. docs/storage.md is the guide for operators.
+"""

@@ -27,8 +27,9 @@ from facemodels.package.verify import write_checksums
 from facemodels.registry import rules
 from facemodels.registry.rules import ProposedEvent
 from facemodels.registry.state import State
-from facemodels.storage.stores.object_store import CACHE, Place, open_place
-from facemodels.storage.stores.objects import Objects, objects_of
+from facemodels.storage.stores.object_store import CACHE, ObjectStore
+from facemodels.storage.stores.objects import VersionObjects, objects_of
+from facemodels.storage.stores.stores import open_store
 from tests.functional.deployment.site import Site, free_port, git, wait_until, write_package
 
 BIN = Path(sys.executable).parent
@@ -212,15 +213,15 @@ class S3Site(Site):
         assert done.exit_code == code, (words, done.output, done.exception)
         return done
 
-    def place(self, name: str | None = None) -> Place:
+    def place(self, name: str | None = None) -> ObjectStore:
         """The default remote, another one, or the cache."""
-        return open_place(self.folder, name)
+        return open_store(self.folder, name)
 
     @property
-    def cache(self) -> Place:
+    def cache(self) -> ObjectStore:
         return self.place(CACHE)
 
-    def objects(self, identity: str) -> Objects:
+    def objects(self, identity: str) -> VersionObjects:
         """What a version is made of, by the cache."""
         return objects_of(self.state().entry(identity), [self.cache])
 

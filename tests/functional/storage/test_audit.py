@@ -16,7 +16,7 @@ from facemodels.git import Git
 from facemodels.package.load import open_package
 from facemodels.storage.stores.object_store import CACHE
 from facemodels.storage.stores.stores import Stores
-from facemodels.storage.sync.audit import Audit, audit
+from facemodels.storage.sync.audit import AuditReport, audit
 from facemodels.storage.sync.pull import pull
 from tests.functional.deployment.site import git
 from tests.functional.storage.stores import VERSIONS, S3Site, Store, s3_site
@@ -190,7 +190,7 @@ def check_objects(site: S3Site, rounds: int, seed: int) -> None:
     stores, state, plain = Stores(site.folder), site.state(), Git(site.folder)
     oids = sorted(site.all_objects())
 
-    def look() -> Audit:
+    def look() -> AuditReport:
         return audit(stores, state, plain, jobs=2)
 
     assert look().findings == ()
@@ -202,7 +202,7 @@ def check_objects(site: S3Site, rounds: int, seed: int) -> None:
         how = luck.choice(MUTATIONS)
         damage(path, how(luck, data, Path(place.path(other)).read_bytes()))
         told = (seed, number, place.name, oid, how.__name__)
-        found = {(f.place, f.item) for f in look().findings}
+        found = {(f.store, f.item) for f in look().findings}
         cached = Path(stores.cache.path(oid))
         if place.name == CACHE:
             if how is not delete:
@@ -290,5 +290,5 @@ def test_mutations_in_a_store_behind_http_are_found(moto: Store, tmp_path: Path)
         else:
             overwrite(moto, site, oid, changed)
         found = audit(stores, state, plain, repair=True)
-        assert {(f.place, f.item, f.repair) for f in found.findings} == {("storage", oid, "cache")}
+        assert {(f.store, f.item, f.repair) for f in found.findings} == {("storage", oid, "cache")}
     assert audit(stores, state, plain).findings == ()

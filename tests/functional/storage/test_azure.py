@@ -16,10 +16,10 @@ from click.testing import CliRunner
 
 from facemodels.cli.storage_setup import init
 from facemodels.errors import ToolError
-from facemodels.storage.backup.manifest import LATEST, Latest, read_latest
+from facemodels.storage.backup.manifest import LATEST, LatestBackup, read_latest
 from facemodels.storage.remotes.doctor import Checkup, examine
-from facemodels.storage.stores.named_files import Shelf
-from facemodels.storage.stores.object_store import open_place
+from facemodels.storage.stores.named_files import NamedFiles
+from facemodels.storage.stores.stores import open_store
 from tests.functional.deployment.site import free_port, git, wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -94,7 +94,7 @@ def set_up() -> None:
 def test_objects_go_there_and_come_back(root: Path) -> None:
     set_up()
     assert "AccountKey" not in (root / ".dvc/config").read_text()
-    place = open_place(root)
+    place = open_store(root)
     (root / "data").write_bytes(b"x")
     place.put(root / "data", OID)
     assert place.sizes() == {OID: 1}
@@ -103,15 +103,15 @@ def test_objects_go_there_and_come_back(root: Path) -> None:
     assert (root / "copy").read_bytes() == b"x"
     place.delete(OID)
     assert place.size(OID) is None
-    assert open_place(root, "backup").sizes() == {}
+    assert open_store(root, "backup").sizes() == {}
 
 
 def test_documents_of_a_backup_go_there_and_come_back(root: Path) -> None:
     set_up()
-    shelf = Shelf(open_place(root, "backup"))
+    shelf = NamedFiles(open_store(root, "backup"))
     assert read_latest(shelf) is None
     for moment in ("2026-01-02T03:04:05Z", "2026-01-03T03:04:05Z"):
-        latest = Latest("registry/manifests/x.json", moment)
+        latest = LatestBackup("registry/manifests/x.json", moment)
         shelf.write(LATEST, latest.data)
         assert read_latest(shelf) == latest
 

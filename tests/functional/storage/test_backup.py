@@ -17,13 +17,14 @@ from facemodels.cli.storage_backup import backup as command
 from facemodels.errors import ConflictError, InputError, IntegrityError
 from facemodels.names import ModelId
 from facemodels.registry import rules
-from facemodels.storage.backup import backup as module
-from facemodels.storage.backup.backup import Order, Report, back_up
+from facemodels.storage.backup import create as module
+from facemodels.storage.backup.create import back_up
 from facemodels.storage.backup.drill import drill
 from facemodels.storage.backup.manifest import LATEST, read_latest, read_manifest
-from facemodels.storage.stores.errors import Patience
-from facemodels.storage.stores.named_files import Shelf
-from facemodels.storage.stores.object_store import Place
+from facemodels.storage.backup.report import BackupReport, BackupRequest
+from facemodels.storage.stores.named_files import NamedFiles
+from facemodels.storage.stores.object_store import ObjectStore
+from facemodels.storage.stores.retries import Patience
 from tests.functional.deployment.site import git
 from tests.functional.storage.stores import S3Site, Store, s3_site
 
@@ -55,15 +56,15 @@ def held(site: S3Site) -> dict[str, int]:
     return site.place("backup").sizes()
 
 
-def shelf(site: S3Site) -> Shelf:
-    return Shelf(site.place("backup"), SOON)
+def shelf(site: S3Site) -> NamedFiles:
+    return NamedFiles(site.place("backup"), SOON)
 
 
-def run(site: S3Site, **asked: Any) -> Report:
-    return back_up(site.folder, Order(patience=SOON, **asked))
+def run(site: S3Site, **asked: Any) -> BackupReport:
+    return back_up(site.folder, BackupRequest(patience=SOON, **asked))
 
 
-def damage(place: Place, oid: str, change: Callable[[bytes], bytes]) -> None:
+def damage(place: ObjectStore, oid: str, change: Callable[[bytes], bytes]) -> None:
     filesystem, path = place.odb.fs.fs, place.path(oid)
     filesystem.pipe_file(path, change(filesystem.cat_file(path)))
 
@@ -191,7 +192,7 @@ def test_an_object_that_nobody_has_whole_stops_the_backup_and_the_one_before_sta
 
 def test_the_archive_of_a_retired_version_is_copied_instead_of_its_objects(site: S3Site) -> None:
     data = b"compressed"
-    Shelf(site.place()).write("archive/one.tar.zst", data)
+    NamedFiles(site.place()).write("archive/one.tar.zst", data)
     digest = hashlib.sha256(data).hexdigest()
     facts = {"path": "archive/one.tar.zst", "sha256": digest, "bytes": len(data)}
     model = ModelId.parse(V1)
@@ -227,8 +228,8 @@ def test_ended_at_any_write_it_leaves_the_backup_before_and_the_next_run_complet
 
         return write
 
-    monkeypatch.setattr(Place, "put", counted(Place.put))
-    monkeypatch.setattr(Shelf, "send", counted(Shelf.send))
+    monkeypatch.setattr(ObjectStore, "put", counted(ObjectStore.put))
+    monkeypatch.setattr(NamedFiles, "send", counted(NamedFiles.send))
     for writes in range(100):
         left[0] = writes
         try:

@@ -20,18 +20,19 @@ from facemodels.registry import audit as chain
 from facemodels.registry import reading, rules
 from facemodels.registry.packages import obtain
 from facemodels.registry.registry import Registry
-from facemodels.storage.retention.apply import Keeper, recorded
-from facemodels.storage.retention.archives import Archives
+from facemodels.storage.retention.apply import RetentionRun
+from facemodels.storage.retention.archive_store import ArchiveStore, recorded_archive
+from facemodels.storage.retention.context import RetentionContext
 from facemodels.storage.retention.restore import Restorer
-from facemodels.storage.retention.settings import ArchiveSettings, Retention, load
-from facemodels.storage.stores.object_store import CACHE, Place
+from facemodels.storage.retention.settings import ArchiveSettings, RetentionSettings, load
+from facemodels.storage.stores.object_store import CACHE, ObjectStore
 from tests.functional.deployment.site import git
 from tests.functional.storage.stores import S3Site, Store, s3_site
 
 V0, V1, V2, V3, V4 = (f"rec-facenet-v1.{minor}.0" for minor in range(5))
 OLD = "det-yolov8-v1.0.0"
 DAY = 24 * 3600
-SETTINGS = Retention(keep_production=2, archive=ArchiveSettings(level=3))
+SETTINGS = RetentionSettings(keep_production=2, archive=ArchiveSettings(level=3))
 GOES = (OLD, V0, V1, V2)  # of the site below
 SIZE = 20_000
 
@@ -105,18 +106,28 @@ def site(copies: Callable[[], S3Site]) -> S3Site:
     return copies()
 
 
-def keeper(site: S3Site, settings: Retention = SETTINGS, **more: Any) -> Keeper:
+def keeper(site: S3Site, settings: RetentionSettings = SETTINGS, **more: Any) -> RetentionRun:
     """A hundred days later, unless it says otherwise."""
     more.setdefault("clock", lambda: time.time() + 100 * DAY)
-    return Keeper(Registry(site.repository), settings, site.cache, site.place(), **more)
+    return RetentionRun(context(site, settings, more.pop("before", skip)), **more)
 
 
-def restorer(site: S3Site, **more: Any) -> Restorer:
-    places = site.cache, site.place(), site.place("backup")
-    return Restorer(Registry(site.repository), SETTINGS, *places, **more)
+def context(
+    site: S3Site, settings: RetentionSettings, before: Callable[[str], None]
+) -> RetentionContext:
+    stores = site.cache, site.place()
+    return RetentionContext(Registry(site.repository), settings, *stores, before)
 
 
-def there(place: Place, oids: tuple[str, ...]) -> set[str]:
+def skip(step: str) -> None:
+    """Stop nowhere."""
+
+
+def restorer(site: S3Site, before: Callable[[str], None] = skip) -> Restorer:
+    return Restorer(context(site, SETTINGS, before), site.place("backup"))
+
+
+def there(place: ObjectStore, oids: tuple[str, ...]) -> set[str]:
     return {oid for oid in oids if place.is_whole(oid)}
 
 
@@ -127,8 +138,8 @@ def is_archived(site: S3Site, identity: str, scratch: Path) -> bool:
     folder.mkdir(parents=True)
     state = site.state()
     try:
-        Archives(site.place(), SETTINGS.archive).fetch(
-            state.entry(identity), folder, recorded(state, identity)
+        ArchiveStore(site.place(), SETTINGS.archive).fetch(
+            state.entry(identity), folder, recorded_archive(state, identity)
         )
     except IntegrityError:
         return False
@@ -171,7 +182,7 @@ def test_dry_run_says_what_goes_and_why_and_changes_nothing(site: S3Site) -> Non
     before = (site.place().sizes(), site.cache.sizes(), len(site.state().events))
     seen = keeper(site).survey()
     reasons = {one.id: (one.action, one.reason) for one in seen.plan.decisions}
-    assert seen.plan.retired == GOES
+    assert seen.plan.to_archive == GOES
     assert reasons[OLD][1] == "deprecated 100 days ago"
     assert reasons[V0][1] == "4 newer versions were in production"
     assert reasons[V4] == ("keep", "in production")
@@ -216,7 +227,7 @@ def test_a_second_run_has_nothing_left_to_do(site: S3Site) -> None:
 
 
 def test_nothing_goes_before_its_time(site: S3Site) -> None:
-    assert keeper(site, clock=time.time).survey().plan.retired == ()
+    assert keeper(site, clock=time.time).survey().plan.to_archive == ()
     assert keeper(site, clock=lambda: time.time() + 29 * DAY).survey().plan.objects == ()
 
 
@@ -267,7 +278,7 @@ def test_a_version_that_a_flag_asks_for_stays(site: S3Site) -> None:
     flag = {"name": "beta", "model_id": "recognition-facenet-v1.0.0", "value": "1", "header": "X"}
     (site.folder / "conf/deploy").mkdir()
     write_yaml(site.folder / "conf/deploy/production.yaml", {"flags": [flag]})
-    assert V0 not in keeper(site).survey().plan.retired
+    assert V0 not in keeper(site).survey().plan.to_archive
 
 
 def test_a_damaged_version_stays_and_is_named_and_the_others_go(site: S3Site) -> None:
@@ -377,7 +388,7 @@ def test_two_retentions_at_once_lose_nothing(site: S3Site, tmp_path: Path) -> No
 def test_killed_before_any_step_nothing_is_lost_and_the_next_run_finishes(
     copies: Callable[[], S3Site], tmp_path: Path
 ) -> None:
-    settings = Retention(keep_production=2, keep=(V0, V1), archive=ArchiveSettings(level=1))
+    settings = RetentionSettings(keep_production=2, keep=(V0, V1), archive=ArchiveSettings(level=1))
     goes = (OLD, V2)
     first = copies()
     steps: list[str] = []
@@ -459,7 +470,7 @@ def test_restored_byte_for_byte_into_remote_and_cache_with_an_event(
     assert (last.record or {})["restored_from"] == origin
     assert site.findings() == []
     # It is as young as a new one now.
-    assert V1 not in keeper(site, clock=time.time).survey().plan.retired
+    assert V1 not in keeper(site, clock=time.time).survey().plan.to_archive
     again = restorer(site).restore(ModelId.parse(V1), origin)
     assert (again.tag, set(again.copied.values())) == ("", {0})
 
@@ -559,7 +570,7 @@ def test_on_s3_archives_have_their_storage_class_and_come_back(moto: Store, tmp_
     site = s3_site(tmp_path, moto, versions=(V0, V1), size=SIZE, push=True)
     old = ModelId.parse(V0)
     site.repository.add(lambda now: rules.deprecate(now, old, reason="superseded"))
-    settings = Retention(archive=ArchiveSettings(level=3, storage_class="GLACIER_IR"))
+    settings = RetentionSettings(archive=ArchiveSettings(level=3, storage_class="GLACIER_IR"))
     oids, kept = site.objects(V0).oids, set(site.objects(V1).oids)
     assert keeper(site, settings).apply().archived == [V0]
     assert there(site.place(), oids) == set(oids) & kept
@@ -568,8 +579,7 @@ def test_on_s3_archives_have_their_storage_class_and_come_back(moto: Store, tmp_
     assert {one["Key"].rsplit("/", 1)[1]: one["StorageClass"] for one in listed["Contents"]} == {
         f"{V0}.tar.zst": "GLACIER_IR", f"{V0}.tar.zst.sha256": "STANDARD",
     }  # fmt: skip
-    places = site.cache, site.place()
-    Restorer(Registry(site.repository), settings, *places).restore(old)
+    Restorer(context(site, settings, skip)).restore(old)
     assert there(site.place(), oids) == there(site.cache, oids) == set(oids)
     assert site.findings() == []
 

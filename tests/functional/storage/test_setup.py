@@ -18,11 +18,12 @@ from dvc.config import Config
 from facemodels.cli.storage_setup import doctor, init
 from facemodels.errors import InputError, ToolError
 from facemodels.registry.packages import obtain
-from facemodels.storage.backup.backup import back_up
-from facemodels.storage.remotes.doctor import Checkup, Finding, examine
+from facemodels.storage.backup.create import back_up
+from facemodels.storage.remotes.doctor import Checkup, examine
+from facemodels.storage.remotes.finding import RemoteFinding
 from facemodels.storage.remotes.policies import ROLES
 from facemodels.storage.stores.errors import AccessError
-from facemodels.storage.stores.object_store import Place
+from facemodels.storage.stores.object_store import ObjectStore
 from tests.functional.deployment.site import git
 from tests.functional.storage import stores
 from tests.functional.storage.stores import REGION, S3Site, Store, s3_site
@@ -115,7 +116,7 @@ def test_wrong_credentials_stop_init_with_the_places_to_set_them(
 
 def test_a_cloud_without_its_plugin_names_the_extra(empty: Path) -> None:
     pytest.importorskip("dvc_s3")
-    from facemodels.storage.remotes.setup import has_plugin
+    from facemodels.storage.remotes.remote import has_plugin
 
     if has_plugin("gs"):
         pytest.skip("dvc_gs is installed here")
@@ -216,7 +217,7 @@ def test_each_role_can_do_its_work_and_no_more(
     oid = "9dd4e461268c8034f5c8564e155c67a6"
     entry = site.state().entry(V1)
 
-    def place(name: str) -> Place:
+    def place(name: str) -> ObjectStore:
         return site.place(name)
 
     guarded.become("reader", monkeypatch)
@@ -281,7 +282,7 @@ def secure(store: Store, bucket: str) -> None:
     client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
 
 
-def found(site: S3Site, **asked: Any) -> dict[tuple[str, str], Finding]:
+def found(site: S3Site, **asked: Any) -> dict[tuple[str, str], RemoteFinding]:
     return {(one.kind, one.where): one for one in examine(site.folder, Checkup(**asked))}
 
 
@@ -422,9 +423,9 @@ def test_a_store_that_is_gone_is_unreachable(tmp_path: Path, isolated: None) -> 
 
 
 def test_a_plugin_that_is_missing_is_found(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from facemodels.storage.remotes import setup
+    from facemodels.storage.remotes import remote
 
-    monkeypatch.setitem(setup.PLUGINS, "gs", "dvc_gs_that_nobody_installed")  # type: ignore[attr-defined]
+    monkeypatch.setitem(remote.PLUGINS, "gs", "dvc_gs_that_nobody_installed")  # type: ignore[attr-defined]
     (empty / ".dvc/config").write_text(
         "['remote \"g\"']\n    url = gs://models/x\n    verify = true\n"
     )

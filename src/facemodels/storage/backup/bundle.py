@@ -10,12 +10,12 @@ from facemodels.errors import InputError
 from facemodels.git import Git
 from facemodels.registry.reading import HEAD
 
-# What somebody has put aside in this clone is no part of the repository.
+# Refs that belong to one clone alone.
 _PRIVATE = ("refs/stash", "refs/exps/", "refs/bisect/")
 
 
 def read_refs(git: Git) -> dict[str, str]:
-    """Object ids of the refs of a clone that others should have, and of HEAD, by full name.
+    """The object ids of HEAD and of all refs that others should have, by full name.
 
     Raises:
         InputError: the clone is shallow, or has no commit.
@@ -33,18 +33,18 @@ def read_refs(git: Git) -> dict[str, str]:
 
 
 def digest_of(refs: Mapping[str, str]) -> str:
-    """Hex SHA-256 of refs: the same refs need no new bundle."""
+    """The hexadecimal SHA-256 of refs; a backup with the same digest needs no new bundle."""
     lines = "".join(f"{oid} {ref}\n" for ref, oid in sorted(refs.items()))
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def name_of(sha256: str) -> str:
-    """Where a bundle lies in a backup: nothing else ever has its name."""
+    """The name of a bundle in a backup, which holds the digest of the bundle."""
     return f"registry/bundles/{sha256}.bundle"
 
 
 def write_bundle(git: Git, refs: Mapping[str, str], path: Path) -> None:
-    """Write a bundle with these refs and all that they reach.
+    """Write a bundle with these refs and all commits that they lead to.
 
     Raises:
         GitError: git failed, or a ref has moved in the meantime.
@@ -54,10 +54,10 @@ def write_bundle(git: Git, refs: Mapping[str, str], path: Path) -> None:
 
 
 def heads(path: Path, git: Git) -> dict[str, str]:
-    """Object ids of the refs in a bundle, by full name.
+    """The object ids of the refs in a bundle, by full name.
 
     Raises:
-        GitError: it is no bundle.
+        GitError: the file is no bundle.
     """
     listed = git.text("bundle", "list-heads", str(path))
     pairs = (line.split(" ", 1) for line in listed.splitlines())
@@ -65,7 +65,7 @@ def heads(path: Path, git: Git) -> dict[str, str]:
 
 
 def unpack(path: Path, folder: Path) -> Git:
-    """A clone from nothing but a bundle: tags and the registry's head too, and no remote.
+    """Make a clone from nothing but a bundle, with all tags, the registry's head and no remote.
 
     Raises:
         GitError: the bundle is damaged.
@@ -83,5 +83,5 @@ def unpack(path: Path, folder: Path) -> Git:
 
 
 def registry_head(refs: Mapping[str, str]) -> str:
-    """Object id of the registry's last event; "" for none."""
+    """The object id of the registry's last event; "" where there is none."""
     return refs.get(HEAD, "")

@@ -1,7 +1,7 @@
-"""Whether a backup would do: a clone from nothing else, audited, every production version run.
+"""Tests a backup: makes a clone from nothing else, audits it, and runs every production version.
 
-The clone has no Git remote, an empty cache of its own, and one DVC remote: the backup. What it
-cannot get from there it does not have.
+The clone has no Git remote, an empty cache of its own, and one DVC remote, the backup. What is not
+in the backup, it does not have.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from facemodels import dvc_files
 from facemodels.errors import FacemodelsError, IntegrityError
 from facemodels.files import list_files
 from facemodels.registry.evidence import dvc_digest
@@ -20,25 +21,24 @@ from facemodels.registry.packages import obtain
 from facemodels.registry.registry import open_registry
 from facemodels.registry.state import Entry
 from facemodels.storage.backup import bundle
-from facemodels.storage.backup.manifest import Manifest, read_latest, read_manifest
-from facemodels.storage.remotes.setup import BACKUP, CONFIG
-from facemodels.storage.stores.errors import Patience
-from facemodels.storage.stores.named_files import Shelf
-from facemodels.storage.stores.object_store import open_place
+from facemodels.storage.backup.manifest import BackupManifest, read_latest, read_manifest
+from facemodels.storage.stores.named_files import NamedFiles
 from facemodels.storage.stores.objects import folder_of
+from facemodels.storage.stores.retries import Patience
+from facemodels.storage.stores.stores import BACKUP, open_store
 
 
 @dataclass(frozen=True)
-class Proof:
-    """What came of one production version.
+class DrilledVersion:
+    """The result for one production version.
 
     Attributes:
-        id: of the version.
-        files: in its package.
-        size: of them, bytes.
-        runtime: that it ran on.
-        seconds: to fetch, verify, load and run it once.
-        problem: what is wrong; "" if nothing.
+        id: the version.
+        files: the number of files in its package.
+        size: the bytes of these files.
+        runtime: the runtime that it ran on.
+        seconds: the time to fetch, verify, load and run it once.
+        problem: what is wrong; "" if nothing is.
     """
 
     id: str
@@ -50,37 +50,38 @@ class Proof:
 
 
 @dataclass(frozen=True)
-class Drill:
-    """What came of a drill.
+class DrillReport:
+    """The result of a drill.
 
     Attributes:
-        url: of the backup.
-        made_at: when the backup was complete.
-        events: in the chain.
-        findings: of the registry's audit, and refs or versions that are not as the manifest says.
-        proofs: of the production versions.
+        url: the URL of the backup.
+        made_at: when the backup was complete, as 2026-01-02T03:04:05Z.
+        events: the number of events in the chain.
+        findings: the findings of the registry's audit, and refs or versions that are not as the
+            manifest says.
+        proofs: the results for the production versions.
     """
 
     url: str
     made_at: str
     events: int
     findings: tuple[str, ...]
-    proofs: tuple[Proof, ...]
+    proofs: tuple[DrilledVersion, ...]
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Everything that is wrong, in words."""
+        """Everything that is wrong, as texts."""
         return (*self.findings, *(f"{one.id}: {one.problem}" for one in self.proofs if one.problem))
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """The report as values of JSON."""
         return {**asdict(self), "problems": list(self.problems)}
 
     def require(self) -> None:
-        """Stop where the backup would not do.
+        """Stop where the repository could not be rebuilt from the backup.
 
         Raises:
-            IntegrityError: it would not.
+            IntegrityError: it could not.
         """
         if self.problems:
             raise IntegrityError(
@@ -90,42 +91,46 @@ class Drill:
             )
 
 
-def drill(root: Path, name: str = BACKUP, *, patience: Patience | None = None) -> Drill:
-    """Rebuild a clone from a backup alone, and prove what is in production in it.
+def drill(root: Path, name: str = BACKUP, *, patience: Patience | None = None) -> DrillReport:
+    """Rebuild a clone from a backup alone, and run what is in production in it.
 
     Args:
-        root: of the repository; it says where the backup is, and how to get in.
-        name: of the backup's remote.
-        patience: with a store that does not answer; None: the usual.
+        root: the folder of the repository, whose configuration names the backup.
+        name: the name of the backup's remote.
+        patience: how long the remote may be away; None: the defaults of `Patience`.
 
     Raises:
         InputError: there is no such remote.
         IntegrityError: there is no complete backup, or its documents or its bundle are damaged.
-        AccessError: the remote does not let us in. TransientError: it does not answer.
+        AccessError: the remote refuses access.
+        TransientError: the remote did not answer for longer than the patience allows.
     """
-    shelf = Shelf(open_place(root, name, patience=patience), patience)
-    latest = read_latest(shelf)
+    files = NamedFiles(open_store(root, name, patience=patience), patience)
+    latest = read_latest(files)
     if latest is None:
         raise IntegrityError(
-            f"there is no complete backup in {name} ({shelf.url}).",
+            f"there is no complete backup in {name} ({files.url}).",
             "Run `facemodels storage backup`.",
         )
-    manifest = read_manifest(shelf, latest)
+    manifest = read_manifest(files, latest)
     with tempfile.TemporaryDirectory(prefix="facemodels-drill-") as scratch:
         path = Path(scratch, "refs.bundle")
-        shelf.fetch(manifest.bundle, path, manifest.bundle_sha256)
+        files.fetch(manifest.bundle, path, manifest.bundle_sha256)
         git = bundle.unpack(path, Path(scratch, "clone"))
-        _configure(git.root, name, _settings(root, name), Path(scratch, "cache"))
+        settings = dvc_files.read_config(root)["remote"][name]
+        _configure(git.root, name, settings, Path(scratch, "cache"))
         registry = open_registry(git.root)
         state = registry.repository.state()
         findings = [f"{one.tag or 'head'} ({one.kind}): {one.text}" for one in registry.audit()]
         findings += _differences(manifest, bundle.heads(path, git), state.entries)
         proofs = [prove(git.root, state.entries[one]) for one in sorted(state.production.values())]
-        return Drill(shelf.url, latest.made_at, len(state.events), tuple(findings), tuple(proofs))
+        return DrillReport(
+            files.url, latest.made_at, len(state.events), tuple(findings), tuple(proofs)
+        )
 
 
-def prove(root: Path, entry: Entry) -> Proof:
-    """Fetch a version's package, hold it against its event, load it, and let it run once."""
+def prove(root: Path, entry: Entry) -> DrilledVersion:
+    """Fetch a version's package, check it against its event, load it, and run it once."""
     from facemodels.evaluate.speed import workload
 
     start = time.perf_counter()
@@ -145,24 +150,18 @@ def prove(root: Path, entry: Entry) -> Proof:
         problem = str(error)
     except Exception as error:  # noqa: BLE001  (runtimes have errors of their own, all are answers)
         problem = f"it does not run: {type(error).__name__}: {error}"
-    return Proof(entry.id, files, size, runtime, time.perf_counter() - start, problem)
-
-
-def _settings(root: Path, name: str) -> Mapping[str, Any]:
-    from dvc.config import Config
-
-    settings: Mapping[str, Any] = Config(str(root / ".dvc"))["remote"][name]
-    return settings
+    return DrilledVersion(entry.id, files, size, runtime, time.perf_counter() - start, problem)
 
 
 def _configure(clone: Path, name: str, settings: Mapping[str, Any], cache: Path) -> None:
-    """Let a clone know the backup and nothing else, whatever its own configuration says.
+    """Configure a clone so that it knows the backup and nothing else.
 
-    The credentials of .dvc/config.local come along: the folder is ours alone and goes at the end.
+    The credentials of .dvc/config.local are copied too: only this process can read the folder,
+    and it is deleted at the end.
     """
     from configobj import ConfigObj  # type: ignore[import-untyped]
 
-    path = clone / CONFIG
+    path = clone / dvc_files.CONFIG
     path.parent.mkdir(exist_ok=True)
     config = ConfigObj(interpolation=False)
     config["core"] = {
@@ -180,7 +179,7 @@ def _word(value: Any) -> str:
 
 
 def _differences(
-    manifest: Manifest, heads: Mapping[str, str], entries: Mapping[str, Entry]
+    manifest: BackupManifest, heads: Mapping[str, str], entries: Mapping[str, Entry]
 ) -> list[str]:
     found = []
     if bundle.digest_of(heads) != manifest.refs or bundle.registry_head(heads) != manifest.head:

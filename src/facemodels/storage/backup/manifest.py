@@ -1,12 +1,12 @@
-"""What a backup says of itself.
+"""The documents of a backup, which say what belongs together.
 
     registry/bundles/<sha256>.bundle             Git, with every ref
     registry/manifests/<sha256>.json             what belongs together; no date, so that the
                                                  same content has the same name
     registry/latest.json                         names the newest manifest; written last
 
-Manifests and bundles are never changed, and `latest.json` is replaced as a whole once all it
-speaks of is there and was read again. Whatever ends a backup early leaves the one before.
+Manifests and bundles are never changed. `latest.json` is replaced as a whole once everything that
+it names is there and was read again. A backup that is stopped early leaves the one before.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from facemodels.errors import IntegrityError
 from facemodels.files import canonical_json
-from facemodels.storage.stores.named_files import Shelf
+from facemodels.storage.stores.named_files import NamedFiles
 
 T = TypeVar("T")
 FORMAT = 1
@@ -30,14 +30,14 @@ LATEST = "registry/latest.json"
 
 
 @dataclass(frozen=True)
-class Held:
+class BackedUpVersion:
     """A version in a backup.
 
     Attributes:
-        folder: id of its `.dir` object.
+        folder: the id of its `.dir` object.
         package: `sha256:…` of its checksums, as the registry has it; "" where it has none.
-        objects: how many it has, the folder's own included.
-        size: of them, bytes.
+        objects: the number of its objects, the folder's own included.
+        size: the bytes of its objects.
     """
 
     folder: str
@@ -47,53 +47,53 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class BackupManifest:
     """What belongs together in a backup.
 
     Attributes:
-        head: object id of the registry's last event; "" for a registry without events.
-        bundle: name of the Git bundle, which holds its digest.
-        bundle_size: bytes.
-        refs: SHA-256 of the names and ids of all refs in the bundle.
-        versions: whose objects are there, by id.
-        without_objects: registered versions that DVC never tracked.
-        archives: SHA-256 of the archives of versions whose objects were retired, by name.
-        format: of this document.
+        head: the object id of the registry's last event; "" for a registry without events.
+        bundle: the name of the Git bundle, which holds its digest.
+        bundle_size: the bytes of the bundle.
+        refs: the SHA-256 of the names and ids of all refs in the bundle.
+        versions: the versions whose objects are in the backup, by id.
+        without_objects: the ids of registered versions that DVC never tracked.
+        archives: the SHA-256 of the archives of archived versions, by name.
+        format: the version of this format.
     """
 
     head: str
     bundle: str
     bundle_size: int
     refs: str
-    versions: Mapping[str, Held]
+    versions: Mapping[str, BackedUpVersion]
     without_objects: tuple[str, ...] = ()
     archives: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
 
     @property
     def bundle_sha256(self) -> str:
-        """Of the bundle's bytes."""
+        """The SHA-256 of the bundle, which its name holds."""
         return Path(self.bundle).stem
 
     @property
     def data(self) -> bytes:
-        """The document."""
+        """The bytes of the document."""
         return canonical_json(asdict(self)).encode()
 
     @property
     def name(self) -> str:
-        """Where it lies."""
+        """The name of the document below the remote's URL."""
         return f"registry/manifests/{hashlib.sha256(self.data).hexdigest()}.json"
 
 
 @dataclass(frozen=True)
-class Latest:
-    """Which manifest is the newest.
+class LatestBackup:
+    """The pointer to the newest manifest.
 
     Attributes:
-        manifest: its name, which holds its digest.
+        manifest: the name of the manifest, which holds its digest.
         made_at: when the backup was complete, as 2026-01-02T03:04:05Z.
-        format: of this document.
+        format: the version of this format.
     """
 
     manifest: str
@@ -102,36 +102,36 @@ class Latest:
 
     @property
     def data(self) -> bytes:
-        """The document."""
+        """The bytes of the document."""
         return canonical_json(asdict(self)).encode()
 
 
-def read_latest(shelf: Shelf) -> Latest | None:
-    """Which manifest is the newest; None where no backup was ever complete.
+def read_latest(files: NamedFiles) -> LatestBackup | None:
+    """Read the pointer to the newest manifest; None where no backup was ever complete.
 
     Raises:
         IntegrityError: the file is no such document.
-        ToolError: the place cannot be reached.
+        ToolError: the remote cannot be reached.
     """
-    data = shelf.read(LATEST)
-    return None if data is None else _parse(Latest, data, f"{LATEST} in {shelf.place.name}")
+    data = files.read(LATEST)
+    return None if data is None else _parse(LatestBackup, data, f"{LATEST} in {files.store.name}")
 
 
-def read_manifest(shelf: Shelf, latest: Latest) -> Manifest:
-    """The manifest that is named, checked.
+def read_manifest(files: NamedFiles, latest: LatestBackup) -> BackupManifest:
+    """Read the manifest that the pointer names, and check its digest.
 
     Raises:
-        IntegrityError: it is not there, or not what its name says.
-        ToolError: the place cannot be reached.
+        IntegrityError: the manifest is not there, or not what its name says.
+        ToolError: the remote cannot be reached.
     """
-    where = f"{latest.manifest} in {shelf.place.name}"
-    data = shelf.read(latest.manifest)
+    where = f"{latest.manifest} in {files.store.name}"
+    data = files.read(latest.manifest)
     if data is None:
         raise IntegrityError(f"{where} is missing")
     digest = hashlib.sha256(data).hexdigest()
     if latest.manifest != f"registry/manifests/{digest}.json":
         raise IntegrityError(f"{where} is not what its name says")
-    return _parse(Manifest, data, where)
+    return _parse(BackupManifest, data, where)
 
 
 def _parse(kind: type[T], data: bytes, where: str) -> T:

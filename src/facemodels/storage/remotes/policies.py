@@ -1,8 +1,8 @@
-"""The least that each role needs of S3, as IAM policy documents.
+"""The least rights that each role needs of S3, as IAM policy documents.
 
-Reader: servers and controllers; they read. Builder: who trains and pushes; adds, takes nothing
-away. Releaser: backs up, archives and retires; may delete objects of the storage alone, never
-of the archive or the backup, and never a version that a bucket keeps of what was deleted.
+A reader (a server or a controller) reads. A builder (who trains and pushes) adds objects and
+deletes none. A releaser makes backups and archives; it may delete objects of the storage, but
+never archives, backups, or the versions that a bucket keeps of what was deleted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DOCTOR = [
     "s3:GetBucketVersioning",
     "s3:GetEncryptionConfiguration",
 ]
-# What would make a deletion final, or hide who may delete.
+# Acts that would make a deletion final, or hide who may delete.
 _FINAL = [
     "s3:DeleteBucket",
     "s3:DeleteBucketPolicy",
@@ -45,14 +45,14 @@ def policy(
     """What a role may do, as a document for IAM.
 
     Args:
-        role: whose it is.
-        storage: URL of the default remote.
-        backup: URL of the second remote; "" where there is none.
-        archive: prefix of retired versions below `storage`.
-        region: of the buckets; those of China and of AWS GovCloud have names of their own.
+        role: the role.
+        storage: the URL of the default remote.
+        backup: the URL of the second remote; "" where there is none.
+        archive: the prefix of archives below `storage`.
+        region: the region of the buckets; China and AWS GovCloud have ARNs of their own.
 
     Raises:
-        InputError: a URL that is not of S3.
+        InputError: a URL is not of S3.
     """
     here = _Prefix(storage, region)
     there = [_Prefix(backup, region)] if backup else []
@@ -82,7 +82,7 @@ def policy(
 
 
 def text(document: dict[str, Any]) -> str:
-    """A policy as it is handed to `aws iam create-policy --policy-document`."""
+    """A policy as text for `aws iam create-policy --policy-document`."""
     return canonical_json(document)
 
 
@@ -90,7 +90,7 @@ _BACKED = (OBJECTS, REGISTRY)
 
 
 class _Prefix:
-    """A bucket's ARN, and where in the bucket a remote begins."""
+    """The ARN of a bucket, and the prefix of a remote in it."""
 
     def __init__(self, url: str, region: str) -> None:
         scheme, _, path = url.partition("://")
@@ -118,10 +118,11 @@ class _Prefix:
 def _listing(
     prefixes: Sequence[_Prefix], parts: dict[_Prefix, tuple[str, ...]]
 ) -> list[dict[str, Any]]:
-    """One statement a bucket: its condition speaks of that bucket's prefixes alone.
+    """The right to list, in one statement for each bucket with the prefixes of that bucket.
 
-    `IfExists`, since a look at an object that is not there has no prefix: without the right to
-    list, S3 answers 403 instead of 404 (GetObject, "Permissions"), and DVC takes that for no.
+    The condition is `IfExists` because a request for an object that is not there has no prefix:
+    without the right to list, S3 answers 403 instead of 404 (GetObject, "Permissions"), and DVC
+    takes that for a refusal.
     """
     by_bucket: dict[str, list[str]] = {}
     for prefix in prefixes:

@@ -1,167 +1,54 @@
-"""One retired version as one file: docs/formats/archive.md.
+"""The file format of an archive, which holds one version: docs/formats/archive.md.
 
-The same package gives the same bytes, whatever machine and number of threads (zstandard with
-workers cuts its input by the level alone). What is read is checked against the registry, so
-an archive is believed for what is in it and not for where it lies.
+The same package gives the same bytes, whatever the machine and the number of threads (zstandard
+with workers cuts its input by the level alone). What is read is checked against the registry: an
+archive is accepted for its content, not for its place or name.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import json
 import tarfile
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO
 
-from facemodels.errors import InputError, IntegrityError
+from facemodels.errors import IntegrityError
 from facemodels.files import sha256
-from facemodels.package.verify import CHECKSUMS, checksum_lines, verify
+from facemodels.package.verify import checksum_lines
 from facemodels.registry.state import Entry
 from facemodels.storage.retention.settings import ArchiveSettings
-from facemodels.storage.stores.object_store import CACHE, Child, Place, md5
-from facemodels.storage.stores.objects import folder_of
+from facemodels.storage.retention.version_files import (
+    REMEDY,
+    VersionFiles,
+    check,
+    folder_id,
+    folder_name,
+    is_plain,
+    read_list,
+)
+from facemodels.storage.stores.object_store import md5
 
 SUMS = "SHA256SUMS"
 _BLOCK = 1 << 20  # bytes copied at once
 _LARGEST_LIST = 16 << 20  # bytes
-_PROTECTED = 0o444  # DVC hashes what is writable again and again
 _SLACK = 1 << 20  # bytes that names and lists may add to the files' own
-REMEDY = "Do not delete anything; restore it with --from backup, or from another clone's cache."
 
 
-@dataclass(frozen=True)
-class Content:
-    """The objects of one version as files.
-
-    Attributes:
-        folder: of the package.
-        list: the `.dir` object.
-        children: what is in the folder.
-    """
-
-    folder: Path
-    list: Path
-    children: tuple[Child, ...]
-
-    @property
-    def objects(self) -> Mapping[str, Path]:
-        """Files by object id, the list last."""
-        files = {child.oid: self.folder / child.path for child in self.children}
-        return {**files, self.list.name: self.list}
-
-    @property
-    def size(self) -> int:
-        """Bytes of all files."""
-        return sum(path.stat().st_size for path in self.objects.values())
-
-
-# --- content -------------------------------------------------------------------------------
-
-
-def gather(entry: Entry, sources: list[Place], scratch: Path) -> Content:
-    """Copy a version's objects from the first place that has each of them whole.
-
-    Raises:
-        IntegrityError: an object is whole nowhere, or they are not what was registered.
-        InputError: the version was registered without DVC.
-    """
-    oid = _folder(entry)
-    listed = scratch / oid
-    _get(entry, sources, oid, listed)
-    content = _content(entry, listed, scratch)
-    for child in content.children:
-        target = content.folder / child.path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _get(entry, sources, child.oid, target)
-    check(entry, content)
-    return content
-
-
-def _get(entry: Entry, sources: list[Place], oid: str, target: Path) -> None:
-    for source in sources:
-        try:
-            source.get(oid, target)
-        except IntegrityError:
-            continue
-        return
-    names = ", ".join(source.name for source in sources)
-    raise IntegrityError(
-        f"object {oid} of {entry.id} is whole neither in {names}.",
-        "See `facemodels storage audit --repair`.",
-    )
-
-
-def check(entry: Entry, content: Content) -> None:
-    """Stop unless these files are the version that was registered, byte for byte.
-
-    Raises:
-        IntegrityError: they are not.
-    """
-    changed = [oid for oid, path in content.objects.items() if md5(path) != oid.split(".")[0]]
-    if changed:
-        raise IntegrityError(f"{entry.id} is not what was registered", changed=tuple(changed))
-    verify(content.folder)
-    recorded = entry.evidence.get("package")
-    if recorded and recorded != f"sha256:{sha256(content.folder / CHECKSUMS)}":
-        raise IntegrityError(f"{entry.id} has another package than was registered.", REMEDY)
-
-
-def _folder(entry: Entry) -> str:
-    oid = folder_of(entry)
-    if oid is None:
-        raise InputError(
-            f"{entry.id} was registered without a folder that DVC tracks.",
-            "There is nothing to archive or to restore.",
-        )
-    return oid
-
-
-def _content(entry: Entry, listed: Path, scratch: Path) -> Content:
-    """What a list promises, after a look at its names: they become paths."""
-    children = tuple(Child(one["md5"], one["relpath"]) for one in json.loads(listed.read_bytes()))
-    wrong = tuple(child.path for child in children if not _is_plain(child.path))
-    if wrong:
-        raise IntegrityError(f"the list of {entry.id} leads elsewhere", extra=wrong)
-    return Content(scratch / _name(entry), listed, children)
-
-
-def _is_plain(path: str) -> bool:
-    parts = PurePosixPath(path).parts
-    return bool(parts) and ".." not in parts and not path.startswith("/") and "\\" not in path
-
-
-def _name(entry: Entry) -> str:
-    """Of the package's folder."""
-    return PurePosixPath(str(entry.facts.get("path") or entry.id)).name
-
-
-def put(place: Place, source: Path, oid: str) -> None:
-    """Copy an object into a place; in the cache it is protected as DVC protects its own."""
-    place.put(source, oid)
-    if place.name == CACHE:
-        Path(place.path(oid)).chmod(_PROTECTED)
-
-
-# --- one file ------------------------------------------------------------------------------
-
-
-def pack(entry: Entry, content: Content, target: Path, settings: ArchiveSettings) -> None:
+def pack(entry: Entry, files: VersionFiles, target: Path, settings: ArchiveSettings) -> None:
     """Write an archive.
 
     Args:
         entry: the version.
-        content: its files, checked.
+        files: the files of the version, checked.
         target: the file to write.
-        settings: level and threads.
+        settings: the level and the number of threads.
     """
     import zstandard
 
-    name = _name(entry)
-    members = {f"{name}/{child.path}": content.folder / child.path for child in content.children}
-    members[content.list.name] = content.list
+    name = folder_name(entry)
+    members = {f"{name}/{child.path}": files.folder / child.path for child in files.children}
+    members[files.list.name] = files.list
     sums = checksum_lines({path: sha256(file) for path, file in members.items()}).encode()
     # Always with workers, or one thread would give other bytes than two.
     compressor = zstandard.ZstdCompressor(
@@ -179,27 +66,29 @@ def pack(entry: Entry, content: Content, target: Path, settings: ArchiveSettings
 
 
 def _member(name: str, size: int) -> tarfile.TarInfo:
-    """A header without date, owner or machine."""
+    """Make a header without a date, an owner or a trace of the machine."""
     member = tarfile.TarInfo(name)
     member.size, member.mode = size, 0o644
     return member
 
 
-def unpack(entry: Entry, source: Path, scratch: Path, *, largest: int | None = None) -> Content:
+def unpack(
+    entry: Entry, source: Path, scratch: Path, *, largest: int | None = None
+) -> VersionFiles:
     """Read an archive and check all of it.
 
     Args:
-        entry: the version that it should hold.
+        entry: the version that the archive should hold.
         source: the archive.
-        scratch: an empty folder.
-        largest: bytes that its files have at most; None: any number.
+        scratch: an empty folder, which gets the files.
+        largest: the most bytes that the files may have together; None: any number.
 
     Raises:
-        IntegrityError: it is damaged, or is not the version that was registered.
+        IntegrityError: the archive is damaged, or holds another version than was registered.
     """
     import zstandard
 
-    oid = _folder(entry)
+    oid = folder_id(entry)
     limit = None if largest is None else largest + _SLACK
     try:
         with (
@@ -213,28 +102,28 @@ def unpack(entry: Entry, source: Path, scratch: Path, *, largest: int | None = N
     listed = scratch / oid
     if not listed.is_file() or md5(listed) != oid.removesuffix(".dir"):
         raise IntegrityError(f"the archive of {entry.id} holds another version.", REMEDY)
-    content = _content(entry, listed, scratch)
-    promised = {f"{_name(entry)}/{child.path}" for child in content.children} | {oid}
+    files = read_list(entry, listed, scratch)
+    promised = {f"{folder_name(entry)}/{child.path}" for child in files.children} | {oid}
     if sums.keys() != promised:
         raise IntegrityError(
             f"the archive of {entry.id} is not what was put away",
             extra=tuple(sorted(sums.keys() - promised)),
             missing=tuple(sorted(promised - sums.keys())),
         )
-    check(entry, content)
-    return content
+    check(entry, files)
+    return files
 
 
 def _extract(
     entry: Entry, tar: tarfile.TarFile, scratch: Path, limit: int | None
 ) -> dict[str, str]:
-    """Write the files of an archive, each held against the list at its beginning."""
+    """Write the files of an archive; check each against the checksums at its beginning."""
     sums: dict[str, str] = {}
     found: dict[str, str] = {}
     total = 0
     for member in tar:
         total += member.size
-        if not member.isreg() or not _is_plain(member.name) or member.name in found:
+        if not member.isreg() or not is_plain(member.name) or member.name in found:
             raise IntegrityError(f"the archive of {entry.id} holds a link or worse.", REMEDY)
         if limit is not None and total > limit:
             raise IntegrityError(f"the archive of {entry.id} is larger than it was.", REMEDY)

@@ -1,10 +1,10 @@
-"""Which versions stay and which go to the archive, and what may be deleted then. Pure.
+"""Decides which versions stay, which are archived, and what may be deleted then. Pure.
 
-Kept is, of each model: what serves (production, a rollout, staging's environment), what a
-rollback would go to, what somebody listed by hand, what is young, and the last versions that
-were in production. To the archive go deprecated versions after their grace period and older
-versions of production. A version that was neither deprecated nor in production stays: nobody
-has said yet that it is of no use.
+Of each model these versions are kept: those that serve (in production, in a rollout, in staging's
+environment), the one that a rollback would go to, those listed by hand, young ones, and the last
+versions that were in production. Deprecated versions are archived after their grace period, and
+so are older versions of production. A version that was neither deprecated nor in production stays,
+because nobody has said yet that it is of no use.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from typing import Any, Literal
 from facemodels.errors import InputError, RuleError
 from facemodels.registry.registry import previous_production
 from facemodels.registry.state import ARCHIVED, Entry, State
-from facemodels.storage.retention.settings import Retention
-from facemodels.storage.stores.objects import Objects
+from facemodels.storage.retention.settings import RetentionSettings
+from facemodels.storage.stores.objects import VersionObjects
 
 Action = Literal["keep", "archive", "archived"]
 _DAY = 24 * 3600  # seconds
 
 
 @dataclass(frozen=True)
-class Decision:
-    """What becomes of a version.
+class RetentionDecision:
+    """What retention does with a version.
 
     Attributes:
-        id: for example `rec-facenet-v2.1.3`.
-        action: `keep`, `archive`, or `archived` for one that is in the archive.
+        id: the version, for example `rec-facenet-v2.1.3`.
+        action: `keep`, `archive`, or `archived` for a version that is in the archive already.
         reason: why, for people.
-        bytes: of its objects, as far as they are there; those it shares included.
+        bytes: the bytes of its objects that are there, shared ones included.
     """
 
     id: str
@@ -42,27 +42,27 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RetentionPlan:
     """What retention would do.
 
     Attributes:
-        decisions: on every version, by model and number.
-        objects: that would be deleted, each folder's list after all files: what has a list has
-            its files, or somebody is about to finish.
-        bytes: of these objects.
+        decisions: one for every version, sorted by model and version number.
+        objects: the ids of the objects that would be deleted, the lists of folders after all
+            files.
+        bytes: the bytes of these objects.
     """
 
-    decisions: tuple[Decision, ...]
+    decisions: tuple[RetentionDecision, ...]
     objects: tuple[str, ...]
     bytes: int
 
     @property
-    def retired(self) -> tuple[str, ...]:
-        """Versions that go to the archive."""
+    def to_archive(self) -> tuple[str, ...]:
+        """The ids of the versions that are to be archived."""
         return tuple(one.id for one in self.decisions if one.action == "archive")
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """The plan as values of JSON."""
         return {
             "versions": [
                 {"model_id": one.id, "action": one.action, "reason": one.reason, "bytes": one.bytes}
@@ -74,18 +74,18 @@ class Plan:
 
 
 def decide(
-    state: State, settings: Retention, now: float, named: Mapping[str, str] | None = None
-) -> tuple[Decision, ...]:
-    """What becomes of every version, without the bytes.
+    state: State, settings: RetentionSettings, now: float, named: Mapping[str, str] | None = None
+) -> tuple[RetentionDecision, ...]:
+    """Decide what to do with every version; the bytes are not counted.
 
     Args:
-        state: of the registry.
-        settings: of the repository.
-        now: seconds since 1970.
-        named: further versions that must stay, with the reason.
+        state: the state of the registry.
+        settings: the settings of the repository.
+        now: the time in seconds since 1970.
+        named: further versions that must stay, by id, with the reason.
 
     Raises:
-        InputError: a version is listed by hand that is not registered, perhaps mistyped.
+        InputError: the settings list a version that is not registered.
     """
     unknown = sorted(set(settings.keep) - state.entries.keys())
     if unknown:
@@ -100,38 +100,39 @@ def decide(
         **dict(_rollback_targets(state)),
         **dict(_serving(state)),
     }
-    later = {}  # versions of production that came after, by id
+    later = {}  # by id: how many versions of the model were in production after it
     for model in past:
         usable = (one for one in past[model] if state.entries[one].status != "deprecated")
         later.update({identity: count for count, identity in enumerate(usable)})
     ordered = sorted(state.entries.values(), key=lambda e: (e.model, e.version, e.id))
     return tuple(
-        Decision(entry.id, *_decide(state, entry, settings, now, safe, later)) for entry in ordered
+        RetentionDecision(entry.id, *_decide(state, entry, settings, now, safe, later))
+        for entry in ordered
     )
 
 
 def plan(
     state: State,
-    settings: Retention,
+    settings: RetentionSettings,
     now: float,
-    objects: Mapping[str, Objects],
+    objects: Mapping[str, VersionObjects],
     sizes: Mapping[str, int],
     *,
     needed: Collection[str] = (),
     named: Mapping[str, str] | None = None,
-) -> Plan:
-    """What retention would do, and which objects nobody would need any more.
+) -> RetentionPlan:
+    """Decide what to do, and find the objects that nothing would need any more.
 
-    Takes time linear in the number of versions and objects.
+    The time is linear in the number of versions and objects.
 
     Args:
-        state: of the registry.
-        settings: of the repository.
-        now: seconds since 1970.
-        objects: of the versions, by id. Of a version that is kept they must be there if they
-            are anywhere; one that goes or went and is missing here has nothing to delete.
-        sizes: bytes of the objects that are there.
-        needed: objects that must stay for other reasons, such as datasets.
+        state: the state of the registry.
+        settings: the settings of the repository.
+        now: the time in seconds since 1970.
+        objects: the objects of the versions, by version id. Those of a kept version must be given
+            if they are anywhere; of another version that is not given nothing is deleted.
+        sizes: the bytes of the objects that are there, by id.
+        needed: the ids of objects that must stay for other reasons, such as datasets.
         named: see `decide`.
 
     Raises:
@@ -144,13 +145,13 @@ def plan(
         oids = own.oids if own else ()
         (held if one.action == "keep" else loose).update(oids)
         total = sum(sizes.get(oid, 0) for oid in oids)
-        decisions.append(Decision(one.id, one.action, one.reason, total))
+        decisions.append(RetentionDecision(one.id, one.action, one.reason, total))
     gone = sorted((loose - held) & sizes.keys(), key=lambda oid: (oid.endswith(".dir"), oid))
-    return Plan(tuple(decisions), tuple(gone), sum(sizes[oid] for oid in gone))
+    return RetentionPlan(tuple(decisions), tuple(gone), sum(sizes[oid] for oid in gone))
 
 
 def _serving(state: State) -> Iterator[tuple[str, str]]:
-    """Versions that answer requests, or are about to; the last reason of a version counts."""
+    """Yield the versions that answer requests or are about to; the last reason of each counts."""
     for event in state.in_staging.values():
         yield state.id_of(event) or "", "in staging's environment"
     for event in state.rollouts.values():
@@ -160,7 +161,7 @@ def _serving(state: State) -> Iterator[tuple[str, str]]:
 
 
 def _production_pasts(state: State) -> dict[str, list[str]]:
-    """Versions that were in production, by model, the one that was there last first."""
+    """The versions that were in production, by model, the one that was there last first."""
     pasts: dict[str, dict[str, None]] = {}
     for event in reversed(state.events):
         if (event.name.act, event.name.stage) == ("assign", "production"):
@@ -171,7 +172,7 @@ def _production_pasts(state: State) -> dict[str, list[str]]:
 
 
 def _rollback_targets(state: State) -> Iterator[tuple[str, str]]:
-    """What the environments keep warm."""
+    """Yield the version of each model that a rollback would go to."""
     for model in state.production:
         with suppress(RuleError):
             yield previous_production(state, model).id, "what a rollback would go to"
@@ -180,7 +181,7 @@ def _rollback_targets(state: State) -> Iterator[tuple[str, str]]:
 def _decide(
     state: State,
     entry: Entry,
-    settings: Retention,
+    settings: RetentionSettings,
     now: float,
     safe: Mapping[str, str],
     later: Mapping[str, int],
@@ -199,13 +200,13 @@ def _decide(
     return _after_production(later.get(entry.id), settings)
 
 
-def _after_deprecation(age: float, settings: Retention) -> tuple[Action, str]:
+def _after_deprecation(age: float, settings: RetentionSettings) -> tuple[Action, str]:
     if age < settings.grace_days * _DAY:
         return "keep", f"deprecated {_days(age)} ago; goes after {settings.grace_days:g} days"
     return "archive", f"deprecated {_days(age)} ago"
 
 
-def _after_production(later: int | None, settings: Retention) -> tuple[Action, str]:
+def _after_production(later: int | None, settings: RetentionSettings) -> tuple[Action, str]:
     if later is None:
         return "keep", "not deprecated, never in production"
     if later < settings.keep_production:
@@ -214,7 +215,7 @@ def _after_production(later: int | None, settings: Retention) -> tuple[Action, s
 
 
 def _available_since(entry: Entry) -> tuple[int, str]:
-    """When its weights came, or came back."""
+    """The time, in seconds since 1970, of the registration or last restoration, and its name."""
     for event in reversed(entry.events):
         if (event.name.act, event.name.stage) == ("unassign", ARCHIVED):
             return event.time, "restored"
@@ -222,7 +223,7 @@ def _available_since(entry: Entry) -> tuple[int, str]:
 
 
 def _deprecated_at(entry: Entry) -> int:
-    """Seconds since 1970, of the last time that somebody said so."""
+    """The time of the last deprecation, in seconds since 1970."""
     for event in reversed(entry.events):
         name = event.name
         if name.act == "deprecate-model" or (name.act, name.stage) == ("assign", "deprecated"):

@@ -21,13 +21,13 @@ StorageClass = Literal[
 
 
 class ArchiveSettings(Frozen):
-    """How a retired version is put away.
+    """How a version is archived.
 
     Attributes:
-        level: of zstandard, 1 (fast) to 22 (small).
-        threads: that compress; 0: as many as there are cores. The bytes are the same.
-        prefix: folder of the archives below the remote's URL.
-        storage_class: S3's; empty: the bucket's own.
+        level: the level of zstandard, 1 (fast) to 22 (small).
+        threads: the threads that compress; 0: as many as there are cores. The bytes are the same.
+        prefix: the folder of the archives below the remote's URL.
+        storage_class: the S3 storage class of archives; empty: the bucket's own.
     """
 
     level: Annotated[int, Field(ge=1, le=22)] = 10
@@ -46,16 +46,16 @@ class ArchiveSettings(Frozen):
         return text
 
 
-class Retention(Frozen):
+class RetentionSettings(Frozen):
     """Which versions are kept.
 
     Attributes:
-        keep_production: how many of each model's versions that were in production, counted from
-            the last; deprecated ones do not count.
-        keep_days: that a version is kept at least from its registration, or its restoration.
-        grace_days: that a version is kept at least from its deprecation.
-        keep: ids that always stay.
-        archive: how the others are put away.
+        keep_production: the number of versions of each model that are kept because they were in
+            production, counted from the last; deprecated ones do not count.
+        keep_days: the days for which a version is kept after its registration or restoration.
+        grace_days: the days for which a version is kept after its deprecation.
+        keep: the ids of versions that always stay.
+        archive: how the others are archived.
     """
 
     keep_production: Annotated[int, Field(ge=1)] = 3
@@ -73,11 +73,13 @@ class Retention(Frozen):
             raise ValueError(error.what) from error
 
 
-def load(root: Path) -> Retention:
-    """The settings of a repository; the defaults where it has no file.
+def load(root: Path) -> RetentionSettings:
+    """Read the settings of a repository; without a file, the defaults hold.
 
     Raises:
         ParamsError: the file does not fit its schema.
     """
     path = root / PATH
-    return parse(Retention, load_yaml(path), str(PATH)) if path.is_file() else Retention()
+    if not path.is_file():
+        return RetentionSettings()
+    return parse(RetentionSettings, load_yaml(path), str(PATH))

@@ -1,17 +1,19 @@
-"""What went wrong with a store, and whether waiting helps."""
+"""Errors of object stores, and which of them waiting may mend.
+
+ToolError (exit code 1)
+├── AccessError       the credentials or the rights are not enough
+├── FullError         there is no room left
+└── TransientError    the store did not answer as it should; another attempt may succeed
+
+`wrap_error` turns an error of any cloud's library into one of these, or into a plain `ToolError`.
+"""
 
 from __future__ import annotations
 
 import errno
-import threading
-import time
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Iterator
 
 from facemodels.errors import ToolError
-from facemodels.params import Frozen
-
-Result = TypeVar("Result")
 
 # Names, as each cloud's library has its own classes and none is there before its extra is.
 _DENIED = {
@@ -31,87 +33,28 @@ _BROKEN_ON_THE_WAY = ("IncompleteBody", "BadDigest", "RequestTimeout", "InvalidD
 
 
 class AccessError(ToolError):
-    """The store does not let us in; trying again does not change that."""
+    """The store refuses the credentials or the act; another attempt does not change that."""
 
 
 class FullError(ToolError):
-    """There is no room for the bytes."""
+    """The store or the disk has no room for the bytes."""
 
 
 class TransientError(ToolError):
-    """The store did not answer as it should; it may do so later."""
+    """The store did not answer as it should; a later attempt may succeed."""
 
 
-class Patience(Frozen):
-    """How long a store may be away.
-
-    Attributes:
-        seconds: from the last answer to the moment when we give up.
-        first_wait_s: upper bound of the first pause; it doubles each time, and its length is
-            drawn between 0 and the bound (Brooker, "Exponential backoff and jitter", 2015).
-        longest_wait_s: upper bound of any pause.
-    """
-
-    seconds: float = 120.0
-    first_wait_s: float = 0.5
-    longest_wait_s: float = 15.0
-
-
-class Retries:
-    """Tries again while a store is away; all threads that use it share one clock.
-
-    What counts is the time since anything succeeded there: a thousand objects do not wait a
-    thousand times for a store that is gone.
-    """
-
-    def __init__(
-        self, patience: Patience | None = None, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._patience = patience or Patience()
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._away_since: float | None = None
-
-    def __call__(self, act: Callable[[], Result]) -> Result:
-        """The act's result, of the first attempt that gives one.
-
-        Raises:
-            TransientError: of the last attempt. Whatever else `act` raises comes at once.
-        """
-        from tenacity import Retrying, retry_if_exception_type, wait_random_exponential
-
-        attempts = Retrying(
-            retry=retry_if_exception_type(TransientError),
-            stop=lambda _: self._is_over(),
-            wait=wait_random_exponential(
-                multiplier=self._patience.first_wait_s, max=self._patience.longest_wait_s
-            ),
-            reraise=True,
-        )
-        result: Result = attempts(act)
-        with self._lock:
-            self._away_since = None
-        return result
-
-    def _is_over(self) -> bool:
-        with self._lock:
-            now = self._clock()
-            if self._away_since is None:
-                self._away_since = now
-            return now - self._away_since >= self._patience.seconds
-
-
-def explain(name: str, url: str, error: Exception) -> ToolError:
-    """An error of any cloud's library as one of ours.
+def wrap_error(name: str, url: str, error: Exception) -> ToolError:
+    """Turn an error of any cloud's library into one of this library.
 
     Args:
-        name: of the place.
-        url: of the place.
-        error: of the library.
+        name: the name of the store, for the message.
+        url: the URL of the store, for the message.
+        error: what the library raised.
     """
     said = f"{type(error).__name__}: {error}".strip().rstrip(".")
     where = f"{name} ({url})"
-    chain = list(_causes(error))
+    chain = list(causes(error))
     numbers = {one.errno for one in chain if isinstance(one, OSError)}
     if numbers & _FULL:
         return FullError(
@@ -142,8 +85,8 @@ def _is_denied(error: BaseException) -> bool:
     return type(error).__name__ in _DENIED or any(word in str(error) for word in _DENIED_WORDS)
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and those that it was raised from."""
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and the errors that it was raised from."""
     found: BaseException | None = error
     seen: set[int] = set()
     while found is not None and id(found) not in seen:

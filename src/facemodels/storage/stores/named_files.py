@@ -1,4 +1,4 @@
-"""Files beside the objects of a remote, by name below its URL: bundles, manifests."""
+"""Files that lie in a remote under a name of their own: archives, bundles, manifests."""
 
 from __future__ import annotations
 
@@ -9,41 +9,42 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from facemodels.errors import IntegrityError
-from facemodels.storage.stores.errors import Patience, Retries, explain
-from facemodels.storage.stores.object_store import Place
+from facemodels.storage.stores.errors import wrap_error
+from facemodels.storage.stores.object_store import ObjectStore
+from facemodels.storage.stores.retries import Patience, Retries
 
 Result = TypeVar("Result")
 _OBJECTS = "/files/md5"  # DVC's folder below a remote's URL
 _BLOCK = 1 << 20  # bytes read at once
 
 
-class Shelf:
-    """The folder that a remote's URL names, above DVC's own `files/md5`.
+class NamedFiles:
+    """Reads and writes files by name below a remote's URL, beside DVC's own `files/md5`.
 
-    All methods raise `AccessError`, `FullError` or `TransientError` as those of `Place` do.
+    All methods raise `AccessError`, `FullError` or `TransientError` as those of `ObjectStore` do.
 
     Args:
-        place: the remote.
-        patience: with a store that does not answer; None: the usual.
+        store: the remote.
+        patience: how long the remote may be away; None: the defaults of `Patience`.
     """
 
-    def __init__(self, place: Place, patience: Patience | None = None) -> None:
-        self.place = place
-        self._fs = place.odb.fs
-        self._base = str(place.odb.path).removesuffix(_OBJECTS)
+    def __init__(self, store: ObjectStore, patience: Patience | None = None) -> None:
+        self.store = store
+        self._fs = store.odb.fs
+        self._base = str(store.odb.path).removesuffix(_OBJECTS)
         self._retries = Retries(patience)
 
     @property
     def url(self) -> str:
-        """Where it is, without credentials."""
-        return self.place.url.removesuffix(_OBJECTS)
+        """The URL of the remote, without credentials."""
+        return self.store.url.removesuffix(_OBJECTS)
 
     def path(self, name: str) -> str:
-        """Where a file lies, as its file system names it."""
+        """The path of a file, as the file system of the remote names it."""
         return f"{self._base}/{name}"
 
     def read(self, name: str) -> bytes | None:
-        """A small file; None if it is not there."""
+        """The bytes of a small file; None if it is not there."""
 
         def read() -> bytes | None:
             try:
@@ -55,7 +56,7 @@ class Shelf:
         return self._do(read)
 
     def digest(self, name: str) -> str | None:
-        """Hex SHA-256 of a file as it is there now; None if it is not there."""
+        """The hexadecimal SHA-256 of a file as it is there now; None if it is not there."""
 
         def read() -> str | None:
             try:
@@ -66,10 +67,10 @@ class Shelf:
         return self._do(read)
 
     def fetch(self, name: str, target: Path, sha256: str) -> None:
-        """Copy a file from there, checked.
+        """Copy a file from the remote and check its digest.
 
         Raises:
-            IntegrityError: it is not there, or has another digest.
+            IntegrityError: the file is not there, or has another digest.
         """
 
         def fetch() -> str | None:
@@ -81,9 +82,9 @@ class Shelf:
 
         digest = self._do(fetch)
         if digest is None:
-            raise IntegrityError(f"{name} is not in {self.place.name}")
+            raise IntegrityError(f"{name} is not in {self.store.name}")
         if digest != sha256:
-            raise IntegrityError(f"{name} in {self.place.name} is not what it was")
+            raise IntegrityError(f"{name} in {self.store.name} is not what it was")
 
     def _copy(self, name: str, copy: BinaryIO | None) -> str:
         total = hashlib.sha256()
@@ -94,30 +95,39 @@ class Shelf:
                     copy.write(block)
         return total.hexdigest()
 
-    def send(self, source: Path, name: str) -> None:
-        """Copy a file there, whole or not at all; whatever had the name is replaced."""
+    def send(self, source: Path, name: str, *, storage_class: str = "") -> None:
+        """Copy a file to the remote, whole or not at all, and replace what has the name.
+
+        Args:
+            source: the file.
+            name: its name below the remote's URL.
+            storage_class: one of S3's; empty: the bucket's own.
+        """
         path = self.path(name)
+        options = {"StorageClass": storage_class} if storage_class else {}
 
         def send() -> None:
             self._fs.makedirs(self._fs.parent(path), exist_ok=True)
-            self._fs.put_file(str(source), path)
+            self._fs.put_file(str(source), path, **options)
 
         self._do(send)
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a small file there, as `send` does."""
+        """Write a small file to the remote, as `send` does."""
         with tempfile.TemporaryDirectory(prefix="facemodels-") as folder:
             source = Path(folder, "data")
             source.write_bytes(data)
             self.send(source, name)
 
     def _do(self, act: Callable[[], Result]) -> Result:
+        """Make one call to the remote, with retries, and turn its errors into ours."""
+
         def attempt() -> Result:
             try:
                 self._fs.fs.invalidate_cache()
                 return act()
             # Each cloud's library has errors of its own, without a common base.
             except Exception as error:
-                raise explain(self.place.name, self.url, error) from error
+                raise wrap_error(self.store.name, self.url, error) from error
 
         return self._retries(attempt)

@@ -1,14 +1,12 @@
-"""A place that holds objects by their md5, as DVC lays them out: the cache, a remote, a backup.
+"""A store of objects by their md5, as DVC lays them out: the cache, a remote or a backup.
 
-`<url>/files/md5/<2 of 32 hex digits>/<the other 30>[.dir]`; a `.dir` object is the list of a
-folder's files. Everything goes through DVC's own file systems, so S3, Google Cloud, Azure and
-plain folders are one thing.
+An object lies at `<url>/files/md5/<2 of 32 hex digits>/<the other 30>[.dir]`. A `.dir` object is
+the list of the files of a folder. All access goes through DVC's own file systems, so that S3,
+Google Cloud, Azure and plain folders are used in the same way.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import json
 import os
@@ -20,68 +18,42 @@ from typing import Any, TypeVar
 
 from facemodels.errors import InputError, IntegrityError
 from facemodels.files import atomic_path
-from facemodels.storage.stores.errors import Patience, Retries, explain
+from facemodels.storage.stores.errors import wrap_error
+from facemodels.storage.stores.object_info import Listing, ObjectInfo, read_info
+from facemodels.storage.stores.retries import Retries
 
 CACHE = "cache"
 _BLOCK = 1 << 20  # bytes hashed at once
-_READ_AHEAD = 16 << 20  # bytes a request for an object that is streamed
+_READ_AHEAD = 16 << 20  # bytes of one request for an object that is streamed
 _OID = re.compile(r"[0-9a-f]{32}(?:\.dir)?")
-_MD5 = re.compile(r"[0-9a-f]{32}")
-_PROTECTED = 0o444  # DVC's mode of objects in its cache
+_PROTECTED = 0o444  # the mode of objects in DVC's cache; DVC hashes writable ones again and again
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Child:
+class FolderFile:
     """A file of a folder that DVC tracks.
 
     Attributes:
-        oid: md5 of its bytes.
-        path: in the folder.
+        oid: the md5 of its bytes.
+        path: its path in the folder.
     """
 
     oid: str
     path: str
 
 
-@dataclass(frozen=True)
-class Stamp:
-    """What a place says of an object without sending its bytes.
+class ObjectStore:
+    """Reads and writes objects by their ids in one store.
 
-    Attributes:
-        size: bytes.
-        etag: the store's own mark of this content; empty if it gives none.
-        modified: when it was written, as the store says it.
-        md5: of the content, where the store computed one; empty if not.
-    """
-
-    size: int
-    etag: str
-    modified: str
-    md5: str = ""
-
-
-@dataclass(frozen=True)
-class Listing:
-    """All that lies in a place.
-
-    Attributes:
-        objects: what the place says of each object, by id.
-        foreign: paths, below the place, of files that are no objects.
-    """
-
-    objects: Mapping[str, Stamp]
-    foreign: tuple[str, ...]
-
-
-class Place:
-    """Objects by id.
+    All methods raise `AccessError` where the store refuses access, and `TransientError` where it
+    did not answer for longer than the retries allow.
 
     Args:
-        name: `cache`, or the remote's name in DVC's configuration.
+        name: `cache`, or the name of the remote in DVC's configuration.
         odb: DVC's object database.
-        retries: what to do while it does not answer; None: fail at once.
+        retries: how calls are repeated while the store does not answer; None: not at all.
     """
 
     def __init__(self, name: str, odb: Any, retries: Retries | None = None) -> None:
@@ -91,19 +63,19 @@ class Place:
 
     @property
     def url(self) -> str:
-        """Where it is, without credentials."""
+        """The URL of the store, without credentials."""
         return str(self.odb.fs.unstrip_protocol(self.odb.path))
 
     @property
     def is_local(self) -> bool:
-        """Whether it is a folder of this machine."""
+        """Whether the store is a folder of this machine."""
         return str(self.odb.fs.protocol) == "local"
 
     def path(self, oid: str) -> str:
-        """Where an object lies, as its file system names it.
+        """The path of an object, as the file system of the store names it.
 
         Raises:
-            InputError: no object id.
+            InputError: this is no object id.
         """
         if not _OID.fullmatch(oid):
             raise InputError(f"{oid!r} is no object id.", "It is an md5 in hexadecimal digits.")
@@ -112,10 +84,10 @@ class Place:
     # --- what is there -------------------------------------------------------------------
 
     def listing(self) -> Listing:
-        """All that lies here, asked of the store now.
+        """List everything that lies in the store now.
 
         Raises:
-            InputError: there is no such bucket.
+            InputError: the bucket does not exist.
         """
         try:
             return self._do(self._list)
@@ -127,13 +99,13 @@ class Place:
         for name, facts in self._files():
             oid = name.replace("/", "", 1)
             if _OID.fullmatch(oid) and name[2:3] == "/":
-                objects[oid] = _stamp(facts)
+                objects[oid] = read_info(facts)
             else:
                 foreign.append(name)
         return Listing(objects, tuple(sorted(foreign)))
 
     def _files(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Path below the place and facts of every file."""
+        """Yield the path below the store and the facts of every file."""
         if self.is_local:
             root = Path(self.odb.path)
             for folder, _, names in os.walk(root):
@@ -147,29 +119,29 @@ class Place:
             yield path[path.index(prefix) + len(prefix) :], facts
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of every object that is there, by id; what is no object is left out."""
-        return {oid: stamp.size for oid, stamp in self.listing().objects.items()}
+        """The bytes of every object in the store, by id; files that are no objects are left out."""
+        return {oid: info.size for oid, info in self.listing().objects.items()}
 
-    def stamp(self, oid: str) -> Stamp | None:
-        """What the place says of one object; None if it is not there."""
+    def info(self, oid: str) -> ObjectInfo | None:
+        """What the store says of one object; None if it is not there."""
 
-        def ask() -> Stamp | None:
+        def ask() -> ObjectInfo | None:
             if not self.is_local:
                 self.odb.fs.fs.invalidate_cache()
             try:
-                return _stamp(self.odb.fs.fs.info(self.path(oid)))
+                return read_info(self.odb.fs.fs.info(self.path(oid)))
             except FileNotFoundError:
                 return None
 
         return self._do(ask)
 
     def size(self, oid: str) -> int | None:
-        """Bytes of one object; None if it is not there."""
-        stamp = self.stamp(oid)
-        return None if stamp is None else stamp.size
+        """The bytes of one object; None if it is not there."""
+        info = self.info(oid)
+        return None if info is None else info.size
 
     def digest(self, oid: str) -> str | None:
-        """md5 of an object's bytes as they are there now; None if it is not there."""
+        """The md5 of the bytes that lie under an id now; None if there are none."""
 
         def read() -> str | None:
             total = hashlib.md5(usedforsecurity=False)
@@ -189,14 +161,14 @@ class Place:
         return self.odb.fs.open(self.path(oid), "rb", block_size=_READ_AHEAD)
 
     def is_whole(self, oid: str) -> bool:
-        """Whether an object is there and is what its name says."""
+        """Whether an object is there and its bytes have the digest that its id says."""
         return self.digest(oid) == oid.removesuffix(".dir")
 
-    def children(self, oid: str) -> list[Child]:
-        """The files of a folder, from its `.dir` object.
+    def children(self, oid: str) -> list[FolderFile]:
+        """The files of a folder, read from its `.dir` object.
 
         Raises:
-            IntegrityError: it is not there, or not what its name says.
+            IntegrityError: the object is not there, or its bytes have another digest.
         """
         try:
             data = self._do(lambda: self.odb.fs.cat_file(self.path(oid)))
@@ -204,16 +176,16 @@ class Place:
             raise IntegrityError(f"{oid} is not in {self.name}") from error
         if hashlib.md5(data, usedforsecurity=False).hexdigest() != oid.removesuffix(".dir"):
             raise IntegrityError(f"{oid} in {self.name} is not what its name says")
-        return [Child(one["md5"], one["relpath"]) for one in json.loads(data)]
+        return [FolderFile(one["md5"], one["relpath"]) for one in json.loads(data)]
 
     # --- moving objects ------------------------------------------------------------------
 
     def get(self, oid: str, target: Path) -> None:
-        """Copy an object to a file; the file is there whole and checked, or as it was before.
+        """Copy an object to a file; unless it arrives whole, the file stays as it was before.
 
         Raises:
-            IntegrityError: it is not there, or not what its name says.
-            FullError: there is no room for it.
+            IntegrityError: the object is not there, or its bytes have another digest.
+            FullError: the disk has no room for it.
         """
 
         def fetch() -> None:
@@ -228,10 +200,13 @@ class Place:
             raise IntegrityError(f"{oid} is not in {self.name}") from error
 
     def put(self, source: Path, oid: str) -> None:
-        """Copy a file there, whatever lies there already; the caller knows what it holds.
+        """Copy a file into the store under an id, and replace what lies there.
+
+        The caller knows that the file has the digest of the id; it is not read here. Objects in
+        the cache are made read-only, as DVC makes them.
 
         Raises:
-            InputError: there is no such bucket.
+            InputError: the bucket does not exist.
         """
         path = self.path(oid)
 
@@ -243,6 +218,7 @@ class Place:
             self._do(send)
         except FileNotFoundError as error:
             raise self._no_bucket(error) from error
+        self._protect(oid)
 
     def _no_bucket(self, error: FileNotFoundError) -> InputError:
         return InputError(
@@ -250,20 +226,22 @@ class Place:
             "Create the bucket, or correct the URL: `facemodels storage init --url …`.",
         )
 
-    def take(self, oid: str, source: Place) -> None:
-        """Copy an object from another place into this one, which is a folder: the cache.
+    def copy_from(self, source: ObjectStore, oid: str) -> None:
+        """Copy an object from another store into this one, which must be a local folder.
 
         Raises:
-            IntegrityError: the source does not have it whole.
-            FullError: there is no room for it.
+            IntegrityError: the source does not have the object whole.
+            FullError: the disk has no room for it.
         """
-        target = Path(self.path(oid))
-        source.get(oid, target)
+        source.get(oid, Path(self.path(oid)))
+        self._protect(oid)
+
+    def _protect(self, oid: str) -> None:
         if self.name == CACHE:
-            target.chmod(_PROTECTED)  # DVC hashes what is writable again and again
+            Path(self.path(oid)).chmod(_PROTECTED)
 
     def delete(self, oid: str) -> None:
-        """Take an object away; nothing if it is not there."""
+        """Delete an object; do nothing if it is not there."""
         path = self.path(oid)
 
         def remove() -> None:
@@ -275,7 +253,7 @@ class Place:
         self._do(remove)
 
     def _do(self, act: Callable[[], Result]) -> Result:
-        """Run one act on the store, with patience; its errors are ours."""
+        """Make one call to the store, with retries, and turn its errors into ours."""
 
         def attempt() -> Result:
             try:
@@ -284,111 +262,16 @@ class Place:
                 raise
             # Each cloud's library has errors of its own, without a common base.
             except Exception as error:
-                raise explain(self.name, self.url, error) from error
+                raise wrap_error(self.name, self.url, error) from error
 
         return attempt() if self._retries is None else self._retries(attempt)
 
 
 def md5(path: Path) -> str:
-    """md5 of a file, in hexadecimal digits."""
+    """The md5 of a file, in hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, _new_md5).hexdigest()
 
 
 def _new_md5() -> Any:
     return hashlib.md5(usedforsecurity=False)
-
-
-def _stamp(facts: Mapping[str, Any]) -> Stamp:
-    """S3, Google Cloud, Azure and folders each have their own names for the same facts."""
-    etag = str(facts.get("ETag") or facts.get("etag") or facts.get("ino") or "").strip('"')
-    moment = next(
-        (
-            facts[key]
-            for key in ("LastModified", "last_modified", "updated", "mtime")
-            if facts.get(key)
-        ),
-        "",
-    )
-    if hasattr(moment, "timestamp"):
-        moment = int(moment.timestamp())  # a listing gives fractions, a HEAD does not
-    digest = ""
-    if _MD5.fullmatch(etag):
-        digest = etag
-    elif facts.get("md5Hash"):  # Google Cloud's
-        digest = _from_base64(str(facts["md5Hash"]))
-    return Stamp(int(facts["size"]), etag, str(moment), digest)
-
-
-def _from_base64(text: str) -> str:
-    try:
-        return base64.b64decode(text, validate=True).hex()
-    except binascii.Error:
-        return ""
-
-
-def remote_names(root: Path) -> tuple[str, ...]:
-    """The remotes of a repository, the default one first.
-
-    Raises:
-        InputError: DVC's configuration cannot be read.
-    """
-    from dvc.config import Config, ConfigError
-
-    try:
-        config = Config(str(root / ".dvc"))
-    except ConfigError as error:
-        raise InputError(f"DVC's configuration cannot be read: {error}.") from error
-    default = config["core"].get("remote")
-    names = list(config["remote"])
-    return tuple(sorted(names, key=lambda name: (name != default, names.index(name))))
-
-
-def open_place(
-    root: Path,
-    name: str | None = None,
-    *,
-    config: Mapping[str, Any] | None = None,
-    patience: Patience | None = None,
-) -> Place:
-    """The cache, or a remote.
-
-    Args:
-        root: of the repository.
-        name: `cache`, or of a remote; None: the default remote.
-        config: settings over those of .dvc/config, as `dvc.repo.Repo` takes them.
-        patience: with a remote that does not answer; None: the usual.
-
-    Raises:
-        InputError: no such remote.
-    """
-    from dvc.config import ConfigError, RemoteNotFoundError
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    try:
-        repo = Repo(str(root), config=dict(config) if config else None)
-        if name == CACHE:
-            return Place(CACHE, repo.cache.local)
-        chosen = name or repo.config["core"].get("remote")
-        if not chosen:
-            raise InputError(
-                "There is no default remote.", "Run `facemodels storage init --url …`."
-            )
-        odb = repo.cloud.get_remote_odb(name=chosen)
-        _leave_retries_to_us(odb.fs)
-        return Place(str(chosen), odb, Retries(patience))
-    except (ConfigError, RemoteNotFoundError, DvcException) as error:
-        raise InputError(
-            f"{name or 'the default remote'} cannot be used: {error}.",
-            "See `dvc remote list`; `facemodels storage init` sets remotes up.",
-        ) from error
-
-
-def _leave_retries_to_us(filesystem: Any) -> None:
-    """botocore tries each call five times and s3fs five times that: a minute and a half for a
-    store that is gone, whatever patience the user asked for.
-    """
-    if filesystem.protocol == "s3":
-        settings = filesystem.fs_args.setdefault("config_kwargs", {})
-        settings.setdefault("retries", {"total_max_attempts": 1})

@@ -1,62 +1,62 @@
-"""Which objects a registered version is made of, and which Git needs at all."""
+"""The objects that a registered version is made of, and the ids that Git's files name."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from facemodels import dvc_files
 from facemodels.errors import IntegrityError, ToolError
 from facemodels.git import Git
 from facemodels.registry.state import Entry, State
-from facemodels.storage.stores.object_store import Child, Place
-
-# In dvc.lock and `.dvc` files: `md5: <id>`; YAML or a person may have quoted the id.
-_RECORDED = re.compile(rb"""md5['"]?:\s*['"]?([0-9a-f]{32}(?:\.dir)?)""")
+from facemodels.storage.stores.object_store import FolderFile, ObjectStore
 
 
 @dataclass(frozen=True)
-class Objects:
+class VersionObjects:
     """The objects of one version.
 
     Attributes:
-        id: for example `rec-facenet-v2.1.3`.
-        folder: id of the `.dir` object.
-        children: its files.
+        id: the version, for example `rec-facenet-v2.1.3`.
+        folder: the id of its `.dir` object.
+        children: the files of its folder.
     """
 
     id: str
     folder: str
-    children: tuple[Child, ...]
+    children: tuple[FolderFile, ...]
 
     @property
     def oids(self) -> tuple[str, ...]:
-        """All, the folder's own last: who finds it there finds the rest there too."""
+        """The ids of all objects, the folder's own last.
+
+        Objects are sent in this order, so that a store which has the list has the files too.
+        """
         return (*dict.fromkeys(child.oid for child in self.children), self.folder)
 
 
 def folder_of(entry: Entry) -> str | None:
-    """Id of the `.dir` object of a version; None for one that was registered without DVC."""
+    """The id of a version's `.dir` object; None for a version that was registered without DVC."""
     recorded = str(entry.evidence.get("dvc", ""))
     return recorded.removeprefix("md5:") or None
 
 
-def objects_of(entry: Entry, places: Iterable[Place]) -> Objects:
-    """The objects of a version, from the first place that has its list.
+def objects_of(entry: Entry, stores: Iterable[ObjectStore]) -> VersionObjects:
+    """Read the objects of a version from the first store that has its list.
 
     Raises:
-        IntegrityError: no place has it, or it is not what its name says anywhere.
-        ToolError: no place that answers has it, and another does not answer.
+        IntegrityError: no store has the list, or it is damaged in all that have it.
+        ToolError: no store that answers has the list, and another store does not answer.
     """
     folder = folder_of(entry)
     if folder is None:
         raise IntegrityError(f"{entry.id} was registered without a folder that DVC tracks")
     away: ToolError | None = None
     asked = []
-    for place in places:
-        asked.append(place.name)
+    for store in stores:
+        asked.append(store.name)
         try:
-            return Objects(entry.id, folder, tuple(place.children(folder)))
+            return VersionObjects(entry.id, folder, tuple(store.children(folder)))
         except IntegrityError:
             continue
         except ToolError as error:
@@ -71,14 +71,14 @@ def objects_of(entry: Entry, places: Iterable[Place]) -> Objects:
     )
 
 
-def lists_of(
-    entries: Iterable[Entry], places: Callable[[], Iterable[Place]]
-) -> tuple[list[Objects], IntegrityError | None]:
-    """The objects of versions, and the first error of those whose list is nowhere whole.
+def read_lists(
+    entries: Iterable[Entry], stores: Callable[[], Iterable[ObjectStore]]
+) -> tuple[list[VersionObjects], IntegrityError | None]:
+    """Read the objects of versions, and the first error of those whose list is whole nowhere.
 
     Args:
         entries: the versions.
-        places: to look in, asked anew for each version.
+        stores: gives the stores to look in; it is called once for each version.
 
     Raises:
         ToolError: see `objects_of`.
@@ -86,14 +86,14 @@ def lists_of(
     found, unknown = [], None
     for entry in entries:
         try:
-            found.append(objects_of(entry, places()))
+            found.append(objects_of(entry, stores()))
         except IntegrityError as error:
             unknown = unknown or error
     return found, unknown
 
 
-def kept(state: State) -> list[Entry]:
-    """The versions whose objects must be in the remotes: registered by DVC, not archived."""
+def stored_versions(state: State) -> list[Entry]:
+    """The versions whose objects must be in the remotes: tracked by DVC and not archived."""
     return [
         entry
         for entry in state.entries.values()
@@ -101,8 +101,8 @@ def kept(state: State) -> list[Entry]:
     ]
 
 
-def users(objects: Iterable[Objects]) -> dict[str, tuple[str, ...]]:
-    """The versions that each object belongs to."""
+def versions_by_object(objects: Iterable[VersionObjects]) -> dict[str, tuple[str, ...]]:
+    """The ids of the versions that each object belongs to, by object id."""
     found: dict[str, list[str]] = {}
     for one in objects:
         for oid in one.oids:
@@ -110,13 +110,14 @@ def users(objects: Iterable[Objects]) -> dict[str, tuple[str, ...]]:
     return {oid: tuple(sorted(ids)) for oid, ids in found.items()}
 
 
-def recorded_in_git(git: Git) -> set[str]:
-    """Every object id that a dvc.lock or a `.dvc` file ever named, in any commit of any ref or
-    in the working tree; folders are not looked into.
+def ids_in_git(git: Git) -> set[str]:
+    """Every object id that a dvc.lock or a `.dvc` file ever named.
 
-    More than DVC's own `used_objs` finds: dependencies and stages that are gone count too. Who
-    asks what may be thrown away should hear too much rather than too little, also of commits
-    whose dvc.yaml no longer parses.
+    All commits of all refs, the reflog, the index and the working tree are read. The files of a
+    folder whose id is found are not looked up.
+
+    DVC's own `used_objs` finds less: here dependencies and deleted stages count too, and commits
+    whose dvc.yaml no longer parses. What decides on deletion must rather name too much.
     """
     found: set[str] = set()
     # A pathspec with a wildcard finds nothing here (git 2.39): the names are looked at below.
@@ -124,34 +125,25 @@ def recorded_in_git(git: Git) -> set[str]:
     blobs = [line.split(b" ", 1)[0] for line in lines if line.endswith((b".dvc", b"dvc.lock"))]
     if blobs:
         listed = b"".join(blob + b"\n" for blob in dict.fromkeys(blobs))
-        found.update(_ids(git.raw("cat-file", "--batch", "--buffer", stdin=listed)))
-    names = git.raw(
-        "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "*.dvc", "*dvc.lock"
-    )
-    for name in filter(None, names.split(b"\0")):
-        path = git.root / name.decode()
-        if path.is_file():
-            found.update(_ids(path.read_bytes()))
+        found |= dvc_files.recorded_ids(git.raw("cat-file", "--batch", "--buffer", stdin=listed))
+    for path in dvc_files.working_files(git):
+        found |= dvc_files.recorded_ids((git.root / path).read_bytes())
     return found
 
 
-def _ids(text: bytes) -> set[str]:
-    return {match.decode() for match in _RECORDED.findall(text)}
-
-
-def with_children(oids: Iterable[str], places: Sequence[Place]) -> set[str]:
-    """Object ids and, for each folder that a place has the list of, those of its files."""
+def with_children(oids: Iterable[str], stores: Sequence[ObjectStore]) -> set[str]:
+    """Add to object ids those of the files of each folder whose list a store has."""
     found = set(oids)
     for oid in [oid for oid in found if oid.endswith(".dir")]:
-        for place in places:
+        for store in stores:
             try:
-                found.update(child.oid for child in place.children(oid))
+                found.update(child.oid for child in store.children(oid))
             except IntegrityError:
                 continue
             break
     return found
 
 
-def versions_of(found: Mapping[str, tuple[str, ...]], oid: str) -> str:
-    """The versions of an object in words."""
+def name_versions(found: Mapping[str, tuple[str, ...]], oid: str) -> str:
+    """The versions that an object belongs to, as a text for messages."""
     return ", ".join(found.get(oid, ())) or "no registered version"

@@ -1,9 +1,9 @@
-"""Proving that an object in a remote is what its name says, without reading it again each time.
+"""Proof that an object in a store is what its name says, without reading it again each time.
 
-An object counts as whole when its md5 is known: the store computed one (S3's ETag of an upload
-in one part), the ETag of an upload in parts follows from a file here whose md5 is the right one,
-or it was read. What was read once is noted with the store's stamp (size, ETag, date) and holds
-as long as the stamp does.
+An object is proven in one of three ways: the store computed its md5 (S3's ETag of an upload in
+one part is one); the ETag of an upload in parts follows from a local file with the right md5; or
+the object was read. What was read once is noted with the size, ETag and date that the store gave,
+and the proof holds as long as these do not change.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
-from facemodels.storage.stores.object_store import Place, Stamp, md5
+from facemodels.storage.stores.object_info import ObjectInfo
+from facemodels.storage.stores.object_store import ObjectStore, md5
 
-Verdict = Literal["whole", "wrong", "missing"]
+Condition = Literal["whole", "wrong", "missing"]
 LEDGER = Path(".facemodels", "storage", "proofs.sqlite")  # below the root; may be deleted
 _PARTS = re.compile(r"([0-9a-f]{32})-([1-9][0-9]{0,4})")
 _MIB = 1 << 20
@@ -30,11 +31,13 @@ _TABLE = """CREATE TABLE IF NOT EXISTS proven (
 ) WITHOUT ROWID"""
 
 
-class Ledger:
-    """What was proven, and what the store said of it then; a file that may be lost.
+class ProofLedger:
+    """Remembers which objects were proven, and what the store said of them then.
+
+    The file may be lost: the objects are then read again.
 
     Args:
-        path: of the file; one that cannot be read is begun anew.
+        path: the SQLite file; one that cannot be read is replaced by a new one.
     """
 
     def __init__(self, path: Path) -> None:
@@ -56,63 +59,68 @@ class Ledger:
         # autocommit: what is noted is noted, whatever kills the process next
         return closing(sqlite3.connect(self._path, timeout=30, isolation_level=None))
 
-    def knows(self, url: str, oid: str, stamp: Stamp) -> bool:
+    def knows(self, url: str, oid: str, info: ObjectInfo) -> bool:
         """Whether the object was proven when the store said the same of it."""
         with self._lock, self._connect() as connection:
             row = connection.execute(
                 "SELECT size, etag, modified FROM proven WHERE url = ? AND oid = ?", (url, oid)
             ).fetchone()
-        return bool(row == (stamp.size, stamp.etag, stamp.modified))
+        return bool(row == (info.size, info.etag, info.modified))
 
-    def note(self, url: str, oid: str, stamp: Stamp) -> None:
-        """Remember a proof."""
-        values = (url, oid, stamp.size, stamp.etag, stamp.modified)
+    def note(self, url: str, oid: str, info: ObjectInfo) -> None:
+        """Remember that an object was proven."""
+        values = (url, oid, info.size, info.etag, info.modified)
         with self._lock, self._connect() as connection:
             connection.execute("INSERT OR REPLACE INTO proven VALUES (?, ?, ?, ?, ?)", values)
 
 
-def judge(
-    place: Place, oid: str, stamp: Stamp | None, *, ledger: Ledger, copy: Path | None = None
-) -> Verdict:
-    """Whether an object in a place is what its name says.
+def examine(
+    store: ObjectStore,
+    oid: str,
+    info: ObjectInfo | None,
+    *,
+    ledger: ProofLedger,
+    copy: Path | None = None,
+) -> Condition:
+    """Find out whether an object in a store is what its name says.
 
     Args:
-        place: of the object.
-        oid: of the object.
-        stamp: what the place says of it now; None: it is not there.
-        ledger: of earlier proofs.
-        copy: a file here that may be the same; it is read only if the ETag asks for it.
+        store: the store that the object is in.
+        oid: the id of the object.
+        info: what the store says of it now; None: it is not there.
+        ledger: earlier proofs; a new one is noted there.
+        copy: a local file that may hold the same bytes; it is read only if the ETag asks for it.
     """
-    if stamp is None:
+    if info is None:
         return "missing"
     wanted = oid.removesuffix(".dir")
-    if stamp.md5 == wanted or ledger.knows(place.url, oid, stamp):
+    if info.md5 == wanted or ledger.knows(store.url, oid, info):
         return "whole"
-    if copy is not None and is_etag_of(copy, stamp, wanted):
-        ledger.note(place.url, oid, stamp)
+    if copy is not None and is_etag_of(copy, info, wanted):
+        ledger.note(store.url, oid, info)
         return "whole"
-    digest = place.digest(oid)
-    # Written anew while it was read? Then the proof is not of what lies there now.
-    if digest == wanted and place.stamp(oid) == stamp:
-        ledger.note(place.url, oid, stamp)
+    digest = store.digest(oid)
+    # If it was written anew while it was read, the proof is not of what lies there now.
+    if digest == wanted and store.info(oid) == info:
+        ledger.note(store.url, oid, info)
     if digest is None:
         return "missing"
     return "whole" if digest == wanted else "wrong"
 
 
-def is_etag_of(path: Path, stamp: Stamp, wanted: str) -> bool:
-    """Whether an ETag of an upload in parts is that of a file with the md5 `wanted`.
+def is_etag_of(path: Path, info: ObjectInfo, wanted: str) -> bool:
+    """Whether the ETag of an upload in parts is that of a file with the md5 `wanted`.
 
-    S3 gives the md5 of the parts' md5 digests and their number; the size of the parts is not
-    said, so the usual ones are tried. False means that nothing is known.
+    S3 gives the md5 of the parts' md5 digests and the number of parts. It does not say how large
+    the parts are, so the usual sizes are tried. False means that nothing is known.
     """
-    match = _PARTS.fullmatch(stamp.etag)
+    match = _PARTS.fullmatch(info.etag)
     try:
-        if match is None or path.stat().st_size != stamp.size or md5(path) != wanted:
+        if match is None or path.stat().st_size != info.size or md5(path) != wanted:
             return False
         count = int(match[2])
-        fitting = [s * _MIB for s in _PART_SIZES if -(-stamp.size // (s * _MIB)) == count]
-        return any(parts_etag(path, size) == stamp.etag for size in fitting)
+        fitting = [s * _MIB for s in _PART_SIZES if -(-info.size // (s * _MIB)) == count]
+        return any(parts_etag(path, size) == info.etag for size in fitting)
     except OSError:
         return False
 
@@ -121,8 +129,8 @@ def parts_etag(path: Path, part_size: int) -> str:
     """The ETag that S3 gives a file that is uploaded in parts.
 
     Args:
-        path: of the file.
-        part_size: bytes of every part but the last.
+        path: the file.
+        part_size: the bytes of every part but the last.
     """
     total, count = hashlib.md5(usedforsecurity=False), 0
     with path.open("rb") as stream:

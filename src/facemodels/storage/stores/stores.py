@@ -1,19 +1,21 @@
-"""The places of a repository: its cache and its remotes, opened when they are asked for."""
+"""The object stores of a repository: its cache and its remotes, opened when they are needed."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from facemodels import dvc_files
 from facemodels.errors import FacemodelsError, InputError
-from facemodels.storage.stores.errors import Patience
-from facemodels.storage.stores.object_store import CACHE, Place, open_place, remote_names
-from facemodels.storage.stores.proof import LEDGER, Ledger
+from facemodels.storage.stores.object_store import CACHE, ObjectStore
+from facemodels.storage.stores.proof import LEDGER, ProofLedger
+from facemodels.storage.stores.retries import Patience, Retries
 
-JOBS = min(16, 4 * (os.cpu_count() or 1))  # transfers at once: they wait for the network most
+STORAGE, BACKUP = "storage", "backup"  # the remotes that `facemodels storage init` sets up
+JOBS = min(16, 4 * (os.cpu_count() or 1))  # transfers at once; they wait for the network most
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -23,32 +25,33 @@ class Stores:
     """The cache and the remotes of a repository.
 
     Args:
-        root: of the repository.
-        patience: with remotes that do not answer; None: the usual.
+        root: the folder of the repository.
+        patience: how long a remote may be away; None: the defaults of `Patience`.
+
+    Raises:
+        InputError: DVC's configuration cannot be read.
     """
 
     def __init__(self, root: Path, patience: Patience | None = None) -> None:
         self.root = root
         self._patience = patience
-        self._open: dict[str, Place] = {}
+        self._open: dict[str, ObjectStore] = {}
         self._broken: set[str] = set()
-        self.names = remote_names(root)
-        self.ledger = Ledger(root / LEDGER)
+        self.names = dvc_files.remote_names(root)
+        self.ledger = ProofLedger(root / LEDGER)
 
     @property
-    def cache(self) -> Place:
+    def cache(self) -> ObjectStore:
         """DVC's cache of this clone."""
-        return self._place(CACHE)
+        return self._store(CACHE)
 
-    def remote(self, name: str | None = None) -> Place:
-        """A remote; the default one without a name.
+    def remote(self, name: str | None = None) -> ObjectStore:
+        """Open a remote; without a name, the default one.
 
         Raises:
             InputError: there is no such remote.
         """
-        from dvc.config import Config
-
-        chosen = name or Config(str(self.root / ".dvc"))["core"].get("remote")
+        chosen = name or dvc_files.default_remote(self.root)
         if not chosen:
             raise InputError(
                 "There is no default remote.",
@@ -59,39 +62,96 @@ class Stores:
                 f"There is no remote {chosen}.",
                 f"There are: {', '.join(self.names) or 'none'}. See `dvc remote list`.",
             )
-        return self._place(str(chosen))
+        return self._store(chosen)
 
-    def others(self, *asked: Place) -> Iterator[Place]:
-        """Cache and remotes beside those given; one that cannot be opened is passed over."""
-        known = {place.name for place in asked}
+    def others(self, *asked: ObjectStore) -> Iterator[ObjectStore]:
+        """Open the cache and the remotes that are not among those given.
+
+        A store that cannot be opened is left out.
+        """
+        known = {store.name for store in asked}
         for name in (CACHE, *self.names):
             if name in known or name in self._broken:
                 continue
             try:
-                yield self._place(name)
+                yield self._store(name)
             except FacemodelsError:
                 self._broken.add(name)
 
-    def all_from(self, *first: Place) -> Iterator[Place]:
-        """These, then the others."""
+    def all_from(self, *first: ObjectStore) -> Iterator[ObjectStore]:
+        """Yield the stores given, then the others."""
         yield from first
         yield from self.others(*first)
 
-    def _place(self, name: str) -> Place:
+    def _store(self, name: str) -> ObjectStore:
         if name not in self._open:
-            self._open[name] = open_place(self.root, name, patience=self._patience)
+            self._open[name] = open_store(self.root, name, patience=self._patience)
         return self._open[name]
+
+
+def open_store(
+    root: Path,
+    name: str | None = None,
+    *,
+    config: Mapping[str, Any] | None = None,
+    patience: Patience | None = None,
+) -> ObjectStore:
+    """Open the cache or a remote of a repository.
+
+    Args:
+        root: the folder of the repository.
+        name: `cache`, or the name of a remote; None: the default remote.
+        config: settings that replace those of .dvc/config, as `dvc.repo.Repo` takes them.
+        patience: how long the remote may be away; None: the defaults of `Patience`.
+
+    Raises:
+        InputError: there is no such remote.
+    """
+    from dvc.config import ConfigError, RemoteNotFoundError
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        repo = Repo(str(root), config=dict(config) if config else None)
+        if name == CACHE:
+            return ObjectStore(CACHE, repo.cache.local)
+        chosen = name or repo.config["core"].get("remote")
+        if not chosen:
+            raise InputError(
+                "There is no default remote.", "Run `facemodels storage init --url …`."
+            )
+        odb = repo.cloud.get_remote_odb(name=chosen)
+        _leave_retries_to_us(odb.fs)
+        return ObjectStore(str(chosen), odb, Retries(patience))
+    except (ConfigError, RemoteNotFoundError, DvcException) as error:
+        raise InputError(
+            f"{name or 'the default remote'} cannot be used: {error}.",
+            "See `dvc remote list`; `facemodels storage init` sets remotes up.",
+        ) from error
+
+
+def _leave_retries_to_us(filesystem: Any) -> None:
+    """Let botocore try each call once.
+
+    It tries five times, and s3fs five times that, which takes a minute and a half for a store
+    that is gone, whatever patience the user asked for.
+    """
+    if filesystem.protocol == "s3":
+        settings = filesystem.fs_args.setdefault("config_kwargs", {})
+        settings.setdefault("retries", {"total_max_attempts": 1})
 
 
 def each(
     act: Callable[[Item], Result], items: Iterable[Item], jobs: int
 ) -> Iterator[tuple[Item, Result]]:
-    """Results in the order in which they come; the first error ends the work.
+    """Call a function for every item in threads, and yield the results as they come.
+
+    The first error ends the work.
 
     Args:
-        act: runs in a thread.
-        items: one call each.
-        jobs: calls at once.
+        act: the function, which runs in several threads.
+        items: its arguments, one call for each.
+        jobs: the number of threads.
     """
     with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
         futures = {pool.submit(act, item): item for item in items}
@@ -103,22 +163,12 @@ def each(
             raise
 
 
-def find_whole(oid: str, places: Iterable[Place]) -> Place | None:
-    """The first place that has an object whole; one that does not answer has nothing."""
-    for place in places:
+def find_whole(oid: str, stores: Iterable[ObjectStore]) -> ObjectStore | None:
+    """Find the first store that has an object whole; one that does not answer is passed over."""
+    for store in stores:
         try:
-            if place.is_whole(oid):
-                return place
+            if store.is_whole(oid):
+                return store
         except FacemodelsError:
             continue
     return None
-
-
-def total(sizes: Sequence[int]) -> str:
-    """Bytes in words, for people."""
-    amount = float(sum(sizes))
-    for unit in ("B", "KB", "MB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} GB"

@@ -1,6 +1,6 @@
-"""Audit: is each object of the cache and the remotes what its name says, and is any missing?
+"""Audit the cache and the remotes: find objects that are missing or not what their name says.
 
-Everything is listed; what is read again is all, or a sample that a seed decides. A store's own
+All objects are listed. All of them are read again, or a sample that a seed decides. A store's own
 ETag does not count here: it says what was written once, not what can be read today.
 """
 
@@ -18,27 +18,35 @@ from facemodels.errors import InputError, IntegrityError
 from facemodels.git import Git
 from facemodels.progress import progress
 from facemodels.registry.state import State
-from facemodels.storage.stores.object_store import CACHE, Listing, Place
-from facemodels.storage.stores.objects import kept, lists_of, recorded_in_git, users, with_children
+from facemodels.storage.stores.object_info import Listing
+from facemodels.storage.stores.object_store import CACHE, ObjectStore
+from facemodels.storage.stores.objects import (
+    ids_in_git,
+    read_lists,
+    stored_versions,
+    versions_by_object,
+    with_children,
+)
 from facemodels.storage.stores.stores import JOBS, Stores, each, find_whole
 
 Kind = Literal["missing", "corrupt", "extra", "foreign"]
 
 
 @dataclass(frozen=True)
-class Finding:
-    """Something that is not as it should be.
+class ObjectFinding:
+    """An object that is not as it should be, or a file that is no object.
 
     Attributes:
-        place: cache or remote.
-        kind: missing: of a released version and not there; corrupt: not what its name says;
-            extra: whole, and no version and no commit speaks of it; foreign: no object.
-        item: object id; the path of what is foreign.
-        versions: that it belongs to.
-        repair: where it was, or would be, brought from; empty if it was not repaired.
+        store: the name of the store.
+        kind: `missing`: a released version needs it and it is not there; `corrupt`: its bytes are
+            not what its name says; `extra`: no version and no commit names it; `foreign`: the file
+            is no object.
+        item: the object id; of a foreign file, its path.
+        versions: the ids of the versions that the object belongs to.
+        repair: the store that it was, or would be, copied from; empty if it was not repaired.
     """
 
-    place: str
+    store: str
     kind: Kind
     item: str
     versions: tuple[str, ...] = ()
@@ -46,37 +54,38 @@ class Finding:
 
     @property
     def is_wrong(self) -> bool:
-        """Whether something is lost; what lies there without need is no harm."""
+        """Whether an object is lost; extra and foreign files do no harm."""
         return self.kind in ("missing", "corrupt")
 
 
 @dataclass(frozen=True)
-class Audit:
-    """What an audit saw.
+class AuditReport:
+    """What an audit found.
 
     Attributes:
-        places: for each its url, how many objects lie there, how many were read, their bytes.
+        stores: for each store, by name: `url`, the number of `objects` in it, the number that were
+            `read`, and `bytes_read`.
         findings: what is not as it should be.
         repaired: whether the repairs were made, and not only looked for.
     """
 
-    places: Mapping[str, Mapping[str, Any]]
-    findings: tuple[Finding, ...]
+    stores: Mapping[str, Mapping[str, Any]]
+    findings: tuple[ObjectFinding, ...]
     repaired: bool
 
     @property
-    def open(self) -> tuple[Finding, ...]:
-        """What is wrong still."""
+    def open(self) -> tuple[ObjectFinding, ...]:
+        """The missing and corrupt objects that were not repaired."""
         return tuple(f for f in self.findings if f.is_wrong and not (self.repaired and f.repair))
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """The report as values of JSON."""
         return {
-            "places": {name: dict(facts) for name, facts in self.places.items()},
+            "places": {name: dict(facts) for name, facts in self.stores.items()},
             "repaired": self.repaired,
             "findings": [
                 {
-                    "place": f.place, "kind": f.kind, "item": f.item,
+                    "place": f.store, "kind": f.kind, "item": f.item,
                     "versions": list(f.versions), "repair": f.repair,
                 }
                 for f in self.findings
@@ -86,11 +95,11 @@ class Audit:
 
 @dataclass(frozen=True)
 class Sample:
-    """Which objects are read again.
+    """Which objects an audit reads again.
 
     Attributes:
-        share: of all, from 0 to 1.
-        seed: another seed takes others; the same seed takes the same on every machine.
+        share: the share of all objects, from 0 to 1.
+        seed: the same seed takes the same objects on every machine, another seed takes others.
     """
 
     share: float = 1.0
@@ -103,10 +112,10 @@ class Sample:
 
 
 def parse_share(text: str) -> float:
-    """The share that `5%` or `0.05` says, above 0 and up to 1.
+    """Read a share such as `5%` or `0.05`, above 0 and up to 1.
 
     Raises:
-        InputError: no such share.
+        InputError: the text is no such share.
     """
     try:
         value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
@@ -127,72 +136,74 @@ def audit(
     repair: bool = False,
     dry_run: bool = False,
     jobs: int = JOBS,
-) -> Audit:
-    """Look at the cache and at remotes, object by object.
+) -> AuditReport:
+    """Audit the cache and remotes, object by object.
 
     Args:
-        stores: of the repository.
-        state: of the registry.
-        git: of the repository; what any commit speaks of is not extra.
-        remotes: names; none: all that are configured.
+        stores: the stores of the repository.
+        state: the state of the registry.
+        git: Git in the repository; an object that any commit names is not extra.
+        remotes: the names of the remotes; empty: all that are configured.
         sample: which objects are read again; None: all.
-        repair: put whole objects in the place of what is missing or corrupt.
-        dry_run: of the repair: say where each would come from.
-        jobs: objects read at once; hashing them leaves the interpreter free.
+        repair: replace what is missing or corrupt by whole objects from other stores.
+        dry_run: do not repair, but say where each object would come from.
+        jobs: the number of objects read at once.
 
     Raises:
         InputError: there is no such remote.
-        AccessError: a remote does not let us in.
-        TransientError: one did not answer for longer than the stores' patience.
+        AccessError: a remote refuses access.
+        TransientError: a remote did not answer for longer than the stores' patience.
     """
-    places = [stores.cache, *(stores.remote(name) for name in remotes or stores.names)]
-    objects, unknown = lists_of(kept(state), lambda: stores.all_from(*places))
-    names = users(objects)
+    audited = [stores.cache, *(stores.remote(name) for name in remotes or stores.names)]
+    objects, unknown = read_lists(stored_versions(state), lambda: stores.all_from(*audited))
+    names = versions_by_object(objects)
     if unknown is not None:
-        names |= _only_folders(state, names)
-    seen = _Audit(names, jobs, sample or Sample())
-    needed = with_children(recorded_in_git(git), places) | names.keys()
-    findings: list[Finding] = []
+        names |= _unread_folders(state, names)
+    run = _AuditRun(names, jobs, sample or Sample())
+    needed = with_children(ids_in_git(git), audited) | names.keys()
+    findings: list[ObjectFinding] = []
     facts: dict[str, Mapping[str, Any]] = {}
-    for place in places:
-        listing = place.listing()
-        corrupt, read = seen.read(place, listing)
+    for store in audited:
+        listing = store.listing()
+        corrupt, read = run.read(store, listing)
         findings += corrupt
-        findings += seen.compare(place, listing, needed, {f.item for f in corrupt})
-        facts[place.name] = {
-            "url": place.url, "objects": len(listing.objects), "read": len(read),
+        findings += run.compare(store, listing, needed, {f.item for f in corrupt})
+        facts[store.name] = {
+            "url": store.url, "objects": len(listing.objects), "read": len(read),
             "bytes_read": sum(listing.objects[oid].size for oid in read),
         }  # fmt: skip
-    findings.sort(key=lambda f: (f.place, f.kind, f.item.endswith(".dir"), f.item))
+    findings.sort(key=lambda f: (f.store, f.kind, f.item.endswith(".dir"), f.item))
     if repair or dry_run:
-        findings = _repair(stores, places, findings, dry_run=dry_run)
-    return Audit(facts, tuple(findings), repair and not dry_run)
+        findings = _repair(stores, audited, findings, dry_run=dry_run)
+    return AuditReport(facts, tuple(findings), repair and not dry_run)
 
 
-def _only_folders(state: State, known: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    """Versions whose list of files is nowhere whole: the list itself is what is missing."""
+def _unread_folders(
+    state: State, known: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """The versions of each folder whose list is whole nowhere: the list itself is missing."""
     found: dict[str, tuple[str, ...]] = {}
-    for entry in kept(state):
+    for entry in stored_versions(state):
         folder = str(entry.evidence["dvc"]).removeprefix("md5:")
         if folder not in known:
             found[folder] = (*found.get(folder, ()), entry.id)
     return found
 
 
-class _Audit:
-    """What must be where."""
+class _AuditRun:
+    """One audit; it knows which objects released versions need."""
 
     def __init__(self, names: Mapping[str, tuple[str, ...]], jobs: int, sample: Sample) -> None:
         self._names = names
         self._jobs = jobs
         self._sample = sample
 
-    def read(self, place: Place, listing: Listing) -> tuple[list[Finding], list[str]]:
-        """What is corrupt, and what was read to see it."""
+    def read(self, store: ObjectStore, listing: Listing) -> tuple[list[ObjectFinding], list[str]]:
+        """Read the objects of the sample; return what is corrupt, and the ids that were read."""
         asked = [oid for oid in listing.objects if self._sample.takes(oid)]
         corrupt, read = [], []
-        with progress(f"audit {place.name}", len(asked)) as advance:
-            for oid, digest in each(place.digest, asked, self._jobs):
+        with progress(f"audit {store.name}", len(asked)) as advance:
+            for oid, digest in each(store.digest, asked, self._jobs):
                 advance(1)
                 read.append(oid)
                 # None: it was deleted between the listing and the reading
@@ -200,72 +211,79 @@ class _Audit:
                     digest is not None or oid in self._names
                 ):
                     kind: Kind = "missing" if digest is None else "corrupt"
-                    corrupt.append(Finding(place.name, kind, oid, self._names.get(oid, ())))
+                    names = self._names.get(oid, ())
+                    corrupt.append(ObjectFinding(store.name, kind, oid, names))
         return corrupt, read
 
     def compare(
-        self, place: Place, listing: Listing, needed: Iterable[str], corrupt: set[str]
-    ) -> list[Finding]:
-        """What is missing, and what nobody needs."""
+        self, store: ObjectStore, listing: Listing, needed: Iterable[str], corrupt: set[str]
+    ) -> list[ObjectFinding]:
+        """What is missing in a store, and what nothing needs."""
         extra = listing.objects.keys() - set(needed) - corrupt
-        found = [Finding(place.name, "extra", oid) for oid in extra]
-        found += [Finding(place.name, "foreign", path) for path in listing.foreign]
-        if place.name != CACHE:  # which need not have everything
+        found = [ObjectFinding(store.name, "extra", oid) for oid in extra]
+        found += [ObjectFinding(store.name, "foreign", path) for path in listing.foreign]
+        if store.name != CACHE:  # which need not have everything
             missing = self._names.keys() - listing.objects.keys()
-            found += [Finding(place.name, "missing", oid, self._names[oid]) for oid in missing]
+            found += [
+                ObjectFinding(store.name, "missing", oid, self._names[oid]) for oid in missing
+            ]
         return found
 
 
 def _repair(
-    stores: Stores, places: Sequence[Place], findings: Sequence[Finding], *, dry_run: bool
-) -> list[Finding]:
-    """The same findings, each with where it was brought from; files go before their lists."""
-    by_name = {place.name: place for place in places}
+    stores: Stores,
+    audited: Sequence[ObjectStore],
+    findings: Sequence[ObjectFinding],
+    *,
+    dry_run: bool,
+) -> list[ObjectFinding]:
+    """Repair what is wrong; return the findings with the store that each was copied from."""
+    by_name = {store.name: store for store in audited}
     done = []
     wrong = sum(f.is_wrong for f in findings)
     with progress("look for repairs" if dry_run else "repair", wrong) as advance:
-        # `.dir` last over all places: its files are whole when it comes
+        # `.dir` objects last, over all stores: a list comes when its files are whole
         for finding in sorted(findings, key=lambda f: f.item.endswith(".dir")):
             if not finding.is_wrong:
                 done.append(finding)
                 continue
-            place = by_name[finding.place]
-            source = find_whole(finding.item, stores.others(place))
+            store = by_name[finding.store]
+            source = find_whole(finding.item, stores.others(store))
             if source is not None and not dry_run:
-                _bring(stores, finding.item, source, place)
+                _copy(stores, finding.item, source, store)
             done.append(replace(finding, repair="" if source is None else source.name))
             advance(1)
-    return sorted(done, key=lambda f: (f.place, f.kind, f.item))
+    return sorted(done, key=lambda f: (f.store, f.kind, f.item))
 
 
-def _bring(stores: Stores, oid: str, source: Place, place: Place) -> None:
-    """Copy an object from place to place, checked at both ends.
+def _copy(stores: Stores, oid: str, source: ObjectStore, target: ObjectStore) -> None:
+    """Copy an object from store to store, and check it in both.
 
     Raises:
-        IntegrityError: what is there now is not what was sent.
+        IntegrityError: what the target holds now is not what was sent.
     """
-    if place.name == CACHE:
-        place.take(oid, source)
+    if target.name == CACHE:
+        target.copy_from(source, oid)
         return
     with tempfile.TemporaryDirectory(prefix="facemodels-") as scratch:
         copy = Path(scratch, "object")
         source.get(oid, copy)
-        place.put(copy, oid)
-    if not place.is_whole(oid):
+        target.put(copy, oid)
+    if not target.is_whole(oid):
         raise IntegrityError(
-            f"{place.name} took {oid}, but what can be read there is not what was sent.",
+            f"{target.name} took {oid}, but what can be read there is not what was sent.",
             "The store is broken, or somebody else writes there; do not use it.",
         )
-    stamp = place.stamp(oid)
-    if stamp is not None:
-        stores.ledger.note(place.url, oid, stamp)
+    info = target.info(oid)
+    if info is not None:
+        stores.ledger.note(target.url, oid, info)
 
 
-def explain(found: Audit) -> IntegrityError:
-    """What is wrong still as an error, for exit code 3."""
+def explain(found: AuditReport) -> IntegrityError:
+    """Make an error, with exit code 3, of what is missing or corrupt and not repaired."""
     versions = sorted({version for f in found.open for version in f.versions})
-    counted = Counter((f.place, f.kind) for f in found.open)
-    words = ", ".join(f"{count} {kind} in {place}" for (place, kind), count in counted.items())
+    counted = Counter((f.store, f.kind) for f in found.open)
+    words = ", ".join(f"{count} {kind} in {store}" for (store, kind), count in counted.items())
     return IntegrityError(
         f"objects are not as they were pushed: {words}"
         + (f"; of {', '.join(versions)}" if versions else ""),

@@ -1,4 +1,4 @@
-"""Bring the objects of released versions into the cache; nothing comes in that is not checked."""
+"""Fetch the objects of released versions into the cache, and check each of them."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from facemodels.errors import IntegrityError
 from facemodels.progress import progress
 from facemodels.registry.state import State
 from facemodels.storage.stores.errors import AccessError, FullError, TransientError
-from facemodels.storage.stores.object_store import Place
-from facemodels.storage.stores.objects import kept, lists_of, users
+from facemodels.storage.stores.object_store import ObjectStore
+from facemodels.storage.stores.objects import read_lists, stored_versions, versions_by_object
 from facemodels.storage.stores.stores import JOBS, Stores, each
 
 
 @dataclass(frozen=True)
-class Pull:
+class PullReport:
     """What a pull did.
 
     Attributes:
-        remote: that was asked first.
-        versions: ids of the versions that the cache has whole now.
-        objects: how many objects they have together.
-        fetched: the place each object came from that the cache did not have whole, by id.
-        replaced: ids of those that lay broken in the cache.
-        refused: for each place that gave something else than was asked, the ids.
+        remote: the name of the remote that was asked first.
+        versions: the ids of the versions that the cache has whole now.
+        objects: the number of objects that they have together.
+        fetched: the store that each fetched object came from, by object id.
+        replaced: the ids of fetched objects that were damaged in the cache.
+        refused: the ids of objects that were damaged in a store, by the name of the store.
     """
 
     remote: str
@@ -36,7 +36,7 @@ class Pull:
     refused: dict[str, tuple[str, ...]]
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """The report as values of JSON."""
         return {
             "remote": self.remote, "versions": list(self.versions), "objects": self.objects,
             "fetched": self.fetched, "replaced": list(self.replaced),
@@ -51,31 +51,31 @@ def pull(
     remote: str | None = None,
     only: Sequence[str] = (),
     jobs: int = JOBS,
-) -> Pull:
-    """Make the cache hold every object of the kept versions, each checked by its md5.
+) -> PullReport:
+    """Make the cache hold every object of versions, each checked by its md5.
 
-    What the remote lacks or has broken comes from another remote that has it whole.
+    What the remote lacks or has damaged is fetched from another remote that has it whole.
 
     Args:
-        stores: of the repository.
-        state: of the registry.
-        remote: name; None: the default one.
-        only: ids of the versions; none: all that are kept.
-        jobs: transfers at once.
+        stores: the stores of the repository.
+        state: the state of the registry.
+        remote: the name of the remote; None: the default one.
+        only: the ids of the versions; empty: all that are not archived.
+        jobs: the number of transfers at once.
 
     Raises:
         InputError: there is no such remote or version.
-        IntegrityError: an object is whole in no place; the others are in the cache.
+        IntegrityError: an object is whole in no store; the others are in the cache.
         FullError: the cache has no room; what is there is whole.
-        AccessError: the remote does not let us in.
-        TransientError: it did not answer for longer than the stores' patience.
+        AccessError: the remote refuses access.
+        TransientError: the remote did not answer for longer than the stores' patience.
     """
-    place = stores.remote(remote)
-    asked = [state.entry(identity) for identity in only] or kept(state)
-    objects, unknown = lists_of(asked, lambda: stores.all_from(stores.cache, place))
-    names = users(objects)
-    fetch = _Fetch(stores, place)
-    with progress(f"pull from {place.name}", len(names)) as advance:
+    source = stores.remote(remote)
+    asked = [state.entry(identity) for identity in only] or stored_versions(state)
+    objects, unknown = read_lists(asked, lambda: stores.all_from(stores.cache, source))
+    names = versions_by_object(objects)
+    fetch = _PullRun(stores, source)
+    with progress(f"pull from {source.name}", len(names)) as advance:
         for _ in each(fetch, names, jobs):
             advance(1)
     if fetch.lost:
@@ -89,22 +89,22 @@ def pull(
     if unknown is not None:
         raise unknown
     refused = {name: tuple(sorted(oids)) for name, oids in fetch.refused.items()}
-    return Pull(
-        place.name, tuple(one.id for one in objects), len(names),
+    return PullReport(
+        source.name, tuple(one.id for one in objects), len(names),
         dict(sorted(fetch.fetched.items())), tuple(sorted(fetch.replaced)), refused,
     )  # fmt: skip
 
 
-class _Fetch:
-    """Gets one object after the other; used by several threads, which share only what grows."""
+class _PullRun:
+    """One pull. Threads call it for one object each; they share only lists that grow."""
 
-    def __init__(self, stores: Stores, place: Place) -> None:
+    def __init__(self, stores: Stores, first: ObjectStore) -> None:
         self._cache = stores.cache
-        self._sources = (place, *stores.others(stores.cache, place))
+        self._sources = (first, *stores.others(stores.cache, first))
         self.fetched: dict[str, str] = {}
         self.replaced: list[str] = []
         self.lost: list[str] = []
-        self.refused: dict[str, list[str]] = {place.name: [] for place in self._sources}
+        self.refused: dict[str, list[str]] = {store.name: [] for store in self._sources}
 
     def __call__(self, oid: str) -> None:
         digest = self._cache.digest(oid)
@@ -113,7 +113,7 @@ class _Fetch:
         problem: Exception | None = None
         for source in self._sources:
             try:
-                self._cache.take(oid, source)
+                self._cache.copy_from(source, oid)
             except FullError:
                 raise
             except (AccessError, TransientError) as error:

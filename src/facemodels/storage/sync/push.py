@@ -1,9 +1,9 @@
-"""Bring every object of every kept version to a remote, and prove that it is there.
+"""Send every object of the versions that are not archived to a remote, and prove it there.
 
-Plain `dvc push` believes a folder's list: where that is, it asks for none of the files. Here
-each object is looked at, what is missing or wrong is sent anew, and the list goes last: a
-reader who finds it finds the rest. A kill at any moment leaves objects that are whole or not
-there at all, as stores take an object as a whole; the next run goes on with what is left.
+Plain `dvc push` trusts a folder's list: where the list is in the remote, none of the files is
+checked. Here each object is checked, what is missing or wrong is sent again, and the list is sent
+last, so that whoever finds it finds the files. A store takes an object as a whole; a run that is
+killed leaves objects that are whole or absent, and the next run sends what is left.
 """
 
 from __future__ import annotations
@@ -18,25 +18,32 @@ from typing import Any
 from facemodels.errors import FacemodelsError, IntegrityError
 from facemodels.progress import Advance, progress
 from facemodels.registry.state import State
-from facemodels.storage.stores.object_store import Place, md5
-from facemodels.storage.stores.objects import Objects, folder_of, kept, lists_of, users, versions_of
-from facemodels.storage.stores.proof import Verdict, judge
+from facemodels.storage.stores.object_store import ObjectStore, md5
+from facemodels.storage.stores.objects import (
+    VersionObjects,
+    folder_of,
+    name_versions,
+    read_lists,
+    stored_versions,
+    versions_by_object,
+)
+from facemodels.storage.stores.proof import Condition, examine
 from facemodels.storage.stores.stores import JOBS, Stores, each
 
 
 @dataclass(frozen=True)
-class Push:
+class PushReport:
     """What a push did, or would do.
 
     Attributes:
-        remote: its name.
-        url: of the remote.
-        versions: ids of the versions whose objects are proven now.
-        untracked: ids of versions that were registered without DVC: nothing to push.
-        objects: how many objects the versions have together.
-        missing: objects that were not there and were sent, with their bytes.
-        repaired: objects that were there and not what their name says, likewise.
-        dry_run: nothing was sent.
+        remote: the name of the remote.
+        url: the URL of the remote.
+        versions: the ids of the versions whose objects are proven now.
+        untracked: the ids of versions that were registered without DVC; they have no objects.
+        objects: the number of objects that the versions have together.
+        missing: the bytes of each object that was not there and was sent, by id.
+        repaired: the bytes of each object that was damaged there and was sent again, by id.
+        dry_run: whether nothing was sent.
     """
 
     remote: str
@@ -49,7 +56,7 @@ class Push:
     dry_run: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """The report as values of JSON."""
         return {
             "remote": self.remote, "url": self.url, "dry_run": self.dry_run,
             "versions": list(self.versions), "untracked": list(self.untracked),
@@ -65,52 +72,55 @@ def push(
     remote: str | None = None,
     jobs: int = JOBS,
     dry_run: bool = False,
-) -> Push:
-    """Make a remote hold every object of every kept version, each proven by its md5.
+) -> PushReport:
+    """Make a remote hold every object of the versions that are not archived, each proven.
 
     Args:
-        stores: of the repository.
-        state: of the registry; versions in the archive need not be in the remote.
-        remote: name; None: the default one.
-        jobs: transfers at once.
-        dry_run: look, and send nothing.
+        stores: the stores of the repository.
+        state: the state of the registry.
+        remote: the name of the remote; None: the default one.
+        jobs: the number of transfers at once.
+        dry_run: check the objects, and send nothing.
 
     Raises:
-        InputError: there is no such remote, or no bucket.
+        InputError: there is no such remote, or no such bucket.
         IntegrityError: an object is needed and nowhere whole; the others were sent.
-        AccessError: the remote does not let us in.
-        TransientError: it did not answer for longer than the stores' patience.
+        AccessError: the remote refuses access.
+        TransientError: the remote did not answer for longer than the stores' patience.
     """
-    place = stores.remote(remote)
-    objects, unknown = lists_of(kept(state), lambda: stores.all_from(stores.cache, place))
-    work = _Work(stores, place, objects, jobs)
+    target = stores.remote(remote)
+    versions = stored_versions(state)
+    objects, unknown = read_lists(versions, lambda: stores.all_from(stores.cache, target))
+    work = _PushRun(stores, target, objects, jobs)
     missing, repaired = work.run(dry_run=dry_run)
     if unknown is not None:
         raise unknown
     untracked = [entry.id for entry in state.entries.values() if folder_of(entry) is None]
-    return Push(
-        place.name, place.url, tuple(one.id for one in objects), tuple(sorted(untracked)),
-        len(work.users), missing, repaired, dry_run,
+    return PushReport(
+        target.name, target.url, tuple(one.id for one in objects), tuple(sorted(untracked)),
+        len(work.versions), missing, repaired, dry_run,
     )  # fmt: skip
 
 
-class _Work:
-    """One push to one place."""
+class _PushRun:
+    """One push to one remote."""
 
-    def __init__(self, stores: Stores, place: Place, objects: Sequence[Objects], jobs: int) -> None:
+    def __init__(
+        self, stores: Stores, target: ObjectStore, objects: Sequence[VersionObjects], jobs: int
+    ) -> None:
         self.stores = stores
-        self.place = place
+        self.target = target
         self.objects = objects
         self.jobs = jobs
-        self.users = users(objects)
+        self.versions = versions_by_object(objects)
 
     def run(self, *, dry_run: bool) -> tuple[dict[str, int], dict[str, int]]:
-        """Bytes of what was missing and of what was wrong, by object."""
-        verdicts = self._look()
-        needed = [oid for oid in self.users if verdicts[oid] != "whole"]
+        """Send what is needed; return the bytes of missing and of damaged objects, by id."""
+        found = self._examine_all()
+        needed = [oid for oid in self.versions if found[oid] != "whole"]
         sent: dict[str, int] = {}
         lost: set[str] = set()
-        label = f"{'look for' if dry_run else 'push to'} {self.place.name}"
+        label = f"{'look for' if dry_run else 'push to'} {self.target.name}"
         with progress(label, len(needed)) as advance:
             files = [oid for oid in needed if not oid.endswith(".dir")]
             self._send(files, sent, lost, advance, dry_run=dry_run)
@@ -123,22 +133,22 @@ class _Work:
             self._send(dict.fromkeys(ready), sent, lost, advance, dry_run=dry_run)
         if lost:
             raise self._lost(lost)
-        missing = {oid: sent[oid] for oid in needed if verdicts[oid] == "missing"}
-        return missing, {oid: sent[oid] for oid in needed if verdicts[oid] == "wrong"}
+        missing = {oid: sent[oid] for oid in needed if found[oid] == "missing"}
+        return missing, {oid: sent[oid] for oid in needed if found[oid] == "wrong"}
 
-    def _look(self) -> dict[str, Verdict]:
-        there = self.place.listing().objects
+    def _examine_all(self) -> dict[str, Condition]:
+        there = self.target.listing().objects
 
-        def verdict(oid: str) -> Verdict:
+        def condition(oid: str) -> Condition:
             copy = Path(self.stores.cache.path(oid))
-            return judge(self.place, oid, there.get(oid), ledger=self.stores.ledger, copy=copy)
+            return examine(self.target, oid, there.get(oid), ledger=self.stores.ledger, copy=copy)
 
-        with progress(f"prove {self.place.name}", len(self.users)) as advance:
-            verdicts: dict[str, Verdict] = {}
-            for oid, found in each(verdict, self.users, self.jobs):
-                verdicts[oid] = found
+        found: dict[str, Condition] = {}
+        with progress(f"prove {self.target.name}", len(self.versions)) as advance:
+            for oid, one in each(condition, self.versions, self.jobs):
+                found[oid] = one
                 advance(1)
-        return verdicts
+        return found
 
     def _send(
         self,
@@ -166,39 +176,39 @@ class _Work:
             advance(1)
 
     def _put(self, oid: str, path: Path) -> None:
-        self.place.put(path, oid)
-        stamp = self.place.stamp(oid)
-        found = judge(self.place, oid, stamp, ledger=self.stores.ledger, copy=path)
+        self.target.put(path, oid)
+        info = self.target.info(oid)
+        found = examine(self.target, oid, info, ledger=self.stores.ledger, copy=path)
         if found != "whole":
+            owners = name_versions(self.versions, oid)
             raise IntegrityError(
-                f"{self.place.name} took {oid} of {versions_of(self.users, oid)}, but what is "
-                f"there now is {found}.",
+                f"{self.target.name} took {oid} of {owners}, but what is there now is {found}.",
                 "Somebody else writes there, or the store is broken: run it again, and if it "
                 "stays so, do not use that store.",
             )
 
     @contextmanager
     def _source(self, oid: str) -> Iterator[Path | None]:
-        """A file with the object's bytes, checked; None if nobody has them."""
+        """Yield a file with the checked bytes of an object; None if no store has them whole."""
         cached = Path(self.stores.cache.path(oid))
         if cached.is_file() and md5(cached) == oid.removesuffix(".dir"):
             yield cached
             return
         with tempfile.TemporaryDirectory(prefix="facemodels-") as scratch:
-            target = Path(scratch, "object")
-            for place in self.stores.others(self.stores.cache, self.place):
+            copy = Path(scratch, "object")
+            for store in self.stores.others(self.stores.cache, self.target):
                 try:
-                    place.get(oid, target)
+                    store.get(oid, copy)
                 except FacemodelsError:
                     continue  # the next one may have it
-                yield target
+                yield copy
                 return
             yield None
 
     def _lost(self, lost: set[str]) -> IntegrityError:
-        versions = sorted({version for oid in lost for version in self.users.get(oid, ())})
+        versions = sorted({version for oid in lost for version in self.versions.get(oid, ())})
         return IntegrityError(
-            f"objects of {', '.join(versions)} are not whole in {self.place.name}, nor in the "
+            f"objects of {', '.join(versions)} are not whole in {self.target.name}, nor in the "
             "cache or another remote",
             "Run `facemodels storage push` in a clone that has them, restore the versions "
             "(`facemodels storage restore`), or rebuild them (`dvc repro`). All else was sent.",

@@ -10,8 +10,9 @@ import pytest
 from dvc.config import Config
 
 from facemodels.errors import InputError
-from facemodels.storage.remotes import setup
-from facemodels.storage.remotes.setup import Remote, plan
+from facemodels.storage.remotes import remote as module
+from facemodels.storage.remotes.remote import Remote
+from facemodels.storage.remotes.setup import plan
 
 BEFORE = """\
 # The team's own words.
@@ -74,11 +75,11 @@ def test_a_changed_default_is_said_aloud(root: Path) -> None:
 
 def test_the_second_time_changes_nothing(root: Path) -> None:
     plan(root, [S3, BACKUP]).apply()
-    before, stamp = text(root), (root / ".dvc/config").stat().st_mtime_ns
+    before, info = text(root), (root / ".dvc/config").stat().st_mtime_ns
     change = plan(root, [S3, BACKUP])
     assert change.diff() == ""
     change.apply()
-    assert (text(root), (root / ".dvc/config").stat().st_mtime_ns) == (before, stamp)
+    assert (text(root), (root / ".dvc/config").stat().st_mtime_ns) == (before, info)
 
 
 def test_a_plan_writes_nothing(root: Path) -> None:
@@ -145,7 +146,7 @@ def test_an_endpoint_with_a_credential_is_refused_and_not_repeated(root: Path) -
     assert "hunter2secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("option", sorted(setup.SECRETS - {"passphrase", "oss_key_id"}))
+@pytest.mark.parametrize("option", sorted(module.SECRETS - {"passphrase", "oss_key_id"}))
 def test_a_file_that_holds_a_credential_is_refused_by_the_name_of_the_option(
     root: Path, option: str
 ) -> None:
@@ -248,11 +249,11 @@ def test_unencrypted_lines_are_named_unless_they_stay_on_this_machine(root: Path
 
 
 def test_a_plugin_that_is_missing_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(setup.PLUGINS, "gs", "dvc_gs_that_nobody_installed")  # type: ignore[attr-defined]
+    monkeypatch.setitem(module.PLUGINS, "gs", "dvc_gs_that_nobody_installed")  # type: ignore[attr-defined]
     with pytest.raises(InputError, match=r"facemodels\[gs\]"):
-        setup.require_plugin("gs")
-    setup.require_plugin("s3")
-    setup.require_plugin("")
+        module.require_plugin("gs")
+    module.require_plugin("s3")
+    module.require_plugin("")
 
 
 def test_a_folder_without_dvc_says_so(tmp_path: Path) -> None:
@@ -262,5 +263,5 @@ def test_a_folder_without_dvc_says_so(tmp_path: Path) -> None:
 
 def test_a_credential_in_a_url_that_is_there_already_is_noticed() -> None:
     held = BEFORE.replace("s3://old-bucket", "https://user:hunter2secret@old.example.org")
-    assert setup.credentials_in(held) == ['remote "old": url']
-    assert setup.credentials_in(BEFORE) == []
+    assert module.credentials_in(held) == ['remote "old": url']
+    assert module.credentials_in(BEFORE) == []

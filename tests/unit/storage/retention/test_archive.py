@@ -22,9 +22,10 @@ from facemodels.names import ModelId
 from facemodels.package.verify import CHECKSUMS, write_checksums
 from facemodels.registry import rules
 from facemodels.registry.state import Entry
-from facemodels.storage.retention.archive import SUMS, Content, check, pack, unpack
+from facemodels.storage.retention.archive import SUMS, pack, unpack
 from facemodels.storage.retention.settings import ArchiveSettings
-from facemodels.storage.stores.object_store import Child, md5
+from facemodels.storage.retention.version_files import VersionFiles, check
+from facemodels.storage.stores.object_store import FolderFile, md5
 
 MODEL = "rec-facenet-v1.0.0"
 FOLDER = "facenet-v1.0.0"
@@ -40,7 +41,7 @@ def package(folder: Path, size: int = 3_000_000) -> None:
     write_checksums(folder)
 
 
-def listed(folder: Path, target: Path) -> Content:
+def listed(folder: Path, target: Path) -> VersionFiles:
     """A folder with its list, as DVC makes it."""
     children = [
         {"md5": md5(path), "relpath": path.relative_to(folder).as_posix()}
@@ -49,11 +50,11 @@ def listed(folder: Path, target: Path) -> Content:
     data = json.dumps(children, sort_keys=True).encode()
     path = target / f"{hashlib.md5(data, usedforsecurity=False).hexdigest()}.dir"
     path.write_bytes(data)
-    files = tuple(Child(child["md5"], child["relpath"]) for child in children)
-    return Content(folder, path, files)
+    files = tuple(FolderFile(child["md5"], child["relpath"]) for child in children)
+    return VersionFiles(folder, path, files)
 
 
-def registered(content: Content) -> Entry:
+def registered(content: VersionFiles) -> Entry:
     ledger = Ledger()
     model = ModelId.parse(MODEL)
     evidence = {
@@ -70,19 +71,19 @@ def registered(content: Content) -> Entry:
 
 
 @pytest.fixture(scope="module")
-def content(tmp_path_factory: pytest.TempPathFactory) -> Content:
+def content(tmp_path_factory: pytest.TempPathFactory) -> VersionFiles:
     folder = tmp_path_factory.mktemp("content")
     package(folder / FOLDER)
     return listed(folder / FOLDER, folder)
 
 
 @pytest.fixture(scope="module")
-def entry(content: Content) -> Entry:
+def entry(content: VersionFiles) -> Entry:
     return registered(content)
 
 
 @pytest.fixture(scope="module")
-def packed(content: Content, entry: Entry, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def packed(content: VersionFiles, entry: Entry, tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("packed") / "archive.tar.zst"
     pack(entry, content, target, ArchiveSettings(level=3, threads=1))
     return target
@@ -102,7 +103,7 @@ def empty(tmp_path: Path) -> Callable[[], Path]:
 
 
 def test_unpacked_files_are_those_that_were_packed(
-    packed: Path, content: Content, entry: Entry, tmp_path: Path
+    packed: Path, content: VersionFiles, entry: Entry, tmp_path: Path
 ) -> None:
     back = unpack(entry, packed, tmp_path)
     assert sha256_tree(back.folder) == sha256_tree(content.folder)
@@ -114,7 +115,7 @@ def test_unpacked_files_are_those_that_were_packed(
 
 @pytest.mark.parametrize("threads", [0, 2, 5])
 def test_any_number_of_threads_gives_the_same_bytes(
-    packed: Path, content: Content, entry: Entry, tmp_path: Path, threads: int
+    packed: Path, content: VersionFiles, entry: Entry, tmp_path: Path, threads: int
 ) -> None:
     target = tmp_path / "other"
     pack(entry, content, target, ArchiveSettings(level=3, threads=threads))
@@ -122,7 +123,7 @@ def test_any_number_of_threads_gives_the_same_bytes(
 
 
 def test_dates_and_rights_of_the_files_leave_no_trace(
-    packed: Path, content: Content, entry: Entry, tmp_path: Path
+    packed: Path, content: VersionFiles, entry: Entry, tmp_path: Path
 ) -> None:
     shutil.copytree(content.folder, tmp_path / FOLDER, copy_function=shutil.copyfile)
     for path in (tmp_path / FOLDER).iterdir():
@@ -141,7 +142,7 @@ def test_common_tools_read_it_and_check_it(packed: Path, tmp_path: Path) -> None
 
 
 def test_a_damaged_archive_is_refused(
-    packed: Path, content: Content, entry: Entry, tmp_path: Path, empty: Callable[[], Path]
+    packed: Path, content: VersionFiles, entry: Entry, tmp_path: Path, empty: Callable[[], Path]
 ) -> None:
     data = packed.read_bytes()
     drawn = random.Random(1)
@@ -157,7 +158,7 @@ def test_a_damaged_archive_is_refused(
         assert is_refused(entry, content, changed, empty())
 
 
-def is_refused(entry: Entry, content: Content, source: Path, scratch: Path) -> bool:
+def is_refused(entry: Entry, content: VersionFiles, source: Path, scratch: Path) -> bool:
     """Whether it is refused; where it is not, what comes out must be what went in."""
     try:
         back = unpack(entry, source, scratch)
@@ -260,7 +261,7 @@ def test_links_and_folders_are_refused(
 
 
 def test_an_archive_that_grew_is_refused_before_it_fills_the_disk(
-    packed: Path, content: Content, entry: Entry, tmp_path: Path, empty: Callable[[], Path]
+    packed: Path, content: VersionFiles, entry: Entry, tmp_path: Path, empty: Callable[[], Path]
 ) -> None:
     def bomb(members: dict[str, bytes]) -> None:
         members[f"{FOLDER}/model.pt"] = bytes(50_000_000)
@@ -293,7 +294,7 @@ def registered_as(entry: Entry, folder: str) -> Entry:
 
 
 def test_a_package_that_is_not_the_registered_one_is_not_put_away(
-    content: Content, entry: Entry, tmp_path: Path
+    content: VersionFiles, entry: Entry, tmp_path: Path
 ) -> None:
     """The files fit their list, but the registry signed off another package."""
     shutil.copytree(content.folder, tmp_path / FOLDER)

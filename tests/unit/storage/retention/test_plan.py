@@ -19,9 +19,9 @@ from facemodels.registry.registry import previous_production
 from facemodels.registry.rules import Proposal, ProposedEvent
 from facemodels.registry.state import State
 from facemodels.storage.retention.plan import decide, plan
-from facemodels.storage.retention.settings import Retention
-from facemodels.storage.stores.object_store import Child
-from facemodels.storage.stores.objects import Objects, folder_of
+from facemodels.storage.retention.settings import RetentionSettings
+from facemodels.storage.stores.object_store import FolderFile
+from facemodels.storage.stores.objects import VersionObjects, folder_of
 
 DAY = 24 * 3600
 LATER = NOW + 1000 * DAY
@@ -59,11 +59,13 @@ def line(count: int) -> Ledger:
 
 
 def actions(ledger: Ledger, now: float = LATER, **values: Any) -> dict[str, str]:
-    return {one.id: one.action for one in decide(ledger.state, Retention(**values), now)}
+    return {one.id: one.action for one in decide(ledger.state, RetentionSettings(**values), now)}
 
 
 def reason(ledger: Ledger, model: str, now: float = LATER, **values: Any) -> str:
-    return {one.id: one.reason for one in decide(ledger.state, Retention(**values), now)}[model]
+    return {one.id: one.reason for one in decide(ledger.state, RetentionSettings(**values), now)}[
+        model
+    ]
 
 
 def v(number: int) -> str:
@@ -183,15 +185,17 @@ def test_bytes_count_once_and_lists_go_after_their_files() -> None:
     ledger = line(5)
     shared, own = oid("shared"), oid("own")
     objects = {
-        v(number): Objects(v(number), f"{oid(v(number))}.dir", (Child(shared, "a"),))
+        v(number): VersionObjects(v(number), f"{oid(v(number))}.dir", (FolderFile(shared, "a"),))
         for number in range(2, 6)
     }
-    first = Objects(
-        v(1), f"{oid(v(1))}.dir", (Child(own, "a"), Child(own, "b"), Child(shared, "c"))
+    first = VersionObjects(
+        v(1),
+        f"{oid(v(1))}.dir",
+        (FolderFile(own, "a"), FolderFile(own, "b"), FolderFile(shared, "c")),
     )
     objects[v(1)] = first
     sizes = {shared: 1000, own: 100, **{one.folder: 10 for one in objects.values()}}
-    made = plan(ledger.state, Retention(), LATER, objects, sizes)
+    made = plan(ledger.state, RetentionSettings(), LATER, objects, sizes)
     assert {one.id: one.bytes for one in made.decisions}[v(1)] == 1110
     assert made.objects[0] == own
     assert set(made.objects[1:]) == {objects[v(1)].folder, objects[v(2)].folder}
@@ -221,7 +225,9 @@ files = st.lists(names, min_size=1, max_size=4)
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> tuple[Ledger, dict[str, Objects], dict[str, int], set[str]]:
+def histories(
+    draw: st.DrawFn,
+) -> tuple[Ledger, dict[str, VersionObjects], dict[str, int], set[str]]:
     """Any history that the rules allow; versions that share files; what datasets need."""
     ledger = Ledger()
     # Most histories that are drawn freely get nowhere.
@@ -236,7 +242,9 @@ def histories(draw: st.DrawFn) -> tuple[Ledger, dict[str, Objects], dict[str, in
         except FacemodelsError:
             continue
     objects = {
-        key: Objects(key, str(folder_of(entry)), tuple(Child(one, one) for one in draw(files)))
+        key: VersionObjects(
+            key, str(folder_of(entry)), tuple(FolderFile(one, one) for one in draw(files))
+        )
         for key, entry in ledger.state.entries.items()
     }
     every = sorted({one for own in objects.values() for one in own.oids})
@@ -249,8 +257,8 @@ ages = st.integers(0, 60)
 counts = st.integers(1, 5)
 
 
-def policy(keep: int, days: int = 0) -> Retention:
-    return Retention(keep_production=keep, keep_days=days, grace_days=days)
+def policy(keep: int, days: int = 0) -> RetentionSettings:
+    return RetentionSettings(keep_production=keep, keep_days=days, grace_days=days)
 
 
 @settings(max_examples=150, deadline=None)
@@ -284,11 +292,11 @@ def test_once_it_is_done_there_is_nothing_left_to_do(history: Any, keep: int) ->
     ledger, objects, sizes, needed = history
     now = ledger.events[-1].time + 30 * DAY
     made = plan(ledger.state, policy(keep), now, objects, sizes, needed=needed)
-    for identity in made.retired:
+    for identity in made.to_archive:
         ledger.add(archive(identity))  # no rule refuses what the plan says
     left = {one: size for one, size in sizes.items() if one not in made.objects}
     again = plan(ledger.state, policy(keep), now, objects, left, needed=needed)
-    assert (again.retired, again.objects) == ((), ())
+    assert (again.to_archive, again.objects) == ((), ())
 
 
 @settings(max_examples=100, deadline=None)
@@ -297,9 +305,9 @@ def test_who_keeps_more_deletes_no_more(history: Any, keep: int, days: int) -> N
     ledger, objects, sizes, needed = history
     now = ledger.events[-1].time + 30 * DAY
 
-    def gone(settings: Retention) -> tuple[set[str], set[str]]:
+    def gone(settings: RetentionSettings) -> tuple[set[str], set[str]]:
         made = plan(ledger.state, settings, now, objects, sizes, needed=needed)
-        return set(made.retired), set(made.objects)
+        return set(made.to_archive), set(made.objects)
 
     versions, oids = gone(policy(keep, days))
     for more in (policy(keep + 1, days), policy(keep, days + 7)):
@@ -309,7 +317,7 @@ def test_who_keeps_more_deletes_no_more(history: Any, keep: int, days: int) -> N
 
 
 def test_the_plan_is_written_for_programs_too() -> None:
-    made = plan(line(4).state, Retention(), LATER, {}, {})
+    made = plan(line(4).state, RetentionSettings(), LATER, {}, {})
     value = made.as_json()
     assert [one["model_id"] for one in value["versions"]] == [v(n) for n in range(1, 5)]
     assert value["versions"][0]["action"] == "archive"

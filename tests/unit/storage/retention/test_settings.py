@@ -9,13 +9,13 @@ import pytest
 
 from facemodels.errors import ParamsError
 from facemodels.params import parse
-from facemodels.storage.retention.settings import Retention, load
+from facemodels.storage.retention.settings import RetentionSettings, load
 
 ROOT = Path(__file__).resolve().parents[4]
 
 
-def read(**values: Any) -> Retention:
-    return parse(Retention, values, "conf/retention.yaml")
+def read(**values: Any) -> RetentionSettings:
+    return parse(RetentionSettings, values, "conf/retention.yaml")
 
 
 def test_the_committed_file_keeps_three_versions_of_production() -> None:
@@ -24,7 +24,7 @@ def test_the_committed_file_keeps_three_versions_of_production() -> None:
 
 
 def test_a_repository_without_the_file_has_the_defaults(tmp_path: Path) -> None:
-    assert load(tmp_path) == Retention()
+    assert load(tmp_path) == RetentionSettings()
 
 
 def test_ids_are_known_by_one_name() -> None:

@@ -12,29 +12,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facemodels.errors import InputError, IntegrityError
-from facemodels.storage.stores.object_store import CACHE, Place, _stamp
+from facemodels.storage.stores.object_info import read_info
+from facemodels.storage.stores.object_store import CACHE, ObjectStore
 
 
 def oid_of(data: bytes) -> str:
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
-def folder_place(path: Path, name: str = "remote") -> Place:
+def folder_place(path: Path, name: str = "remote") -> ObjectStore:
     from dvc_data.hashfile.db.local import LocalHashFileDB
     from dvc_objects.fs.local import LocalFileSystem
 
     path.mkdir(parents=True, exist_ok=True)
-    return Place(name, LocalHashFileDB(LocalFileSystem(), str(path)))
+    return ObjectStore(name, LocalHashFileDB(LocalFileSystem(), str(path)))
 
 
-def store(place: Place, data: bytes, oid: str | None = None) -> str:
+def store(place: ObjectStore, data: bytes, oid: str | None = None) -> str:
     path = Path(place.path(oid or oid_of(data)))
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(data)
     return oid or oid_of(data)
 
 
-def store_folder(place: Place, files: dict[str, bytes]) -> str:
+def store_folder(place: ObjectStore, files: dict[str, bytes]) -> str:
     listed = [{"md5": store(place, data), "relpath": name} for name, data in files.items()]
     data = json.dumps(listed).encode()
     return store(place, data, f"{oid_of(data)}.dir")
@@ -90,7 +91,7 @@ def test_what_is_broken_is_not_given_out_and_leaves_the_target_as_it_was(tmp_pat
 def test_the_cache_takes_objects_as_dvc_protects_them(tmp_path: Path) -> None:
     place, cache = folder_place(tmp_path / "store"), folder_place(tmp_path / "cache", CACHE)
     oid = store(place, b"weights")
-    cache.take(oid, place)
+    cache.copy_from(place, oid)
     assert cache.is_whole(oid)
     assert Path(cache.path(oid)).stat().st_mode & 0o777 == 0o444
     assert cache.odb.is_protected(cache.path(oid))
@@ -133,12 +134,14 @@ def test_no_bytes_but_its_own_make_an_object_whole(
 def test_each_clouds_words_for_the_same_facts_are_understood() -> None:
     moment = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
     md5 = oid_of(b"a")
-    listed = _stamp({"size": 1, "ETag": f'"{md5}"', "LastModified": moment})
-    asked = _stamp({"size": 1, "ETag": f'"{md5}"', "LastModified": moment.replace(microsecond=0)})
+    listed = read_info({"size": 1, "ETag": f'"{md5}"', "LastModified": moment})
+    asked = read_info(
+        {"size": 1, "ETag": f'"{md5}"', "LastModified": moment.replace(microsecond=0)}
+    )
     assert listed == asked
     assert listed.md5 == md5
-    assert _stamp({"size": 1, "ETag": f'"{md5}-2"'}).md5 == ""  # of an upload in parts
+    assert read_info({"size": 1, "ETag": f'"{md5}-2"'}).md5 == ""  # of an upload in parts
     google = {"size": 1, "etag": "CJ=", "md5Hash": "DMF1ucDxtqgxw5niaXcmYQ==", "updated": "x"}
-    assert _stamp(google).md5 == md5
-    azure = _stamp({"size": 1, "etag": "0x8D4BCC2E4835CD0", "last_modified": moment})
+    assert read_info(google).md5 == md5
+    azure = read_info({"size": 1, "etag": "0x8D4BCC2E4835CD0", "last_modified": moment})
     assert (azure.md5, azure.etag) == ("", "0x8D4BCC2E4835CD0")

@@ -15,12 +15,12 @@ from facemodels.registry.events import Event
 from facemodels.registry.state import Entry, State
 from facemodels.registry.tags import parse, register
 from facemodels.storage.stores import objects
-from facemodels.storage.stores.object_store import Child, Place
+from facemodels.storage.stores.object_store import FolderFile, ObjectStore
 from facemodels.storage.stores.objects import (
-    Objects,
+    VersionObjects,
+    ids_in_git,
     objects_of,
-    recorded_in_git,
-    users,
+    versions_by_object,
     with_children,
 )
 
@@ -33,14 +33,16 @@ def entry(identity: str, folder: str | None) -> Entry:
 
 
 def test_a_folders_own_object_comes_last_and_none_twice() -> None:
-    one = Objects("x", "f.dir", (Child("b", "1"), Child("a", "2"), Child("b", "3")))
+    one = VersionObjects(
+        "x", "f.dir", (FolderFile("b", "1"), FolderFile("a", "2"), FolderFile("b", "3"))
+    )
     assert one.oids == ("b", "a", "f.dir")
 
 
 def test_an_object_belongs_to_every_version_that_has_it() -> None:
-    one = Objects("v2", "f.dir", (Child("a", "x"),))
-    two = Objects("v1", "g.dir", (Child("a", "x"), Child("b", "y")))
-    assert users([one, two]) == {
+    one = VersionObjects("v2", "f.dir", (FolderFile("a", "x"),))
+    two = VersionObjects("v1", "g.dir", (FolderFile("a", "x"), FolderFile("b", "y")))
+    assert versions_by_object([one, two]) == {
         "a": ("v1", "v2"), "f.dir": ("v2",), "b": ("v1",), "g.dir": ("v1",),
     }  # fmt: skip
 
@@ -68,7 +70,7 @@ def test_versions_in_the_archive_or_without_dvc_are_not_kept() -> None:
     }
     state = State(entries=entries)
     state.archived[ids[2]] = entries[ids[2]].event
-    assert [one.id for one in objects.kept(state)] == ids[:1]
+    assert [one.id for one in objects.stored_versions(state)] == ids[:1]
 
 
 def git(root: Path, *words: str) -> None:
@@ -77,7 +79,7 @@ def git(root: Path, *words: str) -> None:
 
 def test_git_speaks_of_what_any_branch_stash_index_or_file_says(tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet", "--initial-branch", "main")
-    assert recorded_in_git(Git(tmp_path)) == set()
+    assert ids_in_git(Git(tmp_path)) == set()
     ids = [f"{number:032x}" for number in range(7)]
     folder = tmp_path / "data"
     folder.mkdir()
@@ -102,13 +104,13 @@ def test_git_speaks_of_what_any_branch_stash_index_or_file_says(tmp_path: Path) 
     git(tmp_path, "add", ".")
     write(f"outs:\n- md5: {ids[5]}\n")
     write(f"nothing: {ids[6]}\n", "data/y.txt")
-    assert recorded_in_git(Git(tmp_path)) == {f"{ids[0]}.dir", *ids[1:6]}
+    assert ids_in_git(Git(tmp_path)) == {f"{ids[0]}.dir", *ids[1:6]}
 
 
 def test_folders_give_their_files_where_a_place_knows_them(tmp_path: Path) -> None:
     empty, place = folder_place(tmp_path / "a"), folder_place(tmp_path / "b")
     folder = store_folder(place, {"a": b"1", "b": b"2"})
-    places: list[Place] = [empty, place]
+    places: list[ObjectStore] = [empty, place]
     unknown = "0" * 32 + ".dir"
     assert with_children([folder, unknown], places) == {
         folder, unknown, oid_of(b"1"), oid_of(b"2"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from facemodels.errors import InputError
-from facemodels.storage.sync.audit import Audit, Finding, Sample, explain, parse_share
+from facemodels.storage.sync.audit import AuditReport, ObjectFinding, Sample, explain, parse_share
 
 
 def test_a_share_is_a_percentage_or_a_part_of_one() -> None:
@@ -37,13 +37,13 @@ def test_a_larger_sample_holds_the_smaller_one_of_its_seed() -> None:
 
 def test_what_is_extra_is_no_fault_and_what_was_repaired_is_none_any_more() -> None:
     findings = (
-        Finding("storage", "missing", "a", ("v1",), repair="backup"),
-        Finding("storage", "corrupt", "b", ("v2",)),
-        Finding("storage", "extra", "c"),
-        Finding("cache", "foreign", "d"),
+        ObjectFinding("storage", "missing", "a", ("v1",), repair="backup"),
+        ObjectFinding("storage", "corrupt", "b", ("v2",)),
+        ObjectFinding("storage", "extra", "c"),
+        ObjectFinding("cache", "foreign", "d"),
     )
-    assert [f.item for f in Audit({}, findings, repaired=False).open] == ["a", "b"]
-    done = Audit({}, findings, repaired=True)
+    assert [f.item for f in AuditReport({}, findings, repaired=False).open] == ["a", "b"]
+    done = AuditReport({}, findings, repaired=True)
     assert [f.item for f in done.open] == ["b"]
     error = explain(done)
     assert error.exit_code == 3

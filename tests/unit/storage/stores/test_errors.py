@@ -1,95 +1,20 @@
-"""What proves an object, how long a proof holds, and which failures are worth waiting for."""
+"""Which failures of a store are worth waiting for, and how long it is waited."""
 
 from __future__ import annotations
 
 import errno
-import hashlib
 from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from tests.unit.storage.stores.test_object_store import folder_place, oid_of, store
 
 from facemodels.errors import FacemodelsError, ToolError
-from facemodels.storage.stores.errors import (
-    AccessError,
-    FullError,
-    Patience,
-    Retries,
-    TransientError,
-    explain,
-)
-from facemodels.storage.stores.object_store import Stamp
-from facemodels.storage.stores.proof import Ledger, is_etag_of, judge, parts_etag
+from facemodels.storage.stores.errors import AccessError, FullError, TransientError, wrap_error
+from facemodels.storage.stores.retries import Patience, Retries
 from facemodels.storage.stores.stores import each
-
-MIB = 1 << 20
-STAMP = Stamp(3, "mark", "2026")
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "deep" / "proofs.sqlite")
-
-
-def test_a_proof_holds_until_size_mark_or_date_change(ledger: Ledger) -> None:
-    assert not ledger.knows("s3://a", "x", STAMP)
-    ledger.note("s3://a", "x", STAMP)
-    assert ledger.knows("s3://a", "x", STAMP)
-    for other in (replace(STAMP, size=4), replace(STAMP, etag="b"), replace(STAMP, modified="c")):
-        assert not ledger.knows("s3://a", "x", other)
-    assert not ledger.knows("s3://b", "x", STAMP)
-    assert not ledger.knows("s3://a", "y", STAMP)
-
-
-def test_a_ledger_is_there_for_the_next_run_and_a_broken_one_is_begun_anew(tmp_path: Path) -> None:
-    path = tmp_path / "proofs.sqlite"
-    Ledger(path).note("s3://a", "x", STAMP)
-    assert Ledger(path).knows("s3://a", "x", STAMP)
-    path.write_bytes(b"this is no database" * 100)
-    assert not Ledger(path).knows("s3://a", "x", STAMP)
-
-
-def test_a_forged_mark_of_the_store_is_no_proof_of_other_bytes(
-    tmp_path: Path, ledger: Ledger
-) -> None:
-    place = folder_place(tmp_path / "store")
-    oid = store(place, b"bad", oid_of(b"good"))
-    assert judge(place, oid, place.stamp(oid), ledger=ledger) == "wrong"
-    assert judge(place, oid, None, ledger=ledger) == "missing"
-    Path(place.path(oid)).write_bytes(b"good")
-    stamp = place.stamp(oid)
-    assert stamp is not None
-    assert judge(place, oid, stamp, ledger=ledger) == "whole"
-    assert ledger.knows(place.url, oid, stamp)
-
-
-def test_an_object_that_goes_while_it_is_looked_at_is_missing(
-    tmp_path: Path, ledger: Ledger
-) -> None:
-    place = folder_place(tmp_path / "store")
-    assert judge(place, oid_of(b"a"), STAMP, ledger=ledger) == "missing"
-
-
-@pytest.mark.parametrize("size", [5 * MIB + 1, 10 * MIB, 16 * MIB, 16 * MIB + 3])
-def test_the_etag_of_parts_is_the_md5_of_their_md5(tmp_path: Path, size: int) -> None:
-    data = bytes(range(256)) * (size // 256 + 1)
-    path = tmp_path / "file"
-    path.write_bytes(data[:size])
-    for part in (5 * MIB, 8 * MIB):
-        parts = [data[start : min(start + part, size)] for start in range(0, size, part)]
-        wanted = hashlib.md5(b"".join(hashlib.md5(one).digest() for one in parts)).hexdigest()  # noqa: S324
-        etag = f"{wanted}-{len(parts)}"
-        assert parts_etag(path, part) == etag
-        assert is_etag_of(path, Stamp(size, etag, ""), oid_of(data[:size]))
-        assert not is_etag_of(path, Stamp(size, etag, ""), oid_of(b"else"))
-        assert not is_etag_of(path, Stamp(size + 1, etag, ""), oid_of(data[:size]))
-    assert not is_etag_of(tmp_path / "none", Stamp(size, etag, ""), oid_of(data[:size]))
 
 
 def raised(error: Exception) -> ToolError:
-    return explain("storage", "s3://models", error)
+    return wrap_error("storage", "s3://models", error)
 
 
 class NoCredentialsError(Exception):

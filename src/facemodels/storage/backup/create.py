@@ -1,0 +1,194 @@
+"""Makes a backup of everything that was released: objects, archives, tags and the audit chain.
+
+The order makes it safe to stop at any moment: objects first, each folder's list after its files,
+then the Git bundle, the manifest, and last the pointer to the manifest. Nothing in a backup is
+deleted or changed but that pointer, and it moves only to a history that continues the one that
+it names.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from facemodels.errors import ConflictError, IntegrityError
+from facemodels.files import sha256, write_bytes
+from facemodels.registry.audit import link
+from facemodels.registry.events import to_text
+from facemodels.registry.registry import Registry, explain, open_registry
+from facemodels.registry.state import State
+from facemodels.storage.backup import bundle
+from facemodels.storage.backup.manifest import (
+    LATEST,
+    BackedUpVersion,
+    BackupManifest,
+    LatestBackup,
+    read_latest,
+    read_manifest,
+)
+from facemodels.storage.backup.mirror import Mirror
+from facemodels.storage.backup.report import BackupReport, BackupRequest
+from facemodels.storage.retention.archive_store import recorded_archive
+from facemodels.storage.stores.objects import (
+    VersionObjects,
+    folder_of,
+    objects_of,
+    stored_versions,
+)
+from facemodels.storage.stores.stores import Stores
+
+
+def back_up(root: Path, request: BackupRequest | None = None) -> BackupReport:
+    """Copy everything that is registered to a second remote, where it is missing or damaged.
+
+    Args:
+        root: the folder of the repository.
+        request: what is asked; None: the defaults of `BackupRequest`.
+
+    Raises:
+        InputError: there is no such remote, it is the default one, or the clone is shallow.
+        IntegrityError: the audit of this clone has findings, the backup holds a history that
+            this clone does not continue, or objects are nowhere whole.
+        ConflictError: another backup was faster.
+        AccessError: a remote refuses access.
+        TransientError: a remote did not answer for longer than the patience allows.
+    """
+    asked = request or BackupRequest()
+    registry = open_registry(root)
+    registry.repository.sync()
+    findings = registry.audit()
+    if findings:
+        raise explain(findings)
+    with tempfile.TemporaryDirectory(prefix="facemodels-") as scratch:
+        return _BackupRun(registry, asked, Path(scratch)).run()
+
+
+class _BackupRun:
+    """One run, in the order in which it may be stopped."""
+
+    def __init__(self, registry: Registry, request: BackupRequest, scratch: Path) -> None:
+        self._git = registry.git
+        self._state = registry.repository.state()
+        self._request = request
+        self._scratch = scratch
+        self._mirror = Mirror(Stores(registry.root, request.patience), request, scratch)
+        self._files = self._mirror.files
+
+    def run(self) -> BackupReport:
+        refs = bundle.read_refs(self._git)
+        latest, before = self._before(refs)
+        stores = [*self._mirror.sources, self._mirror.target]
+        objects = [objects_of(one, stores) for one in stored_versions(self._state)]
+        sizes, needed = self._mirror.compare(objects)
+        archives = self._mirror.missing_archives(_archives(self._state))
+        if not self._request.dry_run:
+            self._mirror.copy_objects(needed)
+            self._mirror.copy_archives(archives)
+            latest = self._publish(self._manifest(refs, before, objects, sizes), latest)
+        entries = self._state.entries.values()
+        report = BackupReport(
+            to=self._files.url, dry_run=self._request.dry_run,
+            versions=tuple(one.id for one in objects),
+            copied={oid: sizes[oid] for oid in needed}, present=len(sizes) - len(needed),
+            reread=self._mirror.reread, archives=tuple(archives),
+            new_bundle=before is None or before.refs != bundle.digest_of(refs), refs=len(refs),
+            untracked=tuple(entry.id for entry in entries if folder_of(entry) is None),
+        )  # fmt: skip
+        if self._request.dry_run or latest is None:
+            return report
+        return replace(report, manifest=latest.manifest, made_at=latest.made_at)
+
+    def _before(self, refs: Mapping[str, str]) -> tuple[LatestBackup | None, BackupManifest | None]:
+        """Read the pointer and the manifest of the backup before.
+
+        Raises:
+            IntegrityError: its history is not one that this clone continues.
+        """
+        latest = read_latest(self._files)
+        if latest is None:
+            return None, None
+        manifest = read_manifest(self._files, latest)
+        head = bundle.registry_head(refs) or None
+        known = {event.object for event in link(self._state.events, head).events}
+        if manifest.head and manifest.head not in known:
+            raise IntegrityError(
+                f"the backup in {self._request.to} ends with an event ({manifest.head[:10]}) that "
+                "this clone does not know.",
+                "Fetch it (`facemodels registry sync`), or find out who rewrote the history. The "
+                "backup was not touched.",
+            )
+        return latest, manifest
+
+    def _manifest(
+        self,
+        refs: Mapping[str, str],
+        before: BackupManifest | None,
+        objects: Sequence[VersionObjects],
+        sizes: Mapping[str, int],
+    ) -> BackupManifest:
+        name, size = self._bundle(refs, before)
+        return BackupManifest(
+            head=bundle.registry_head(refs),
+            bundle=name,
+            bundle_size=size,
+            refs=bundle.digest_of(refs),
+            versions={
+                one.id: BackedUpVersion(
+                    one.folder,
+                    str(self._state.entries[one.id].evidence.get("package", "")),
+                    len(one.oids),
+                    sum(sizes[oid] for oid in one.oids),
+                )
+                for one in objects
+            },
+            archives=_archives(self._state),
+        )
+
+    def _bundle(self, refs: Mapping[str, str], before: BackupManifest | None) -> tuple[str, int]:
+        """Send a bundle unless one with the same refs is there, whole; return name and bytes."""
+        known = before if before and before.refs == bundle.digest_of(refs) else None
+        if known and self._files.digest(known.bundle) == known.bundle_sha256:
+            return known.bundle, known.bundle_size
+        path = self._scratch / "refs.bundle"
+        bundle.write_bundle(self._git, refs, path)
+        if bundle.heads(path, self._git) != dict(refs):
+            raise ConflictError(
+                "Refs of this clone moved while they were bundled.",
+                "The backup before stands. Run it again.",
+            )
+        digest = sha256(path)
+        name = bundle.name_of(digest)
+        self._mirror.send_file(path, name, digest)
+        return name, path.stat().st_size
+
+    def _publish(self, manifest: BackupManifest, before: LatestBackup | None) -> LatestBackup:
+        """Write the manifest, and then the pointer that names it.
+
+        Raises:
+            ConflictError: another backup moved the pointer meanwhile.
+        """
+        if self._files.read(manifest.name) != manifest.data:
+            path = self._scratch / "manifest.json"
+            write_bytes(path, manifest.data)
+            self._mirror.send_file(path, manifest.name, sha256(path))
+        if read_latest(self._files) == before:
+            latest = LatestBackup(manifest.name, to_text(int(self._request.clock())))
+            self._files.write(LATEST, latest.data)
+            if read_latest(self._files) == latest:
+                return latest
+        raise ConflictError(
+            f"Another backup to {self._request.to} was faster.",
+            "Its result stands. Run it again.",
+        )
+
+
+def _archives(state: State) -> dict[str, str]:
+    """The SHA-256 of the archives of all archived versions, by name below the remote's URL."""
+    records = [recorded_archive(state, identity) or {} for identity in state.archived]
+    return {
+        str(one["path"]): str(one["sha256"]).removeprefix("sha256:")
+        for one in records
+        if "path" in one and "sha256" in one
+    }

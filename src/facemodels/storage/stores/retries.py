@@ -1,0 +1,77 @@
+"""Retries of calls to a store that is away for a while."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from facemodels.params import Frozen
+from facemodels.storage.stores.errors import TransientError
+
+Result = TypeVar("Result")
+
+
+class Patience(Frozen):
+    """How long a store may be away.
+
+    Attributes:
+        seconds: the time from the last answer to the moment when the work is given up.
+        first_wait_s: the upper bound of the first pause; it doubles each time, and the pause is
+            drawn between 0 and the bound (Brooker, "Exponential backoff and jitter", 2015).
+        longest_wait_s: the upper bound of any pause.
+    """
+
+    seconds: float = 120.0
+    first_wait_s: float = 0.5
+    longest_wait_s: float = 15.0
+
+
+class Retries:
+    """Repeats calls while a store is away; all threads that use it share one clock.
+
+    The time since the last success of any call counts: a thousand objects do not wait a thousand
+    times for a store that is gone.
+
+    Args:
+        patience: how long the store may be away; None: the defaults of `Patience`.
+        clock: gives seconds that never go back.
+    """
+
+    def __init__(
+        self, patience: Patience | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._patience = patience or Patience()
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._away_since: float | None = None
+
+    def __call__(self, act: Callable[[], Result]) -> Result:
+        """Return the result of the first attempt that succeeds.
+
+        Raises:
+            TransientError: the last attempt failed with it. Whatever else `act` raises is raised
+                at once.
+        """
+        from tenacity import Retrying, retry_if_exception_type, wait_random_exponential
+
+        attempts = Retrying(
+            retry=retry_if_exception_type(TransientError),
+            stop=lambda _: self._is_over(),
+            wait=wait_random_exponential(
+                multiplier=self._patience.first_wait_s, max=self._patience.longest_wait_s
+            ),
+            reraise=True,
+        )
+        result: Result = attempts(act)
+        with self._lock:
+            self._away_since = None
+        return result
+
+    def _is_over(self) -> bool:
+        with self._lock:
+            now = self._clock()
+            if self._away_since is None:
+                self._away_since = now
+            return now - self._away_since >= self._patience.seconds

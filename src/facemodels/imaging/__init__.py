@@ -1,0 +1,47 @@
+"""Images: decode with limits, resize, letterbox, crop. One code for training and serving.
+
+An image is uint8 (H, W, 3), RGB. Two frames of coordinates are in use, half a pixel apart,
+and every function says which one it takes:
+
+    edges    boxes: (0, 0) is the outer corner of the first pixel, (W, H) of the last
+    centres  points: (0, 0) is the centre of the first pixel; edges = centres + 0.5
+
+Modules in reading order:
+
+- `arrays`: what an image is, and `ImageError`
+- `decoding`: bytes or a file to an image
+- `geometry`: resize, letterbox, crop
+
+Example:
+    >>> import numpy as np
+    >>> from facemodels import imaging
+    >>> square, scale, pad_x, pad_y = imaging.letterbox(np.zeros((90, 120, 3), np.uint8), 60)
+    >>> square.shape, scale, pad_x, pad_y
+    ((60, 60, 3), 0.5, 0.0, 7.0)
+"""
+
+from facemodels.imaging.arrays import EXTENSIONS, FORMATS, MAX_PIXELS, ImageError, as_rgb
+from facemodels.imaging.decoding import MAX_BYTES, decode, image_size
+from facemodels.imaging.geometry import (
+    LETTERBOX_FILL,
+    crop,
+    letterbox,
+    resize,
+    unletterbox_boxes,
+)
+
+__all__ = [
+    "EXTENSIONS",
+    "FORMATS",
+    "LETTERBOX_FILL",
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "ImageError",
+    "as_rgb",
+    "crop",
+    "decode",
+    "image_size",
+    "letterbox",
+    "resize",
+    "unletterbox_boxes",
+]

@@ -18,14 +18,14 @@ from facemodels.names import TASKS
 from facemodels.package.signature import SignaturePolicy
 from facemodels.registry.policy import RegistryPolicy
 from facemodels.serving.settings import Serving
-from facemodels.storage.retention.settings import Retention
+from facemodels.storage.retention.settings import RetentionSettings
 
 ROOT = settings_tables.ROOT
 # conf/rollback_triggers.yaml shows the model guide's five values, which are the defaults.
 FILES: dict[str, Any] = {
     "conf/serving.yaml": Serving,
     "conf/registry.yaml": RegistryPolicy,
-    "conf/retention.yaml": Retention,
+    "conf/retention.yaml": RetentionSettings,
     "conf/deploy/staging.yaml": Environment,
     "conf/deploy/production.yaml": Environment,
 }

@@ -28,7 +28,7 @@ from facemodels.names import ModelId
 from facemodels.registry import rules
 from facemodels.registry.events import Event, read_record, to_text, write_record
 from facemodels.registry.state import State, Status
-from facemodels.registry.tags import parse
+from facemodels.registry.tag_names import parse
 from facemodels.text import markdown
 
 BIN = Path(sys.executable).parent

@@ -28,7 +28,7 @@ from tests.functional.storage.stores import S3Site, Store, s3_site, seaweed
 
 from facemodels.files import sha256
 from facemodels.names import ModelId
-from facemodels.registry import tags
+from facemodels.registry import tag_names
 from facemodels.registry.events import Event
 from facemodels.registry.state import State, fold
 from facemodels.storage.retention.plan import plan
@@ -205,7 +205,7 @@ def many(count: int) -> tuple[State, dict[str, VersionObjects], dict[str, int]]:
     events: list[Event] = []
 
     def add(tag: str, number: int, moment: int, record: dict[str, Any]) -> None:
-        name = tags.parse(tag)
+        name = tag_names.parse(tag)
         assert name is not None
         oid = f"{len(events):040x}"
         record["sequence"] = len(events) + 1

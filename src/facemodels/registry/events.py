@@ -31,7 +31,7 @@ from typing import Any
 
 from facemodels.errors import InputError
 from facemodels.files import canonical_json
-from facemodels.registry.tags import TagName
+from facemodels.registry.tag_names import TagName
 
 FORMAT = 1
 _SIGNATURE = "-----BEGIN "

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from facemodels.errors import InputError, RuleError
-from facemodels.registry.rules import Role
 
+Role = Literal["register", "promote"]
 PATH = Path("conf", "registry.yaml")
 
 
@@ -48,6 +48,11 @@ class RegistryPolicy:
                 f"{principal} may not {role}.",
                 f"{PATH} lets {', '.join(able) or 'nobody'} do it.",
             )
+
+
+def role_of(act: str) -> Role:
+    """The role that an act asks for."""
+    return "register" if act == "register" else "promote"
 
 
 def load(root: Path) -> RegistryPolicy:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from facemodels.git import Git, GitError
 from facemodels.names import ModelName
-from facemodels.registry import tags
+from facemodels.registry import tag_names
 from facemodels.registry.events import Event, read_record
 
 HEAD = "refs/facemodels/head"
@@ -27,7 +27,7 @@ def patterns(models: Iterable[str] = ()) -> list[str]:
 
 def is_event(tag: str) -> bool:
     """Whether a tag is one of ours."""
-    return tags.parse(tag) is not None
+    return tag_names.parse(tag) is not None
 
 
 def read_events(git: Git, models: Iterable[str] = ()) -> list[Event]:
@@ -45,13 +45,18 @@ def _events(parts: Sequence[str]) -> Iterator[Event]:
     for start in range(0, len(parts) - size + 1, size):
         ref, oid, peeled, inner, name, mail, date, message = parts[start : start + size]
         tag = ref.removeprefix("\n")
-        meaning = tags.parse(tag)
+        meaning = tag_names.parse(tag)
         if meaning is not None:
             tagger = f"{name} {mail}" if inner else ""
             record = read_record(message) if inner else None
             yield Event(
                 tag, meaning, oid, peeled or oid, inner, tagger, int(date or 0), record, message
             )
+
+
+def read_objects(git: Git) -> dict[str, str]:
+    """Object ids of the events of a clone, by tag name."""
+    return {event.tag: event.object for event in read_events(git)}
 
 
 def read_head(git: Git) -> str | None:
@@ -70,7 +75,7 @@ def read_original(git: Git, oid: str) -> Event | None:
         return None
     header, _, message = text.partition("\n\n")
     fields = dict(line.partition(" ")[::2] for line in header.split("\n"))
-    meaning = tags.parse(fields.get("tag", ""))
+    meaning = tag_names.parse(fields.get("tag", ""))
     match = _TAGGER.fullmatch(fields.get("tagger", ""))
     if meaning is None or match is None:
         return None

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 from facemodels.errors import ConflictError, IntegrityError, RuleError
 from facemodels.git import Git, find_root
 from facemodels.names import ModelId
-from facemodels.registry import audit as chain
-from facemodels.registry import policy, reading, rules, semver, signatures
+from facemodels.registry import audit, policy, reading, rules, semver, signatures
 from facemodels.registry.events import Event
 from facemodels.registry.state import Entry, State, Status, production_line
-from facemodels.registry.tag_store import Repository
+from facemodels.registry.tag_store import TagStore
 
 if TYPE_CHECKING:  # they bring torch along, which reading must not wait for
     from facemodels.package.load import Package
-    from facemodels.registry.ruling import Comparison
+    from facemodels.registry.bump import Comparison
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Registry:
         repository: of its tags.
     """
 
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: TagStore) -> None:
         self.repository = repository
         self.git = repository.git
         self.root = repository.git.root
@@ -108,7 +107,7 @@ class Registry:
             RuleError: the bump is too small, or accuracy is worse and nobody answers for it.
         """
         from facemodels.params import load
-        from facemodels.registry import ruling
+        from facemodels.registry import bump
         from facemodels.registry.packages import obtain
 
         data = asked.data or self.root / "data" / "prepared" / asked.package.task
@@ -116,7 +115,7 @@ class Registry:
         comparison = asked.comparison
         if comparison is None or comparison.evidence["package"] != before.evidence.get("package"):
             with obtain(self.root, before) as old:
-                comparison = ruling.compare(old, asked.package, data, settings)
+                comparison = bump.compare(old, asked.package, data, settings)
         semver.check(
             before.version,
             asked.package.id.version,
@@ -169,12 +168,12 @@ class Registry:
             ConflictError: somebody else was faster.
             ToolError: the remote cannot be reached.
         """
-        self.repository.sync()
-        state = self.repository.state()
-        change = plan(state)
+        return self.repository.add(plan, check=self._require_verified)
+
+    def _require_verified(self, state: State, change: rules.ProposedEvent) -> None:
+        """Verify the package of a version that an event would bring on."""
         if change.act in ("promote", "rollout"):
             self._require_promotable(state.entry(change.model))
-        return self.repository.add(plan)
 
     def _require_promotable(self, entry: Entry) -> None:
         from facemodels.registry.evidence import require_gates
@@ -196,11 +195,11 @@ class Registry:
             lambda state: rules.deprecate(state, model, reason=reason, retire=retire)
         )
 
-    def audit(self) -> list[chain.Finding]:
+    def audit(self) -> list[audit.Finding]:
         """Everything that is wrong with the tags of this clone, signatures included."""
         events = reading.read_events(self.git)
         head = reading.read_head(self.git)
-        findings = chain.audit(events, head, reading.read_originals(self.git, events, head))
+        findings = audit.audit(events, head, reading.read_originals(self.git, events, head))
         if self.repository.policy.signatures == "required":
             findings += signatures.check(self.git, self.root, self.repository.policy, events)
         return findings
@@ -213,7 +212,7 @@ def open_registry(start: Path) -> Registry:
         InputError: it lies in none, or conf/registry.yaml is wrong.
     """
     root = find_root(start)
-    return Registry(Repository(Git(root), policy.load(root)))
+    return Registry(TagStore(Git(root), policy.load(root)))
 
 
 def predecessor(state: State, model: ModelId) -> Entry | None:
@@ -243,7 +242,7 @@ def previous_production(state: State, model: str) -> Entry:
     )
 
 
-def explain(findings: Sequence[chain.Finding]) -> IntegrityError:
+def explain(findings: Sequence[audit.Finding]) -> IntegrityError:
     """Findings of an audit as an error, for exit code 3."""
     named = tuple(f"{f.tag or 'head'} ({f.kind})" for f in findings)
     return IntegrityError("the registry is not what was signed off", changed=named)

@@ -13,20 +13,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 from facemodels.errors import InputError, RuleError
 from facemodels.names import ModelId
-from facemodels.registry import tags
+from facemodels.registry import tag_names
+from facemodels.registry.policy import Role, role_of
 from facemodels.registry.state import ARCHIVED, ROLLOUT, Entry, State, Status
 
-Role = Literal["register", "promote"]
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class ProposedEvent:
-    """An event to be.
+    """An event that the rules allow and that is not written yet.
 
     Attributes:
         act: register, promote, rollback, deprecate, place, rollout, withdraw, archive or restore.
@@ -52,11 +52,6 @@ class ProposedEvent:
     def role(self) -> Role:
         """What the actor must be allowed to do."""
         return role_of(self.act)
-
-
-def role_of(act: str) -> Role:
-    """The role an act asks for."""
-    return "register" if act == "register" else "promote"
 
 
 Proposal = Callable[[State], ProposedEvent]
@@ -89,7 +84,7 @@ def register(
             f"{other} is registered at commit {commit[:10]} already.",
             "Commit the new version first: each version of a model needs its own commit.",
         )
-    tag = tags.register(model)
+    tag = tag_names.register(model)
     if any(event.tag == tag for event in state.events):
         raise RuleError(
             f"{tag} exists: {model} was registered and taken back.",
@@ -245,11 +240,9 @@ def roll_out(
             "Complete it or take it back first: facemodels deploy --strategy complete, or abort.",
         )
     _same_space(current, entry, re_enrolment)
-    tag = tags.assign(model.name, ROLLOUT, (event.name for event in state.events))
+    tag = tag_names.assign(model.name, ROLLOUT, (event.name for event in state.events))
     extra = {"rollout": dict(terms), **_extra(re_enrolment, emergency)}
-    return ProposedEvent(
-        "rollout", model, tag, entry.event.commit, entry.status, reason, dict(entry.evidence), extra
-    )
+    return _event(entry, "rollout", tag, entry.status, reason, extra)
 
 
 def withdraw(
@@ -273,11 +266,8 @@ def withdraw(
         raise RuleError(f"{model} is not on its way to production.", "See `facemodels status`.")
     if not reason:
         raise InputError("Taking a version back needs a reason.", "Add --reason.")
-    tag = tags.unassign(model.name, ROLLOUT, (event.name for event in state.events))
-    evidence = dict(entry.evidence)
-    return ProposedEvent(
-        "withdraw", model, tag, entry.event.commit, entry.status, reason, evidence, extra or {}
-    )
+    tag = tag_names.unassign(model.name, ROLLOUT, (event.name for event in state.events))
+    return _event(entry, "withdraw", tag, entry.status, reason, extra or {})
 
 
 def archive(
@@ -314,11 +304,8 @@ def archive(
             f"{model} serves in {where if not staged else 'staging'}.",
             "Deploy another version in its place first.",
         )
-    tag = tags.assign(model.name, ARCHIVED, (event.name for event in state.events))
-    return ProposedEvent(
-        "archive", model, tag, entry.event.commit, entry.status, reason, dict(entry.evidence),
-        {"archive": dict(facts)},
-    )  # fmt: skip
+    tag = tag_names.assign(model.name, ARCHIVED, (event.name for event in state.events))
+    return _event(entry, "archive", tag, entry.status, reason, {"archive": dict(facts)})
 
 
 def restore(
@@ -341,11 +328,8 @@ def restore(
         raise RuleError(f"{model} is not in the archive.", "See `facemodels registry history`.")
     if not reason:
         raise InputError("A restoration needs a reason.", "Add --reason.")
-    tag = tags.unassign(model.name, ARCHIVED, (event.name for event in state.events))
-    evidence = dict(entry.evidence)
-    return ProposedEvent(
-        "restore", model, tag, entry.event.commit, entry.status, reason, evidence, extra or {}
-    )
+    tag = tag_names.unassign(model.name, ARCHIVED, (event.name for event in state.events))
+    return _event(entry, "restore", tag, entry.status, reason, extra or {})
 
 
 def _require_weights(state: State, entry: Entry) -> None:
@@ -405,9 +389,15 @@ def deprecate(state: State, model: ModelId, *, reason: str, retire: bool = False
 def _stage(
     state: State, entry: Entry, act: str, status: Status, reason: str, extra: Mapping[str, Any]
 ) -> ProposedEvent:
+    """The event that gives a version the stage that is called like its new status."""
     existing = (event.name for event in state.events)
-    model = ModelId.parse(entry.id)
-    tag = tags.assign(model.name, status, existing)
-    return ProposedEvent(
-        act, model, tag, entry.event.commit, status, reason, dict(entry.evidence), extra
-    )
+    tag = tag_names.assign(ModelId.parse(entry.id).name, status, existing)
+    return _event(entry, act, tag, status, reason, extra)
+
+
+def _event(
+    entry: Entry, act: str, tag: str, status: Status, reason: str, extra: Mapping[str, Any]
+) -> ProposedEvent:
+    """An event of a registered version: it points where the version's own tag points."""
+    model, commit, evidence = ModelId.parse(entry.id), entry.event.commit, dict(entry.evidence)
+    return ProposedEvent(act, model, tag, commit, status, reason, evidence, extra)

@@ -12,8 +12,7 @@ from facemodels.errors import InputError, ToolError
 from facemodels.git import Git, GitError
 from facemodels.registry.audit import Finding
 from facemodels.registry.events import Event
-from facemodels.registry.policy import RegistryPolicy
-from facemodels.registry.rules import role_of
+from facemodels.registry.policy import RegistryPolicy, role_of
 
 _SSH = re.compile(r'^Good "git" signature for (?P<who>\S+) with ', re.MULTILINE)
 # The last field is the primary key, also where a subkey signed.

@@ -1,10 +1,10 @@
-"""The registry of one clone: read its events, fetch those of others, add one.
+"""The tag store of a clone: the only module that writes tags.
 
-Adding is a compare-and-swap. The tag object is made first, without a ref; one atomic push
-then gives it its tag and moves the head from the event it follows, or nothing happens; only
-what the remote took gets a ref here. A kill at any moment leaves the event done or not done,
-never a tag of ours that blocks the next fetch. Without a remote the same swap is made on the
-clone's own refs.
+Adding an event is a compare-and-swap. The tag object is made first, without a ref; one atomic
+push then gives it its tag and moves the head from the event it follows, or nothing happens;
+only what the remote took gets a ref here. A kill at any moment leaves the event done or not
+done, never a tag of ours that blocks the next fetch. Without a remote the same swap is made on
+the clone's own refs.
 
 Every event is later than the one before by a second at least, since GTO and DVC know the
 order of tags by their dates alone.
@@ -12,31 +12,35 @@ order of tags by their dates alone.
 
 from __future__ import annotations
 
+import secrets
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from facemodels.errors import ConflictError, IntegrityError, ToolError
+from facemodels.errors import ConflictError, IntegrityError, RuleError, ToolError
 from facemodels.git import Git, GitError
-from facemodels.registry import audit as chain
-from facemodels.registry import reading, signatures, state, tagging
-from facemodels.registry.events import Event
+from facemodels.registry import reading, signatures, state, sync
+from facemodels.registry.events import FORMAT, Event, to_text, write_record
 from facemodels.registry.policy import RegistryPolicy
 from facemodels.registry.rules import Proposal, ProposedEvent
 from facemodels.registry.state import State
 
 _NOBODY = "0" * 40
-# Whatever the user's configuration adds to a push of his own is none of ours.
+# Whatever the user's configuration adds to a push of his own is not part of ours.
 _PUSH = ("--quiet", "--atomic", "--no-follow-tags")
 _ATTEMPTS = 32  # others who were faster on other models, before we give up
+_AHEAD_S = 24 * 3600  # dates may run ahead of a clock: clocks differ, bursts of events add some
 
 
-class Repository:
-    """The registry of a clone.
+class TagStore:
+    """The events of a clone.
 
     Args:
-        git: commands in the clone.
-        policy: of the repository.
-        clock: seconds since 1970.
+        git: runs commands in the clone.
+        policy: the policy of the repository.
+        clock: gives seconds since 1970.
     """
 
     def __init__(
@@ -48,21 +52,19 @@ class Repository:
 
     @property
     def remote(self) -> str | None:
-        """The remote that decides who was first; None if this clone is on its own."""
+        """The remote that decides who was first; None if this clone has none."""
         name = self.policy.remote
         return name if name and self.git.config(f"remote.{name}.url") else None
 
     def state(self, *, until: int | None = None) -> State:
-        """What the tags of this clone add up to, or added up to at a time."""
+        """What the tags of this clone add up to, or added up to at a time in seconds since 1970."""
         return state.fold(reading.read_events(self.git), until=until)
-
-    # --- fetch ---------------------------------------------------------------------------
 
     def sync(self, *, publish: bool = False) -> int:
         """Fetch the events that others made.
 
         Args:
-            publish: send events that are here and not on the remote.
+            publish: whether events that are here and not on the remote are sent.
 
         Returns:
             How many tags came.
@@ -73,166 +75,86 @@ class Repository:
         """
         remote = self.remote
         if remote is None:
-            self._catch_up()
+            sync.catch_up(self)
             return 0
-        try:
-            return self._follow(remote, publish=publish)
-        except IntegrityError:
-            # A server shows the refs of a push one after the other; a second look sees them all.
-            return self._follow(remote, publish=publish)
+        return sync.follow(self, remote, publish=publish)
 
-    def _follow(self, remote: str, *, publish: bool) -> int:
-        # Ours first: what is here by now was there before, and is there unless it was lost. What
-        # another process of this clone adds from now on is not missed on the remote.
-        head, ours = reading.read_head(self.git), self._objects()
-        theirs = self._remote_refs(remote)
-        moved = sorted(tag for tag in ours.keys() & theirs.keys() if ours[tag] != theirs[tag])
-        if moved:
-            raise IntegrityError(
-                f"tags on {remote} are not what they were when they were fetched",
-                "Somebody rewrote them. Find out who; push the right ones back with "
-                "`git push --force` from a clone whose `facemodels registry audit` is clean.",
-                changed=tuple(moved),
-            )
-        new = sorted(theirs.keys() - ours.keys() - {reading.HEAD})
-        if new:
-            self._fetch(remote, {tag: theirs[tag] for tag in new})
-        self._advance(remote, head, theirs, ours.keys() | theirs.keys(), publish=publish)
-        return len(new)
+    # --- writing what a sync found -------------------------------------------------------
 
-    def _remote_refs(self, remote: str) -> dict[str, str]:
-        """Object ids by tag name (of events alone), and of the head."""
-        listed = self.git.text("ls-remote", remote, *reading.patterns(), reading.HEAD)
-        refs = {}
-        for line in listed.splitlines():
-            oid, ref = line.split("\t")
-            if ref == reading.HEAD:
-                refs[ref] = oid
-            elif not ref.endswith("^{}") and reading.is_event(ref.removeprefix("refs/tags/")):
-                refs[ref.removeprefix("refs/tags/")] = oid
-        return refs
+    def fetch(self, remote: str, tags: Mapping[str, str]) -> None:
+        """Fetch tags from a remote, all or none.
 
-    def _objects(self) -> dict[str, str]:
-        return {event.tag: event.object for event in reading.read_events(self.git)}
+        Args:
+            remote: the name of the remote.
+            tags: object ids by tag name.
 
-    def _fetch(self, remote: str, new: Mapping[str, str]) -> None:
-        specs = "".join(f"refs/tags/{tag}:refs/tags/{tag}\n" for tag in new)
+        Raises:
+            GitError: git failed.
+        """
+        specs = "".join(f"refs/tags/{tag}:refs/tags/{tag}\n" for tag in tags)
         options = ("--quiet", "--no-tags", "--atomic", "--no-write-fetch-head", "--stdin")
         try:
             self.git.text("fetch", *options, remote, stdin=specs)
         except GitError:
-            if not new.items() <= self._objects().items():
+            if not tags.items() <= reading.read_objects(self.git).items():
                 raise  # it was not another process of this clone that fetched the same
 
-    def _advance(
-        self,
-        remote: str,
-        ours: str | None,
-        refs: Mapping[str, str],
-        seen: Set[str],
-        *,
-        publish: bool,
-    ) -> None:
-        """Move our head to the remote's, if it continues what was seen here."""
-        theirs = refs.get(reading.HEAD)
-        events = [event for event in reading.read_events(self.git) if event.tag in seen]
-        known = chain.link(events, ours or theirs).events
-        missing = [event for event in known if event.tag not in refs]
-        if theirs is not None and theirs != ours:
-            continued = chain.link(events, theirs).events
-            names = {event.object for event in continued}
-            if theirs not in names or (ours is not None and ours not in names):
-                raise IntegrityError(
-                    f"the history on {remote} does not continue the one that is known here",
-                    "Somebody rewrote it, or two clones worked without a common remote. "
-                    "`facemodels registry audit` says what differs.",
-                    extra=tuple(event.tag for event in continued if event not in known),
-                    missing=tuple(event.tag for event in missing),
-                )
-        ahead = (
-            bool(known)
-            and known[-1].object != theirs
-            and self._behind(events, theirs, known[-1].object)
-        )
-        if (missing or ahead) and publish:
-            self._publish_all(remote, theirs, missing, known[-1])
-            self._move_head(known[-1].object, ours)
-        elif missing or ahead:
-            raise IntegrityError(
-                f"{remote} lacks events that are known here, or its head is behind them",
-                "If somebody deleted them, or they were made before there was a remote: "
-                "`facemodels registry sync --publish` sends them.",
-                missing=tuple(event.tag for event in missing),
-            )
-        elif theirs is not None and self._behind(events, ours, theirs):
-            self._move_head(theirs, ours)
+    def publish(self, remote: str, theirs: str | None, missing: Sequence[Event], to: str) -> None:
+        """Send events to a remote and move its head.
 
-    @staticmethod
-    def _behind(events: Sequence[Event], behind: str | None, ahead: str | None) -> bool:
-        """Whether one head comes before another; no head comes before any."""
-        place = {event.object: event.sequence for event in events}
-        return place.get(ahead or "", 0) > place.get(behind or "", 0)
+        Args:
+            remote: the name of the remote.
+            theirs: the head that the remote has now; None if it has none.
+            missing: events that the remote lacks.
+            to: the object id that its head names afterwards.
 
-    def _publish_all(
-        self, remote: str, theirs: str | None, missing: Sequence[Event], last: Event
-    ) -> None:
+        Raises:
+            GitError: git failed, or the remote's head has moved.
+        """
         specs = [f"{event.object}:refs/tags/{event.tag}" for event in missing]
         lease = f"--force-with-lease={reading.HEAD}:{theirs or ''}"
-        self.git.text("push", *_PUSH, lease, remote, *specs, f"{last.object}:{reading.HEAD}")
+        self.git.text("push", *_PUSH, lease, remote, *specs, f"{to}:{reading.HEAD}")
 
-    def _catch_up(self) -> None:
-        """Move the head over events that a plain fetch left ahead of it."""
-        head = reading.read_head(self.git)
-        events = reading.read_events(self.git)
-        self._event_at(head, events)
-        known = chain.link(events, head).events
-        if known and known[-1].object != head:
-            self._move_head(known[-1].object, head)
+    def move_head(self, to: str, head: str | None) -> None:
+        """Move the head of this clone, unless another process of this clone did.
 
-    def _move_head(self, to: str, head: str | None) -> None:
-        """Move our head on, unless another process of this clone did."""
+        Args:
+            to: an object id.
+            head: the object id that the head names now; None if there is no head.
+        """
         try:
             self.git.text("update-ref", reading.HEAD, to, head or _NOBODY)
         except GitError:
             if reading.read_head(self.git) == head:
                 raise
 
-    def _event_at(self, head: str | None, events: Iterable[Event]) -> Event | None:
-        """The event that the head names; None if there is no head.
+    # --- adding an event -----------------------------------------------------------------
 
-        Raises:
-            IntegrityError: its tag is gone.
-        """
-        if head is None:
-            return None
-        found = next((event for event in events if event.object == head), None)
-        if found is None:
-            original = reading.read_original(self.git, head)
-            raise IntegrityError(
-                f"the last event that this clone knew ({head[:10]}) has no tag any more",
-                "Find out who deleted it; `facemodels registry audit` says what else is wrong.",
-                missing=(original.tag,) if original else (),
-            )
-        return found
-
-    # --- add -----------------------------------------------------------------------------
-
-    def add(self, plan: Proposal) -> Event:
-        """Make the event that `plan` gives for the state of now.
+    def add(
+        self, plan: Proposal, *, check: Callable[[State, ProposedEvent], None] | None = None
+    ) -> Event:
+        """Make the event that `plan` gives for the present state.
 
         `plan` is asked again when somebody else was faster on another model; on the same
-        model it is not, since what its user saw is no longer so.
+        model it is not, since what its user saw is no longer so. The remote is asked once
+        unless somebody was faster.
+
+        Args:
+            plan: gives the event for a state.
+            check: is called once, before anything is written, and may refuse the event.
 
         Raises:
             ConflictError: somebody else changed the same model first; nothing is left of ours.
             IntegrityError: see `sync`.
             ToolError: git failed, or the remote cannot be reached.
-            FacemodelsError: what `plan` refuses with.
+            FacemodelsError: what `plan` or `check` refuses with.
         """
         head, now = self._look()
         change = plan(now)
         model = str(change.model.name)
         seen = now.last(model)
+        if check is not None:
+            check(now, change)
         self._authorise(change)
         for _ in range(_ATTEMPTS):
             event = self._try(change, now, head)
@@ -259,8 +181,8 @@ class Repository:
 
     def _try(self, change: ProposedEvent, now: State, head: str | None) -> Event | None:
         """The event, or None if the head has moved in the meantime."""
-        before = self._event_at(head, now.events)
-        oid = tagging.make(self.git, self.policy, change, before, now, clock=self._clock)
+        before = sync.event_at(self.git, head, now.events)
+        oid = self._make(change, before, now)
         remote = self.remote
         if remote is None:
             done = self._swap(change.tag, oid, head)
@@ -292,7 +214,7 @@ class Repository:
 
     def _refs_after(self, remote: str, tag: str, push: GitError) -> dict[str, str]:
         try:
-            return self._remote_refs(remote)
+            return sync.remote_refs(self.git, remote)
         except GitError:
             raise ToolError(
                 f"{remote} was lost while it was sent {tag}, which may be done or not: "
@@ -306,7 +228,7 @@ class Repository:
         try:
             self.git.text("update-ref", "--stdin", stdin=commands)
         except GitError:
-            if reading.read_head(self.git) == head and tag not in self._objects():
+            if reading.read_head(self.git) == head and tag not in reading.read_objects(self.git):
                 raise
             return False
         return True
@@ -315,12 +237,49 @@ class Repository:
         """Give an event that the remote took its refs here too."""
         try:
             self.git.text("update-ref", f"refs/tags/{tag}", oid)
-            self._move_head(oid, head)
+            self.move_head(oid, head)
         except GitError as error:
             raise ToolError(
                 f"{tag} is done on {remote}, but this clone could not note it: {error.stderr}",
                 f"{error.remedy} `facemodels registry sync` fetches the tag.".lstrip(),
             ) from error
+
+    def _make(self, change: ProposedEvent, before: Event | None, now: State) -> str:
+        """Write the tag object of an event, signed where the policy asks, and no ref to it.
+
+        Args:
+            change: the event.
+            before: the event that it follows; None for the first.
+            now: the state it is made in.
+
+        Returns:
+            The object's id.
+
+        Raises:
+            IntegrityError: a tag is dated so far ahead that everything would follow it there.
+            RuleError: the signer is not allowed to do this.
+            ToolError: git failed, or has no key to sign with.
+        """
+        git = self.git
+        moment = _moment(now, int(self._clock()))
+        record = _record(git, change, before, moment)
+        date = {"GIT_COMMITTER_DATE": f"@{moment} +0000"}
+        objects = git.text("rev-parse", "--path-format=absolute", "--git-path", "objects")
+        config = git.text("rev-parse", "--path-format=absolute", "--git-path", "config")
+        sign = "--sign" if self.policy.signatures == "required" else "--annotate"
+        # `git tag` always makes a ref; in a repository of its own, over our objects, it is
+        # gone with the folder, while signing follows the user's configuration.
+        with tempfile.TemporaryDirectory(prefix="facemodels-") as scratch:
+            (Path(scratch) / "refs").mkdir()
+            (Path(scratch) / "HEAD").write_text("ref: refs/heads/none\n", encoding="ascii")
+            inside = {"GIT_DIR": scratch, "GIT_OBJECT_DIRECTORY": objects, **date}
+            options = ("-c", f"include.path={config}", "-c", "tag.gpgSign=false")
+            words = ("tag", sign, "--cleanup=verbatim", "--file=-", change.tag, change.commit)
+            git.text(*options, *words, stdin=write_record(record), environment=inside)
+            oid = git.text("rev-parse", f"refs/tags/{change.tag}", environment=inside)
+        if self.policy.signatures == "required":
+            _check_signature(git, self.policy, oid, change)
+        return oid
 
 
 def _object(event: Event | None) -> str | None:
@@ -334,3 +293,51 @@ def _too_late(model: str, now: State) -> ConflictError:
         f"{last.tagger} was faster: {last.tag} ({last.reason or last.act}).",
         f"Nothing was changed. See `facemodels registry history --name {model}` and decide anew.",
     )
+
+
+def _moment(now: State, clock: int) -> int:
+    """Of the next event: after all others, as GTO and DVC go by dates alone.
+
+    Raises:
+        IntegrityError: a tag is dated so far ahead that everything would follow it there.
+    """
+    last = max(now.events, key=lambda event: event.time, default=None)
+    if last is None:
+        return clock
+    if last.time > clock + _AHEAD_S:
+        raise IntegrityError(
+            f"{last.tag} is dated {to_text(last.time)}, far ahead of this machine's clock.",
+            "Correct the clock; or, if the tag is none of the registry's, delete it.",
+        )
+    return max(clock, last.time + 1)
+
+
+def _check_signature(git: Git, policy: RegistryPolicy, oid: str, change: ProposedEvent) -> None:
+    """Look at the new tag as the audit will, before anybody else sees it."""
+    who = signatures.principal(git, git.root, policy, oid)
+    if who is None:
+        raise RuleError(
+            "your signature is not of an allowed signer, or the key's time is over.",
+            f"See {policy.allowed_signers}; nothing was changed.",
+        )
+    policy.require(who, change.role)
+
+
+def _record(git: Git, change: ProposedEvent, before: Event | None, moment: int) -> dict[str, Any]:
+    identity = git.text("var", "GIT_COMMITTER_IDENT")
+    return {
+        "format": FORMAT,
+        "sequence": before.sequence + 1 if before else 1,
+        "previous": {"tag": before.tag, "object": before.object} if before else None,
+        "tag": change.tag,
+        "commit": change.commit,
+        "act": change.act,
+        "model_id": str(change.model),
+        "status": change.status,
+        "actor": identity.rsplit(" ", 2)[0],
+        "time": to_text(moment),
+        "reason": change.reason,
+        "nonce": secrets.token_hex(8),  # no two events are the same object
+        "evidence": dict(change.evidence),
+        **change.extra,
+    }

@@ -241,9 +241,9 @@ def level(target: ModelId, previous: Previous) -> Level:
 
 def tag(target: ModelId) -> str:
     """The tag that the registration makes."""
-    from facemodels.registry import tags
+    from facemodels.registry import tag_names
 
-    return tags.register(target)
+    return tag_names.register(target)
 
 
 def subject(name: str, version: Version) -> str:

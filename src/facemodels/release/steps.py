@@ -18,7 +18,7 @@ from facemodels.release import branch, card, dvc, facts, frozen, plan
 from facemodels.release.plan import Asked, Facts, Plan
 
 if TYPE_CHECKING:  # it brings torch along
-    from facemodels.registry.ruling import Comparison
+    from facemodels.registry.bump import Comparison
 
 
 class Release:

@@ -32,7 +32,7 @@ from facemodels.registry import audit, reading, rules
 from facemodels.registry.policy import RegistryPolicy
 from facemodels.registry.rules import ProposedEvent
 from facemodels.registry.state import State
-from facemodels.registry.tag_store import Repository
+from facemodels.registry.tag_store import TagStore
 
 COMMAND = str(Path(sys.executable).with_name("facemodels"))
 ROOT = Path(__file__).resolve().parents[3]
@@ -212,9 +212,9 @@ class Site:
         write_yaml(path, known)
 
     @property
-    def repository(self) -> Repository:
+    def repository(self) -> TagStore:
         # An hour ago: each event is a second later than the one before, and many are made in one.
-        return Repository(Git(self.folder), RegistryPolicy(), clock=lambda: time.time() - 3600)
+        return TagStore(Git(self.folder), RegistryPolicy(), clock=lambda: time.time() - 3600)
 
     def state(self) -> State:
         return self.repository.state()

@@ -12,13 +12,12 @@ from pathlib import Path
 
 from facemodels.git import Git
 from facemodels.names import ModelId
-from facemodels.registry import audit as chain
-from facemodels.registry import reading, rules, state
+from facemodels.registry import audit, reading, rules, state
 from facemodels.registry.events import Event
 from facemodels.registry.policy import RegistryPolicy
 from facemodels.registry.rules import Proposal, ProposedEvent
 from facemodels.registry.state import State, Status
-from facemodels.registry.tag_store import Repository
+from facemodels.registry.tag_store import TagStore
 
 BIN = Path(sys.executable).parent
 CLOCK = 1_760_000_000.0  # stands still: every event is in the same second as the one before
@@ -122,9 +121,9 @@ class Clone:
         self.hooks = dict(hooks or {})
 
     @property
-    def registry(self) -> Repository:
+    def registry(self) -> TagStore:
         policy = RegistryPolicy(remote=self.remote)
-        return Repository(Git(self.folder, before=self._before), policy, clock=lambda: CLOCK)
+        return TagStore(Git(self.folder, before=self._before), policy, clock=lambda: CLOCK)
 
     def add(self, plan: Proposal) -> Event:
         return self.registry.add(plan)
@@ -138,9 +137,9 @@ class Clone:
     def statuses(self) -> dict[str, str]:
         return {key: entry.status for key, entry in self.state().entries.items()}
 
-    def findings(self) -> list[chain.Finding]:
+    def findings(self) -> list[audit.Finding]:
         plain = Git(self.folder)
-        return chain.audit(reading.read_events(plain), reading.read_head(plain))
+        return audit.audit(reading.read_events(plain), reading.read_head(plain))
 
     def refs(self) -> dict[str, str]:
         return refs(self.folder)

@@ -11,7 +11,7 @@ from facemodels.errors import IntegrityError, ToolError
 from facemodels.git import Git, GitError
 from facemodels.registry.policy import RegistryPolicy
 from facemodels.registry.reading import HEAD
-from facemodels.registry.tag_store import Repository
+from facemodels.registry.tag_store import TagStore
 
 from .site import CLOCK, Clone, Site, git, move, register, version
 
@@ -105,9 +105,9 @@ class _Deaf(Git):
     after: Callable[[], None] = staticmethod(lambda: None)
 
 
-def _deaf(clone: Clone) -> tuple[Repository, _Deaf]:
+def _deaf(clone: Clone) -> tuple[TagStore, _Deaf]:
     told = _Deaf(clone.folder)
-    return Repository(told, RegistryPolicy(), clock=lambda: CLOCK), told
+    return TagStore(told, RegistryPolicy(), clock=lambda: CLOCK), told
 
 
 def test_push_that_is_done_though_git_says_failed_is_done(site: Site, one: Clone) -> None:
@@ -365,6 +365,6 @@ def test_push_seen_half_by_a_reader_is_no_alarm(site: Site, one: Clone) -> None:
                     git(site.origin, "update-ref", ref, oid)
                 return done
 
-        Repository(Reader(two.folder), RegistryPolicy()).sync()
+        TagStore(Reader(two.folder), RegistryPolicy()).sync()
         assert two.refs() == site.refs()
         assert two.findings() == []

@@ -16,8 +16,7 @@ import pytest
 from facemodels.errors import ConflictError, IntegrityError, RuleError
 from facemodels.files import sha256_tree, write_yaml
 from facemodels.names import ModelId
-from facemodels.registry import audit as chain
-from facemodels.registry import reading, rules
+from facemodels.registry import audit, reading, rules
 from facemodels.registry.packages import obtain
 from facemodels.registry.registry import Registry
 from facemodels.storage.retention.apply import RetentionRun
@@ -601,7 +600,7 @@ def test_commands_plan_apply_and_restore(site: S3Site) -> None:
     refused = site.run("deploy", "--model-id", V1, "--environment", "production",
                        "--strategy", "direct", code=None)  # fmt: skip
     assert refused.returncode != 0
-    assert chain.audit(*_read(site)) == []
+    assert audit.audit(*_read(site)) == []
 
 
 def _read(site: S3Site) -> tuple[Any, Any]:

@@ -41,7 +41,7 @@ from facemodels.deployment.controller.pending_rollbacks import decide
 from facemodels.deployment.deploy import find_rollback
 from facemodels.deployment.desired import STRATEGIES, desired, terms_of
 from facemodels.errors import FacemodelsError
-from facemodels.registry import audit as chain
+from facemodels.registry import audit
 from facemodels.registry.rules import Proposal
 from facemodels.registry.state import STATUSES, State, fold
 
@@ -302,7 +302,7 @@ def check_every_way_back(ledger: Ledger) -> None:
             after = Ledger()
             after.events = list(ledger.events)
             after.add(found.plan("it fails"))
-            assert chain.audit(after.events, after.head) == []
+            assert audit.audit(after.events, after.head) == []
             then = desired(after.state, "production")[model]
             assert (then.stable, then.rollout) == (found.to, None)
             assert found.taken_back not in (found.to, *then.shares)
@@ -323,8 +323,8 @@ def test_any_legal_history_asks_for_something_that_can_be_served_and_taken_back(
         check_what_shall_serve(ledger.state)
         if turn % 6 == 0:
             check_every_way_back(ledger)
-    assert chain.audit(ledger.events, ledger.head) == []
-    assert chain.audit(ledger.events, None) == []
+    assert audit.audit(ledger.events, ledger.head) == []
+    assert audit.audit(ledger.events, None) == []
     check_every_way_back(ledger)
 
 
@@ -367,5 +367,5 @@ def test_a_rollout_forged_anywhere_in_a_legal_history_is_named_alone(
     )
     rest = [other for other in ledger.events if other is not event]
     attacked = rest if forged is None else [*rest, forged]
-    findings = chain.audit(attacked, ledger.head, {event.object: event})
+    findings = audit.audit(attacked, ledger.head, {event.object: event})
     assert {finding.tag for finding in findings} == {event.tag}

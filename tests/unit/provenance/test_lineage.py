@@ -422,7 +422,7 @@ from facemodels.git import Git
 from facemodels.provenance import lineage
 from facemodels.registry import policy, tag_store
 git = Git(Path(sys.argv[1]))
-state = tag_store.Repository(git, policy.RegistryPolicy()).state()
+state = tag_store.TagStore(git, policy.RegistryPolicy()).state()
 found = lineage.trace(git, state, sys.argv[2])
 lineage.draw(found, Path(sys.argv[3]))
 sys.stdout.write(lineage.text(found) + lineage.mermaid(found))

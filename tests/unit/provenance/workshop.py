@@ -12,7 +12,7 @@ from facemodels.names import ModelId
 from facemodels.provenance import lineage
 from facemodels.registry import rules
 from facemodels.registry.policy import RegistryPolicy
-from facemodels.registry.tag_store import Repository
+from facemodels.registry.tag_store import TagStore
 
 MODEL = "recognition-facenet"
 FOLDER = "models/recognition/facenet-v"
@@ -102,7 +102,7 @@ class Workshop:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.git = Git(root)
-        self.repository = Repository(self.git, RegistryPolicy(), clock=lambda: 1_700_000_000)
+        self.repository = TagStore(self.git, RegistryPolicy(), clock=lambda: 1_700_000_000)
         root.mkdir(exist_ok=True)
         self.git.text("init", "--quiet", "--initial-branch=main")
 

@@ -17,14 +17,13 @@ import pytest
 from facemodels.errors import FacemodelsError
 from facemodels.git import Git
 from facemodels.names import ModelId
-from facemodels.registry import audit as chain
-from facemodels.registry import events, reading, rules, state, tags
+from facemodels.registry import audit, events, reading, rules, state, tag_names
 from facemodels.registry.audit import Finding
 from facemodels.registry.events import Event
 from facemodels.registry.policy import RegistryPolicy
 from facemodels.registry.rules import Proposal, ProposedEvent
 from facemodels.registry.state import State, Status
-from facemodels.registry.tag_store import Repository
+from facemodels.registry.tag_store import TagStore
 
 NOW = 1_767_225_600  # 2026-01-01T00:00:00Z
 ACTOR = "Test <test@example.invalid>"
@@ -54,7 +53,7 @@ class Clone:
     def __init__(self, root: Path, policy: RegistryPolicy | None = None) -> None:
         self.root = root
         self.git = Git(root)
-        self.repository = Repository(self.git, policy or RegistryPolicy(), clock=lambda: NOW)
+        self.repository = TagStore(self.git, policy or RegistryPolicy(), clock=lambda: NOW)
 
     # --- the owner -----------------------------------------------------------------------
 
@@ -72,7 +71,7 @@ class Clone:
 
     def audit(self) -> list[Finding]:
         read, head = reading.read_events(self.git), reading.read_head(self.git)
-        return chain.audit(read, head, reading.read_originals(self.git, read, head))
+        return audit.audit(read, head, reading.read_originals(self.git, read, head))
 
     def fresh(self) -> Clone:
         """A clone of this one over a transport: what no ref names does not come along."""
@@ -138,7 +137,7 @@ class Clone:
 
 def write(tag: str, commit: str, before: Event | None, seconds: int, **record: Any) -> str:
     """The message of an event, as the registry would write it, with some keys of one's own."""
-    name = tags.parse(tag)
+    name = tag_names.parse(tag)
     assert name is not None
     values = {
         "format": events.FORMAT,
@@ -189,7 +188,7 @@ def make(change: ProposedEvent, before: Event | None, seconds: int) -> Event:
 
 def tagged(tag: str, commit: str, message: str, seconds: int, who: str = ACTOR) -> Event:
     """The event that an annotated tag is."""
-    name = tags.parse(tag)
+    name = tag_names.parse(tag)
     assert name is not None
     text = "\n".join((tag, commit, who, str(seconds), message))
     oid = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

@@ -25,8 +25,7 @@ from tests.unit.deployment.plans import (
 
 from facemodels.errors import FacemodelsError, GateError, InputError, RuleError
 from facemodels.names import ModelId, ModelName
-from facemodels.registry import audit as chain
-from facemodels.registry import reading, rules, tags
+from facemodels.registry import audit, policy, reading, rules, tag_names
 from facemodels.registry.registry import Registry
 from facemodels.registry.state import fold
 
@@ -87,7 +86,7 @@ def test_a_rollout_may_be_given_another_part_and_the_last_one_counts() -> None:
     ledger.add(roll_out(V2, 5))
     assert said(ledger.state.rollouts[MODEL])["rollout"]["percent"] == 5
     assert len([e for e in ledger.events if e.act == "rollout"]) == 3
-    assert chain.audit(ledger.events, ledger.head) == []
+    assert audit.audit(ledger.events, ledger.head) == []
 
 
 def test_a_second_version_has_to_wait_until_the_first_is_through_or_taken_back() -> None:
@@ -167,7 +166,7 @@ def test_an_emergency_goes_past_staging_with_a_reason_that_stays_in_the_record(p
     event = ledger.add(plan(V2, reason="the old one lets everybody in", emergency=True))
     assert said(event)["emergency"] is True
     assert event.reason == "the old one lets everybody in"
-    assert chain.audit(ledger.events, ledger.head) == []
+    assert audit.audit(ledger.events, ledger.head) == []
 
 
 def test_a_rollout_begun_in_an_emergency_goes_on_and_ends_without_a_second_one() -> None:
@@ -177,7 +176,7 @@ def test_a_rollout_begun_in_an_emergency_goes_on_and_ends_without_a_second_one()
     end = ledger.add(promote(V2, reason=""))
     assert [said(event)["emergency"] for event in (step, end)] == [True, True]
     assert ledger.state.production == {MODEL: V2}
-    assert chain.audit(ledger.events, ledger.head) == []
+    assert audit.audit(ledger.events, ledger.head) == []
 
 
 def test_an_emergency_is_over_once_its_rollout_was_taken_back() -> None:
@@ -217,7 +216,7 @@ def test_the_plan_for_the_galleries_holds_until_the_rollout_is_through() -> None
     ledger.add(roll_out(V2, 10, re_enrolment="in March"))
     assert said(ledger.add(roll_out(V2, 50)))["re_enrolment"] == "in March"
     assert said(ledger.add(promote(V2)))["re_enrolment"] == "in March"
-    assert chain.audit(ledger.events, ledger.head) == []
+    assert audit.audit(ledger.events, ledger.head) == []
 
 
 def test_the_plan_for_the_galleries_ends_with_a_withdrawal() -> None:
@@ -265,7 +264,7 @@ def test_deprecating_the_version_on_its_way_ends_its_rollout() -> None:
     ledger.add(deprecate(V2))
     assert ledger.state.rollouts == {}
     ledger.add(roll_out(V3))
-    assert chain.audit(ledger.events, ledger.head) == []
+    assert audit.audit(ledger.events, ledger.head) == []
 
 
 def test_deprecating_another_version_does_not_end_a_rollout() -> None:
@@ -299,7 +298,7 @@ def test_placing_productions_version_in_staging_leaves_production_as_it_is() -> 
     now = ledger.state
     assert (now.id_staged(MODEL), now.production, candidate(now)) == (V1, {MODEL: V1}, V2)
     assert now.entry(V1).status == said(event)["status"] == "production"
-    assert chain.audit(ledger.events, ledger.head) == []
+    assert audit.audit(ledger.events, ledger.head) == []
 
 
 def test_a_deprecated_version_leaves_staging_and_is_not_placed_there_again() -> None:
@@ -311,7 +310,7 @@ def test_a_deprecated_version_leaves_staging_and_is_not_placed_there_again() -> 
 
 
 def test_what_is_new_asks_for_the_role_of_a_promotion() -> None:
-    assert {rules.role_of(act) for act in ("place", "rollout", "withdraw")} == {"promote"}
+    assert {policy.role_of(act) for act in ("place", "rollout", "withdraw")} == {"promote"}
 
 
 # --- tags, those of GTO included -----------------------------------------------------------------
@@ -319,16 +318,16 @@ def test_what_is_new_asks_for_the_role_of_a_promotion() -> None:
 
 def test_an_unassigning_tag_counts_on_over_all_stages_as_gto_does() -> None:
     name = ModelName.parse(MODEL)
-    held = [tags.parse(f"{MODEL}#staging#3"), tags.parse(f"{MODEL}#rollout#11")]
-    others = [tags.parse("detection-yolov8#rollout#40")]
-    tag = tags.unassign(name, "rollout", [one for one in (*held, *others) if one])
+    held = [tag_names.parse(f"{MODEL}#staging#3"), tag_names.parse(f"{MODEL}#rollout#11")]
+    others = [tag_names.parse("detection-yolov8#rollout#40")]
+    tag = tag_names.unassign(name, "rollout", [one for one in (*held, *others) if one])
     assert tag == f"{MODEL}#rollout!#12"
-    assert tags.unassign(name, "rollout", []) == f"{MODEL}#rollout!#1"
+    assert tag_names.unassign(name, "rollout", []) == f"{MODEL}#rollout!#1"
     theirs = parse_name(tag)
     assert (theirs["action"], theirs["name"], theirs["stage"], theirs["counter"]) == (
         Action.UNASSIGN, MODEL, "rollout", 12,
     )  # fmt: skip
-    assert tags.parse(tag) == tags.TagName("unassign", MODEL, stage="rollout", counter=12)
+    assert tag_names.parse(tag) == tag_names.TagName("unassign", MODEL, stage="rollout", counter=12)
 
 
 def test_gto_takes_a_rollout_from_the_version_that_it_names_alone() -> None:

@@ -13,8 +13,7 @@ import pytest
 
 from facemodels.errors import FacemodelsError, InputError, RuleError, ToolError
 from facemodels.registry import reading, signatures
-from facemodels.registry.policy import RegistryPolicy
-from facemodels.registry.rules import Role
+from facemodels.registry.policy import RegistryPolicy, Role
 
 from .conftest import NOW, V1, Clone, kinds, move
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facemodels.errors import InputError, NameFormatError
-from facemodels.registry import state, tags
+from facemodels.registry import state, tag_names
 from facemodels.registry.events import Event, to_text
 from facemodels.registry.state import State, fold, production_history, production_line, went_back
 
@@ -21,7 +21,7 @@ def by_gto(*acts: tuple[str, str]) -> list[Event]:
     """Tags with a message in words, a second apart: (tag, commit)."""
     made = []
     for number, (tag, commit) in enumerate(acts):
-        name = tags.parse(tag)
+        name = tag_names.parse(tag)
         assert name is not None
         oid = f"{number:040x}"
         made.append(Event(tag, name, oid, commit, tag, "G <g@x>", NOW + number, None, "By gto.\n"))
@@ -164,7 +164,7 @@ def test_events_of_one_second_count_by_their_place_in_the_chain(ledger: Ledger) 
     made = [
         Event(tag, name, str(n), A, tag, "", NOW, None, "")
         for n, tag in enumerate(names)
-        if (name := tags.parse(tag))
+        if (name := tag_names.parse(tag))
     ]
     assert [event.tag for event in state.order(made)] == [names[2], names[0], names[1]]
 

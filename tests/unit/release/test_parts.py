@@ -18,7 +18,8 @@ from facemodels.git import Git
 from facemodels.package.load import open_package
 from facemodels.package.verify import write_checksums
 from facemodels.params import Compare
-from facemodels.registry import ruling, semver
+from facemodels.registry import bump as bumps
+from facemodels.registry import semver
 from facemodels.release import branch, dvc, frozen
 from facemodels.release.branch import Change
 
@@ -95,7 +96,7 @@ def test_another_interface_needs_a_major_bump(bump: semver.Level, tmp_path: Path
     old = open_package(GOLDEN)
     write_json(folder / "metadata.json", {**old.metadata, "output_shape": [5, 2]})
     write_checksums(folder)
-    comparison = ruling.compare(old, open_package(folder), tmp_path, SETTINGS)
+    comparison = bumps.compare(old, open_package(folder), tmp_path, SETTINGS)
     new = semver.bump(old.id.version, bump)
     with pytest.raises(RuleError, match=r"at least major is due: output shape .* Use 2\.0\.0"):
         semver.check(old.id.version, new, comparison.ruling)

@@ -13,7 +13,7 @@ from facemodels.git import Git
 from facemodels.names import ModelId
 from facemodels.registry.events import Event
 from facemodels.registry.state import Entry, State
-from facemodels.registry.tags import parse, register
+from facemodels.registry.tag_names import parse, register
 from facemodels.storage.stores import objects
 from facemodels.storage.stores.object_store import FolderFile, ObjectStore
 from facemodels.storage.stores.objects import (

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from facemodels.errors import NameFormatError
 from facemodels.names import ModelId, ModelName, Version
-from facemodels.registry import tags
-from facemodels.registry.tags import TagName
+from facemodels.registry import tag_names
+from facemodels.registry.tag_names import TagName
 
 numbers = st.integers(0, 999_999)
 versions = st.builds(Version, numbers, numbers, numbers)
@@ -48,7 +48,7 @@ near = st.lists(
 @settings(max_examples=300, derandomize=True)
 @given(st.one_of(st.text(max_size=80), near))
 def test_any_text_parses_or_is_no_event(text: str) -> None:
-    name = tags.parse(text)
+    name = tag_names.parse(text)
     if name is not None:
         assert str(ModelName.parse(name.model)) == name.model
         assert not name.version or str(ModelId.parse(name.version)) == name.version
@@ -57,7 +57,7 @@ def test_any_text_parses_or_is_no_event(text: str) -> None:
 @settings(max_examples=300, derandomize=True)
 @given(near)
 def test_what_passes_holds_nothing_that_a_shell_or_a_path_would_read(text: str) -> None:
-    name = tags.parse(text)
+    name = tag_names.parse(text)
     if name is not None:
         allowed = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.@#!+")
         assert set(text) <= allowed
@@ -67,7 +67,9 @@ def test_what_passes_holds_nothing_that_a_shell_or_a_path_would_read(text: str) 
 
 @given(ids)
 def test_the_tag_of_a_registration_parses_back(model: ModelId) -> None:
-    assert tags.parse(tags.register(model)) == TagName("register", str(model.name), str(model))
+    assert tag_names.parse(tag_names.register(model)) == TagName(
+        "register", str(model.name), str(model)
+    )
 
 
 @given(models, stages, st.lists(counters, max_size=5))
@@ -76,11 +78,11 @@ def test_the_tag_of_a_stage_counts_on_over_all_stages(
 ) -> None:
     existing = [TagName("assign", str(model), stage="any", counter=number) for number in others]
     elsewhere = TagName("assign", "landmark-other", stage="any", counter=10**9)
-    tag = tags.assign(model, stage, [*existing, elsewhere])
+    tag = tag_names.assign(model, stage, [*existing, elsewhere])
     if model.architecture != "other":
         counter = max(others, default=0) + 1
         assert tag == f"{model}#{stage}#{counter}"
-        assert tags.parse(tag) == TagName("assign", str(model), stage=stage, counter=counter)
+        assert tag_names.parse(tag) == TagName("assign", str(model), stage=stage, counter=counter)
 
 
 @st.composite
@@ -90,7 +92,7 @@ def legal(draw: st.DrawFn) -> str:
     tag = draw(
         st.sampled_from(
             [
-                tags.register(model),
+                tag_names.register(model),
                 f"{model.name}@v{draw(semvers)}",
                 f"{model.name}#{draw(stages)}",
                 f"{model.name}@deprecated",
@@ -103,14 +105,14 @@ def legal(draw: st.DrawFn) -> str:
 
 def test_a_name_that_gto_does_not_know_is_no_tag() -> None:
     with pytest.raises(NameFormatError, match="letter or a digit"):
-        tags.register(ModelId.parse("det-a_-v1.0.0"))
-    assert tags.parse("detection-a_@v1.0.0") is None
+        tag_names.register(ModelId.parse("det-a_-v1.0.0"))
+    assert tag_names.parse("detection-a_@v1.0.0") is None
 
 
 @settings(max_examples=300, derandomize=True)
 @given(st.one_of(legal(), near))
 def test_gtos_own_expression_reads_the_same(tag: str) -> None:
-    ours, theirs = tags.parse(tag), parse_name(tag, raise_on_fail=False)
+    ours, theirs = tag_names.parse(tag), parse_name(tag, raise_on_fail=False)
     if ours is None:
         return
     assert theirs, f"gto does not know {tag}"
@@ -136,9 +138,9 @@ def test_every_tag_that_gto_reads_of_our_models_is_an_event(tag: str) -> None:
     try:
         ModelName.parse(theirs["name"])
     except NameFormatError:
-        assert tags.parse(tag) is None
+        assert tag_names.parse(tag) is None
     else:
-        assert tags.parse(tag) is not None
+        assert tag_names.parse(tag) is not None
 
 
 @pytest.mark.parametrize(
@@ -146,7 +148,7 @@ def test_every_tag_that_gto_reads_of_our_models_is_an_event(tag: str) -> None:
     ["@v1.0.0-rc.1", "@v1.0.0+build", "@v1.0.0-RC1", "@v1000000.0.0!", "@v1.0.0-1#3", "@created"],
 )
 def test_a_version_that_gto_alone_has_a_name_for_is_foreign(rest: str) -> None:
-    name = tags.parse(f"recognition-facenet{rest}")
+    name = tag_names.parse(f"recognition-facenet{rest}")
     assert name is not None
     assert (name.act, name.version) == ("foreign", "")
 
@@ -198,4 +200,4 @@ def test_a_name_from_a_user_holds_nothing_that_a_shell_or_a_path_would_read(text
     ],
 )
 def test_what_is_no_event_of_a_model_of_ours(tag: str) -> None:
-    assert tags.parse(tag) is None
+    assert tag_names.parse(tag) is None

@@ -17,7 +17,7 @@ from facemodels.package.build import Content, build
 from facemodels.package.load import Package, open_package
 from facemodels.params import Card, Compare
 from facemodels.registry import semver
-from facemodels.registry.ruling import compare
+from facemodels.registry.bump import compare
 from facemodels.training.job import TrainJob
 
 SETTINGS = Compare(

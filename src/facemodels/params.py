@@ -22,7 +22,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Frozen(BaseModel):
-    """Base of all parameter schemas: no unknown key, no change after loading."""
+    """Base of all schemas of settings: unknown keys are errors, and values cannot be changed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -160,7 +160,7 @@ class ModelParams(Frozen):
 
     @property
     def id(self) -> ModelId:
-        """The version this model is being built as."""
+        """The version that is being built."""
         return ModelId(ModelName.parse(self.name), Version.parse(self.version), self.variant)
 
 
@@ -239,8 +239,13 @@ Schema = TypeVar("Schema", bound=BaseModel)
 def parse(schema: type[Schema], values: Mapping[str, Any], where: str) -> Schema:
     """Check plain values against a schema.
 
+    Args:
+        schema: the schema.
+        values: keys and values, as a YAML file has them.
+        where: name of the file or section for the message.
+
     Raises:
-        ParamsError: naming every key that does not fit.
+        ParamsError: some keys do not fit; the message names each of them.
     """
     try:
         return schema.model_validate(values)
@@ -256,7 +261,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file that holds a mapping.
 
     Raises:
-        ParamsError: absent, unreadable, or not a mapping.
+        ParamsError: the file is missing, cannot be read, or holds no mapping.
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Progress of long work on standard error: a bar on a terminal, rare lines in a log."""
+"""Shows the progress of long work on standard error: a bar on a terminal, few lines in a log."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Advance = Callable[[int], None]
-_LOG_STEPS = 5  # lines a task of known length writes where there is no terminal
-_LOG_EVERY = 5000  # units between the lines of one of unknown length
+_LOG_STEPS = 5  # lines in a log for work whose length is known
+_LOG_EVERY = 5000  # units between two lines for work whose length is not known
 
 
 @contextmanager
 def progress(label: str, total: int | None) -> Iterator[Advance]:
-    """Show how far `total` units have come; the block gets a function that adds units.
+    """Show progress while the block runs; the block gets a function that adds finished units.
 
-    `total` is None where nobody knows it before the end.
+    Nothing is written to standard output, which is for results.
 
-    Nothing of it reaches standard output, which belongs to results.
+    Args:
+        label: name of the work.
+        total: number of units, or None if it is not known before the end.
     """
     if sys.stderr.isatty():
         with _bar(label, total) as advance:

@@ -1,4 +1,4 @@
-"""`facemodels completion`."""
+"""The command `facemodels completion`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors to exit codes: one clear line for what we foresaw, a traceback for what we did not."""
+"""Runs a stage's script: our errors become one line and an exit code, others a traceback."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import NoReturn
 
 from facemodels.errors import FacemodelsError
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells count
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 def guarded(action: Callable[..., None], *arguments: str) -> NoReturn:
-    """Run `action` and leave the process with its exit code."""
+    """Run `action` and end the process with the exit code that belongs to its outcome."""
     try:
         action(*arguments)
     except FacemodelsError as error:

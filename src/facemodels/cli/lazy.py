@@ -1,4 +1,4 @@
-"""A group that knows its commands' names and help without importing them."""
+"""A group of commands that lists its commands without importing their modules."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import click
 
 
 class LazyGroup(click.Group):
-    """Imports a command's module when the command is called.
+    """A group that imports the module of a command when the command is called.
 
     Args:
-        arguments: of click's group.
-        commands_of: name → (module of this package, line of help), in the order of the help.
-        options: of click's group.
+        arguments: arguments of click's group.
+        commands_of: module of this package and line of help, by command, in the order in
+            which the help lists them.
+        options: options of click's group.
     """
 
     def __init__(
@@ -25,11 +26,11 @@ class LazyGroup(click.Group):
         self._commands_of = commands_of
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names."""
+        """The names of the commands, in the order of the help."""
         return list(self._commands_of)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command, imported now."""
+        """The command, imported now; None if there is no such command."""
         if cmd_name not in self._commands_of:
             return None
         module = import_module(f"facemodels.cli.{self._commands_of[cmd_name][0]}")
@@ -37,6 +38,6 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Names and lines."""
+        """Write the names and lines of help of all commands."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in self._commands_of.items()])

@@ -1,4 +1,4 @@
-"""`facemodels`: the command line. Command modules are imported when they are called."""
+"""The command `facemodels`. The module of a command is imported when the command is called."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from facemodels import __version__
 from facemodels.cli.lazy import LazyGroup
 from facemodels.errors import FacemodelsError
 
-# command → (module of this package, line of help); a module is imported when it is called.
+# Module of this package and line of help, by command.
 _COMMANDS = {
     "params": ("params", "Compose conf/ into params.yaml."),
     "prepare": ("prepare", "Turn a dataset into arrays."),
@@ -40,7 +40,7 @@ _COMMANDS = {
 
 
 class _Commands(LazyGroup):
-    """All commands; their errors become exit codes."""
+    """The group of all commands; it turns our errors into exit codes."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

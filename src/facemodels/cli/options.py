@@ -1,4 +1,4 @@
-"""Options and output that commands share."""
+"""Options, and ways to print a result, that several commands share."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ FOLDER = click.Path(path_type=Path)
 
 
 def json_option(function: Function) -> Function:
-    """`--json`: results as JSON on standard output."""
+    """Add the option `--json`, which prints the result as JSON."""
     return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(
         function
     )
 
 
 def output(value: Any, text: str, *, as_json: bool) -> None:
-    """Print a result for programs or for people."""
+    """Print a result: `value` as JSON for programs, or `text` for people."""
     click.echo(canonical_json(value) if as_json else text, nl=False)
 
 
 def prepared_or(path: Path | None, task: str) -> Path:
-    """The dataset given, or what `dvc repro prepare` made for the task.
+    """The dataset at `path`, or else the one that `dvc repro prepare` made for the task.
 
     Raises:
-        InputError: neither exists.
+        InputError: it does not exist.
     """
     chosen = path or PREPARED / task
     if not chosen.is_dir():

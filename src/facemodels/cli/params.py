@@ -1,4 +1,4 @@
-"""`facemodels params`."""
+"""The command `facemodels params`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`facemodels prepare`."""
+"""The command `facemodels prepare`."""
 
 from __future__ import annotations
 

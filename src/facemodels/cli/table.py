@@ -1,4 +1,4 @@
-"""Tables: drawn for people, tab-separated lines where the output goes to a program."""
+"""Prints tables: drawn on a terminal, tab-separated into a pipe."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import click
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows under headers.
 
-    Into a pipe go plain lines, one a row, with tabs between: `cut` and `awk` read them, and
-    they cost no time on thousands of rows.
+    Into a pipe, each row is one line with tabs between its cells. `cut` and `awk` can read
+    it, and thousands of rows take no time.
     """
     if not sys.stdout.isatty():
         lines = ["\t".join(_cell(value) for value in row) for row in (headers, *rows)]
         click.echo("\n".join(lines))
         return
-    # rich takes 0.1 s to import
+    # The import of rich takes 0.1 s.
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -30,6 +30,6 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 
 
 def _cell(value: object) -> str:
-    """One line, without control characters: names and reasons come from other people."""
+    """The value on one line, without control characters: other people may have written it."""
     text = "" if value is None else str(value)
     return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)

@@ -1,7 +1,7 @@
-"""Verification pairs in k folds, in the manner of LFW's View 2.
+"""Verification pairs in k folds, as in LFW's View 2.
 
-Source: Huang et al., "Labeled Faces in the Wild", 2007: folds share no identity, and
-each holds as many same-person as different-person pairs.
+Folds share no identity, and each holds as many pairs of one person as of two people.
+Source: Huang et al., "Labeled Faces in the Wild", 2007.
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ from facemodels.errors import DataError
 
 @dataclass(frozen=True)
 class Pairs:
-    """Verification pairs: `index` int32 (P, 2), `same` bool (P,), `fold` int8 (P,)."""
+    """Verification pairs.
+
+    Attributes:
+        index: int32 (P, 2), indices of the two images.
+        same: bool (P,), whether they show one person.
+        fold: int8 (P,), the fold that the pair belongs to.
+    """
 
     index: NDArray[np.int32]
     same: NDArray[np.bool_]
@@ -26,17 +32,19 @@ class Pairs:
 def verification_pairs(
     identities: NDArray[np.int32], *, folds: int, per_fold: int, seed: int
 ) -> Pairs:
-    """Draw `per_fold` same and `per_fold` different pairs in each fold, without repetition.
+    """Draw `per_fold` pairs of one person, and as many of two people, in each fold.
+
+    No pair is drawn twice.
 
     Args:
         identities: int32 (N,), the person on each image.
-        folds: how many folds the people are dealt into.
-        per_fold: pairs of each kind a fold; a fold with fewer possible same pairs gives
-            all it has, and as many different ones.
-        seed: makes the draw repeatable.
+        folds: number of folds, to which the people are dealt.
+        per_fold: number of pairs of one person in a fold. A fold with fewer possible pairs
+            gives all that it has, and as many of two people.
+        seed: the same seed draws the same pairs.
 
     Raises:
-        DataError: some fold has fewer than two people or no same pair.
+        DataError: a fold has fewer than two people, or no pair of one person.
     """
     rng = np.random.default_rng([seed, 2])
     people = rng.permutation(np.unique(identities))

@@ -1,4 +1,4 @@
-"""Contact sheets: a split at a glance, for people who want to see their data."""
+"""Contact sheets: some samples of a split in one image, for people to look at."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _POINT_COLOUR = (255, 0, 0)
 def recognition_sheet(
     split: RecognitionSplit, *, rows: int = 6, columns: int = 8, tile: int = 160
 ) -> Image:
-    """Up to `rows` people, one a row, with their first `columns` images; RGB uint8."""
+    """Up to `rows` people, each in a row, with their first `columns` images; uint8, RGB."""
     people = list(dict.fromkeys(split.identities.tolist()))[:rows]
     grid = [np.flatnonzero(split.identities == person)[:columns] for person in people]
     return _stack([[_resized(split.images[i], tile) for i in row] for row in grid], columns, tile)
@@ -28,7 +28,7 @@ def recognition_sheet(
 def detection_sheet(
     split: DetectionSplit, *, rows: int = 2, columns: int = 4, tile: int = 320
 ) -> Image:
-    """The first `rows` × `columns` scenes with their boxes; RGB uint8."""
+    """The first `rows` × `columns` images with their boxes; uint8, RGB."""
     tiles = []
     for index in range(min(rows * columns, len(split))):
         image, scale = _magnified(split.images[index], tile)
@@ -41,7 +41,7 @@ def detection_sheet(
 def landmark_sheet(
     split: LandmarkSplit, *, rows: int = 2, columns: int = 4, tile: int = 320
 ) -> Image:
-    """The first `rows` × `columns` faces with their boxes and points; RGB uint8."""
+    """The first `rows` × `columns` faces with their boxes and points; uint8, RGB."""
     tiles = []
     for index in range(min(rows * columns, len(split))):
         image, scale = _magnified(split.images[index], tile)
@@ -53,7 +53,7 @@ def landmark_sheet(
 
 
 def _resized(image: Image, tile: int) -> Image:
-    """A writable copy of `image`, `tile` pixels a side."""
+    """A writable copy of `image` with sides of `tile` pixels."""
     if image.shape[:2] == (tile, tile):
         return np.array(image)
     method = cv2.INTER_AREA if len(image) > tile else cv2.INTER_CUBIC
@@ -61,12 +61,12 @@ def _resized(image: Image, tile: int) -> Image:
 
 
 def _magnified(image: Image, tile: int) -> tuple[Image, float]:
-    """The tile, and how many of its pixels a pixel of `image` covers."""
+    """The tile, and the length of a pixel of `image` in pixels of the tile."""
     return _resized(image, tile), tile / len(image)
 
 
 def _in_tile(points: NDArray[np.float32], scale: float) -> NDArray[np.int64]:
-    """Points (N, 2) in pixels of the tile; (0, 0) is the centre of a first pixel in both."""
+    """Points (N, 2), centres frame, in pixels of the tile, centres frame."""
     return np.round((points + 0.5) * scale - 0.5).astype(np.int64)
 
 

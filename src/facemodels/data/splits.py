@@ -1,11 +1,11 @@
-"""Prepared data: one folder a split, a few arrays a folder.
+"""Prepared data: a folder for each split, with a few arrays.
 
     <split>/images.npy     uint8 (N, S, S, 3), RGB, memory-mapped on load
     <split>/labels.npz     the other arrays of the split, by field name
     groups.json            names of the groups that the arrays number
 
-Thousands of loose files are slow to hash, push and pull; two arrays are not.
-The bytes depend on the values alone (NumPy dates its archive members 1980).
+Thousands of small files are slow to hash, push and pull; two arrays are not. The bytes depend
+on the values only, because NumPy dates the members of its archives 1980.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from facemodels.errors import DataError
 from facemodels.files import write_json
 
 SPLITS = ("train", "val", "test")
-NO_GROUP = -1  # a face that nobody put into a group
+NO_GROUP = -1  # the group of a face that belongs to none
 
 
 @dataclass(frozen=True)
 class _Split:
-    """Arrays that belong together; `images` apart from the rest on disk.
+    """Arrays of equal length, of which `images` has a file of its own.
 
-    `images` is uint8 (N, S, S, 3), RGB.
+    Attributes:
+        images: uint8 (N, S, S, 3), RGB.
     """
 
     images: NDArray[np.uint8]
@@ -38,7 +39,7 @@ class _Split:
         return len(self.images)
 
     def save(self, folder: Path) -> None:
-        """Write the split into `folder`, which is made if absent."""
+        """Write the split into `folder`, which is made if it is missing."""
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / "images.npy", self.images)
         labels = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "images"}
@@ -46,10 +47,10 @@ class _Split:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read a split; images stay on disk until they are touched.
+        """Read a split. Images are memory-mapped: they are read from disk when they are used.
 
         Raises:
-            DataError: the folder is not a prepared split of this kind.
+            DataError: the folder holds no prepared split of this task.
         """
         try:
             images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
@@ -67,12 +68,12 @@ class _Split:
 
 @dataclass(frozen=True)
 class DetectionSplit(_Split):
-    """Scenes and the faces in them.
+    """Images with face boxes.
 
     Attributes:
         boxes: float32 (M, 4), x0 y0 x1 y1 in pixels of the prepared image.
-        box_image: int32 (M,), index into `images`.
-        box_group: int8 (M,), group of the face or NO_GROUP.
+        box_image: int32 (M,), index of the box's image.
+        box_group: int8 (M,), number of the face's group or NO_GROUP.
     """
 
     boxes: NDArray[np.float32]
@@ -87,10 +88,10 @@ class DetectionSplit(_Split):
 
 @dataclass(frozen=True)
 class RecognitionSplit(_Split):
-    """Face crops with identities, and the verification pairs of the split.
+    """Face crops with identities, and verification pairs of them.
 
     Attributes:
-        identities: int32 (N,), one number a person, unique over all splits.
+        identities: int32 (N,), the person's number, unique over all splits.
         groups: int8 (N,), group of the face or NO_GROUP.
         pairs: int32 (P, 2), indices into `images`.
         same: bool (P,), whether the pair shows one person.
@@ -120,15 +121,15 @@ class LandmarkSplit(_Split):
 
 
 def save_group_names(data: Path, names: tuple[str, ...]) -> None:
-    """Write what the group numbers of all splits below `data` mean."""
+    """Write the names of the groups that all splits below `data` number."""
     write_json(data / "groups.json", list(names))
 
 
 def group_names(data: Path) -> tuple[str, ...]:
-    """Names of the groups by number, for example skin tones or test sets.
+    """The names of the groups, by number; groups are, for example, skin tones or test sets.
 
     Raises:
-        DataError: `data` was not prepared.
+        DataError: `data` holds no prepared data.
     """
     try:
         return tuple(json.loads((data / "groups.json").read_text(encoding="utf-8")))

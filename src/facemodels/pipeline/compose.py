@@ -1,4 +1,4 @@
-"""Compose conf/ into params.yaml with DVC's own function, so that the bytes are the same."""
+"""Composes conf/ into params.yaml with DVC's own function, so that the bytes are the same."""
 
 from __future__ import annotations
 
@@ -12,13 +12,22 @@ from facemodels.names import TASKS
 
 
 def compose(conf: Path, output: Path, overrides: list[str], *, dry_run: bool) -> bool:
-    """Write params.yaml if what conf/ composes to differs from it; tell whether it did.
+    """Write params.yaml if conf/ composes to something else.
 
     `dvc exp run` composes by itself; `dvc repro` never does, so `make repro` calls this.
 
+    Args:
+        conf: folder with config.yaml.
+        output: the file to write.
+        overrides: Hydra's overrides, such as `data=real`.
+        dry_run: write nothing.
+
+    Returns:
+        Whether conf/ composes to something else than `output` held.
+
     Raises:
         InputError: `conf` is no folder with a config.yaml.
-        ParamsError: conf/ does not compose, or composes to something that does not fit.
+        ParamsError: conf/ does not compose, or the result does not fit the schemas.
     """
     if not (conf / "config.yaml").is_file():
         raise InputError(f"{conf} has no config.yaml.", "Run it in the repository's root.")

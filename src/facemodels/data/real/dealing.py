@@ -1,4 +1,4 @@
-"""Dealing samples to splits by a hash of their name."""
+"""Deals samples to splits by a hash of their names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from facemodels.errors import DataError
 
 
 def deal(key: str, seed: int, val_share: float, test_share: float) -> str:
-    """The split of a key: fixed by key and seed, whatever else is in the dataset."""
+    """The split of a key. It depends on the key and the seed, not on the rest of the dataset."""
     digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64
     if place < test_share:
@@ -21,15 +21,15 @@ def deal(key: str, seed: int, val_share: float, test_share: float) -> str:
 
 
 def no_groups(count: int) -> NDArray[np.int8]:
-    """The groups of faces that nobody put into a group."""
+    """NO_GROUP for each of `count` faces, int8 (count,)."""
     return np.full(count, NO_GROUP, np.int8)
 
 
 def check_shares(val_share: float, test_share: float) -> None:
-    """Refuse shares that leave nothing to train on.
+    """Check that the shares leave something to train on.
 
     Raises:
-        DataError: a share below 0, or both above 1 together.
+        DataError: a share is below 0, or their sum is above 1.
     """
     if min(val_share, test_share) < 0 or val_share + test_share > 1:
         raise DataError(

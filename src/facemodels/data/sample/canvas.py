@@ -1,11 +1,11 @@
-"""The square texture a face is painted on, and the few brushes it needs.
+"""The square texture that a face is painted on, and the brushes.
 
-A face lives in *face units*: the origin is between nose and eyes, x points to the
-image's right, y down, and a head is about 1.6 wide and 2.2 high. The canvas covers
-[-EXTENT, EXTENT] on both axes. `X` is a row and `Y` a column, so that a product of a
-function of x and one of y costs two vectors, not a whole plane.
+Lengths are in *face units*: the origin is between nose and eyes, x points to the image's
+right, y down, and a head is about 1.6 wide and 2.2 high. The canvas covers [-EXTENT, EXTENT]
+on both axes. `X` is a row and `Y` a column, so that functions of x or of y alone are computed
+on vectors and only their product on the whole plane.
 
-Everything is float32: NumPy 2 promotes a float32 array by a `np.float64` scalar, so
+All arrays are float32. NumPy 2 promotes a float32 array that meets a `np.float64` scalar, so
 scalars here are Python floats.
 """
 
@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[np.float32]
 Window = tuple[slice, slice]
 
-RESOLUTION = 176  # pixels a side
+RESOLUTION = 176  # pixels on each side
 EXTENT = 1.55  # face units from the centre to an edge
 PIXELS_PER_UNIT = (RESOLUTION - 1) / (2 * EXTENT)
 _SUBPIXEL_BITS = 4
@@ -31,12 +31,12 @@ ABS_X: Array = np.abs(X)
 
 
 def f32(values: ArrayLike) -> Array:
-    """Values as a float32 array."""
+    """`values` as a float32 array."""
     return np.asarray(values, dtype=np.float32)
 
 
 def to_pixels(units: Array) -> Array:
-    """Face units to (fractional) canvas pixels."""
+    """Convert face units to canvas pixels, with fractions."""
     return f32((units + EXTENT) * PIXELS_PER_UNIT)
 
 
@@ -54,33 +54,33 @@ def gaussian(offset: Array, sigma: float) -> Array:
 
 
 def bump(dx: Array, dy: Array, sigma_x: float, sigma_y: float) -> Array:
-    """A Gaussian hill of height 1; a row `dx` and a column `dy` give a plane."""
+    """A two-dimensional Gaussian of height 1; a row `dx` and a column `dy` give a plane."""
     return f32(gaussian(dx, sigma_x) * gaussian(dy, sigma_y))
 
 
 def soft_step(distance: Array, width: float) -> Array:
-    """0 where `distance` is far below zero, 1 far above; a logistic of scale `width`."""
+    """The logistic function with scale `width`: near 0 for negative `distance`, near 1 above."""
     return f32(1 / (1 + np.exp(np.clip(distance * (-1 / width), -20, 20))))
 
 
 def mix(base: Array, colour: Array, mask: Array) -> Array:
-    """`base` (H, W, 3) with `colour` (broadcastable to it) laid over by `mask` (H, W) in 0..1."""
+    """Blend `colour` (broadcastable to `base`) over `base` (H, W, 3) by `mask` (H, W) in 0..1."""
     return f32(base + (colour - base) * mask[..., None])
 
 
 def blur(image: Array, sigma_x: float, sigma_y: float = 0.0) -> Array:
-    """Gaussian blur, sigmas in pixels; `sigma_y` 0 means the same as `sigma_x`."""
+    """Apply a Gaussian blur. Sigmas are in pixels; if `sigma_y` is 0, it equals `sigma_x`."""
     return cast(Array, cv2.GaussianBlur(image, (0, 0), sigmaX=sigma_x, sigmaY=sigma_y))
 
 
 def noise(rng: np.random.Generator, size: int, cells: int) -> Array:
-    """Smooth noise (size, size) of about unit variance, `cells` bumps a side."""
+    """Smooth noise (size, size) of about unit variance, with `cells` bumps along each side."""
     grid = rng.standard_normal((cells, cells), dtype=np.float32)
     return cast(Array, cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC))
 
 
 def sample(plane: Array, x: Array, y: Array) -> Array:
-    """`plane` read at face units `x`, `y` (H, W) bilinearly; its edge goes on for ever."""
+    """Interpolate `plane` bilinearly at face units `x`, `y` (H, W); outside, its edge repeats."""
     return cast(
         Array,
         cv2.remap(
@@ -98,14 +98,14 @@ def _fixed_point(points: Array) -> NDArray[np.int32]:
 
 
 def polygon(points: Array, softness: float = 0.6) -> Array:
-    """Mask in 0..1 of a filled polygon (N, 2) in face units; `softness` in pixels."""
+    """A mask in 0..1 of a filled polygon (N, 2) in face units; `softness` is in pixels."""
     mask = np.zeros((RESOLUTION, RESOLUTION), np.uint8)
     cv2.fillPoly(mask, [_fixed_point(points)], (255,), cv2.LINE_AA, _SUBPIXEL_BITS)
     return blur(f32(mask * np.float32(1 / 255)), softness)
 
 
 def stroke(points: Array, thickness: int, softness: float) -> Array:
-    """Mask in 0..1 of an open line through points (N, 2); thickness, softness in pixels."""
+    """A mask in 0..1 of an open line through points (N, 2); widths are in pixels."""
     mask = np.zeros((RESOLUTION, RESOLUTION), np.uint8)
     fixed = [_fixed_point(points)]
     cv2.polylines(mask, fixed, False, (255,), thickness, cv2.LINE_AA, _SUBPIXEL_BITS)

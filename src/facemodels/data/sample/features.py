@@ -30,7 +30,7 @@ _PUPIL: Array = f32([10, 8, 8])
 _GLINT: Array = f32([255, 255, 255])
 _FRAME_TINT: Array = f32([1, 0.95, 0.9])
 
-_PARTED_LIPS = 0.12  # mouth_open from which the cavity shows
+_PARTED_LIPS = 0.12  # mouth_open from which the inside of the mouth is visible
 _FAIREST_BROW = 150.0  # of 255, in the strongest channel
 _IRIS_RADIUS = 0.078
 _PUPIL_RADIUS = 0.034
@@ -39,7 +39,7 @@ _PUPIL_RADIUS = 0.034
 def paint_mouth(
     albedo: Array, points: Array, identity: Identity, expression: Expression, texture: Texture
 ) -> Array:
-    """Lips, and what shows between them; `points` are the 68 landmarks."""
+    """Paint the lips and what is visible between them; `points` are the 68 landmarks."""
     mouth = identity.mouth
     outer = polygon(points[geometry.OUTER_LIPS])
     lips = np.clip(identity.skin.colour + mouth.tint, 15, 255)
@@ -64,7 +64,7 @@ def _paint_lip_line(albedo: Array, points: Array, identity: Identity) -> Array:
 
 
 def paint_eyes(albedo: Array, points: Array, identity: Identity, expression: Expression) -> Array:
-    """Both eyes with lids and lashes."""
+    """Paint both eyes with lids and lashes."""
     albedo = albedo.copy()
     for side, eye in ((-1, geometry.LEFT_EYE), (1, geometry.RIGHT_EYE)):
         _paint_eyeball(albedo, points[eye], side, identity, expression)
@@ -75,7 +75,7 @@ def paint_eyes(albedo: Array, points: Array, identity: Identity, expression: Exp
 def _paint_eyeball(
     albedo: Array, contour: Array, side: int, identity: Identity, expression: Expression
 ) -> None:
-    """Paint in place, in a window around the eye only: the eye is small and has many layers."""
+    """Paint in place, and only in a window around the eye, because an eye has many layers."""
     eyes = identity.eyes
     centre_x, reach = side * eyes.x, eyes.half_width + 0.06
     view = window(centre_x - reach, centre_x + reach, eyes.y - 0.22, eyes.y + 0.22)
@@ -110,7 +110,7 @@ def _paint_lids(albedo: Array, side: int, identity: Identity, expression: Expres
 
 
 def paint_brows(albedo: Array, points: Array, identity: Identity, texture: Texture) -> Array:
-    """Both eyebrows, thin at the temple and thick at the nose."""
+    """Paint both eyebrows, which are thin at the temple and thick at the nose."""
     brows = identity.brows
     half = 0.5 * brows.thickness * f32([0.25, 0.575, 0.9, 0.95, 1.0])
     lift = np.stack([np.zeros(5, np.float32), half], axis=1)
@@ -125,7 +125,7 @@ def paint_brows(albedo: Array, points: Array, identity: Identity, texture: Textu
 
 
 def paint_glasses(image: Array, identity: Identity) -> Array:
-    """Frames over the lit face; no change where the person wears none."""
+    """Paint the glasses over the lit face, if the person wears any."""
     glasses = identity.glasses
     if glasses.style is GlassesStyle.NONE:
         return image
@@ -139,7 +139,7 @@ def paint_glasses(image: Array, identity: Identity) -> Array:
 
 
 def _distance_to_rim(glasses: Glasses, x: Array, y: Array) -> Array:
-    """Signed distance to the middle of the rim, for `x` (1, R), `y` (R, 1) from the lens."""
+    """Signed distance to the middle of the rim; `x` (1, R), `y` (R, 1) start at the lens."""
     if glasses.style is GlassesStyle.ROUND:
         return f32(np.hypot(x, 1.12 * y) - glasses.radius)
     return f32(np.maximum(np.abs(x) / 1.12, 1.45 * np.abs(y)) - glasses.radius)

@@ -1,8 +1,8 @@
-"""Splits of procedural faces, drawn on all cores.
+"""Draws the splits of generated faces in parallel.
 
-Every picture has a generator of its own, seeded by (seed, kind of picture, split, index):
-the result is the same for any number of workers. Splits share no person: each has a range
-of identity numbers to itself.
+Each image has a random generator of its own, seeded by (seed, kind of image, split, index),
+so the result is the same for any number of workers. Splits share no person, because each
+split has a range of identity numbers of its own.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ __all__ = [
 Progress = Callable[[int], None]
 
 _IDENTITIES_A_SPLIT = 1_000_000
-_CHUNK = 4  # pictures a worker takes at once
+_CHUNK = 4  # images that a worker takes at a time
 
 
 class _Kind(IntEnum):
-    """Kinds of pictures; the numbers are part of the seeds. 1 is taken by identities."""
+    """Kinds of images; the numbers are part of the seeds. Identities use the number 1."""
 
     SCENE = 2
     CROP = 3
@@ -47,7 +47,7 @@ class _Kind(IntEnum):
 
 @dataclass(frozen=True)
 class _Job:
-    """One picture to draw; `numbers` are the people that may be on it."""
+    """One image to draw; `numbers` are the people who may be in it."""
 
     kind: _Kind
     seed: int
@@ -58,10 +58,10 @@ class _Job:
 
 
 def identity_number(split: str, index: int) -> int:
-    """The number of the `index`-th person of a split; splits have no number in common.
+    """The number of the person `index` of a split; splits have no number in common.
 
     Raises:
-        InputError: no such split, or more people than a split has numbers for.
+        InputError: there is no such split, or it has no number for this person.
     """
     if split not in SPLITS:
         raise InputError(f"there is no split {split!r}.", f"Choose one of {', '.join(SPLITS)}.")
@@ -82,14 +82,14 @@ def detection_split(
     workers: int,
     progress: Progress | None = None,
 ) -> DetectionSplit:
-    """Scenes of one to four people.
+    """Draw scenes of one to four people.
 
     Args:
         split: one of SPLITS.
-        seed: of the whole data set, the same for all splits.
-        scenes: how many images.
+        seed: seed of the whole dataset, the same for all splits.
+        scenes: number of images.
         image_size: side of an image in pixels.
-        workers: processes; 1 draws in this one.
+        workers: number of processes; with 1 this process draws.
         progress: is called with the number of newly finished images.
     """
     _require_positive(scenes=scenes, image_size=image_size, workers=workers)
@@ -123,17 +123,17 @@ def recognition_split(
     workers: int,
     progress: Progress | None = None,
 ) -> RecognitionSplit:
-    """Roughly aligned crops, the images of a person in a row, and verification pairs.
+    """Draw roughly aligned crops, sorted by person, and verification pairs.
 
     Args:
         split: one of SPLITS.
-        seed: of the whole data set, the same for all splits.
-        identities: how many people; the skin-tone groups take turns.
-        images_per_identity: how many crops of each.
+        seed: seed of the whole dataset, the same for all splits.
+        identities: number of people; they are of the skin-tone groups in turn.
+        images_per_identity: number of crops of each person.
         image_size: side of a crop in pixels.
-        folds: of the verification protocol.
-        pairs_per_fold: same-person pairs a fold, and as many different ones.
-        workers: processes; 1 draws in this one.
+        folds: number of folds of the pairs.
+        pairs_per_fold: number of pairs of one person in a fold, and as many of two people.
+        workers: number of processes; with 1 this process draws.
         progress: is called with the number of newly finished crops.
     """
     _require_positive(
@@ -175,14 +175,14 @@ def landmark_split(
     workers: int,
     progress: Progress | None = None,
 ) -> LandmarkSplit:
-    """Portraits, one person each and no person twice, with 68 points.
+    """Draw portraits with 68 points, each of another person.
 
     Args:
         split: one of SPLITS.
-        seed: of the whole data set, the same for all splits.
-        faces: how many images.
+        seed: seed of the whole dataset, the same for all splits.
+        faces: number of images.
         image_size: side of an image in pixels.
-        workers: processes; 1 draws in this one.
+        workers: number of processes; with 1 this process draws.
         progress: is called with the number of newly finished images.
     """
     _require_positive(faces=faces, image_size=image_size, workers=workers)
@@ -204,7 +204,7 @@ def landmark_split(
 
 
 def _people(split: str, index: int, count: int) -> tuple[int, ...]:
-    """Numbers of the people of picture `index`; no other picture of its kind shows them."""
+    """Numbers of the people of image `index`; no other image of its kind shows them."""
     return tuple(identity_number(split, index * count + person) for person in range(count))
 
 
@@ -226,7 +226,7 @@ def _draw(job: _Job) -> Picture:
 
 
 def _draw_all(jobs: Sequence[_Job], workers: int, progress: Progress | None) -> Iterator[Picture]:
-    """The pictures in the order of the jobs."""
+    """Draw the images in the order of the jobs."""
     drawn = _draw_here(jobs) if workers == 1 else _draw_in_pool(jobs, workers)
     for picture in drawn:
         yield picture
@@ -242,7 +242,7 @@ def _draw_here(jobs: Sequence[_Job]) -> Iterator[Picture]:
 
 
 def _draw_in_pool(jobs: Sequence[_Job], workers: int) -> Iterator[Picture]:
-    # Spawned, not forked: the caller may hold threads (torch, OpenMP) that a fork breaks.
+    # Workers are spawned, because a fork breaks the threads of torch or OpenMP.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
         max_workers=min(workers, len(jobs)),
@@ -255,7 +255,7 @@ def _draw_in_pool(jobs: Sequence[_Job], workers: int) -> Iterator[Picture]:
 
 @contextmanager
 def _single_threaded_cv2() -> Iterator[None]:
-    """One thread, as in the workers: small images gain nothing from more."""
+    """Let OpenCV use one thread, as in the workers; small images gain nothing from more."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

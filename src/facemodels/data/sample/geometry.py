@@ -1,8 +1,8 @@
-"""The head's outline and the 68 iBUG landmarks of a face seen from the front.
+"""The outline of the head, and the 68 iBUG landmarks of a face from the front.
 
 Order of the points: jaw 0..16, brows 17..21 and 22..26, nose bridge 27..30, nostrils
-31..35, eyes 36..41 and 42..47, outer lips 48..59, inner lips 60..67; the image's left
-side comes first.
+31..35, eyes 36..41 and 42..47, outer lips 48..59, inner lips 60..67. The left side of the
+image comes first.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ OUTER_LIPS, INNER_LIPS = slice(48, 60), slice(60, 68)
 INNER_UPPER_LIP = slice(60, 65)
 
 _LOWER_LID = 0.62  # the lower lid bends less than the upper
-_OPEN_MOUTH = 0.09  # face units the upper lip rises at mouth_open 1
-_JAW_DROP = 1.5  # the lower lip goes this many times further
+_OPEN_MOUTH = 0.09  # face units by which the upper lip rises at mouth_open 1
+_JAW_DROP = 1.5  # the lower lip moves this many times further
 _MIRRORED_EYE = (3, 2, 1, 0, 5, 4)  # a mirrored eye still starts at the image's left
 _JAW_HEIGHTS: Array = f32([-0.15, 0.04, 0.24, 0.42, 0.59, 0.745, 0.865, 0.96, 1.0])
 
 
 def outline(head: Head, y: Array) -> Array:
-    """Half width of the head at `y`; the crown is at -half_height, the chin at +half_height."""
+    """Half width of the head at `y`, from the crown (-half_height) to the chin (+half_height)."""
     height = np.clip(np.abs(y) / head.half_height, 0, 1)
     width = head.half_width * (1 - height**head.squareness) ** (1 / 2.05)
     below = np.clip(y / head.half_height, 0, 1)
@@ -53,7 +53,7 @@ def landmarks(identity: Identity, expression: Expression) -> Array:
 
 
 def head_contour(identity: Identity) -> Array:
-    """Points (48, 2) around the face from hairline to chin: what the face box encloses."""
+    """Points (48, 2) around the face from hairline to chin, which the face's box encloses."""
     head = identity.head
     y = np.linspace(-identity.hair.line, 1, 24, dtype=np.float32) * head.half_height
     left = np.stack([-outline(head, y), y], axis=1)
@@ -61,12 +61,12 @@ def head_contour(identity: Identity) -> Array:
 
 
 def mirror(points: Array) -> Array:
-    """Points (N, 2) on the other side of the midline."""
+    """Points (N, 2) mirrored at the midline."""
     return f32(points * f32([-1, 1]))
 
 
 def lid_curve(eyes: Eyes, expression: Expression, *, upper: bool) -> Array:
-    """The image-left eye's lid, (15, 2), a little wider than the eye."""
+    """A lid of the eye on the image's left, (15, 2), a little wider than the eye."""
     along = np.linspace(-1, 1, 15, dtype=np.float32)
     bend = -1.0 if upper else _LOWER_LID
     y = eyes.y + bend * eyes.opening * expression.lids * (1 - along**2) + eyes.tilt * along

@@ -1,4 +1,4 @@
-"""Who a face is: everything that stays the same over a person's pictures.
+"""What stays the same over all images of a person.
 
 Lengths are in face units (see `canvas`), colours are RGB in 0..255.
 """
@@ -25,7 +25,7 @@ SKIN_ANCHORS: Array = f32(
     ]
 )
 _DARKEST_TONE = len(SKIN_ANCHORS) - 1
-_DARK_FEATURES_TONE = 3.2  # from here on, dark hair and eyes are the rule
+_DARK_FEATURES_TONE = 3.2  # people with a darker tone mostly have dark hair and eyes
 
 # Thirds of the tone axis: t in 0..2 is light, 2..4 medium, 4..6 dark.
 GROUPS = ("light", "medium", "dark")
@@ -47,11 +47,11 @@ _IRIS_COLOURS: Array = f32(
     [[60, 38, 22], [92, 62, 34], [70, 104, 70], [78, 110, 150], [100, 120, 130]]
 )
 
-_IDENTITY_STREAM = 1  # keeps these draws apart from those of scenes and crops
+_IDENTITY_STREAM = 1  # makes these random numbers independent of those of scenes and crops
 
 
 class HairLength(IntEnum):
-    """How long the hair is."""
+    """Length of the hair."""
 
     BALD = 0
     SHORT = 1
@@ -59,7 +59,7 @@ class HairLength(IntEnum):
 
 
 class BeardStyle(IntEnum):
-    """Where a beard grows."""
+    """Shape of the beard."""
 
     NONE = 0
     CHIN = 1
@@ -68,7 +68,7 @@ class BeardStyle(IntEnum):
 
 
 class GlassesStyle(IntEnum):
-    """The frame of the glasses."""
+    """Shape of the glasses' frame."""
 
     NONE = 0
     ROUND = 1
@@ -82,10 +82,10 @@ class Skin:
     Attributes:
         tone: 0 (lightest anchor) to 6 (darkest).
         group: index into GROUPS, a third of the tone axis.
-        colour: (3,).
-        redness: of the cheeks, 0..1.
+        colour: (3,), RGB.
+        redness: redness of the cheeks, 0..1.
         fold: darkness of the fold from nose to mouth, 0..1.
-        moles: x, y, radius of each.
+        moles: x, y and radius of each mole.
     """
 
     tone: float
@@ -98,7 +98,7 @@ class Skin:
 
 @dataclass(frozen=True)
 class Head:
-    """Outline of the head: half width, half height, narrowing to the jaw, and build."""
+    """Outline of the head, and the build; `jaw` is how much the face narrows to the chin."""
 
     half_width: float
     half_height: float
@@ -111,7 +111,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Eyes:
-    """`x` is the distance of an eye's centre from the midline, `opening` its half height."""
+    """The eyes; `x` is the distance of a centre from the midline, `opening` the half height."""
 
     x: float
     y: float
@@ -123,7 +123,7 @@ class Eyes:
 
 @dataclass(frozen=True)
 class Brows:
-    """`rise` is the height of the brow above the eye."""
+    """The eyebrows; `rise` is the height of a brow above the eye."""
 
     rise: float
     thickness: float
@@ -134,7 +134,7 @@ class Brows:
 
 @dataclass(frozen=True)
 class Nose:
-    """`tip_y` is the y of the tip, `projection` how far it stands out of the face."""
+    """The nose; `projection` is the height of the tip above the face."""
 
     tip_y: float
     half_width: float
@@ -144,7 +144,7 @@ class Nose:
 
 @dataclass(frozen=True)
 class Mouth:
-    """`tint` (3,) is what the lips add to the colour of the skin."""
+    """The mouth; `tint` (3,) is the colour of the lips minus the colour of the skin."""
 
     y: float
     half_width: float
@@ -155,7 +155,7 @@ class Mouth:
 
 @dataclass(frozen=True)
 class Hair:
-    """`line` is the height of the hairline as a part of the head's half height."""
+    """The hair; `line` is the height of the hairline as a share of the head's half height."""
 
     colour: Array
     length: HairLength
@@ -166,7 +166,7 @@ class Hair:
 
 @dataclass(frozen=True)
 class Beard:
-    """Style and how much it hides of the skin, 0..1."""
+    """The beard; `density` is the share of the skin that it hides, 0..1."""
 
     style: BeardStyle
     density: float
@@ -174,7 +174,7 @@ class Beard:
 
 @dataclass(frozen=True)
 class Glasses:
-    """Style, brightness of the frame in 0..255, and radius of a lens."""
+    """The glasses; `grey` is the brightness of the frame, 0..255, `radius` that of a lens."""
 
     style: GlassesStyle
     grey: float
@@ -183,7 +183,7 @@ class Glasses:
 
 @dataclass(frozen=True)
 class Identity:
-    """A person. `texture_seed` makes the skin's and hair's fine texture their own."""
+    """A person; `texture_seed` is the seed of the fine texture of skin and hair."""
 
     number: int
     texture_seed: int
@@ -199,12 +199,15 @@ class Identity:
 
 
 def group_of(number: int) -> int:
-    """Index into GROUPS; successive numbers take turns, so any range of them is balanced."""
+    """The skin-tone group of a person, an index into GROUPS.
+
+    Successive numbers belong to different groups, so every range of numbers is balanced.
+    """
     return number % len(GROUPS)
 
 
 def sample_identity(seed: int, number: int) -> Identity:
-    """The person `number` of the population `seed`; the same arguments, the same person."""
+    """Draw the person `number` of the population `seed`; the same arguments give the same one."""
     rng = np.random.default_rng([seed, _IDENTITY_STREAM, number])
     male = rng.random() < 0.5
     skin = _sample_skin(rng, group_of(number))
@@ -233,7 +236,7 @@ def _choice(rng: np.random.Generator, odds: tuple[float, ...]) -> int:
 
 
 def skin_colour(tone: float) -> Array:
-    """Colour (3,) at `tone` in 0..6."""
+    """The skin colour (3,) of a `tone` in 0..6."""
     below = min(int(tone), _DARKEST_TONE - 1)
     share = tone - below
     return f32(SKIN_ANCHORS[below] * (1 - share) + SKIN_ANCHORS[below + 1] * share)

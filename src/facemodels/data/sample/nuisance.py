@@ -1,4 +1,4 @@
-"""What changes from picture to picture of one person: pose, expression, light, camera."""
+"""What differs between the images of one person: pose, expression, light, camera."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from facemodels.data.sample.canvas import Array, f32
 
 @dataclass(frozen=True)
 class Pose:
-    """Angles in radians (roll turns clockwise in the image); `aspect` stretches the width."""
+    """The pose of the head.
+
+    Attributes:
+        roll: rotation in the image, clockwise; radians.
+        yaw: rotation to the side; radians.
+        pitch: rotation up or down; radians.
+        aspect: factor on the width.
+    """
 
     roll: float
     yaw: float
@@ -21,14 +28,14 @@ class Pose:
 
 @dataclass(frozen=True)
 class Expression:
-    """The muscles.
+    """The expression of the face.
 
     Attributes:
         smile: -0.6 (frown) to 1.2.
-        mouth_open: 0 is closed, about 1 wide open.
+        mouth_open: 0 is closed, 1 is wide open.
         lids: opening of the eyes as a factor, 0.35..1.3.
-        brow_raise: in face units.
-        gaze: x and y of the iris, 1 is the corner of the eye.
+        brow_raise: height by which the brows are raised; face units.
+        gaze: x and y of the iris; 1 is the corner of the eye.
     """
 
     smile: float
@@ -40,14 +47,14 @@ class Expression:
 
 @dataclass(frozen=True)
 class Light:
-    """One lamp and what is around it.
+    """One lamp and the ambient light.
 
     Attributes:
-        direction: unit vector (3,) to the lamp; x right, y down, z to the camera.
+        direction: unit vector (3,) to the lamp; x points right, y down, z to the camera.
         ambient: light that comes from everywhere, 0..1.
-        gain: exposure.
+        gain: factor of the exposure.
         tint: (3,) factor on red, green and blue.
-        gradient: how much brighter the right side of the face is than its middle.
+        gradient: relative difference of brightness between the right side and the middle.
     """
 
     direction: Array
@@ -59,7 +66,7 @@ class Light:
 
 @dataclass(frozen=True)
 class Camera:
-    """Blur as a sigma in pixels of a 112 px crop; noise as a sigma in grey levels."""
+    """The camera's blur (sigma in pixels of a 112 px crop) and noise (sigma in grey levels)."""
 
     blur: float
     noise: float
@@ -67,7 +74,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class Nuisance:
-    """One picture's circumstances; `texture_seed` is for its clothes' fine texture."""
+    """Everything that differs in one image; `texture_seed` is the seed of the clothes' texture."""
 
     pose: Pose
     expression: Expression
@@ -80,7 +87,7 @@ class Nuisance:
 
 
 def sample_nuisance(rng: np.random.Generator) -> Nuisance:
-    """Draw the circumstances of one picture."""
+    """Draw the nuisance of one image."""
     return Nuisance(
         pose=_sample_pose(rng),
         expression=_sample_expression(rng),

@@ -1,4 +1,4 @@
-"""A painted face turned by its pose and laid into an image, with its points and box."""
+"""Turns a painted face by its pose and puts it into an image, with its points and box."""
 
 from __future__ import annotations
 
@@ -24,21 +24,23 @@ from facemodels.data.sample.identity import Identity, sample_identity
 from facemodels.data.sample.nuisance import Light, Nuisance, Pose
 from facemodels.data.sample.render import render_frontal
 
-_TURNING_AXIS = 0.3  # depth of the point the head turns about, behind which parts move back
-_WARP_STEPS = 4  # of the fixed-point search for the canvas point seen at a pixel
-_SHARP_SCALE = 0.8  # image pixels a canvas pixel, under which the canvas is blurred first
+_TURNING_AXIS = 0.3  # depth of the axis that the head turns about; face units
+_WARP_STEPS = 4  # steps of the fixed-point search for the canvas point seen at a pixel
+_SHARP_SCALE = 0.8  # image pixels per canvas pixel, below which the canvas is blurred first
 _TORSO_TOP = 1.17  # y of the collar, face units
 
 
 @dataclass(frozen=True)
 class DrawnFace:
-    """A face ready to be laid into an image, in face units around its centre.
+    """A painted face in face units around its centre, before it is put into an image.
 
     Attributes:
-        rgba: (R, R, 4), 0..255, seen from the front.
+        identity: the person.
+        nuisance: pose, expression, light and camera of the image.
+        rgba: (R, R, 4), 0..255, from the front.
         relief: (R, R), depth from the turning axis.
-        points: (68, 2), after the pose.
-        box: (4,), x0 y0 x1 y1 around the face from hairline to chin, after the pose.
+        points: (68, 2), turned by the pose.
+        box: (4,), x0 y0 x1 y1 around the turned face from hairline to chin.
     """
 
     identity: Identity
@@ -51,23 +53,23 @@ class DrawnFace:
 
 @dataclass(frozen=True)
 class FacePlacement:
-    """Where a face is: its centre and the length of a face unit, in pixels."""
+    """Where a face is in an image: its centre, and the length of a face unit, in pixels."""
 
     x: float
     y: float
     scale: float
 
     def to_image(self, units: Array) -> Array:
-        """Points (..., 2) in face units to pixels."""
+        """Convert points (..., 2) from face units to pixels."""
         return f32(units * self.scale + f32([self.x, self.y]))
 
     def box(self, face: DrawnFace) -> Array:
-        """The face's box in pixels, (4,)."""
+        """The box of a face in pixels, (4,)."""
         return self.to_image(face.box.reshape(2, 2)).reshape(4)
 
 
 def make_face(seed: int, number: int, nuisance: Nuisance) -> DrawnFace:
-    """Paint the person `number` under `nuisance`."""
+    """Paint the person `number` with the pose, expression and light of `nuisance`."""
     identity = sample_identity(seed, number)
     frontal = render_frontal(identity, nuisance)
     relief = f32(blur(frontal.height, 0.039 * PIXELS_PER_UNIT) - _TURNING_AXIS)
@@ -84,7 +86,7 @@ def make_face(seed: int, number: int, nuisance: Nuisance) -> DrawnFace:
 
 
 def _turn(points: Array, relief: Array, pose: Pose) -> Array:
-    """Where canvas points (N, 2) are seen, in face units."""
+    """Turn canvas points (N, 2) by the pose; the result is in face units of the image."""
     x, y = points[:, 0], points[:, 1]
     depth = sample(relief, x[:, None], y[:, None])[:, 0]
     turned_x = (x * np.cos(pose.yaw) + depth * np.sin(pose.yaw)) * pose.aspect
@@ -94,9 +96,10 @@ def _turn(points: Array, relief: Array, pose: Pose) -> Array:
 
 
 def _unturn(dx: Array, dy: Array, relief: Array, pose: Pose) -> tuple[Array, Array]:
-    """The canvas point seen at each offset (H, W) from the centre; `_turn` backwards.
+    """Find the canvas point that is seen at each offset (H, W) from the centre.
 
-    Depth depends on the canvas point that is sought, hence the fixed-point search.
+    It is the inverse of `_turn`. The depth depends on the point that is searched, so the
+    search is a fixed-point iteration.
     """
     cos, sin = float(np.cos(pose.roll)), float(np.sin(pose.roll))
     flat_x, flat_y = f32((cos * dx + sin * dy) / pose.aspect), f32(cos * dy - sin * dx)
@@ -109,7 +112,7 @@ def _unturn(dx: Array, dy: Array, relief: Array, pose: Pose) -> tuple[Array, Arr
 
 
 def paint_head(image: Array, face: DrawnFace, place: FacePlacement) -> None:
-    """Lay head and neck into `image` (H, W, 3), in place."""
+    """Paint head and neck into `image` (H, W, 3), in place."""
     pose, light = face.nuisance.pose, face.nuisance.light
     reach = (EXTENT + 0.2) * (abs(np.cos(pose.roll)) + abs(np.sin(pose.roll)))
     rows, columns = _region(image, place, -reach, reach)
@@ -130,7 +133,7 @@ def paint_head(image: Array, face: DrawnFace, place: FacePlacement) -> None:
 
 
 def _minified(rgba: Array, scale: float) -> Array:
-    """`rgba` blurred against aliasing where it will be shown at `scale` < 1."""
+    """`rgba`, blurred against aliasing if it will be drawn at a small `scale`."""
     return blur(rgba, 0.45 / max(scale, 0.12)) if scale < _SHARP_SCALE else rgba
 
 
@@ -144,9 +147,9 @@ def _region(image: Array, place: FacePlacement, top: float, reach: float) -> tup
 
 
 def paint_torso(image: Array, face: DrawnFace, place: FacePlacement) -> None:
-    """Lay a clothed body that runs to the lower edge of `image` into it, in place.
+    """Paint a clothed body down to the lower edge of `image`, in place.
 
-    The body is upright: only its neck follows the roll of the head.
+    The body is upright; only its neck follows the roll of the head.
     """
     half_width = face.identity.head.shoulder_half_width
     roll = face.nuisance.pose.roll
@@ -166,7 +169,7 @@ def paint_torso(image: Array, face: DrawnFace, place: FacePlacement) -> None:
 
 
 def _torso_outline(half_width: float, length: float) -> Array:
-    """Closed outline (N, 2) from the collar at the origin: sloping, then rounded shoulders."""
+    """Closed outline (N, 2) of the shoulders and the body; the origin is the collar."""
     along = np.linspace(-1, 1, 81, dtype=np.float32)
     drop = 0.42 * np.abs(along) ** 1.5 + 0.55 * np.abs(along) ** 9
     top = np.stack([along * half_width, drop], axis=1)
@@ -201,7 +204,7 @@ def _cloth(nuisance: Nuisance, across: Array, down: Array) -> Array:
 
 
 def _cloth_light(light: Light, across: Array, down: Array) -> Array:
-    """A body is a cylinder: it darkens to its sides, and a head shadows the collar."""
+    """The light on the clothes: the sides are darker, and the head shades the collar."""
     lamp = float(light.direction[0])
     level = 0.66 + 0.34 * light.ambient + 0.22 * lamp * np.clip(across, -1, 1)
     shadow = 0.25 * np.exp(-((across * 3) ** 2) - (down * 2.5) ** 2)

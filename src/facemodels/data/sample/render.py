@@ -1,4 +1,4 @@
-"""A face seen from the front, painted on the canvas."""
+"""Paints a face from the front on the canvas."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class FrontalFace:
     Attributes:
         colour: (R, R, 3), 0..255.
         alpha: (R, R), 0..1.
-        height: (R, R), towards the camera, in face units; 0 off the head.
+        height: (R, R), height towards the camera in face units; 0 outside of the head.
         points: (68, 2), in face units.
     """
 
@@ -82,7 +82,7 @@ def _lit_face(
     points: Array,
     light: shading.Shading,
 ) -> Array:
-    """Everything inside the head's outline, (R, R, 3)."""
+    """The lit colour inside of the head's outline, (R, R, 3)."""
     albedo = skin.paint_skin(identity, texture)
     albedo = features.paint_mouth(albedo, points, identity, nuisance.expression, texture)
     albedo = features.paint_eyes(albedo, points, identity, nuisance.expression)
@@ -97,7 +97,7 @@ def _lit_face(
 def _behind_the_face(
     identity: Identity, texture: skin.Texture, layers: hair.HairLayers
 ) -> tuple[Array, Array]:
-    """Neck, hair behind the head and ears: colour before light, and alpha."""
+    """Colour without light, and alpha, of the neck, the ears and the hair behind the head."""
     neck, ears = _neck_mask(identity), _ear_mask(identity)
     is_long = identity.hair.length is HairLength.LONG
     shade = 0.72 - _chin_shadow(identity)
@@ -112,7 +112,7 @@ def _behind_the_face(
 
 
 def _neck_mask(identity: Identity) -> Array:
-    """From inside the head down to a round neckline on the clothes."""
+    """A mask from inside of the head down to a round neckline on the clothes."""
     flare = 0.25 * np.clip((Y - 1.0) / 0.5, 0, 1) ** 2
     sides = soft_step(identity.head.neck_half_width + flare - ABS_X, 0.02)
     end = _NECK_END - 0.30 * np.minimum(ABS_X / 0.5, 1.2) ** 2
@@ -125,5 +125,5 @@ def _ear_mask(identity: Identity) -> Array:
 
 
 def _chin_shadow(identity: Identity) -> Array:
-    """How much light the chin keeps from the neck, 0..1, a plane of the canvas."""
+    """The share of the light that the chin keeps from the neck, a plane of the canvas."""
     return f32(0.18 * bump(X, Y - identity.head.half_height, 0.5, 0.22))

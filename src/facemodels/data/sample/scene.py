@@ -1,4 +1,4 @@
-"""Whole pictures: backgrounds, people, things in the way, and the camera."""
+"""Draws whole images: a background, people, things that hide parts of them, and the camera."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from facemodels.data.sample.placement import (
 
 MAX_FACES = 4  # in a scene
 
-_SCENE_SCALES = (0.10, 0.26)  # face unit as a part of the image's side
+_SCENE_SCALES = (0.10, 0.26)  # length of a face unit as a share of the image's side
 _CROP_SCALES = (0.40, 0.47)
 _PORTRAIT_SCALES = (0.24, 0.36)
-_CROWD_SHRINK = 0.75  # on the scale, from three faces on
+_CROWD_SHRINK = 0.75  # factor on the scale in scenes of three or more faces
 _PLACE_TRIES = 30
-_CROP_ROLL = 0.6  # a crop is roughly aligned: this part of the roll is left
+_CROP_ROLL = 0.6  # share of the roll that is left in a crop, which is roughly aligned
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Picture:
 
 
 def scene(rng: np.random.Generator, seed: int, numbers: Sequence[int], size: int) -> Picture:
-    """One to `len(numbers)` people, the first ones of `numbers`, apart from each other.
+    """Draw one to `len(numbers)` people, the first ones of `numbers`.
 
-    Faces do not overlap and lie wholly in the image; a face that finds no room is left out.
+    Faces do not overlap and are wholly in the image. A face that finds no room is left out.
     """
     count = int(rng.integers(1, len(numbers) + 1))
     image = background(rng, size)
@@ -70,7 +70,7 @@ def scene(rng: np.random.Generator, seed: int, numbers: Sequence[int], size: int
 
 
 def portrait(rng: np.random.Generator, seed: int, number: int, size: int) -> Picture:
-    """One face that fills a good part of the image, posed and lit as in a scene."""
+    """Draw one large face, with pose and light as in a scene."""
     face = make_face(seed, number, sample_nuisance(rng))
     image = background(rng, size)
     place = _random_place(rng, face, size, _PORTRAIT_SCALES, 1.0)
@@ -79,7 +79,7 @@ def portrait(rng: np.random.Generator, seed: int, number: int, size: int) -> Pic
 
 
 def crop(rng: np.random.Generator, seed: int, number: int, size: int) -> Picture:
-    """One face that fills the image, roughly upright and centred; its box may reach beyond."""
+    """Draw one face that fills the image, roughly upright and centred; its box may be larger."""
     nuisance = sample_nuisance(rng)
     pose = replace(nuisance.pose, roll=_CROP_ROLL * nuisance.pose.roll)
     face = make_face(seed, number, replace(nuisance, pose=pose))
@@ -90,7 +90,7 @@ def crop(rng: np.random.Generator, seed: int, number: int, size: int) -> Picture
 
 
 def background(rng: np.random.Generator, size: int) -> Array:
-    """Blurred colours, shapes and skin-coloured blobs, float32 (size, size, 3)."""
+    """Draw a background of blurred colours and shapes, float32 (size, size, 3)."""
     base = rng.uniform(25, 215) + rng.normal(0, 22, 3)
     shared = 32 * noise(rng, size, 3) + 12 * noise(rng, size, 12) + 6 * noise(rng, size, 48)
     image = np.dstack([shared + 12 * noise(rng, size, 4) + float(level) for level in base])
@@ -141,7 +141,7 @@ def _colour(rng: np.random.Generator, low: float, high: float) -> tuple[float, f
 def _find_place(
     rng: np.random.Generator, face: DrawnFace, size: int, taken: Sequence[Array], shrink: float
 ) -> FacePlacement | None:
-    """A place whose box touches none of `taken`, or None after a number of tries."""
+    """Draw a place whose box touches none of `taken`; None if that fails a number of times."""
     for _ in range(_PLACE_TRIES):
         place = _random_place(rng, face, size, _SCENE_SCALES, shrink)
         box = place.box(face)
@@ -153,7 +153,7 @@ def _find_place(
 def _random_place(
     rng: np.random.Generator, face: DrawnFace, size: int, scales: tuple[float, float], shrink: float
 ) -> FacePlacement:
-    """A place that keeps the face's box inside the image."""
+    """Draw a place at which the face's box is inside of the image."""
     scale = size * float(rng.uniform(*scales)) * shrink
     x0, y0, x1, y1 = (float(side) * scale for side in face.box)
     edge = size - 1
@@ -173,7 +173,7 @@ def _compose(
     places: Sequence[FacePlacement],
     camera: Camera,
 ) -> Picture:
-    """Paint bodies, then heads, each from the top of the image down, so no body hides a face."""
+    """Paint all bodies, then all heads, each from the top down, so that no body hides a face."""
     boxes = [place.box(face) for face, place in zip(faces, places, strict=True)]
     by_height = sorted(range(len(faces)), key=lambda index: places[index].y)
     for index in by_height:
@@ -213,7 +213,7 @@ def _occlude(rng: np.random.Generator, image: Array, box: Array) -> None:
 
 
 def _scaled(camera: Camera, size: int) -> Camera:
-    """The camera's blur, given for a side of 112 px, at `size`."""
+    """The camera with its blur, which is given for a side of 112 px, scaled to `size`."""
     return replace(camera, blur=camera.blur * size / 112)
 
 

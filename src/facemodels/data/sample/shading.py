@@ -1,4 +1,4 @@
-"""The face as a surface: its height towards the camera, and light on it."""
+"""The face as a surface: its height towards the camera, and the light on it."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _SHININESS_DOUBLINGS = 5  # the highlight is a cosine to the power 2⁵
 
 @dataclass(frozen=True)
 class Shading:
-    """Light on the face, planes of the canvas.
+    """The light on the face, as planes of the canvas.
 
     Attributes:
-        diffuse: cosine to the lamp, 0..1.
+        diffuse: cosine of the angle to the lamp, 0..1.
         irradiance: factor on the albedo.
-        highlight: gloss to add, 0..1 of white.
+        highlight: gloss to add, as a share of white, 0..1.
     """
 
     diffuse: Array
@@ -45,7 +45,7 @@ class Shading:
 
 
 def height_field(identity: Identity, expression: Expression) -> Array:
-    """Height of the face towards the camera, face units, a plane of the canvas."""
+    """Height of the face towards the camera in face units, a plane of the canvas."""
     parts = (
         _dome(identity.head),
         _nose(identity.nose, identity.eyes),
@@ -57,7 +57,7 @@ def height_field(identity: Identity, expression: Expression) -> Array:
 
 
 def shade(height: Array, light: Light) -> Shading:
-    """Lambert's law, Blinn's highlight, and darkening of hollows."""
+    """Light a surface by Lambert's law, Blinn's highlight and a darkening of hollows."""
     surface = blur(height, 0.025 * PIXELS_PER_UNIT)
     slope_x, slope_y = _slope(surface, 1, 0), _slope(surface, 0, 1)
     length = np.sqrt(1 + slope_x * slope_x + slope_y * slope_y)
@@ -81,7 +81,7 @@ def shade(height: Array, light: Light) -> Shading:
 
 
 def flat_irradiance(light: Light) -> Array:
-    """Light on what has no relief here (neck, ears), a row (1, R) brighter on the lamp's side."""
+    """Light on neck and ears, which have no relief: a row (1, R), brighter on the lamp's side."""
     side = np.clip(2 * X * float(light.direction[0]), -1, 1)
     return f32(0.62 + 0.38 * light.ambient + 0.10 * side)
 

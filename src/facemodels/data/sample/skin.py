@@ -1,4 +1,4 @@
-"""Colour of the bare face before any light falls on it: skin, its marks, and a beard."""
+"""The colour of the face without light (albedo): skin, its marks, and a beard."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from facemodels.data.sample.canvas import (
 from facemodels.data.sample.identity import BeardStyle, Identity
 
 _BLUSH: Array = f32([-0.10, 0.28, 0.25])  # red gains a little, green and blue lose
-_PORES = ((7, 0.025), (20, 0.020), (64, 0.018))  # bumps a side, amplitude
+_PORES = ((7, 0.025), (20, 0.020), (64, 0.018))  # bumps along a side, amplitude
 
 
 @dataclass(frozen=True)
 class Texture:
-    """Fine structure of one person, planes of the canvas.
+    """The fine texture of one person, as planes of the canvas.
 
     Attributes:
-        skin: relative brightness around 0.
-        grain: unit noise, for stubble.
-        strands: unit noise drawn out downwards, for hair.
+        skin: relative brightness of the skin, around 0.
+        grain: noise of unit variance, for stubble.
+        strands: noise of unit variance, stretched downwards, for hair.
         locks: coarse strands, for the outline of hair.
-        hair: (R, R, 3) colour of the hair before light.
+        hair: (R, R, 3), colour of the hair without light.
     """
 
     skin: Array
@@ -47,7 +47,7 @@ class Texture:
 
 
 def person_texture(identity: Identity) -> Texture:
-    """The same texture on every picture of a person."""
+    """The texture of a person, which is the same in all images of them."""
     rng = np.random.default_rng(identity.texture_seed)
     skin = sum((noise(rng, RESOLUTION, cells) * size for cells, size in _PORES), f32(0))
     grain = noise(rng, RESOLUTION, 110)
@@ -77,7 +77,7 @@ def _redness(identity: Identity) -> Array:
 
 
 def _darkness(identity: Identity) -> Array:
-    """Sockets, folds, nostrils and moles: places that reflect less, 0..1."""
+    """How much less light sockets, folds, nostrils and moles reflect, 0..1."""
     eye_x, eye_y = ABS_X - identity.eyes.x, Y - identity.eyes.y
     sockets = 0.30 * bump(eye_x, eye_y - 0.005, 0.15, 0.085)
     bags = 0.16 * bump(eye_x + 0.04, eye_y - 0.12, 0.12, 0.03)
@@ -113,7 +113,7 @@ def _paint_beard(albedo: Array, identity: Identity, texture: Texture) -> Array:
 
 
 def _jaw_beard(identity: Identity) -> Array:
-    """Everything below a line that climbs to the ears; lower for a chin beard."""
+    """A mask of all below a line that rises to the ears; the line is lower for a chin beard."""
     across = np.clip(ABS_X / identity.head.half_width, 0, 1)
     drop = 0.0 if identity.beard.style is BeardStyle.FULL else 0.30
     return soft_step(Y - identity.mouth.y + 0.35 - drop - 0.25 * across**2, 0.05)

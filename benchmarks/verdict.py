@@ -24,7 +24,7 @@ import numpy as np
 from scipy.special import gammaln, logsumexp
 from scipy.stats import beta, norm
 
-from facemodels.monitoring.analysis import Evidence, e_processes
+from facemodels.monitoring.analysis import SequentialTest, e_processes
 from facemodels.monitoring.analysis.sequential_test import SETTLED
 from facemodels.monitoring.metrics.windows import Tally, Window
 from facemodels.monitoring.settings import VerdictSettings
@@ -191,7 +191,7 @@ class Wealth:
 
 
 class Many:
-    """`Evidence` of many rollouts at once."""
+    """`SequentialTest` of many rollouts at once."""
 
     def __init__(self, settings: VerdictSettings, runs: int) -> None:
         self._settings = settings
@@ -320,7 +320,7 @@ Stored = tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]
 def _check(stored: list[Stored], many: Many, settings: VerdictSettings) -> None:
     """The first rollouts again, through the real thing."""
     for run in range(min(CHECKED, len(many.answer))):
-        evidence, answer, seconds = Evidence(settings), "hold", 0
+        evidence, answer, seconds = SequentialTest(settings), "hold", 0
         for second, (counts, histograms) in enumerate(stored):
             n_c, k_c, n_s, k_s = (int(one[run]) for one in counts)
             canary, stable = (tuple(one[run].tolist()) for one in histograms)
@@ -335,7 +335,7 @@ def _check(stored: list[Stored], many: Many, settings: VerdictSettings) -> None:
 
 def _silent(runs: int, window_s: float) -> Outcome:
     """Without numbers nothing is random: the real thing, once."""
-    evidence = Evidence(VerdictSettings(window_s=window_s))
+    evidence = SequentialTest(VerdictSettings(window_s=window_s))
     stable = Tally(45, 0, BOUNDS, (45,) + (0,) * len(BOUNDS))
     answer = HOLD
     for second in range(HORIZON_S):

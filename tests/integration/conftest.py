@@ -21,7 +21,7 @@ from PIL import Image
 
 from facemodels.deployment import settings
 from facemodels.errors import FacemodelsError, NameFormatError
-from facemodels.monitoring.probes.live import HEADER
+from facemodels.monitoring.probes.client import HEADER
 from facemodels.names import TASKS, ModelId, ModelName
 from facemodels.registry.registry import open_registry
 

@@ -271,7 +271,7 @@ def _until(true: Callable[[], bool], seconds: float = 10) -> None:
 
 def test_the_probes_are_answered_as_well_as_the_package_says(deployed: Deployed) -> None:
     folder = ROOT / settings.load(ROOT, deployed.environment).probes.folder / deployed.task
-    if not (folder / probes.golden.FILE).exists():
+    if not (folder / probes.golden_set.FILE).exists():
         pytest.skip(f"no probes in {folder.relative_to(ROOT)}")
     with deployed.client() as client:
         recorded = client.get("/api/model/info").json()["metrics"]

@@ -40,7 +40,7 @@ def alerts(
     """
     from facemodels.deployment import settings
     from facemodels.git import find_root
-    from facemodels.monitoring.alerts.folder import write
+    from facemodels.monitoring.alerts.files import write
     from facemodels.monitoring.settings import load_triggers
 
     root = find_root(Path.cwd())

@@ -20,9 +20,9 @@ from facemodels.names import ModelId
 
 if TYPE_CHECKING:
     from facemodels.deployment.settings import Environment
-    from facemodels.monitoring.metrics.source import Source
+    from facemodels.monitoring.metrics.source import SampleSource
     from facemodels.monitoring.report import Observation
-    from facemodels.monitoring.report.observe import Span
+    from facemodels.monitoring.report.observe import ObservedSpan
 
 _LOOK_S = 1.0
 _CODES: Mapping[str, int] = {"promote": 0, "roll back": 4, "hold": 7}
@@ -62,7 +62,7 @@ def monitor(
     from facemodels.deployment.desired import desired
     from facemodels.monitoring import report
     from facemodels.monitoring.analysis.watch import Watch
-    from facemodels.monitoring.report.observe import Observer
+    from facemodels.monitoring.report.observe import VersionObserver
     from facemodels.monitoring.settings import load_triggers
     from facemodels.registry.registry import open_registry
 
@@ -75,7 +75,7 @@ def monitor(
     source = _source(place, found)
     span = _span(place / "monitors" / f"{model}.json", source.now(), seconds, fresh=fresh)
     triggers = load_triggers(registry.root)
-    observer = Observer(
+    observer = VersionObserver(
         source,
         Watch(source, found.verdict, triggers, found.scrape_interval_s),
         folder=place / "probes",
@@ -107,7 +107,7 @@ def _plain(seen: Any) -> dict[str, Any]:
     return {key: value for key, value in asdict(seen).items() if key != "series"}
 
 
-def _source(place: Path, found: Environment) -> Source:
+def _source(place: Path, found: Environment) -> SampleSource:
     """The samples of this host's controller, or Prometheus.
 
     Raises:
@@ -128,10 +128,10 @@ def _source(place: Path, found: Environment) -> Source:
     return StoredSamples(path)
 
 
-def _span(path: Path, now: float, seconds: float, *, fresh: bool) -> Span:
+def _span(path: Path, now: float, seconds: float, *, fresh: bool) -> ObservedSpan:
     """From now on; or from where a watch began that was cut short."""
     from facemodels.files import write_json
-    from facemodels.monitoring.report.observe import Span
+    from facemodels.monitoring.report.observe import ObservedSpan
 
     try:
         began = now if fresh else float(json.loads(path.read_bytes())["began"])
@@ -141,10 +141,12 @@ def _span(path: Path, now: float, seconds: float, *, fresh: bool) -> Span:
         began = now  # that one is over
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, {"began": began})
-    return Span(began, began + seconds)
+    return ObservedSpan(began, began + seconds)
 
 
-def _watch(look: Callable[..., Observation], span: Span, source: Source) -> Observation:
+def _watch(
+    look: Callable[..., Observation], span: ObservedSpan, source: SampleSource
+) -> Observation:
     """Look again and again; a live table where somebody looks on."""
     from rich.console import Console
     from rich.live import Live

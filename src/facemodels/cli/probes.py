@@ -34,10 +34,10 @@ def make(task: str, folder: Path | None, count: int | None, seed: int, as_json: 
       facemodels probes make --task landmarks
     """
     from facemodels.git import find_root
-    from facemodels.monitoring import probes as golden
+    from facemodels.monitoring import probes as golden_sets
 
     root = find_root(Path.cwd())
     chosen = folder or root / "data/probes" / task
-    made = golden.make(root, task, chosen, count=count, seed=seed)
+    made = golden_sets.make(root, task, chosen, count=count, seed=seed)
     value = {"folder": str(chosen), "probes": len(made.probes), "digest": made.digest}
     output(value, f"{len(made.probes)} probes in {chosen}\n", as_json=as_json)

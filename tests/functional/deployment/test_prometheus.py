@@ -21,14 +21,14 @@ import pytest
 from PIL import Image
 
 from facemodels.files import write_json
-from facemodels.monitoring.alerts.folder import write
-from facemodels.monitoring.alerts.notifying import Alert, read_alert
-from facemodels.monitoring.alerts.scraping import targets
+from facemodels.monitoring.alerts.alertmanager import Alert, read_alert
+from facemodels.monitoring.alerts.files import write
+from facemodels.monitoring.alerts.prometheus import targets
 from facemodels.monitoring.metrics.prometheus import PrometheusSource
 from facemodels.monitoring.metrics.reading import Reading, Series
-from facemodels.monitoring.metrics.scraper import Scraper, Target
-from facemodels.monitoring.metrics.source import memory, tally, windows, work
-from facemodels.monitoring.metrics.store import Store
+from facemodels.monitoring.metrics.scraper import Scraper, ScrapeTarget
+from facemodels.monitoring.metrics.source import memory, tally, total_increase, windows
+from facemodels.monitoring.metrics.store import SampleStore
 from facemodels.monitoring.settings import Triggers
 
 GOLDEN = Path(__file__).resolve().parents[3] / "tests/golden/dlib-v1.0.0"
@@ -87,7 +87,7 @@ def launch() -> Iterator[Launch]:
         process.wait()
 
 
-def serve(launch: Launch, folder: Path, number: int, **limits: float) -> Target:
+def serve(launch: Launch, folder: Path, number: int, **limits: float) -> ScrapeTarget:
     """A server of the golden package."""
     config, log = folder / f"serving-{number}.yaml", folder / f"server-{number}.log"
     config.write_text(json.dumps({"limits": limits}))
@@ -99,7 +99,7 @@ def serve(launch: Launch, folder: Path, number: int, **limits: float) -> Target:
         lines = [line for line in log.read_text().splitlines() if '"ready"' in line]
         return json.loads(lines[0])["port"] if lines else None
 
-    return Target(f"http://127.0.0.1:{until(ready)}", SERIES, instance)
+    return ScrapeTarget(f"http://127.0.0.1:{until(ready)}", SERIES, instance)
 
 
 class Controller:
@@ -146,8 +146,8 @@ class Watched:
 
     def __init__(self, folder: Path, prometheus: PrometheusSource) -> None:
         self.folder, self.prometheus = folder, prometheus
-        self.servers: list[Target] = []
-        self.store = Store(folder / "samples.db")
+        self.servers: list[ScrapeTarget] = []
+        self.store = SampleStore(folder / "samples.db")
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._scrape, daemon=True)
         self.store.put([])
@@ -158,7 +158,7 @@ class Watched:
             while not self._ended.wait(0.2):
                 self.store.put(scraper.scrape(self.servers))
 
-    def look_at(self, *servers: Target) -> None:
+    def look_at(self, *servers: ScrapeTarget) -> None:
         self.servers = list(servers)
         write_json(self.folder / "targets.json", targets(servers))
 
@@ -204,7 +204,7 @@ def _ready(url: str) -> bool:
         return False
 
 
-def send(server: Target, good: int, wrong: int = 0) -> list[int]:
+def send(server: ScrapeTarget, good: int, wrong: int = 0) -> list[int]:
     data = picture()
     with httpx.Client(base_url=server.url, timeout=60) as client:
         return [
@@ -228,8 +228,8 @@ def test_both_sources_say_what_happened(launch: Launch, watched: Watched) -> Non
     assert send(one, 60, wrong=5) == [200] * 60 + [422] * 5
     assert send(other, 40) == [200] * 40
 
-    def all_seen(source: Store | PrometheusSource) -> bool:
-        done = work(source, SERIES, begun, source.now())
+    def all_seen(source: SampleStore | PrometheusSource) -> bool:
+        done = total_increase(source, SERIES, begun, source.now())
         return done is not None and sum(done.statuses) == 108
 
     until(lambda: all_seen(store))
@@ -237,8 +237,8 @@ def test_both_sources_say_what_happened(launch: Launch, watched: Watched) -> Non
     end = store.now()
     assert tally(prometheus, SERIES, begun, end) == tally(store, SERIES, begun, end)
     assert tally(prometheus, SERIES, middle, end) == tally(store, SERIES, middle, end)
-    ours = work(store, SERIES, middle, end)
-    theirs = work(prometheus, SERIES, middle, end)
+    ours = total_increase(store, SERIES, middle, end)
+    theirs = total_increase(prometheus, SERIES, middle, end)
     assert ours.statuses == theirs.statuses == (100, 5, 0, 0, 0)
     assert ours.tally.requests == 100
     assert ours.tally.answers == 105
@@ -273,7 +273,7 @@ def test_a_failing_version_fires_and_the_controller_understands(
 
     until(told)
     assert wanted.rolls_back
-    done = work(watched.store, SERIES, begun, watched.store.now())
+    done = total_increase(watched.store, SERIES, begun, watched.store.now())
     assert done.tally.errors > 0.05 * done.tally.requests > 1
 
 

@@ -14,12 +14,12 @@ from facemodels.deployment.desired import Desired
 from facemodels.deployment.router import Router
 from facemodels.deployment.settings import Environment
 from facemodels.errors import FacemodelsError, ToolError
-from facemodels.monitoring.analysis.watch import Judgement, Watch
+from facemodels.monitoring.analysis.watch import ModelAssessment, Watch
 from facemodels.monitoring.metrics.prometheus import PrometheusSource
-from facemodels.monitoring.metrics.scraper import Scraper, Target
-from facemodels.monitoring.metrics.source import Source
-from facemodels.monitoring.metrics.store import Store
-from facemodels.monitoring.probes.replays import Replays
+from facemodels.monitoring.metrics.scraper import Scraper, ScrapeTarget
+from facemodels.monitoring.metrics.source import SampleSource
+from facemodels.monitoring.metrics.store import SampleStore
+from facemodels.monitoring.probes.replayer import ProbeReplayer
 from facemodels.monitoring.settings import load_triggers
 
 TOKEN = "FACEMODELS_TOKEN"  # noqa: S105  (the name of a variable; scopes: metrics, info, predict)
@@ -41,18 +41,18 @@ class BackgroundMonitor:
         self._settings = settings
         self._token = os.environ.get(TOKEN, "")
         folder.mkdir(parents=True, exist_ok=True)
-        self._store = Store(folder / "samples.db")
+        self._store = SampleStore(folder / "samples.db")
         self._store.put([])  # what starts from now on begins with zero
-        self._source: Source = (
+        self._source: SampleSource = (
             PrometheusSource(settings.prometheus) if settings.prometheus else self._store
         )
         self._router = router
         self._triggers = load_triggers(root)
         self._watch = self._new_watch()
-        self._replays = Replays(folder / "probes", self._store, self._token)
+        self._replays = ProbeReplayer(folder / "probes", self._store, self._token)
         self._wanted: Mapping[str, Desired] = {}
-        self._targets: Sequence[Target] = ()
-        self._judgements: dict[str, Judgement] = {}
+        self._targets: Sequence[ScrapeTarget] = ()
+        self._judgements: dict[str, ModelAssessment] = {}
         self._problems: dict[str, str] = {}
         self._stop = threading.Event()
         self._log = structlog.get_logger("facemodels.deployment")
@@ -78,11 +78,11 @@ class BackgroundMonitor:
         self._settings = settings
         self._watch.configure(settings.verdict, settings.scrape_interval_s)
 
-    def look(self, wanted: Mapping[str, Desired], targets: Sequence[Target]) -> None:
+    def look(self, wanted: Mapping[str, Desired], targets: Sequence[ScrapeTarget]) -> None:
         """What there is to be seen from now on."""
         self._wanted, self._targets = dict(wanted), list(targets)
 
-    def judgements(self) -> dict[str, Judgement]:
+    def judgements(self) -> dict[str, ModelAssessment]:
         """The latest, by model."""
         return self._judgements
 

@@ -13,9 +13,8 @@ from prometheus_client.registry import Collector
 
 from facemodels.deployment.settings import Address
 from facemodels.errors import FacemodelsError, InputError
-from facemodels.monitoring.alerts.notifying import MOST, PATH, Alert, read_alert
-from facemodels.monitoring.analysis.watch import PROBE
-from facemodels.monitoring.metrics.reading import Series
+from facemodels.monitoring.alerts.alertmanager import MOST, PATH, Alert, read_alert
+from facemodels.monitoring.metrics.reading import PROBE, Series
 from facemodels.serving.http.access import is_loopback
 
 _LABELS = ("model_name", "model_version")

@@ -36,8 +36,8 @@ from facemodels.deployment.servers.supervisor import ServerSupervisor
 from facemodels.deployment.settings import Environment, load, state_folder
 from facemodels.errors import FacemodelsError, InputError, RuleError
 from facemodels.files import write_json
-from facemodels.monitoring.alerts.notifying import Alert
-from facemodels.monitoring.alerts.scraping import targets
+from facemodels.monitoring.alerts.alertmanager import Alert
+from facemodels.monitoring.alerts.prometheus import targets
 from facemodels.registry.registry import Registry
 from facemodels.registry.state import Entry, State
 from facemodels.serving import settings as serving_settings

@@ -11,9 +11,9 @@ from facemodels.deployment.deploy import Rollback, find_rollback
 from facemodels.deployment.desired import Desired, Rollout
 from facemodels.deployment.settings import Environment
 from facemodels.errors import RuleError
-from facemodels.monitoring.alerts.notifying import Alert
-from facemodels.monitoring.analysis import Fired, Verdict
-from facemodels.monitoring.analysis.watch import Judgement, as_record
+from facemodels.monitoring.alerts.alertmanager import Alert
+from facemodels.monitoring.analysis import FiredTrigger, Verdict
+from facemodels.monitoring.analysis.watch import ModelAssessment, as_record
 from facemodels.names import ModelId
 from facemodels.registry import rules
 from facemodels.registry.rules import Proposal, ProposedEvent
@@ -38,7 +38,7 @@ class Reaction:
 def react(
     state: State,
     desired: Desired,
-    judgement: Judgement,
+    judgement: ModelAssessment,
     settings: Environment,
     environment: str,
     now: int,
@@ -71,7 +71,7 @@ def _on_rollout(
     state: State,
     desired: Desired,
     rollout: Rollout,
-    judgement: Judgement,
+    judgement: ModelAssessment,
     verdict: Verdict,
     settings: Environment,
     now: int,
@@ -88,7 +88,7 @@ def _on_rollout(
 
 
 def _next_step(
-    rollout: Rollout, judgement: Judgement, verdict: Verdict, settings: Environment
+    rollout: Rollout, judgement: ModelAssessment, verdict: Verdict, settings: Environment
 ) -> Proposal:
     """The next percentage, or all."""
     percent = next((step for step in sorted(settings.steps) if step > rollout.percent), 100)
@@ -121,7 +121,7 @@ def answer_alert(state: State, desired: Desired, alert: Alert, now: int) -> Reac
     return Reaction()
 
 
-def _on_stable(state: State, desired: Desired, judgement: Judgement, now: int) -> Reaction:
+def _on_stable(state: State, desired: Desired, judgement: ModelAssessment, now: int) -> Reaction:
     """A version in production fires a trigger: back to the one before, once."""
     words = _words(judgement.fired)
     return _back(state, desired, words, as_record(judgement), now) if words else Reaction()
@@ -144,5 +144,5 @@ def _back(
     return Reaction(decide(state, found, reason=words, time=now, record=record))
 
 
-def _words(fired: tuple[Fired, ...]) -> str:
+def _words(fired: tuple[FiredTrigger, ...]) -> str:
     return "; ".join(one.reason for one in fired)

@@ -26,7 +26,7 @@ from facemodels.deployment.settings import Environment
 from facemodels.errors import FacemodelsError
 from facemodels.files import write_json
 from facemodels.monitoring.metrics.reading import Series
-from facemodels.monitoring.metrics.scraper import Target
+from facemodels.monitoring.metrics.scraper import ScrapeTarget
 from facemodels.registry.state import Entry
 
 COMMAND = (str(Path(sys.executable).with_name("facemodels")), "serve")
@@ -250,10 +250,10 @@ class ServerSupervisor:
                 found.setdefault(slot.id, []).append(slot.url)
         return {identity: tuple(urls) for identity, urls in found.items()}
 
-    def targets(self) -> list[Target]:
+    def targets(self) -> list[ScrapeTarget]:
         """Every server that runs, to be scraped."""
         return [
-            Target(
+            ScrapeTarget(
                 slot.url,
                 Series.of(slot.id),
                 f"{name}@{slot.process.pid}-{slot.process.started}",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from facemodels.monitoring.alerts.rules import PROBE, QUANTILES
+from facemodels.monitoring.alerts.rules import QUANTILES
+from facemodels.monitoring.metrics.reading import PROBE
 
 TITLE = "facemodels: models"
 SATISFACTION = "facemodels_user_satisfaction_ratio"
@@ -16,7 +17,7 @@ _WIDTH, _HEIGHT = 8, 7  # of a panel, in Grafana's grid of 24 columns
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class DashboardPanel:
     """One panel.
 
     Attributes:
@@ -34,7 +35,7 @@ class Drawn:
     text: str = ""
 
 
-def panels() -> list[Drawn]:
+def panels() -> list[DashboardPanel]:
     """Every panel, in order; the rows are the guide's."""
     probes = "On the labelled probes that the controller sends through the live address."
     accuracy, performance = "Accuracy metrics", "Performance metrics"
@@ -49,7 +50,7 @@ def panels() -> list[Drawn]:
     }
     return [
         *(
-            Drawn(accuracy, title, "percentunit", {"": f"{PROBE}_{name}{_OF}"}, probes)
+            DashboardPanel(accuracy, title, "percentunit", {"": f"{PROBE}{name}{_OF}"}, probes)
             for title, name in accuracies.items()
         ),
         _quantiles(performance, "Inference time (p50, p95, p99)", "inference", "Runs of the model"),
@@ -57,43 +58,45 @@ def panels() -> list[Drawn]:
             performance, "Request time (p50, p95, p99)", "request",
             "From the complete request to the end of its answer",
         ),
-        Drawn(
+        DashboardPanel(
             performance, "Throughput", "reqps", {"": _rate(_SUCCESS)},
             "Answered predictions a second.",
         ),
-        Drawn(
+        DashboardPanel(
             performance, "Memory usage", "bytes", {"": f"model:memory_bytes:max{_OF}"},
             "Resident, of the largest server.",
         ),
-        Drawn(
+        DashboardPanel(
             performance, "GPU utilization", "percentunit", {"": f"model:gpu_load:max{_OF}"},
             "Empty without a GPU.",
         ),
-        Drawn(performance, "GPU memory", "bytes", {"": f"model:gpu_memory_bytes:max{_OF}"}),
-        Drawn(
+        DashboardPanel(
+            performance, "GPU memory", "bytes", {"": f"model:gpu_memory_bytes:max{_OF}"}
+        ),
+        DashboardPanel(
             business, "API success rate", "percentunit",
             {"": f"{_rate(_SUCCESS)} / ({_rate(_REQUESTS)} > 0)"},
             "Predictions answered, those left out that the client got wrong.",
         ),
-        Drawn(
+        DashboardPanel(
             business, "User satisfaction scores", "percentunit", {"": f"{SATISFACTION}{_OF}"},
             "What the product tells the controller; empty until it does.",
         ),
-        Drawn(
+        DashboardPanel(
             business, "Cost per 1,000 inferences", "short",
             {"": f"model:cost_per_1000:ratio{_OF}"},
             "From price_per_hour in conf/deploy/.",
         ),
-        Drawn(traffic, "Predictions by version", "reqps", {"": _rate(_REQUESTS)}),
-        Drawn(traffic, "In flight", "short", {"": f"model:in_flight:sum{_OF}"}),
-        Drawn(
+        DashboardPanel(traffic, "Predictions by version", "reqps", {"": _rate(_REQUESTS)}),
+        DashboardPanel(traffic, "In flight", "short", {"": f"model:in_flight:sum{_OF}"}),
+        DashboardPanel(
             traffic, "Servers", "short",
             {
                 "answering": f"count {_BY} (up{_OF} == 1)",
                 "wanted": f"count {_BY} (up{_OF})",
             },
         ),
-        Drawn(
+        DashboardPanel(
             traffic, "Alerts", "short",
             {
                 "{{alertname}}": "sum by (alertname, model_name, model_version) "
@@ -108,13 +111,13 @@ def _rate(status: str) -> str:
     return f"sum {_BY} (rate({selected}[$__rate_interval]))"
 
 
-def _quantiles(row: str, title: str, kind: str, text: str) -> Drawn:
+def _quantiles(row: str, title: str, kind: str, text: str) -> DashboardPanel:
     buckets = f"model_{kind}_duration_seconds_bucket{_OF}[$__rate_interval]"
     queries = {
         name: f"histogram_quantile({q}, sum by (le, model_name, model_version) (rate({buckets})))"
         for name, q in QUANTILES.items()
     }
-    return Drawn(row, title, "s", queries, f"{text}; linear within a bucket.")
+    return DashboardPanel(row, title, "s", queries, f"{text}; linear within a bucket.")
 
 
 def dashboard() -> str:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from facemodels.monitoring.alerts.scraping import CONTROLLER, SERVERS
+from facemodels.monitoring.alerts.prometheus import CONTROLLER, SERVERS
+from facemodels.monitoring.metrics.reading import PROBE
 from facemodels.monitoring.settings import Triggers
 
 Action = Literal["rollback", "hold"]
 FEWEST = 20  # predictions in the window; a rate of fewer is noise
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-PROBE = "facemodels_probe"  # the controller's gauges: facemodels_probe_accuracy and so on
+ACCURACY_DROP = "facemodels_probe:accuracy_drop:max"
 _BY = "by (model_name, model_version)"
 _KEYS = "on (model_name, model_version)"
 
 
 @dataclass(frozen=True, slots=True)
-class Alert:
+class AlertRule:
     """What is told of one alerting rule.
 
     Attributes:
@@ -129,13 +130,13 @@ def _recording(window: str, price_per_hour: float) -> list[dict[str, Any]]:
             f"/ {_KEYS} (model:throughput:rate > 0)",
         ),
         _record(
-            f"{PROBE}:accuracy_drop:max",
-            f"max {_BY} ({PROBE}_accuracy_baseline) - {_KEYS} max {_BY} ({PROBE}_accuracy)",
+            ACCURACY_DROP,
+            f"max {_BY} ({PROBE}accuracy_baseline) - {_KEYS} max {_BY} ({PROBE}accuracy)",
         ),
     ]  # fmt: skip
 
 
-def alerts(triggers: Triggers, window_s: float, hold_s: float = 60.0) -> list[Alert]:
+def alerts(triggers: Triggers, window_s: float, hold_s: float = 60.0) -> list[AlertRule]:
     """Every alert, with its threshold from the triggers."""
     window = duration(window_s)
     enough = (
@@ -147,7 +148,7 @@ def alerts(triggers: Triggers, window_s: float, hold_s: float = 60.0) -> list[Al
     servers = f'up{{job="{SERVERS}"}}'
     who = "{{ $labels.model_name }} {{ $labels.model_version }}"
     return [
-        Alert(
+        AlertRule(
             "ModelErrorRateHigh",
             f"model:error_ratio:rate > {error!r} and {enough}",
             "rollback",
@@ -155,7 +156,7 @@ def alerts(triggers: Triggers, window_s: float, hold_s: float = 60.0) -> list[Al
             f"(allowed: {error:.2%}).",
             0,
         ),
-        Alert(
+        AlertRule(
             "ModelLatencyHigh",
             f"model:request_seconds:p95 > {latency / 1000!r} and {enough}",
             "rollback",
@@ -163,23 +164,23 @@ def alerts(triggers: Triggers, window_s: float, hold_s: float = 60.0) -> list[Al
             f"(allowed: {latency:g} ms).",
             0,
         ),
-        Alert(
+        AlertRule(
             "ModelMemoryHigh",
             f"model:memory_bytes:max > {memory * 1e6:.0f}",
             "rollback",
             f"A server of {who} holds {{{{ $value | humanize }}}}B (allowed: {memory:g} MB).",
             hold_s,
         ),
-        Alert(
+        AlertRule(
             "ModelAccuracyDrop",
-            f"{PROBE}:accuracy_drop:max > {drop!r}",
+            f"{ACCURACY_DROP} > {drop!r}",
             "rollback",
             f"{who} is {{{{ $value | humanizePercentage }}}} less accurate on the probes than the "
             f"version before (allowed: {drop:.2%}).",
             hold_s,
         ),
         # A server that is gone leaves no series: the list of servers that shall be there does.
-        Alert(
+        AlertRule(
             "ModelMetricsLost",
             f"count {_BY} ({servers}) unless {_KEYS} "
             f'count {_BY} (model_predictions_total{{status="success"}})',
@@ -187,14 +188,14 @@ def alerts(triggers: Triggers, window_s: float, hold_s: float = 60.0) -> list[Al
             f"No server of {who} tells its numbers. What is unknown is no pass: the rollout holds.",
             hold_s,
         ),
-        Alert(
+        AlertRule(
             "ModelServerDown",
             f"{servers} == 0",
             "hold",
             "Server {{ $labels.instance }} of " + who + " does not answer Prometheus.",
             hold_s,
         ),
-        Alert(
+        AlertRule(
             "FacemodelsControllerDown",
             f'up{{job="{CONTROLLER}"}} == 0 or absent(up{{job="{CONTROLLER}"}})',
             "hold",
@@ -204,7 +205,7 @@ def alerts(triggers: Triggers, window_s: float, hold_s: float = 60.0) -> list[Al
     ]
 
 
-def _alerting(alert: Alert) -> dict[str, Any]:
+def _alerting(alert: AlertRule) -> dict[str, Any]:
     waiting = {"for": duration(alert.hold_s)} if alert.hold_s else {}
     severity = "critical" if alert.action == "rollback" else "warning"
     return {

@@ -18,7 +18,7 @@ ODDS = (1.5, 2.5, 5.0, 15.0, 100.0)
 CEILING = 2.0
 """Of the logarithm of what one window may say: a smaller e-value is one, too. So at least four
 bad windows condemn, and a hiccup of one does not: a burst that strikes one version alone is
-outside the null of `Odds`, but no reason to take a version back. With 4 instead, a canary
+outside the null of `OddsEProcess`, but no reason to take a version back. With 4 instead, a canary
 that fails half was found in 2 s instead of 4, and a good one with hiccups taken back three times
 as often (docs/verdict.md)."""
 FRACTIONS = (0.97, 0.75, 0.5, 0.25, 0.1)
@@ -75,7 +75,7 @@ def _log_sum(logs: np.ndarray) -> np.ndarray:
     return np.asarray(most[..., 0] + np.log(np.exp(logs - most).sum(axis=-1)))
 
 
-class Odds:
+class OddsEProcess:
     """Against "in no window does the canary fail more than the stable version".
 
     Exactly: in each window, given all before it, the requests of both and the errors of both
@@ -104,7 +104,7 @@ class Odds:
         self.highest = max(self.highest, self.log_e)
 
 
-class Bets:
+class BettingEProcess:
     """Against "the mean of y, given all before, is at most 0", for y of at least `-worst`.
 
     Waudby-Smith and Ramdas 2024, Estimating means of bounded random variables by betting.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
 from dataclasses import replace
 from math import log
 
-from facemodels.monitoring.analysis.e_processes import BOLD, EVEN, Bets, Odds
-from facemodels.monitoring.analysis.verdict import Metric, Verdict
+from facemodels.monitoring.analysis.e_processes import BOLD, EVEN, BettingEProcess, OddsEProcess
+from facemodels.monitoring.analysis.verdict import MetricEvidence, Verdict
 from facemodels.monitoring.metrics.windows import Tally, Window
 from facemodels.monitoring.settings import VerdictSettings
 
@@ -31,10 +30,14 @@ class _Shares:
             sums[1] += one[1]
 
     def metric(
-        self, name: str, worse: Odds | Bets, fit: Bets, needed: tuple[float, float]
-    ) -> Metric:
+        self,
+        name: str,
+        worse: OddsEProcess | BettingEProcess,
+        fit: BettingEProcess,
+        needed: tuple[float, float],
+    ) -> MetricEvidence:
         """Together with the evidence."""
-        return Metric(
+        return MetricEvidence(
             name=name,
             canary=self._canary[0] / self._canary[1] if self._canary[1] else None,
             stable=self._stable[0] / self._stable[1] if self._stable[1] else None,
@@ -48,12 +51,12 @@ class _Shares:
 
 
 class _Errors:
-    """The rate of errors. See `Evidence` for the hypotheses."""
+    """The rate of errors. See `SequentialTest` for the hypotheses."""
 
     def __init__(self, margin: float) -> None:
         self._margin = margin
-        self._worse = Odds()
-        self._fit = Bets(1 - margin, BOLD)
+        self._worse = OddsEProcess()
+        self._fit = BettingEProcess(1 - margin, BOLD)
         self._shares = _Shares()
 
     def add(self, canary: Tally, stable: Tally) -> None:
@@ -66,18 +69,18 @@ class _Errors:
         difference = canary.errors / canary.requests - stable.errors / stable.requests
         self._fit.add(self._margin - difference)
 
-    def metric(self, needed: tuple[float, float]) -> Metric:
+    def metric(self, needed: tuple[float, float]) -> MetricEvidence:
         return self._shares.metric("errors", self._worse, self._fit, needed)
 
 
 class _Latency:
-    """One quantile of the latency. See `Evidence` for the hypotheses."""
+    """One quantile of the latency. See `SequentialTest` for the hypotheses."""
 
     def __init__(self, quantile: float, margin: float) -> None:
         self._quantile = quantile
         self._margin = margin
-        self._worse = Bets(1.0, EVEN)
-        self._fit = Bets(1 - margin, BOLD)
+        self._worse = BettingEProcess(1.0, EVEN)
+        self._fit = BettingEProcess(1 - margin, BOLD)
         self._shares = _Shares()
         self._bounds_s: tuple[float, float] | None = None
         self._before: Tally | None = None  # the stable version, before this window
@@ -108,7 +111,7 @@ class _Latency:
                 return place
         return len(before.bounds) - 1
 
-    def metric(self, needed: tuple[float, float]) -> Metric:
+    def metric(self, needed: tuple[float, float]) -> MetricEvidence:
         name = f"latency p{100 * self._quantile:g}"
         made = self._shares.metric(name, self._worse, self._fit, needed)
         return replace(made, bounds_s=self._bounds_s)
@@ -120,7 +123,7 @@ def _above(tally: Tally, seconds: float) -> int:
     return tally.above(tally.bounds[place])
 
 
-class Evidence:
+class SequentialTest:
     """What the windows so far say about a canary; made again from a stored list of them.
 
     Two errors are kept over all time, however often one looks:
@@ -222,17 +225,3 @@ class Evidence:
             for who, silent in self._silent_s.items()
             if silent + waited >= limit
         )
-
-
-def judge(
-    windows: Iterable[Window],
-    settings: VerdictSettings,
-    *,
-    since: float | None = None,
-    now: float | None = None,
-) -> Verdict:
-    """The verdict after all of these windows, in the order of time; `Evidence` step by step."""
-    evidence = Evidence(settings, since)
-    for window in windows:
-        evidence.add(window)
-    return evidence.verdict(now)

@@ -25,7 +25,7 @@ READINGS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Fired:
+class FiredTrigger:
     """A trigger that fired.
 
     Attributes:
@@ -50,7 +50,7 @@ class Fired:
         }
 
 
-def fired(
+def fired_triggers(
     triggers: Triggers,
     tallies: Sequence[Tally],
     *,
@@ -59,7 +59,7 @@ def fired(
     accuracy: tuple[float, float] | None = None,
     false_alarm: float = 0.01,
     sustained_s: float = 30.0,
-) -> tuple[Fired, ...]:
+) -> tuple[FiredTrigger, ...]:
     """Which triggers a version fires now.
 
     Errors: the null is that in each window the expected share of errors, given all before, is
@@ -118,13 +118,13 @@ def log_evidence(shares: Sequence[float], threshold: float, start: float) -> flo
 
 def _errors(
     triggers: Triggers, tallies: Sequence[Tally], start: float, chance: float
-) -> Fired | None:
+) -> FiredTrigger | None:
     pairs = [(tally.errors, tally.requests) for tally in tallies if tally.requests]
     threshold = triggers.error_rate_threshold
     if log_evidence([bad / of for bad, of in pairs], threshold, start) < -log(chance):
         return None
     bad, of = _worst(pairs)
-    return Fired(
+    return FiredTrigger(
         "error_rate_threshold", bad / of, threshold,
         f"{bad} of the last {of} requests failed; at most {threshold:.1%} may",
     )  # fmt: skip
@@ -132,7 +132,7 @@ def _errors(
 
 def _latency(
     triggers: Triggers, tallies: Sequence[Tally], start: float, chance: float
-) -> Fired | None:
+) -> FiredTrigger | None:
     threshold = triggers.latency_threshold_ms
     pairs = []
     for tally in tallies:
@@ -144,7 +144,7 @@ def _latency(
     if log_evidence([slow / of for slow, of in pairs], SLOW, start) < -log(chance):
         return None
     slow, of = _worst(pairs)
-    return Fired(
+    return FiredTrigger(
         "latency_threshold_ms", _p95_ms(tallies), threshold,
         f"{slow} of the last {of} answers took over {threshold:g} ms; at most {SLOW:.0%} may",
     )  # fmt: skip
@@ -171,25 +171,25 @@ def _p95_ms(tallies: Sequence[Tally]) -> float:
     return 1000 * total.bounds[-1]
 
 
-def _memory(triggers: Triggers, readings: Sequence[float], needed: int) -> Fired | None:
+def _memory(triggers: Triggers, readings: Sequence[float], needed: int) -> FiredTrigger | None:
     threshold = triggers.memory_threshold_mb
     last = readings[-needed:]
     if len(last) < needed or min(last) <= threshold:
         return None
-    return Fired(
+    return FiredTrigger(
         "memory_threshold_mb", last[-1], threshold,
         f"{last[-1]:.0f} MB of memory, above {threshold:g} MB in the last {needed} readings",
     )  # fmt: skip
 
 
-def _accuracy(triggers: Triggers, accuracy: tuple[float, float] | None) -> Fired | None:
+def _accuracy(triggers: Triggers, accuracy: tuple[float, float] | None) -> FiredTrigger | None:
     if accuracy is None:
         return None
     before, now = accuracy
     threshold = triggers.accuracy_drop_threshold
     if before - now <= threshold + 1e-9:  # 0.95 - 0.93 is a little more than 0.02
         return None
-    return Fired(
+    return FiredTrigger(
         "accuracy_drop_threshold", before - now, threshold,
         f"accuracy {now:.3f} on the probes, {before:.3f} before; it may drop by {threshold:g}",
     )  # fmt: skip

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from facemodels.monitoring.analysis.trigger_tests import Fired
+from facemodels.monitoring.analysis.trigger_tests import FiredTrigger
 
 Answer = Literal["promote", "roll back", "hold"]
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class MetricEvidence:
     """The evidence of one metric.
 
     Attributes:
@@ -93,11 +93,11 @@ class Verdict:
 
     answer: Answer
     reasons: tuple[str, ...]
-    metrics: tuple[Metric, ...] = ()
+    metrics: tuple[MetricEvidence, ...] = ()
     alarm: bool = False
     requests: int = 0
 
-    def after(self, fired: tuple[Fired, ...]) -> Verdict:
+    def after(self, fired: tuple[FiredTrigger, ...]) -> Verdict:
         """With the triggers that fired for the canary: any of them rolls back."""
         if not fired:
             return self

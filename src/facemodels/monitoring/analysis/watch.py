@@ -7,20 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from facemodels.monitoring.analysis import Evidence, Fired, Verdict, fired
-from facemodels.monitoring.metrics.reading import Series
-from facemodels.monitoring.metrics.source import Source, memory, windows
+from facemodels.monitoring.analysis import FiredTrigger, SequentialTest, Verdict, fired_triggers
+from facemodels.monitoring.metrics.reading import PROBE, Series
+from facemodels.monitoring.metrics.source import SampleSource, memory, windows
 from facemodels.monitoring.metrics.windows import Tally
 from facemodels.monitoring.served import ServedModel, ServedVersion
 from facemodels.monitoring.settings import Triggers, VerdictSettings
 
 _MB = 1e6
 _SUSTAINED_S = 30.0  # that memory must be above its threshold
-PROBE = "facemodels_probe_"  # and accuracy, precision, …: what the probes show
 
 
 @dataclass(frozen=True)
-class Judgement:
+class ModelAssessment:
     """What the numbers say of one model.
 
     Attributes:
@@ -33,14 +32,14 @@ class Judgement:
     model: str
     rollout: str
     verdict: Verdict | None
-    fired: tuple[Fired, ...] = ()
+    fired: tuple[FiredTrigger, ...] = ()
 
 
 @dataclass
 class _Case:
     """One rollout that is judged, as far as its windows were seen."""
 
-    evidence: Evidence
+    evidence: SequentialTest
     until: float
 
 
@@ -68,7 +67,7 @@ class Watch:
 
     def __init__(
         self,
-        source: Source,
+        source: SampleSource,
         settings: VerdictSettings,
         triggers: Triggers,
         scrape_interval_s: float,
@@ -89,7 +88,7 @@ class Watch:
         self._settings = settings
         self._scrape_interval_s = scrape_interval_s
 
-    def judge(self, served: Sequence[ServedModel]) -> dict[str, Judgement]:
+    def judge(self, served: Sequence[ServedModel]) -> dict[str, ModelAssessment]:
         """What the numbers until now say, by model."""
         # A window is wider than the time between two scrapes, or it could be empty.
         width_s = 2 * self._scrape_interval_s
@@ -104,12 +103,12 @@ class Watch:
             del self._alone[identity]
         return {one.model: self._judge(one) for one in served}
 
-    def _judge(self, served: ServedModel) -> Judgement:
+    def _judge(self, served: ServedModel) -> ModelAssessment:
         now = self._source.now()
         stable, candidate = served.stable, served.candidate
         tripped = self._fired(stable.id, stable.since, now, None)
         if candidate is None:
-            return Judgement(served.model, "", None, tripped)
+            return ModelAssessment(served.model, "", None, tripped)
         case = self._case(candidate, now)
         found = windows(
             self._source, Series.of(candidate.id), Series.of(stable.id),
@@ -120,18 +119,18 @@ class Watch:
             case.until = window.end
         verdict = case.evidence.verdict(now)
         own = self._fired(candidate.id, candidate.since, now, stable.id)
-        return Judgement(served.model, candidate.event, verdict.after(own), tripped)
+        return ModelAssessment(served.model, candidate.event, verdict.after(own), tripped)
 
     def _case(self, candidate: ServedVersion, now: float) -> _Case:
         # Another machine's clock may be ahead of the samples', or ours was set back.
         since = min(float(candidate.since), now)
         return self._cases.setdefault(
-            candidate.event, _Case(Evidence(self._settings, since), since)
+            candidate.event, _Case(SequentialTest(self._settings, since), since)
         )
 
     def _fired(
         self, identity: str, since: float, now: float, reference: str | None
-    ) -> tuple[Fired, ...]:
+    ) -> tuple[FiredTrigger, ...]:
         """Triggers that one version fires by itself, from when it began to serve."""
         series = Series.of(identity)
         own = self._own(identity, since, now)
@@ -141,7 +140,7 @@ class Watch:
             if window.canary is not None:
                 own.tallies.append(window.canary)
         readings = [value / _MB for value in own.memory if value is not None]
-        return fired(
+        return fired_triggers(
             self._triggers,
             list(own.tallies),
             window_s=self._width_s,
@@ -170,7 +169,7 @@ class Watch:
         return None if ours is None or theirs is None else (theirs, ours)
 
 
-def latest_accuracy(source: Source, series: Series, now: float) -> float | None:
+def latest_accuracy(source: SampleSource, series: Series, now: float) -> float | None:
     """Of the last complete replay in a day; None if there was none."""
     found: Sequence[tuple[float, float]] = source.gauge(
         f"{PROBE}accuracy", series, now - 86400, now
@@ -178,7 +177,7 @@ def latest_accuracy(source: Source, series: Series, now: float) -> float | None:
     return found[-1][1] if found else None
 
 
-def as_record(judgement: Judgement) -> dict[str, Any]:
+def as_record(judgement: ModelAssessment) -> dict[str, Any]:
     """What the event of a rollback or a promotion says of its grounds."""
     verdict = judgement.verdict.as_json() if judgement.verdict else None
     return {"verdict": verdict, "fired": [one.as_json() for one in judgement.fired]}

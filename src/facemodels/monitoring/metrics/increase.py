@@ -20,7 +20,7 @@ _NONE = Histogram((), (0,), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class InstanceReading:
     """A look at one process.
 
     Attributes:
@@ -37,7 +37,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Increase:
     """What was done in a stretch of time.
 
     Attributes:
@@ -50,9 +50,9 @@ class Work:
     latency: Histogram = _NONE
     inference: Histogram = _NONE
 
-    def __add__(self, other: Work) -> Work:
+    def __add__(self, other: Increase) -> Increase:
         """Both together."""
-        return Work(
+        return Increase(
             tuple(a + b for a, b in zip(self.statuses, other.statuses, strict=True)),
             merge(self.latency, other.latency),
             merge(self.inference, other.inference),
@@ -99,9 +99,9 @@ def _coarser(histogram: Histogram, bounds: tuple[float, ...]) -> Histogram:
     return Histogram(bounds, tuple(counts), histogram.sum)
 
 
-def between(before: Reading | None, after: Reading) -> Work:
+def between(before: Reading | None, after: Reading) -> Increase:
     """What happened between two readings of a process; all of `after` if it began anew."""
-    whole = Work(after.statuses, after.latency, after.inference)
+    whole = Increase(after.statuses, after.latency, after.inference)
     if before is None:
         return whole
     latency = _difference(before.latency, after.latency)
@@ -109,7 +109,7 @@ def between(before: Reading | None, after: Reading) -> Work:
     statuses = tuple(b - a for a, b in zip(before.statuses, after.statuses, strict=True))
     if latency is None or inference is None or min(statuses) < 0:
         return whole
-    return Work(statuses, latency, inference)
+    return Increase(statuses, latency, inference)
 
 
 def _difference(before: Histogram, after: Histogram) -> Histogram | None:
@@ -119,7 +119,7 @@ def _difference(before: Histogram, after: Histogram) -> Histogram | None:
     return Histogram(after.bounds, counts, after.sum - before.sum) if min(counts) >= 0 else None
 
 
-def increases(seen: Iterable[Seen], since: float) -> Iterator[tuple[float, Work]]:
+def increases(seen: Iterable[InstanceReading], since: float) -> Iterator[tuple[float, Increase]]:
     """When it was seen, and what happened since the look before, of every process.
 
     Args:
@@ -134,6 +134,6 @@ def increases(seen: Iterable[Seen], since: float) -> Iterator[tuple[float, Work]
         last[look.instance] = look.reading
 
 
-def together(works: Sequence[Work]) -> Work | None:
+def together(works: Sequence[Increase]) -> Increase | None:
     """The sum; None of nothing."""
     return reduce(lambda a, b: a + b, works) if works else None

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from facemodels.errors import ToolError
-from facemodels.monitoring.metrics.increase import Seen
+from facemodels.monitoring.metrics.increase import InstanceReading
 from facemodels.monitoring.metrics.reading import (
     GPU_LOAD,
     GPU_MEMORY,
@@ -23,7 +23,7 @@ from facemodels.monitoring.metrics.reading import (
     Series,
     from_samples,
 )
-from facemodels.monitoring.metrics.source import Peaks
+from facemodels.monitoring.metrics.source import PeakUsage
 
 if TYPE_CHECKING:
     import httpx
@@ -36,7 +36,7 @@ _JOBS = 'up{job=~"facemodels.*"}'
 
 
 class PrometheusSource:
-    """Asks a Prometheus server; its scrapes must carry the labels of `alerts.scraping`.
+    """Asks a Prometheus server; its scrapes must carry the labels of `alerts.prometheus`.
 
     A server that does not answer, or answers wrongly, leaves nothing: `problem` says so.
 
@@ -75,19 +75,19 @@ class PrometheusSource:
         except (ValueError, TypeError, LookupError) as error:
             raise _wrong(self._client.base_url, error) from error
 
-    def seen(
+    def readings(
         self, series: Series, since: float, until: float, width_s: float | None = None
-    ) -> list[Seen]:
+    ) -> list[InstanceReading]:
         """Looks at a version's servers, see `Source`; none if the server fails."""
         begin = since - _LOOK_BACK_S
         selected = _selector(series)
 
-        def ask() -> list[Seen]:
+        def ask() -> list[InstanceReading]:
             status = f'{PREDICTIONS}{selected[:-1]},status="success"}}'
             before = self._query(f"last_over_time({status}[{_KNOWN}])", begin)
             known = {row["metric"]["instance"] for row in before}
             names = "|".join(NAMES)
-            looks: list[Seen] = []
+            looks: list[InstanceReading] = []
             for low, high in _spans(begin, until):
                 found = self._range(f'{{__name__=~"{names}",{selected[1:]}', low, high)
                 looks += _looks(found, series)
@@ -95,10 +95,10 @@ class PrometheusSource:
 
         return self._answer(ask, [])
 
-    def peaks(self, series: Series, since: float, until: float) -> Peaks | None:
+    def peaks(self, series: Series, since: float, until: float) -> PeakUsage | None:
         """The most that a server took, see `Source`; None if the server fails."""
 
-        def ask() -> Peaks | None:
+        def ask() -> PeakUsage | None:
             most = {}
             for name in (MEMORY, IN_FLIGHT, GPU_LOAD):
                 most[name] = self._most(f"{name}{_selector(series)}", since, until)
@@ -111,7 +111,7 @@ class PrometheusSource:
             memory, in_flight = most[MEMORY], most[IN_FLIGHT]
             if memory is None or in_flight is None:
                 return None
-            return Peaks(memory, in_flight, max(sums.values(), default=None), most[GPU_LOAD])
+            return PeakUsage(memory, in_flight, max(sums.values(), default=None), most[GPU_LOAD])
 
         return self._answer(ask, None)
 
@@ -138,7 +138,9 @@ class PrometheusSource:
         self.problem = ""
         return answer
 
-    def _with_fresh(self, looks: Iterable[Seen], known: set[str]) -> Iterator[Seen]:
+    def _with_fresh(
+        self, looks: Iterable[InstanceReading], known: set[str]
+    ) -> Iterator[InstanceReading]:
         """Mark the first look at a server that was not there when Prometheus watched before."""
         for look in looks:
             new = look.instance not in known
@@ -199,7 +201,7 @@ def _selector(series: Series) -> str:
     return f'{{model_name="{model}",model_version="{version}"}}'
 
 
-def _looks(rows: list[Any], series: Series) -> Iterator[Seen]:
+def _looks(rows: list[Any], series: Series) -> Iterator[InstanceReading]:
     """Samples of one scrape share its time; those of a scrape that is not whole are left out."""
     scrapes: dict[tuple[float, str], list[tuple[str, Mapping[str, str], float]]]
     scrapes = defaultdict(list)
@@ -212,7 +214,7 @@ def _looks(rows: list[Any], series: Series) -> Iterator[Seen]:
             reading = from_samples(samples, series)
         except ValueError:
             continue
-        yield Seen(at, instance, fresh=False, reading=reading)
+        yield InstanceReading(at, instance, fresh=False, reading=reading)
 
 
 def _wrong(url: object, why: object) -> ToolError:

@@ -16,7 +16,7 @@ _MOST = 4_000_000  # bytes of an answer; ours have 13,000
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ScrapeTarget:
     """A server.
 
     Attributes:
@@ -33,7 +33,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class MissingReading:
     """No numbers.
 
     Attributes:
@@ -47,8 +47,8 @@ class Missing:
 class Scrape:
     """What came of a look at a server."""
 
-    target: Target
-    found: Reading | Missing
+    target: ScrapeTarget
+    found: Reading | MissingReading
 
 
 class Scraper:
@@ -77,11 +77,11 @@ class Scraper:
             self._runner.run(self._client.aclose())
         self._runner.close()
 
-    def scrape(self, targets: Sequence[Target]) -> list[Scrape]:
+    def scrape(self, targets: Sequence[ScrapeTarget]) -> list[Scrape]:
         """Look at every server, at once; takes no longer than the timeout."""
         return self._runner.run(self._all(targets)) if targets else []
 
-    async def _all(self, targets: Sequence[Target]) -> list[Scrape]:
+    async def _all(self, targets: Sequence[ScrapeTarget]) -> list[Scrape]:
         if self._client is None:
             import httpx
 
@@ -92,7 +92,7 @@ class Scraper:
         client = self._client
         return list(await asyncio.gather(*(self._one(client, target) for target in targets)))
 
-    async def _one(self, client: httpx.AsyncClient, target: Target) -> Scrape:
+    async def _one(self, client: httpx.AsyncClient, target: ScrapeTarget) -> Scrape:
         import httpx
 
         try:
@@ -100,11 +100,11 @@ class Scraper:
                 text = await _get(client, f"{target.url}/metrics")
             return Scrape(target, parse(text, target.series))
         except TimeoutError:
-            return Scrape(target, Missing(f"no answer in {self._timeout_s:g} s"))
+            return Scrape(target, MissingReading(f"no answer in {self._timeout_s:g} s"))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return Scrape(target, Missing(str(error) or type(error).__name__))
+            return Scrape(target, MissingReading(str(error) or type(error).__name__))
         except (ValueError, KeyError) as error:  # not the format, or not our numbers
-            return Scrape(target, Missing(f"not our metrics: {error}"))
+            return Scrape(target, MissingReading(f"not our metrics: {error}"))
 
 
 async def _get(client: httpx.AsyncClient, url: str) -> str:

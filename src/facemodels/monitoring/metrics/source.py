@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from facemodels.errors import InputError
-from facemodels.monitoring.metrics.increase import Seen, Work, increases, together
+from facemodels.monitoring.metrics.increase import Increase, InstanceReading, increases, together
 from facemodels.monitoring.metrics.reading import Series
 from facemodels.monitoring.metrics.windows import Tally, Window
 
@@ -17,7 +17,7 @@ _ROUNDING = 1e-6  # of a window; times are sums of floats
 
 
 @dataclass(frozen=True, slots=True)
-class Peaks:
+class PeakUsage:
     """The most that any server of a version took.
 
     Attributes:
@@ -33,7 +33,7 @@ class Peaks:
     gpu_load: float | None
 
 
-class Source(Protocol):
+class SampleSource(Protocol):
     """Samples of servers. Times are on the source's clock, which `now` tells.
 
     Attributes:
@@ -45,9 +45,9 @@ class Source(Protocol):
     def now(self) -> float:
         """Seconds since 1970, on the clock of the samples."""
 
-    def seen(
+    def readings(
         self, series: Series, since: float, until: float, width_s: float | None = None
-    ) -> Sequence[Seen]:
+    ) -> Sequence[InstanceReading]:
         """Looks at a version's servers in (since, until], and the last one before of each.
 
         Args:
@@ -57,7 +57,7 @@ class Source(Protocol):
             width_s: of the windows they are for; looks that change nothing may be left out.
         """
 
-    def peaks(self, series: Series, since: float, until: float) -> Peaks | None:
+    def peaks(self, series: Series, since: float, until: float) -> PeakUsage | None:
         """The most in (since, until]; None without a look."""
 
     def gauge(
@@ -66,26 +66,28 @@ class Source(Protocol):
         """Time and value of what was measured beside the servers, for example by probes."""
 
 
-def work(source: Source, series: Series, since: float, until: float) -> Work | None:
+def total_increase(
+    source: SampleSource, series: Series, since: float, until: float
+) -> Increase | None:
     """What a version did in (since, until]; None if nobody knows."""
-    looks = source.seen(series, since, until, None)
+    looks = source.readings(series, since, until, None)
     return together([done for _, done in increases(looks, since)])
 
 
-def tally(source: Source, series: Series, since: float, until: float) -> Tally | None:
-    """As `work`, in the verdict's words."""
-    done = work(source, series, since, until)
+def tally(source: SampleSource, series: Series, since: float, until: float) -> Tally | None:
+    """As `total_increase`, in the verdict's words."""
+    done = total_increase(source, series, since, until)
     return done.tally if done else None
 
 
-def memory(source: Source, series: Series, since: float, until: float) -> float | None:
+def memory(source: SampleSource, series: Series, since: float, until: float) -> float | None:
     """Bytes of the largest server of a version in (since, until]; None if nobody knows."""
     found = source.peaks(series, since, until)
     return found.memory_bytes if found else None
 
 
 def windows(
-    source: Source, canary: Series, stable: Series, since: float, until: float, width_s: float
+    source: SampleSource, canary: Series, stable: Series, since: float, until: float, width_s: float
 ) -> list[Window]:
     """The whole windows in (since, until], both versions side by side.
 
@@ -115,9 +117,9 @@ def window_of(time: float, since: float, width_s: float) -> int:
 
 
 def _by_window(
-    source: Source, series: Series, since: float, until: float, width_s: float
+    source: SampleSource, series: Series, since: float, until: float, width_s: float
 ) -> dict[int, Tally]:
-    found: dict[int, list[Work]] = defaultdict(list)
-    for time, done in increases(source.seen(series, since, until, width_s), since):
+    found: dict[int, list[Increase]] = defaultdict(list)
+    for time, done in increases(source.readings(series, since, until, width_s), since):
         found[window_of(time, since, width_s)].append(done)
     return {k: sum(works[1:], works[0]).tally for k, works in found.items()}

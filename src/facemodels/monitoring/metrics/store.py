@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from facemodels.errors import ToolError
-from facemodels.monitoring.metrics import database, rows
-from facemodels.monitoring.metrics.increase import Seen
+from facemodels.monitoring.metrics import database, encoding
+from facemodels.monitoring.metrics.increase import InstanceReading
 from facemodels.monitoring.metrics.reading import Reading, Series
-from facemodels.monitoring.metrics.scraper import Missing, Scrape, Target
-from facemodels.monitoring.metrics.source import Peaks, window_of
+from facemodels.monitoring.metrics.scraper import MissingReading, Scrape, ScrapeTarget
+from facemodels.monitoring.metrics.source import PeakUsage, window_of
 
 RETENTION_S = 48 * 3600.0
 _PRUNE_EVERY = 60  # passes
@@ -50,7 +50,7 @@ ORDER BY r.pass
 
 
 class StoredSamples:
-    """Reads what a `Store` writes; opens the file for each question, so it may come and go.
+    """Reads what a `SampleStore` writes; opens the file for each question, so it may come and go.
 
     Args:
         path: of the file.
@@ -69,9 +69,9 @@ class StoredSamples:
             last = file.execute("SELECT time, wall FROM passes ORDER BY id DESC LIMIT 1").fetchone()
         return time.time() + (last[0] - last[1] if last else 0.0)
 
-    def seen(
+    def readings(
         self, series: Series, since: float, until: float, width_s: float | None = None
-    ) -> list[Seen]:
+    ) -> list[InstanceReading]:
         """Looks at a version's servers, see `Source`.
 
         Raises:
@@ -94,7 +94,7 @@ class StoredSamples:
                 for look in _looks(file, instance, {"instance": number, **span})
             ]
 
-    def peaks(self, series: Series, since: float, until: float) -> Peaks | None:
+    def peaks(self, series: Series, since: float, until: float) -> PeakUsage | None:
         """The most that a server took, see `Source`.
 
         Raises:
@@ -107,7 +107,7 @@ class StoredSamples:
                 " WHERE model = ? AND version = ? AND pass > ? AND pass <= ?",
                 (*series, _pass(file, since), _pass(file, until)),
             ).fetchone()
-        return None if found is None or found[0] is None else Peaks(*found)
+        return None if found is None or found[0] is None else PeakUsage(*found)
 
     def gauge(
         self, name: str, series: Series, since: float, until: float
@@ -156,16 +156,18 @@ def _pass(file: sqlite3.Connection, at: float) -> int:
     return found or 0
 
 
-def _looks(file: sqlite3.Connection, instance: str, span: dict[str, int]) -> Iterator[Seen]:
+def _looks(
+    file: sqlite3.Connection, instance: str, span: dict[str, int]
+) -> Iterator[InstanceReading]:
     for at, fresh, data, bounds in file.execute(_LOOKS, span):
         try:
-            found = rows.decode(data, rows.bounds_of(bounds))
+            found = encoding.decode(data, encoding.bounds_of(bounds))
         except ValueError as error:
             raise database.broken(str(error)) from error
-        yield Seen(at, instance, bool(fresh), found)
+        yield InstanceReading(at, instance, bool(fresh), found)
 
 
-class Store(StoredSamples):
+class SampleStore(StoredSamples):
     """The writer; the only one of its file. For several threads.
 
     Its clock never goes back: it starts with the machine's clock and then counts seconds, time
@@ -249,7 +251,7 @@ class Store(StoredSamples):
         row = (self.now() if at is None else at, name, *series, value)
         self._write(lambda file: file.execute("INSERT INTO gauges VALUES (?, ?, ?, ?, ?)", row))
 
-    def _is_new(self, file: sqlite3.Connection, target: Target) -> bool:
+    def _is_new(self, file: sqlite3.Connection, target: ScrapeTarget) -> bool:
         """Whether a server that was never seen started while we watched, as far as is known."""
         if target.started_s is None:
             return True
@@ -317,7 +319,7 @@ def _put(file: sqlite3.Connection, number: int, scrape: Scrape, *, fresh: bool) 
     instance, first = file.execute(
         "SELECT id, first FROM instances WHERE model = ? AND version = ? AND instance = ?", key
     ).fetchone()
-    if isinstance(found, Missing):
+    if isinstance(found, MissingReading):
         values: tuple[object, ...] = (
             number,
             instance,
@@ -335,13 +337,13 @@ def _put(file: sqlite3.Connection, number: int, scrape: Scrape, *, fresh: bool) 
             file.execute("UPDATE instances SET first = ? WHERE id = ?", (number, instance))
         values = (
             number, instance, _shape(file, found), found.total, found.memory_bytes,
-            found.in_flight, found.gpu_memory_bytes, found.gpu_load, rows.encode(found), None,
+            found.in_flight, found.gpu_memory_bytes, found.gpu_load, encoding.encode(found), None,
         )  # fmt: skip
     file.execute("INSERT INTO readings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
 
 
 def _shape(file: sqlite3.Connection, found: Reading) -> int:
-    text = rows.shape(found)
+    text = encoding.shape(found)
     file.execute("INSERT INTO shapes (bounds) VALUES (?) ON CONFLICT DO NOTHING", (text,))
     number: int = file.execute("SELECT id FROM shapes WHERE bounds = ?", (text,)).fetchone()[0]
     return number

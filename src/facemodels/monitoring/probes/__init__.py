@@ -1,8 +1,15 @@
 """Labelled probes, replayed through the live address: how right each version is while it serves."""
 
-from facemodels.monitoring.probes.golden import Probes, load
-from facemodels.monitoring.probes.live import replay
-from facemodels.monitoring.probes.making import make
-from facemodels.monitoring.probes.result import Changes, Counts, Result, changes, drop
+from facemodels.monitoring.probes.client import replay
+from facemodels.monitoring.probes.generate import make
+from facemodels.monitoring.probes.golden_set import GoldenSet, load
+from facemodels.monitoring.probes.result import OutcomeCounts, ReplayResult
 
-__all__ = ["Changes", "Counts", "Probes", "Result", "changes", "drop", "load", "make", "replay"]
+__all__ = [
+    "GoldenSet",
+    "OutcomeCounts",
+    "ReplayResult",
+    "load",
+    "make",
+    "replay",
+]

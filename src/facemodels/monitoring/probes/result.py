@@ -1,8 +1,7 @@
-"""What a replay showed: counts, rates, and what changed between two versions. Pure."""
+"""What a replay showed: counts and rates. Pure."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +10,7 @@ RATES = ("precision", "recall", "f1", "fpr", "tpr", "accuracy")
 
 
 @dataclass(frozen=True)
-class Counts:
+class OutcomeCounts:
     """Outcomes at the package's threshold.
 
     Recognition counts pairs. Detection counts faces at IoU 0.5, where nothing is a true
@@ -67,7 +66,7 @@ def _ratio(part: int, whole: int) -> float | None:
 
 
 @dataclass(frozen=True)
-class Result:
+class ReplayResult:
     """What one version answered to one golden set.
 
     Rates are given over all probes or not at all: a version that fails on the hard ones would
@@ -90,7 +89,7 @@ class Result:
     task: str
     probes: str
     asked: int
-    counts: Counts
+    counts: OutcomeCounts
     correct: tuple[bool | None, ...]
     failures: Mapping[str, int] = field(default_factory=dict)
     threshold: float | None = None
@@ -152,49 +151,3 @@ class Result:
             "seconds": round(self.seconds, 3),
             **self.rates,
         }
-
-
-def drop(candidate: Result, reference: Result) -> float | None:
-    """How much less accurate a version is than another, -1..1; None where nobody can say.
-
-    That is: a replay is incomplete, or the two were asked different things. None is a hold.
-    One probe is a step of 1 / asked; see `changes` for whether a drop is more than chance.
-    """
-    if (candidate.probes, candidate.task) != (reference.probes, reference.task):
-        return None
-    mine, other = candidate.accuracy, reference.accuracy
-    return None if mine is None or other is None else other - mine
-
-
-@dataclass(frozen=True)
-class Changes:
-    """Probes on which two versions differ.
-
-    Attributes:
-        lost: that the reference answers right and the candidate wrong.
-        won: the other way round.
-        p_value: chance that so many or more of the changes are losses, if losses and gains are
-            equally likely.
-    """
-
-    lost: int
-    won: int
-    p_value: float
-
-
-def changes(candidate: Result, reference: Result) -> Changes | None:
-    """McNemar's exact test, one-sided, on the probes of two replays; None as for `drop`.
-
-    Source: McNemar, "Note on the sampling error of the difference between correlated proportions
-    or percentages", Psychometrika 12, 1947, with the binomial distribution instead of its
-    approximation. Both versions saw the same probes: comparing two rates as if the samples were
-    independent would need several times as many.
-    """
-    if drop(candidate, reference) is None:
-        return None
-    pairs = list(zip(candidate.correct, reference.correct, strict=True))
-    lost = sum(bool(was) and not now for now, was in pairs)
-    won = sum(bool(now) and not was for now, was in pairs)
-    total = lost + won
-    tail = sum(math.comb(total, number) for number in range(lost, total + 1))
-    return Changes(lost, won, tail / 2**total)

@@ -17,7 +17,7 @@ from facemodels.monitoring.metrics.windows import Tally
 
 
 @dataclass(frozen=True)
-class Interval:
+class ConfidenceInterval:
     """An estimate and where the truth lies with the confidence asked for."""
 
     value: float
@@ -41,12 +41,12 @@ class Arm:
     """
 
     requests: int
-    success: Interval | None
-    latency_ms: Interval | None
+    success: ConfidenceInterval | None
+    latency_ms: ConfidenceInterval | None
 
 
 @dataclass(frozen=True)
-class Arms:
+class ArmComparison:
     """Two versions and their difference, a − b.
 
     Attributes:
@@ -59,12 +59,12 @@ class Arms:
 
     a: Arm
     b: Arm
-    success: Interval | None
-    latency_ms: Interval | None
+    success: ConfidenceInterval | None
+    latency_ms: ConfidenceInterval | None
     confidence: float
 
 
-def arms(a: Tally, b: Tally, *, confidence: float = 0.95) -> Arms:
+def compare_arms(a: Tally, b: Tally, *, confidence: float = 0.95) -> ArmComparison:
     """Compare two versions over the same time.
 
     For a look at the end of a test with a length that was fixed before: who looks again and
@@ -88,7 +88,7 @@ def arms(a: Tally, b: Tally, *, confidence: float = 0.95) -> Arms:
         )
         for one in (a, b)
     )
-    return Arms(
+    return ArmComparison(
         first,
         second,
         _newcombe(first.success, second.success),
@@ -97,7 +97,7 @@ def arms(a: Tally, b: Tally, *, confidence: float = 0.95) -> Arms:
     )
 
 
-def wilson(part: int, whole: int, *, confidence: float = 0.95) -> Interval | None:
+def wilson(part: int, whole: int, *, confidence: float = 0.95) -> ConfidenceInterval | None:
     """A share with Wilson's score interval; None of nothing.
 
     Raises:
@@ -113,7 +113,7 @@ def wilson(part: int, whole: int, *, confidence: float = 0.95) -> Interval | Non
     centre = (share + z * z / (2 * whole)) / scale
     half = z * math.sqrt(share * (1 - share) / whole + z * z / (4 * whole * whole)) / scale
     # At both ends the bound is the share itself, which rounding would miss.
-    return Interval(
+    return ConfidenceInterval(
         share, 0.0 if part == 0 else centre - half, 1.0 if part == whole else centre + half
     )
 
@@ -124,18 +124,20 @@ def _z(confidence: float) -> float:
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
-def _newcombe(a: Interval | None, b: Interval | None) -> Interval | None:
+def _newcombe(
+    a: ConfidenceInterval | None, b: ConfidenceInterval | None
+) -> ConfidenceInterval | None:
     if a is None or b is None:
         return None
     difference = a.value - b.value
-    return Interval(
+    return ConfidenceInterval(
         difference,
         difference - math.hypot(a.value - a.low, b.high - b.value),
         difference + math.hypot(a.high - a.value, b.value - b.low),
     )
 
 
-def _latency(tally: Tally, z: float) -> Interval | None:
+def _latency(tally: Tally, z: float) -> ConfidenceInterval | None:
     """Mean of the buckets' middles, and its normal interval.
 
     Answers above the last bound count as that bound. The buckets add an error of their own, of
@@ -150,13 +152,13 @@ def _latency(tally: Tally, z: float) -> Interval | None:
     mean = math.fsum(count * middle for count, middle in weighted) / tally.answers
     squares = math.fsum(count * (middle - mean) ** 2 for count, middle in weighted)
     half = z * math.sqrt(squares / (tally.answers - 1) / tally.answers)
-    return Interval(mean, mean - half, mean + half)
+    return ConfidenceInterval(mean, mean - half, mean + half)
 
 
-def _welch(a: Interval | None, b: Interval | None) -> Interval | None:
+def _welch(a: ConfidenceInterval | None, b: ConfidenceInterval | None) -> ConfidenceInterval | None:
     """Of means with unequal variances; thousands of answers need no degrees of freedom."""
     if a is None or b is None:
         return None
     difference = a.value - b.value
     half = math.hypot(a.high - a.value, b.high - b.value)
-    return Interval(difference, difference - half, difference + half)
+    return ConfidenceInterval(difference, difference - half, difference + half)

@@ -6,9 +6,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from facemodels.monitoring.report.ab_test import Arm, Interval, wilson
+from facemodels.monitoring.report.ab_test import Arm, ConfidenceInterval, wilson
 from facemodels.monitoring.report.durations import duration_text
-from facemodels.monitoring.report.observation import NO_SOURCE, Agreement, Observation, Seen
+from facemodels.monitoring.report.observation import (
+    NO_SOURCE,
+    Agreement,
+    Observation,
+    VersionFigures,
+)
 from facemodels.text import one_line
 
 UNKNOWN = "\N{EN DASH}"
@@ -34,7 +39,7 @@ def moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-_FIGURES: tuple[tuple[str, Callable[[Seen], str]], ...] = (
+_FIGURES: tuple[tuple[str, Callable[[VersionFigures], str]], ...] = (
     ("share of the traffic", lambda seen: f"{seen.percent:g} %"),
     ("requests", lambda seen: f"{seen.requests:,}"),
     ("API success rate", lambda seen: percent(seen.success_rate)),
@@ -135,20 +140,22 @@ def arms_heads(observation: Observation) -> list[str]:
     return ["requests", f"success rate {with_it}", f"mean latency, ms {with_it}"]
 
 
-def _rate(interval: Interval | None) -> str:
+def _rate(interval: ConfidenceInterval | None) -> str:
     if interval is None:
         return UNKNOWN
     low, high = 100 * interval.low, 100 * interval.high
     return f"{100 * interval.value:.2f} % ({low:.2f} to {high:.2f})"
 
 
-def _latency(interval: Interval | None) -> str:
+def _latency(interval: ConfidenceInterval | None) -> str:
     if interval is None:
         return UNKNOWN
     return f"{interval.value:.1f} ({interval.low:.1f} to {interval.high:.1f})"
 
 
-def _difference(interval: Interval | None, tell: Callable[[Interval | None], str]) -> str:
+def _difference(
+    interval: ConfidenceInterval | None, tell: Callable[[ConfidenceInterval | None], str]
+) -> str:
     if interval is None:
         return UNKNOWN
     return f"{tell(interval)}, {'they differ' if interval.excludes_zero else 'may be chance'}"

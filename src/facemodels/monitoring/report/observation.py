@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from facemodels.monitoring.report.ab_test import Arms
+from facemodels.monitoring.report.ab_test import ArmComparison
 
 NO_SOURCE = "no source"  # of users' satisfaction: nobody tells the system
 
 
 @dataclass(frozen=True)
-class Series:
+class Curve:
     """A figure over time.
 
     Attributes:
@@ -29,7 +29,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Seen:
+class VersionFigures:
     """What one version did over the time that is observed; None is not known.
 
     Attributes:
@@ -66,11 +66,11 @@ class Seen:
     gpu_memory_mb: float | None = None
     cost_per_1000: float | None = None
     accuracy: Mapping[str, float | None] | None = None
-    series: Mapping[str, Series] = field(default_factory=dict)
+    series: Mapping[str, Curve] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Progress:
+class RolloutProgress:
     """The rollout that is observed.
 
     Attributes:
@@ -127,10 +127,10 @@ class Observation:
     began: float
     now: float
     until: float
-    versions: tuple[Seen, ...]
+    versions: tuple[VersionFigures, ...]
     verdict: Mapping[str, Any] | None = None
-    rollout: Progress | None = None
-    arms: Arms | None = None
+    rollout: RolloutProgress | None = None
+    arms: ArmComparison | None = None
     agreement: Agreement | None = None
     satisfaction: float | None = None
     notes: tuple[str, ...] = ()

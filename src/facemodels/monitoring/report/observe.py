@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from facemodels.monitoring import report
-from facemodels.monitoring.analysis.watch import PROBE, Judgement, Watch
+from facemodels.monitoring.analysis.watch import ModelAssessment, Watch
 from facemodels.monitoring.metrics import measures
-from facemodels.monitoring.metrics.reading import Series
-from facemodels.monitoring.metrics.source import Source, tally, windows, work
+from facemodels.monitoring.metrics.reading import PROBE, Series
+from facemodels.monitoring.metrics.source import SampleSource, tally, total_increase, windows
 from facemodels.monitoring.metrics.windows import Tally
+from facemodels.monitoring.probes.result import RATES
 from facemodels.monitoring.served import ServedModel
 from facemodels.names import ModelId
 from facemodels.registry.events import Event
@@ -22,18 +23,17 @@ from facemodels.registry.state import ROLLOUT, State
 
 _POINTS = 120  # of a curve
 _MB = 1e6
-_RATES = ("precision", "recall", "f1", "fpr", "tpr", "accuracy")
 
 
 @dataclass(frozen=True)
-class Span:
+class ObservedSpan:
     """The time that is observed, seconds since 1970."""
 
     began: float
     until: float
 
 
-class Observer:
+class VersionObserver:
     """Looks at one version and the one beside it.
 
     Args:
@@ -50,13 +50,13 @@ class Observer:
 
     def __init__(
         self,
-        source: Source,
+        source: SampleSource,
         watch: Watch,
         *,
         folder: Path,
         environment: str,
         model: ModelId,
-        span: Span,
+        span: ObservedSpan,
         scrape_interval_s: float = 1.0,
         price_per_hour: float = 0.0,
         replicas: int = 1,
@@ -112,13 +112,13 @@ class Observer:
 
     def _seen(
         self, identity: str, served: ServedModel | None, now: float, *, curves: bool
-    ) -> report.Seen:
+    ) -> report.VersionFigures:
         series, began = Series.of(identity), self._span.began
-        done = work(self._source, series, began, now)
+        done = total_increase(self._source, series, began, now)
         counts = done.tally if done else Tally(0, 0)
         peaks = self._source.peaks(series, began, now)
         seconds = max(now - began, 1e-9)
-        return report.Seen(
+        return report.VersionFigures(
             model_id=identity,
             role=_role(identity, served),
             percent=_percent(identity, served),
@@ -141,12 +141,12 @@ class Observer:
 
     def _accuracy(self, series: Series, now: float) -> dict[str, float | None] | None:
         found: dict[str, float | None] = {}
-        for name in _RATES:
+        for name in RATES:
             values = self._source.gauge(f"{PROBE}{name}", series, self._span.began, now)
             found[name] = values[-1][1] if values else None
         return found if any(value is not None for value in found.values()) else None
 
-    def _curves(self, series: Series, now: float) -> dict[str, report.Series]:
+    def _curves(self, series: Series, now: float) -> dict[str, report.Curve]:
         """Every figure, in stretches that are wide enough to hold scrapes."""
         width = max((now - self._span.began) / _POINTS, 2 * self._scrape_interval_s)
         found = windows(self._source, series, series, self._span.began, now, width)
@@ -160,18 +160,18 @@ class Observer:
             values["memory_mb"] = _mb(peaks.memory_bytes if peaks else None)
             for name, value in values.items():
                 rows.setdefault(name, []).append(value)
-        curves = {name: report.Series(times, tuple(values)) for name, values in rows.items()}
+        curves = {name: report.Curve(times, tuple(values)) for name, values in rows.items()}
         points = self._source.gauge(f"{PROBE}accuracy", series, self._span.began, now)
         if points:
-            curves["accuracy"] = report.Series(
+            curves["accuracy"] = report.Curve(
                 tuple(at for at, _ in points), tuple(value for _, value in points)
             )
         return curves
 
-    def _arms(self, ids: list[str], now: float) -> report.Arms | None:
+    def _arms(self, ids: list[str], now: float) -> report.ArmComparison | None:
         found = [tally(self._source, Series.of(one), self._span.began, now) for one in ids]
         first, second = (one or Tally(0, 0) for one in found)
-        return report.arms(first, second)
+        return report.compare_arms(first, second)
 
     def _agreement(self, identity: str) -> report.Agreement | None:
         """Of the probes' answers; the router throws a shadow's own answers away."""
@@ -195,7 +195,10 @@ def ending(state: State, model: ModelId, since: float) -> Event | None:
 
 
 def _verdict(
-    identity: str, served: ServedModel | None, judgement: Judgement | None, ended: Event | None
+    identity: str,
+    served: ServedModel | None,
+    judgement: ModelAssessment | None,
+    ended: Event | None,
 ) -> dict[str, Any] | None:
     """The test's, as long as the rollout goes on; what was decided, afterwards."""
     candidate = served.candidate if served else None
@@ -217,13 +220,13 @@ def _mb(size: float | None) -> float | None:
     return None if size is None else size / _MB
 
 
-def _progress(served: ServedModel | None) -> report.Progress | None:
+def _progress(served: ServedModel | None) -> report.RolloutProgress | None:
     if served is None:
         return None
     stable, candidate = served.stable, served.candidate
     if candidate is None:
-        return report.Progress("", 0, stable.since, stable.by, stable.reason)
-    return report.Progress(
+        return report.RolloutProgress("", 0, stable.since, stable.by, stable.reason)
+    return report.RolloutProgress(
         candidate.role, candidate.percent, candidate.since, candidate.by, candidate.reason
     )
 

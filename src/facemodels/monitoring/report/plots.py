@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from facemodels.monitoring.report.observation import Observation, Series
+from facemodels.monitoring.report.observation import Curve, Observation
 from facemodels.text import one_line
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ _Line = list[tuple[float, float | None]]
 
 
 def _thinned(
-    series: Series, scale: float, choose: Callable[[Sequence[float]], float], seen: Observation
+    series: Curve, scale: float, choose: Callable[[Sequence[float]], float], seen: Observation
 ) -> _Line:
     """At most `POINTS` points: of each stretch of time the worst value, or the mean.
 

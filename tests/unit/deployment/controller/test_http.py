@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from facemodels.deployment.controller.http import ControllerMetrics, ControlServer
 from facemodels.deployment.settings import Address
 from facemodels.errors import InputError
-from facemodels.monitoring.alerts.notifying import Alert
+from facemodels.monitoring.alerts.alertmanager import Alert
 
 STATUS = {
     "models": [

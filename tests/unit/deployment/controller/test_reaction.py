@@ -12,12 +12,12 @@ from facemodels.deployment import desired as plan
 from facemodels.deployment.controller.reaction import Reaction, answer_alert, react
 from facemodels.deployment.desired import Desired
 from facemodels.deployment.settings import Environment
-from facemodels.monitoring.alerts.notifying import Alert
-from facemodels.monitoring.analysis import Fired, Verdict
-from facemodels.monitoring.analysis.watch import Judgement
+from facemodels.monitoring.alerts.alertmanager import Alert
+from facemodels.monitoring.analysis import FiredTrigger, Verdict
+from facemodels.monitoring.analysis.watch import ModelAssessment
 
 SETTINGS = Environment.model_validate({"address": {"port": 1}, "control": {"port": 2}})
-TRIPPED = (Fired("error_rate_threshold", 0.5, 0.05, "half of it fails"),)
+TRIPPED = (FiredTrigger("error_rate_threshold", 0.5, 0.05, "half of it fails"),)
 WORSE = Verdict("roll back", ("worse in errors",))
 
 
@@ -26,12 +26,12 @@ def wanted(ledger: Ledger) -> Desired:
 
 
 def asked(
-    ledger: Ledger, verdict: Verdict | None = None, fired: tuple[Fired, ...] = (),
+    ledger: Ledger, verdict: Verdict | None = None, fired: tuple[FiredTrigger, ...] = (),
     environment: str = "production", event: str | None = None,
 ) -> Reaction:  # fmt: skip
     desired = wanted(ledger)
     own = desired.rollout.event if desired.rollout else ""
-    judgement = Judgement(MODEL, own if event is None else event, verdict, fired)
+    judgement = ModelAssessment(MODEL, own if event is None else event, verdict, fired)
     return react(ledger.state, desired, judgement, SETTINGS, environment, now=99)
 
 
@@ -111,7 +111,7 @@ def test_while_a_rollback_is_under_way_nothing_more_is_decided() -> None:
     decision = asked(ledger, fired=TRIPPED).decision
     assert decision is not None
     desired = decision.overrule(wanted(ledger))
-    judgement = Judgement(MODEL, "", None, TRIPPED)
+    judgement = ModelAssessment(MODEL, "", None, TRIPPED)
     assert react(ledger.state, desired, judgement, SETTINGS, "production", now=100) == Reaction()
 
 

@@ -14,14 +14,14 @@ import yaml
 from facemodels.errors import InputError
 from facemodels.files import sha256_tree
 from facemodels.monitoring.alerts.dashboard import dashboard, panels
-from facemodels.monitoring.alerts.folder import write
-from facemodels.monitoring.alerts.scraping import prometheus, targets
+from facemodels.monitoring.alerts.files import write
+from facemodels.monitoring.alerts.prometheus import prometheus, targets
 from facemodels.monitoring.metrics.reading import Series
-from facemodels.monitoring.metrics.scraper import Target
+from facemodels.monitoring.metrics.scraper import ScrapeTarget
 from facemodels.monitoring.settings import Triggers
 
 CONTROL = "127.0.0.1:8081"
-SERVER = Target("http://127.0.0.1:9001", Series("recognition-facenet", "2.1.3"), "rec@1")
+SERVER = ScrapeTarget("http://127.0.0.1:9001", Series("recognition-facenet", "2.1.3"), "rec@1")
 
 
 def needs(program: str) -> pytest.MarkDecorator:
@@ -73,7 +73,7 @@ def test_the_list_of_servers_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_targets_carry_version_and_process() -> None:
-    other = Target("http://127.0.0.1:9000", Series("recognition-facenet", "2.2.0"), "rec@2")
+    other = ScrapeTarget("http://127.0.0.1:9000", Series("recognition-facenet", "2.2.0"), "rec@2")
     assert targets([other, SERVER]) == [
         {
             "targets": ["127.0.0.1:9001"],
@@ -93,7 +93,7 @@ def test_targets_carry_version_and_process() -> None:
         },
     ]
     with pytest.raises(InputError, match="no host and port"):
-        targets([Target("/socket", SERVER.series, "a")])
+        targets([ScrapeTarget("/socket", SERVER.series, "a")])
 
 
 def test_without_alertmanagers_nobody_is_told() -> None:
@@ -131,14 +131,15 @@ def test_the_dashboard_asks_only_for_series_that_somebody_writes(tmp_path: Path)
     from prometheus_client import generate_latest
 
     from facemodels.monitoring.alerts.dashboard import SATISFACTION
-    from facemodels.monitoring.alerts.rules import PROBE, rules
+    from facemodels.monitoring.alerts.rules import rules
+    from facemodels.monitoring.metrics.reading import PROBE
     from facemodels.serving.metrics import Metrics
 
     served = generate_latest(Metrics("a", "1.0.0", "x").registry).decode()
     recorded = [
         rule["record"] for rule in rules(Triggers())["groups"][0]["rules"] if "record" in rule
     ]
-    probed = [f"{PROBE}_{name}" for name in ("accuracy", "precision", "recall", "f1", "fpr", "tpr")]
+    probed = [f"{PROBE}{name}" for name in ("accuracy", "precision", "recall", "f1", "fpr", "tpr")]
     known = {
         *recorded,
         *probed,

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from facemodels.files import write_yaml
-from facemodels.monitoring.alerts.rules import ACTIONS, PROBE, alerts, rules
+from facemodels.monitoring.alerts.rules import ACTIONS, alerts, rules
+from facemodels.monitoring.metrics.reading import PROBE
 from facemodels.monitoring.settings import Triggers
 from facemodels.serving.metrics import STATUSES
 
@@ -176,9 +177,9 @@ def test_too_much_memory_fires_when_it_lasts(tmp_path: Path, values: str, fires:
     [("0.95", "0.98", True), ("0.97", "0.98", False), ("0.99", "0.9", False), ("0.1", None, False)],
 )
 def test_an_accuracy_below_the_version_before_fires(tmp_path, now, before, fires: bool) -> None:
-    inputs = [series(f"{PROBE}_accuracy{{{WHO}}}", f"{now}x60")]
+    inputs = [series(f"{PROBE}accuracy{{{WHO}}}", f"{now}x60")]
     if before is not None:
-        inputs.append(series(f"{PROBE}_accuracy_baseline{{{WHO}}}", f"{before}x60"))
+        inputs.append(series(f"{PROBE}accuracy_baseline{{{WHO}}}", f"{before}x60"))
     assert firing(tmp_path, inputs, "ModelAccuracyDrop") is fires
 
 

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from scipy.stats import hypergeom, nchypergeom_fisher
 
 from facemodels.monitoring.analysis import e_processes
-from facemodels.monitoring.analysis.e_processes import BOLD, EVEN, FRACTIONS, ODDS, Bets, Odds
+from facemodels.monitoring.analysis.e_processes import (
+    BOLD,
+    EVEN,
+    FRACTIONS,
+    ODDS,
+    BettingEProcess,
+    OddsEProcess,
+)
 
 
 @st.composite
@@ -66,7 +73,7 @@ def test_odds_process_keeps_its_mean_over_every_course_of_three_windows():
             for part, all_ in zip(parts, errors, strict=True)
         ])  # fmt: skip
         if chance > 0:
-            process = Odds()
+            process = OddsEProcess()
             for part, all_ in zip(parts, errors, strict=True):
                 process.add(part, canary, all_ - part, stable)
             mean += chance * math.exp(process.log_e)
@@ -77,7 +84,7 @@ def test_bets_keep_their_mean_over_every_course_and_grow_outside_the_null():
     def mean(chance: float) -> float:
         total = 0.0
         for course in itertools.product((0, 1), repeat=8):  # y is 0.2 or -0.8
-            process = Bets(0.8, BOLD)
+            process = BettingEProcess(0.8, BOLD)
             for failed in course:
                 process.add(0.2 - failed)
             total += math.exp(process.log_e) * np.prod(
@@ -98,7 +105,7 @@ def test_mixtures_are_shares_of_one_stake():
 
 
 def test_one_window_alone_says_at_most_the_ceiling():
-    process = Odds()
+    process = OddsEProcess()
     process.add(50, 50, 0, 450)
     assert 0 < process.log_e <= e_processes.CEILING
 
@@ -108,7 +115,7 @@ def test_odds_ever_reach_one_in_twenty_for_at_most_one_good_canary_in_twenty(sto
     """Bursts that strike both alike are weather; the bound is met with the noise of 300 runs."""
     rng, reached = np.random.default_rng(4), 0
     for _ in range(300):
-        process = Odds()
+        process = OddsEProcess()
         for _ in range(60):
             chance = 0.5 if rng.random() < storms else 0.02
             process.add(
@@ -122,7 +129,7 @@ def test_bets_ever_reach_one_in_twenty_for_at_most_one_in_twenty_on_the_null():
     """Windows that fail as a whole: nothing is assumed of what goes on within one."""
     rng, reached = np.random.default_rng(5), 0
     for _ in range(1000):
-        process = Bets(0.95, BOLD)
+        process = BettingEProcess(0.95, BOLD)
         for failed in rng.random(150) < 0.05:
             process.add(0.05 - failed)
         reached += process.highest >= math.log(20)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -11,13 +12,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facemodels.monitoring.analysis import Evidence, Fired, judge
+from facemodels.monitoring.analysis import FiredTrigger, SequentialTest, Verdict
 from facemodels.monitoring.metrics.windows import Tally, Window
 from facemodels.monitoring.settings import VerdictSettings
 
 BOUNDS = (0.04, 0.05, 0.063, 0.08, 0.1, 0.125, 0.16, 0.2, 0.25)
 SETTINGS = VerdictSettings(window_s=1.0)
 RANK = {"roll back": 0, "hold": 1, "promote": 2}
+
+
+def judge(
+    course: Iterable[Window],
+    settings: VerdictSettings,
+    *,
+    since: float | None = None,
+    now: float | None = None,
+) -> Verdict:
+    """The verdict after all of these windows, in the order of time."""
+    test = SequentialTest(settings, since)
+    for window in course:
+        test.add(window)
+    return test.verdict(now)
 
 
 def tally(requests: int, errors: int = 0, slow: int = 0) -> Tally:
@@ -46,7 +61,7 @@ def simulated(rng, seconds, canary, stable, canary_errors, stable_errors, slow=0
 
 
 def first_answer(given_windows, chosen=SETTINGS) -> tuple[str, int]:
-    evidence = Evidence(chosen)
+    evidence = SequentialTest(chosen)
     for number, window in enumerate(given_windows, 1):
         evidence.add(window)
         answer = evidence.verdict().answer
@@ -176,7 +191,7 @@ def test_errors_without_latencies_are_a_hold():
 @pytest.mark.parametrize("lost", ["canary", "stable"])
 def test_lost_numbers_hold_at_once_and_raise_the_alarm_after_the_silence(lost):
     course = windows([tally(5)] * 400, [tally(45)] * 400)
-    evidence = Evidence(SETTINGS)
+    evidence = SequentialTest(SETTINGS)
     for window in course:
         evidence.add(window)
     assert evidence.verdict().answer == "promote"
@@ -207,7 +222,7 @@ def test_a_clock_that_jumps_back_neither_raises_nor_alarms():
 
 def test_a_trigger_that_fires_rolls_the_canary_back():
     hold = judge([], SETTINGS)
-    reason = Fired("memory_threshold_mb", 2100, 2000, "2100 MB of memory")
+    reason = FiredTrigger("memory_threshold_mb", 2100, 2000, "2100 MB of memory")
     assert hold.after(()) == hold
     assert hold.after((reason,)).answer == "roll back"
     assert hold.after((reason,)).reasons == ("2100 MB of memory",)
@@ -248,7 +263,7 @@ def courses(draw):
 @settings(max_examples=100, deadline=None)
 @given(courses())
 def test_the_same_windows_give_the_same_verdict_at_once_or_step_by_step(course):
-    evidence = Evidence(SETTINGS)
+    evidence = SequentialTest(SETTINGS)
     for window in course:
         evidence.add(window)
         evidence.verdict()  # looking changes nothing

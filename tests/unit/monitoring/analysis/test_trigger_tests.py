@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from facemodels.monitoring.analysis import fired
+from facemodels.monitoring.analysis import fired_triggers
 from facemodels.monitoring.analysis.trigger_tests import log_evidence
 from facemodels.monitoring.metrics.windows import Tally
 from facemodels.monitoring.settings import Triggers
@@ -26,7 +26,7 @@ def slow(answers: int, of: int = 5) -> Tally:
 
 
 def names(tallies, **more) -> list[str]:
-    return [one.trigger for one in fired(TRIGGERS, tallies, window_s=1.0, **more)]
+    return [one.trigger for one in fired_triggers(TRIGGERS, tallies, window_s=1.0, **more)]
 
 
 def test_one_error_in_three_requests_does_not_fire():
@@ -55,13 +55,13 @@ def test_failing_half_of_the_requests_fires_within_seconds(before):
 
 
 def test_what_fires_says_what_was_seen():
-    (one,) = fired(TRIGGERS, [*QUIET, *[failing(3)] * 12], window_s=1.0)
+    (one,) = fired_triggers(TRIGGERS, [*QUIET, *[failing(3)] * 12], window_s=1.0)
     assert one.reason == "36 of the last 60 requests failed; at most 5.0% may"
     assert one.as_json()["value"] == pytest.approx(0.6)
 
 
 def test_slow_answers_fire_the_trigger_for_latency():
-    (one,) = fired(TRIGGERS, [*QUIET[:20], *[slow(4)] * 20], window_s=1.0)
+    (one,) = fired_triggers(TRIGGERS, [*QUIET[:20], *[slow(4)] * 20], window_s=1.0)
     assert one.trigger == "latency_threshold_ms"
     assert (one.value, one.threshold) == (630, 500)
     assert "over 500 ms" in one.reason
@@ -75,14 +75,16 @@ def test_answers_just_under_the_threshold_do_not_fire():
 def test_a_threshold_between_two_bounds_is_held_at_the_next():
     triggers = Triggers(latency_threshold_ms=450)
     between = Tally(5, 0, BOUNDS, (0, 0, 0, 5, 0, 0, 0))  # 0.4 to 0.5 s: perhaps under 450 ms
-    assert fired(triggers, [between] * 600, window_s=1.0) == ()
-    assert fired(triggers, [slow(5)] * 60, window_s=1.0)[0].trigger == "latency_threshold_ms"
+    assert fired_triggers(triggers, [between] * 600, window_s=1.0) == ()
+    assert (
+        fired_triggers(triggers, [slow(5)] * 60, window_s=1.0)[0].trigger == "latency_threshold_ms"
+    )
 
 
 def test_a_threshold_above_all_bounds_cannot_fire():
     high = Triggers(latency_threshold_ms=5000)
     above = Tally(5, 0, BOUNDS, (0, 0, 0, 0, 0, 0, 5))
-    assert fired(high, [above] * 60, window_s=1.0) == ()
+    assert fired_triggers(high, [above] * 60, window_s=1.0) == ()
 
 
 @pytest.mark.parametrize("tallies", [[], [Tally(0, 0)] * 100], ids=["no windows", "no requests"])
@@ -93,7 +95,7 @@ def test_nothing_fires_without_requests(tallies):
 def test_what_lies_before_the_monitoring_window_is_forgotten():
     course = [*[failing(5)] * 60, *QUIET[:60]]
     assert names(course) == ["error_rate_threshold"]
-    assert fired(Triggers(monitoring_window_minutes=1), course, window_s=1.0) == ()
+    assert fired_triggers(Triggers(monitoring_window_minutes=1), course, window_s=1.0) == ()
 
 
 def test_memory_fires_when_it_stays_above_and_not_for_a_peak():

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
-from facemodels.monitoring.analysis.watch import PROBE, Watch, as_record
-from facemodels.monitoring.metrics.reading import Series, parse
-from facemodels.monitoring.metrics.scraper import Missing, Scrape, Target
-from facemodels.monitoring.metrics.store import Store
+from facemodels.monitoring.analysis.watch import Watch, as_record
+from facemodels.monitoring.metrics.reading import PROBE, Series, parse
+from facemodels.monitoring.metrics.scraper import MissingReading, Scrape, ScrapeTarget
+from facemodels.monitoring.metrics.store import SampleStore
 from facemodels.monitoring.served import ServedModel, ServedVersion
 from facemodels.monitoring.settings import Triggers, VerdictSettings
 from facemodels.serving.metrics import Metrics
@@ -25,7 +25,7 @@ class World:
 
     def __init__(self, path: Path) -> None:
         self.time = float(BEGAN)
-        self.store = Store(path, wall=lambda: self.time, elapsed=lambda: self.time)
+        self.store = SampleStore(path, wall=lambda: self.time, elapsed=lambda: self.time)
         self.metrics = {one: Metrics(MODEL, one.rpartition("-v")[2], "d") for one in (V1, V2)}
         self.silent: set[str] = set()
         self.store.put([])
@@ -41,9 +41,9 @@ class World:
                     metrics.count(status)
                     metrics.answered(took_s)
             series = Series.of(identity)
-            target = Target("http://127.0.0.1:1", series, identity)
+            target = ScrapeTarget("http://127.0.0.1:1", series, identity)
             text = generate_latest(metrics.registry).decode()
-            found = Missing("away") if identity in self.silent else parse(text, series)
+            found = MissingReading("away") if identity in self.silent else parse(text, series)
             scrapes.append(Scrape(target, found))
         self.time += 1
         self.store.put(scrapes)

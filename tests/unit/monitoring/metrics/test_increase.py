@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from prometheus_client import generate_latest
 
 from facemodels.errors import InputError
-from facemodels.monitoring.metrics.increase import Seen, Work, between, increases, merge, together
+from facemodels.monitoring.metrics.increase import (
+    Increase,
+    InstanceReading,
+    between,
+    increases,
+    merge,
+    together,
+)
 from facemodels.monitoring.metrics.reading import Histogram, Reading, Series, parse
 from facemodels.monitoring.metrics.source import window_of
 from facemodels.serving.metrics import STATUSES, Metrics
@@ -29,7 +36,7 @@ def reading(success: int = 0, invalid: int = 0, error: int = 0, slow: int = 0) -
     )
 
 
-def total(looks: list[Seen], since: float = 0) -> Work | None:
+def total(looks: list[InstanceReading], since: float = 0) -> Increase | None:
     return together([work for _, work in increases(looks, since)])
 
 
@@ -84,33 +91,36 @@ def test_numbers_of_another_version_or_half_a_page_are_refused(change, why: str)
 
 
 def test_a_server_that_was_there_before_us_counts_from_the_first_look() -> None:
-    looks = [Seen(10, "a", False, reading(1000)), Seen(11, "a", False, reading(1003, error=1))]
+    looks = [
+        InstanceReading(10, "a", False, reading(1000)),
+        InstanceReading(11, "a", False, reading(1003, error=1)),
+    ]
     assert total(looks[:1]) is None
     assert total(looks).tally.requests == 4
 
 
 def test_a_server_that_appears_while_we_watch_counts_from_zero() -> None:
     looks = [
-        Seen(9, "a", False, reading(500)),
-        Seen(10, "a", False, reading(507)),
-        Seen(10, "b", True, reading(3)),
+        InstanceReading(9, "a", False, reading(500)),
+        InstanceReading(10, "a", False, reading(507)),
+        InstanceReading(10, "b", True, reading(3)),
     ]
     assert total(looks).tally.requests == 10
 
 
 def test_numbers_that_fall_are_those_of_a_new_start() -> None:
     looks = [
-        Seen(1, "a", False, reading(100)),
-        Seen(2, "a", False, reading(110)),
-        Seen(3, "a", False, reading(4, error=2)),
-        Seen(4, "a", False, reading(5, error=2)),
+        InstanceReading(1, "a", False, reading(100)),
+        InstanceReading(2, "a", False, reading(110)),
+        InstanceReading(3, "a", False, reading(4, error=2)),
+        InstanceReading(4, "a", False, reading(5, error=2)),
     ]
     assert total(looks).tally.requests == 17
     assert total(looks).tally.errors == 2
 
 
 def test_a_look_before_the_window_only_tells_where_counting_starts() -> None:
-    looks = [Seen(t, "a", False, reading(10 * t)) for t in range(1, 6)]
+    looks = [InstanceReading(t, "a", False, reading(10 * t)) for t in range(1, 6)]
     assert total(looks, since=3).tally.requests == 20
 
 
@@ -124,7 +134,7 @@ counts = st.tuples(*[st.integers(0, 20)] * 4)
 def test_whatever_the_cut_two_stretches_sum_to_the_whole(steps, cut: int) -> None:
     """Against a second formula: the events themselves, which the test made."""
     state: dict[str, Reading] = {}
-    looks, happened = [Seen(0, name, False, reading()) for name in "abc"], [0, 0]
+    looks, happened = [InstanceReading(0, name, False, reading()) for name in "abc"], [0, 0]
     for time, (name, (success, invalid, error, want_slow), want_again) in enumerate(steps, 1):
         before = state.get(name, reading())
         # A start that shows more than before everywhere cannot be told from going on.
@@ -147,7 +157,7 @@ def test_whatever_the_cut_two_stretches_sum_to_the_whole(steps, cut: int) -> Non
         if again and not _fell(before, after):
             continue
         state[name] = after
-        looks.append(Seen(time, name, False, after))
+        looks.append(InstanceReading(time, name, False, after))
         happened = [happened[0] + success + error, happened[1] + error]
     parts = [
         work
@@ -157,7 +167,7 @@ def test_whatever_the_cut_two_stretches_sum_to_the_whole(steps, cut: int) -> Non
         )
         for _, work in increases(part, since)
     ]
-    whole = together(parts) or Work()
+    whole = together(parts) or Increase()
     assert [whole.tally.requests, whole.tally.errors] == happened
     assert whole.tally.answers == happened[0]
 

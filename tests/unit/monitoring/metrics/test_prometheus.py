@@ -90,6 +90,6 @@ def test_a_server_that_is_gone_is_missing_with_an_alarm() -> None:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
     source = PrometheusSource(url, timeout_s=1)
-    assert source.seen(OLD, 0, 10) == []
+    assert source.readings(OLD, 0, 10) == []
     assert url in source.problem
     source.close()

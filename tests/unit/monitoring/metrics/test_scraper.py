@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from facemodels.monitoring.metrics.reading import Reading, Series
-from facemodels.monitoring.metrics.scraper import Missing, Scrape, Scraper, Target
+from facemodels.monitoring.metrics.scraper import MissingReading, Scrape, Scraper, ScrapeTarget
 from facemodels.serving.metrics import Metrics
 
 SERIES = Series("recognition-facenet", "2.1.3")
@@ -68,7 +68,7 @@ def serve() -> Iterator[Callable[[Answer], str]]:
 
 def scrape_one(url: str, timeout_s: float = 0.5, token: str = "") -> Scrape:
     with Scraper(timeout_s, token) as scraper:
-        (found,) = scraper.scrape([Target(url, SERIES, "one@1")])
+        (found,) = scraper.scrape([ScrapeTarget(url, SERIES, "one@1")])
     return found
 
 
@@ -118,7 +118,7 @@ def drip(request: BaseHTTPRequestHandler) -> None:
 )
 def test_what_is_no_answer_is_missing_and_says_why(serve, answer: Answer, why: str) -> None:
     found = scrape_one(serve(answer), timeout_s=10).found
-    assert isinstance(found, Missing)
+    assert isinstance(found, MissingReading)
     assert why in found.why
 
 
@@ -126,7 +126,7 @@ def test_a_server_that_is_gone_is_missing() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    assert isinstance(scrape_one(url).found, Missing)
+    assert isinstance(scrape_one(url).found, MissingReading)
 
 
 def test_those_that_hang_or_drip_cost_one_timeout_together(serve) -> None:
@@ -140,11 +140,11 @@ def test_those_that_hang_or_drip_cost_one_timeout_together(serve) -> None:
     urls += [serve(lambda request: ended.wait(30)) for _ in range(4)]
     with Scraper(1.5) as scraper:
         started = time.monotonic()
-        found = scraper.scrape([Target(url, SERIES, url) for url in urls])
+        found = scraper.scrape([ScrapeTarget(url, SERIES, url) for url in urls])
         took = time.monotonic() - started
     ended.set()
     assert isinstance(found[0].found, Reading)
-    assert [one.found for one in found[1:]] == [Missing("no answer in 1.5 s")] * 8
+    assert [one.found for one in found[1:]] == [MissingReading("no answer in 1.5 s")] * 8
     assert took < 2 * 1.5
 
 
@@ -156,7 +156,7 @@ def test_connections_are_kept_and_renewed_when_the_server_closes_them(serve) -> 
         request.close_connection = len(ports) == 2
         answering(page())(request)
 
-    target = Target(serve(answer), SERIES, "one@1")
+    target = ScrapeTarget(serve(answer), SERIES, "one@1")
     with Scraper(10) as scraper:
         found = [scraper.scrape([target])[0].found for _ in range(3)]
         assert scraper.scrape([]) == []

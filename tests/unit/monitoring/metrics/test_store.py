@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from facemodels.errors import ToolError
 from facemodels.monitoring.metrics import database
-from facemodels.monitoring.metrics.increase import Seen, increases
+from facemodels.monitoring.metrics.increase import InstanceReading, increases
 from facemodels.monitoring.metrics.reading import Histogram, Reading, Series
-from facemodels.monitoring.metrics.scraper import Missing, Scrape, Target
-from facemodels.monitoring.metrics.source import memory, tally, windows, work
-from facemodels.monitoring.metrics.store import Store, StoredSamples
+from facemodels.monitoring.metrics.scraper import MissingReading, Scrape, ScrapeTarget
+from facemodels.monitoring.metrics.source import memory, tally, total_increase, windows
+from facemodels.monitoring.metrics.store import SampleStore, StoredSamples
 
 OLD, NEW = Series("recognition-facenet", "2.1.3"), Series("recognition-facenet", "2.2.0")
 START = 1_800_000_000.0
@@ -43,8 +43,8 @@ def clock() -> Clock:
     return Clock()
 
 
-def begin(folder: Path, clock: Clock, **options: float) -> Store:
-    return Store(
+def begin(folder: Path, clock: Clock, **options: float) -> SampleStore:
+    return SampleStore(
         folder / "samples.db", wall=lambda: clock.wall, elapsed=lambda: clock.elapsed, **options
     )
 
@@ -62,8 +62,8 @@ def reading(requests: int, errors: int = 0, mb: float = 100, gpu: float | None =
     )
 
 
-def look(series: Series, found: Reading | Missing, instance: str = "one@1") -> Scrape:
-    return Scrape(Target("http://127.0.0.1:1", series, instance), found)
+def look(series: Series, found: Reading | MissingReading, instance: str = "one@1") -> Scrape:
+    return Scrape(ScrapeTarget("http://127.0.0.1:1", series, instance), found)
 
 
 def test_windows_hold_what_happened_between_the_looks(tmp_path: Path, clock: Clock) -> None:
@@ -82,7 +82,7 @@ def test_windows_hold_what_happened_between_the_looks(tmp_path: Path, clock: Clo
     assert [w.stable.requests for w in found] == [1050, 50]
     assert found[1].canary.latency == (5, 5, 0)
     assert tally(store, OLD, START + 3, START + 6).requests == 30
-    assert work(store, NEW, START, START + 10).inferences == 10
+    assert total_increase(store, NEW, START, START + 10).inferences == 10
     store.close()
 
 
@@ -92,7 +92,7 @@ def test_missing_numbers_are_none_and_never_zero(tmp_path: Path, clock: Clock) -
     for second in range(1, 13):
         clock.step()
         gone = 5 <= second < 9
-        found = Missing("refused") if gone else reading(2 * second)
+        found = MissingReading("refused") if gone else reading(2 * second)
         store.put([look(OLD, reading(second)), look(NEW, found)])
     found = windows(store, NEW, OLD, START, START + 12, 4)
     assert [window.stable.requests for window in found] == [4, 4, 4]
@@ -131,7 +131,7 @@ def test_a_server_older_than_the_file_does_not_count_its_past(tmp_path: Path, cl
     for requests in (1000, 1004):
         clock.step()
         for started, instance in ((49.0, "old@1"), (50.5, "new@2")):
-            target = Target("http://127.0.0.1:1", OLD, instance, started)
+            target = ScrapeTarget("http://127.0.0.1:1", OLD, instance, started)
             store.put([Scrape(target, reading(requests))])
     assert tally(store, OLD, START, START + 9).requests == 4 + 1004
     store.close()
@@ -165,12 +165,12 @@ def test_leaving_out_looks_changes_no_window(
     clock = Clock()
     store = begin(tmp_path_factory.mktemp("store"), clock)
     store.put([])
-    full: list[Seen] = []
+    full: list[InstanceReading] = []
     known: set[str] = set()
     for instance, requests in steps:
         clock.step()
         at = store.put([look(OLD, reading(requests), instance)])
-        full.append(Seen(at, instance, instance not in known, reading(requests)))
+        full.append(InstanceReading(at, instance, instance not in known, reading(requests)))
         known.add(instance)
     begun, until = START + since, START + len(steps)
     for start in range(int(begun), int(until), width):
@@ -309,8 +309,8 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_store import OLD, look, reading
-from facemodels.monitoring.metrics.store import Store
-store = Store(Path(sys.argv[1]))
+from facemodels.monitoring.metrics.store import SampleStore
+store = SampleStore(Path(sys.argv[1]))
 store.put([])
 for number in range(1, 10**6):
     store.put([look(OLD, reading(number), f"server@{n}") for n in range(20)])
@@ -466,6 +466,6 @@ def test_a_place_where_nobody_may_write_is_an_error_with_its_path(
 def test_a_reader_without_a_file_is_told_so(tmp_path: Path) -> None:
     reader = StoredSamples(tmp_path / "samples.db")
     with pytest.raises(ToolError, match=r"samples\.db cannot be read"):
-        reader.seen(OLD, 0, 1)
+        reader.readings(OLD, 0, 1)
     assert "cannot be read" in reader.problem
     assert not list(tmp_path.iterdir())

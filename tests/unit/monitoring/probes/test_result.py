@@ -1,27 +1,26 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facemodels.monitoring.probes import Counts, Result, changes, drop
+from facemodels.monitoring.probes import OutcomeCounts, ReplayResult
 
 COUNT = st.integers(0, 30)
 
 
-def result(correct: tuple[bool | None, ...], **more: object) -> Result:
+def result(correct: tuple[bool | None, ...], **more: object) -> ReplayResult:
     right = sum(bool(one) for one in correct)
     wrong = sum(one is False for one in correct)
     own = {
         "model_id": "rec-facenet-v1.0.0", "task": "recognition", "probes": "sha256:1",
-        "asked": len(correct), "counts": Counts(tp=right, fp=wrong, fn=0, tn=0),
+        "asked": len(correct), "counts": OutcomeCounts(tp=right, fp=wrong, fn=0, tn=0),
         "correct": correct, "failures": {"timeout": sum(one is None for one in correct)},
     }  # fmt: skip
-    return Result(**{**own, **more})  # type: ignore[arg-type]
+    return ReplayResult(**{**own, **more})  # type: ignore[arg-type]
 
 
 def test_rates_are_those_of_scikit_learn() -> None:
@@ -33,7 +32,7 @@ def test_rates_are_those_of_scikit_learn() -> None:
         said = np.where(rng.random(40) < 0.8, truth, ~truth)
         truth[:2], said[:2] = (True, False), (True, False)
         tn, fp, fn, tp = metrics.confusion_matrix(truth, said).ravel().tolist()
-        counts = Counts(tp, fp, fn, tn)
+        counts = OutcomeCounts(tp, fp, fn, tn)
         assert counts.precision == pytest.approx(metrics.precision_score(truth, said))
         assert counts.recall == pytest.approx(metrics.recall_score(truth, said))
         assert counts.f1 == pytest.approx(metrics.f1_score(truth, said))
@@ -46,7 +45,7 @@ def test_rates_are_those_of_scikit_learn() -> None:
 
 @given(COUNT, COUNT, COUNT, st.none() | COUNT)
 def test_every_rate_is_a_share_or_unknown(tp: int, fp: int, fn: int, tn: int | None) -> None:
-    counts = Counts(tp, fp, fn, tn)
+    counts = OutcomeCounts(tp, fp, fn, tn)
     for rate in (counts.precision, counts.recall, counts.f1, counts.fpr, counts.right):
         assert rate is None or 0 <= rate <= 1
     if tn is None:
@@ -54,7 +53,7 @@ def test_every_rate_is_a_share_or_unknown(tp: int, fp: int, fn: int, tn: int | N
 
 
 def test_of_landmarks_accuracy_is_the_share_of_right_faces() -> None:
-    seen = result((True, True, False, True), task="landmarks", counts=Counts(3, 1, 1, None))
+    seen = result((True, True, False, True), task="landmarks", counts=OutcomeCounts(3, 1, 1, None))
     assert seen.accuracy == 0.75
     assert seen.rates == {
         "precision": 0.75, "recall": 0.75, "f1": 0.75, "tpr": 0.75, "fpr": None, "accuracy": 0.75
@@ -75,47 +74,3 @@ def test_one_probe_without_an_answer_leaves_every_rate_unknown() -> None:
 
 def test_a_set_of_nothing_is_not_complete() -> None:
     assert not result(()).complete
-
-
-def test_drop_is_how_much_is_lost() -> None:
-    reference = result((True, True, True, False))
-    candidate = result((True, False, False, False))
-    assert drop(candidate, reference) == pytest.approx(0.5)
-    assert drop(reference, candidate) == pytest.approx(-0.5)
-    assert drop(reference, reference) == 0
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        result((True, True, None)),
-        result((True, True, True), probes="sha256:2"),
-        result((True, True, True), task="detection"),
-    ],
-)
-def test_where_nobody_can_say_drop_is_none_either_way(other: Result) -> None:
-    whole = result((True, True, True))
-    assert drop(other, whole) is None
-    assert drop(whole, other) is None
-    assert changes(other, whole) is None
-
-
-@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40))
-def test_changes_are_mcnemars_exact_test(pairs: list[tuple[bool, bool]]) -> None:
-    from scipy.stats import binomtest
-
-    candidate, reference = (result(tuple(pair[side] for pair in pairs)) for side in (0, 1))
-    found = changes(candidate, reference)
-    assert found is not None
-    assert found.lost == sum(was and not now for now, was in pairs)
-    assert found.won == sum(now and not was for now, was in pairs)
-    total = found.lost + found.won
-    expected = binomtest(found.lost, total, 0.5, "greater").pvalue if total else 1.0
-    assert found.p_value == pytest.approx(expected)
-    gap = drop(candidate, reference)
-    assert gap == pytest.approx((found.lost - found.won) / len(pairs))
-
-
-def test_results_of_other_versions_of_one_set_are_compared() -> None:
-    one = result((True, False))
-    assert drop(replace(one, model_id="rec-facenet-v2.0.0"), one) == 0

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from facemodels.errors import InputError
 from facemodels.monitoring.metrics.windows import Tally
-from facemodels.monitoring.report import arms, wilson
+from facemodels.monitoring.report import compare_arms, wilson
 
 BOUNDS = (0.01, 0.02, 0.04)
 
@@ -53,7 +53,7 @@ def test_a_share_of_nothing_is_unknown_and_more_than_all_is_refused() -> None:
 def test_the_difference_of_rates_is_the_one_of_newcombes_table(
     a: tuple[int, int], b: tuple[int, int], low: float, high: float
 ) -> None:
-    found = arms(Tally(a[1], a[1] - a[0]), Tally(b[1], b[1] - b[0])).success
+    found = compare_arms(Tally(a[1], a[1] - a[0]), Tally(b[1], b[1] - b[0])).success
     assert found is not None
     assert found.value == pytest.approx(a[0] / a[1] - b[0] / b[1])
     assert found.low == pytest.approx(low, abs=6e-5)
@@ -67,7 +67,7 @@ def test_the_interval_of_a_difference_holds_the_truth_as_often_as_it_says() -> N
     held = 0
     for _ in range(2000):
         errors_a, errors_b = rng.binomial(300, 0.03), rng.binomial(900, 0.01)
-        found = arms(Tally(300, int(errors_a)), Tally(900, int(errors_b))).success
+        found = compare_arms(Tally(300, int(errors_a)), Tally(900, int(errors_b))).success
         assert found is not None
         held += found.low <= -truth <= found.high
     assert held / 2000 == pytest.approx(0.95, abs=0.02)
@@ -76,7 +76,7 @@ def test_the_interval_of_a_difference_holds_the_truth_as_often_as_it_says() -> N
 def test_the_mean_latency_is_that_of_the_buckets_middles() -> None:
     tally = Tally(40, 0, BOUNDS, (10, 20, 5, 5))
     middles = np.repeat([5.0, 15.0, 30.0, 40.0], [10, 20, 5, 5])
-    found = arms(tally, tally).a.latency_ms
+    found = compare_arms(tally, tally).a.latency_ms
     assert found is not None
     assert found.value == pytest.approx(middles.mean())
     half = 1.959964 * middles.std(ddof=1) / math.sqrt(40)
@@ -90,7 +90,7 @@ def test_the_difference_of_latencies_is_welchs() -> None:
     a, b = (Tally(int(c.sum()), 0, BOUNDS, tuple(map(int, c))) for c in counts)
     samples = [np.repeat([5.0, 15.0, 30.0, 40.0], c) for c in counts]
     theirs = ttest_ind(*samples, equal_var=False).confidence_interval(0.95)
-    found = arms(a, b).latency_ms
+    found = compare_arms(a, b).latency_ms
     assert found is not None
     assert found.low == pytest.approx(theirs.low, rel=1e-2)
     assert found.high == pytest.approx(theirs.high, rel=1e-2)
@@ -98,19 +98,19 @@ def test_the_difference_of_latencies_is_welchs() -> None:
 
 
 def test_an_arm_without_requests_is_unknown_and_so_is_the_difference() -> None:
-    found = arms(Tally(0, 0), Tally(100, 1, BOUNDS, (100, 0, 0, 0)))
+    found = compare_arms(Tally(0, 0), Tally(100, 1, BOUNDS, (100, 0, 0, 0)))
     assert found.a.success is None
     assert found.a.latency_ms is None
     assert found.success is None
     assert found.latency_ms is None
     assert found.b.success is not None
-    one = arms(Tally(1, 0, BOUNDS, (1, 0, 0, 0)), Tally(1, 0, BOUNDS, (1, 0, 0, 0)))
+    one = compare_arms(Tally(1, 0, BOUNDS, (1, 0, 0, 0)), Tally(1, 0, BOUNDS, (1, 0, 0, 0)))
     assert one.a.latency_ms is None
 
 
 def test_equal_arms_may_differ_by_chance_alone() -> None:
     tally = Tally(1000, 12, BOUNDS, (500, 400, 88, 0))
-    found = arms(tally, tally)
+    found = compare_arms(tally, tally)
     assert found.success is not None
     assert found.latency_ms is not None
     assert not found.success.excludes_zero

@@ -11,9 +11,9 @@ from prometheus_client import generate_latest
 
 from facemodels.monitoring.analysis.watch import Watch
 from facemodels.monitoring.metrics.reading import Series, parse
-from facemodels.monitoring.metrics.scraper import Scrape, Target
-from facemodels.monitoring.metrics.store import Store
-from facemodels.monitoring.report.observe import Observer, Span
+from facemodels.monitoring.metrics.scraper import Scrape, ScrapeTarget
+from facemodels.monitoring.metrics.store import SampleStore
+from facemodels.monitoring.report.observe import ObservedSpan, VersionObserver
 from facemodels.monitoring.served import ServedModel, ServedVersion
 from facemodels.monitoring.settings import Triggers, VerdictSettings
 from facemodels.names import ModelId
@@ -26,10 +26,10 @@ STABLE = ServedVersion(V1, "stable", 90, "tag-1", BEGAN, "A <a@b>", "first")
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path) -> Iterator[SampleStore]:
     """Both versions answer ten requests a second for ten seconds; one of the canary's fails."""
     time = BEGAN
-    made = Store(tmp_path / "samples.db", wall=lambda: time, elapsed=lambda: time)
+    made = SampleStore(tmp_path / "samples.db", wall=lambda: time, elapsed=lambda: time)
     metrics = {one: Metrics(MODEL, one.rpartition("-v")[2], "d") for one in (V1, V2)}
     made.put([])
     for _ in range(10):
@@ -43,21 +43,21 @@ def store(tmp_path: Path) -> Iterator[Store]:
             series = Series.of(identity)
             text = generate_latest(counted.registry).decode()
             scrapes.append(
-                Scrape(Target("http://127.0.0.1:1", series, identity), parse(text, series))
+                Scrape(ScrapeTarget("http://127.0.0.1:1", series, identity), parse(text, series))
             )
         made.put(scrapes)
     yield made
     made.close()
 
 
-def observer(store: Store, folder: Path, watched: str = V2) -> Observer:
-    return Observer(
+def observer(store: SampleStore, folder: Path, watched: str = V2) -> VersionObserver:
+    return VersionObserver(
         store,
         Watch(store, VerdictSettings(), Triggers(), scrape_interval_s=1.0),
         folder=folder,
         environment="production",
         model=ModelId.parse(watched),
-        span=Span(BEGAN, BEGAN + 60),
+        span=ObservedSpan(BEGAN, BEGAN + 60),
         price_per_hour=3.6,
     )
 
@@ -67,7 +67,7 @@ def rollout(role: str) -> ServedModel:
     return ServedModel(MODEL, STABLE, candidate)
 
 
-def test_a_canary_is_seen_beside_the_stable_version(store: Store, tmp_path: Path) -> None:
+def test_a_canary_is_seen_beside_the_stable_version(store: SampleStore, tmp_path: Path) -> None:
     seen = observer(store, tmp_path).look(rollout("canary"), State(), curves=True)
     ours, theirs = seen.versions
     assert (ours.model_id, ours.role, ours.percent) == (V2, "canary", 10)
@@ -82,13 +82,13 @@ def test_a_canary_is_seen_beside_the_stable_version(store: Store, tmp_path: Path
     assert (seen.arms, seen.agreement, seen.notes) == (None, None, ())
 
 
-def test_the_arms_of_an_ab_test_are_compared(store: Store, tmp_path: Path) -> None:
+def test_the_arms_of_an_ab_test_are_compared(store: SampleStore, tmp_path: Path) -> None:
     seen = observer(store, tmp_path).look(rollout("ab"), State())
     assert seen.arms is not None
     assert seen.arms.success is not None
 
 
-def test_a_shadows_agreement_is_that_of_the_last_replay(store: Store, tmp_path: Path) -> None:
+def test_a_shadows_agreement_is_that_of_the_last_replay(store: SampleStore, tmp_path: Path) -> None:
     told = {"agreement": {"with": V1, "compared": 8, "agreed": 7}}
     (tmp_path / f"{V2}.json").write_text(json.dumps(told), encoding="utf-8")
     seen = observer(store, tmp_path).look(rollout("shadow"), State())
@@ -97,7 +97,7 @@ def test_a_shadows_agreement_is_that_of_the_last_replay(store: Store, tmp_path: 
 
 
 def test_a_version_in_production_is_promoted_as_long_as_no_trigger_fires(
-    store: Store, tmp_path: Path
+    store: SampleStore, tmp_path: Path
 ) -> None:
     served = ServedModel(MODEL, STABLE, warm=(V2,))
     seen = observer(store, tmp_path, V1).look(served, State())
@@ -107,7 +107,7 @@ def test_a_version_in_production_is_promoted_as_long_as_no_trigger_fires(
     assert [one.role for one in warm.versions] == ["warm", "stable"]
 
 
-def test_a_version_that_is_not_served_is_told(store: Store, tmp_path: Path) -> None:
+def test_a_version_that_is_not_served_is_told(store: SampleStore, tmp_path: Path) -> None:
     seen = observer(store, tmp_path).look(None, State())
     assert seen.notes == (f"{V2} does not run in production.",)
     assert (seen.versions[0].role, seen.verdict, seen.rollout) == ("absent", None, None)

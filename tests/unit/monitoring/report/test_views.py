@@ -26,11 +26,13 @@ EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)> | [a](http://x.inv
 RATES = {"precision": 0.96, "recall": 0.94, "f1": 0.95, "fpr": 0.04, "tpr": 0.94, "accuracy": 0.955}
 
 
-def series(*values: float | None) -> report.Series:
-    return report.Series(tuple(BEGAN + 60 * n for n in range(len(values))), values)
+def series(*values: float | None) -> report.Curve:
+    return report.Curve(tuple(BEGAN + 60 * n for n in range(len(values))), values)
 
 
-def seen(model_id: str = "rec-facenet-v2.2.0", role: str = "canary", **more: object) -> report.Seen:
+def seen(
+    model_id: str = "rec-facenet-v2.2.0", role: str = "canary", **more: object
+) -> report.VersionFigures:
     own = {
         "percent": 10, "requests": 12345, "error_rate": 0.0024, "success_rate": 0.9976,
         "p50_ms": 12.34, "p95_ms": 45.67, "p99_ms": 99.1, "requests_per_s": 143.2,
@@ -40,7 +42,7 @@ def seen(model_id: str = "rec-facenet-v2.2.0", role: str = "canary", **more: obj
             "memory_mb": series(800, 812.4), "accuracy": series(0.95, 0.955),
         },
     }  # fmt: skip
-    return report.Seen(model_id, role, **{**own, **more})  # type: ignore[arg-type]
+    return report.VersionFigures(model_id, role, **{**own, **more})  # type: ignore[arg-type]
 
 
 def observation(**more: object) -> report.Observation:
@@ -49,16 +51,18 @@ def observation(**more: object) -> report.Observation:
         "environment": "production", "began": BEGAN, "now": BEGAN + 5400, "until": BEGAN + 86400,
         "versions": (seen(), seen("rec-facenet-v2.1.3", "stable", percent=90, requests=111111)),
         "verdict": {"answer": "hold", "reasons": ["errors: 0.2 % of 12345"], "alarm": False},
-        "rollout": report.Progress("canary", 10, BEGAN - 60, "Ann <ann@example.invalid>", "try"),
+        "rollout": report.RolloutProgress("canary", 10, BEGAN - 60, "Ann <ann@example.invalid>", "try"),
     }  # fmt: skip
     return report.Observation(**{**own, **more})  # type: ignore[arg-type]
 
 
 BARE = observation(
-    versions=(report.Seen("rec-facenet-v2.2.0", "stable", 100, 0),), verdict=None, rollout=None
+    versions=(report.VersionFigures("rec-facenet-v2.2.0", "stable", 100, 0),),
+    verdict=None,
+    rollout=None,
 )
 AB = observation(
-    arms=report.arms(
+    arms=report.compare_arms(
         Tally(1000, 10, BOUNDS, (100, 500, 300, 90)), Tally(9000, 20, BOUNDS, (900, 5500, 2500, 80))
     )
 )
@@ -124,7 +128,7 @@ def hostile() -> report.Observation:
         environment=EVIL,
         versions=(seen(EVIL), seen("_b", EVIL)),
         verdict={"answer": EVIL, "reasons": [EVIL], "alarm": EVIL},
-        rollout=report.Progress(EVIL, 10, BEGAN, EVIL, EVIL),
+        rollout=report.RolloutProgress(EVIL, 10, BEGAN, EVIL, EVIL),
         arms=AB.arms,
         notes=(EVIL,),
     )
@@ -204,7 +208,7 @@ def test_a_day_of_scrapes_is_thinned_and_keeps_its_worst_moment_and_its_gaps() -
     values[50_000] = 900.0
     lost: list[float | None] = [*values]
     lost[20_000:30_000] = [None] * 10_000
-    watched = seen(series={"p95_ms": report.Series(times, tuple(lost))})
+    watched = seen(series={"p95_ms": report.Curve(times, tuple(lost))})
     shown = observation(versions=(watched,), now=BEGAN + 86_400)
     (plot,) = plots(shown)
     assert "from 10 to 900" in plot.words
@@ -218,14 +222,14 @@ def test_a_day_of_scrapes_is_thinned_and_keeps_its_worst_moment_and_its_gaps() -
 def test_an_average_is_not_a_worst_case() -> None:
     times = tuple(BEGAN + n for n in range(8000))
     values = tuple(100.0 if n % 2 else 0.0 for n in range(8000))
-    watched = seen(series={"requests_per_s": report.Series(times, values)})
+    watched = seen(series={"requests_per_s": report.Curve(times, values)})
     (plot,) = plots(observation(versions=(watched,), now=BEGAN + 8000))
     assert "from 50 to 50" in plot.words
 
 
 def test_times_and_values_are_as_many() -> None:
     with pytest.raises(ValueError, match="2 times with 1"):
-        report.Series((1.0, 2.0), (1.0,))
+        report.Curve((1.0, 2.0), (1.0,))
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed")

@@ -8,8 +8,14 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from facemodels.monitoring.probes.golden import Face, Pair, Probe, Probes, Scene
-from facemodels.monitoring.probes.result import Counts, Result
+from facemodels.monitoring.probes.golden_set import (
+    FaceProbe,
+    GoldenSet,
+    PairProbe,
+    Probe,
+    SceneProbe,
+)
+from facemodels.monitoring.probes.result import OutcomeCounts, ReplayResult
 from facemodels.names import ModelId
 
 if TYPE_CHECKING:
@@ -27,13 +33,13 @@ class _Failed(Exception):  # noqa: N818  (a reason, counted by the caller)
 
 def replay(
     base_url: str,
-    probes: Probes,
+    probes: GoldenSet,
     version: str,
     *,
     headers: Mapping[str, str] | None = None,
     timeout: float = 10.0,
     budget: float = 120.0,
-) -> Result:
+) -> ReplayResult:
     """Send every probe, one after the other, and count what comes back.
 
     Nothing that goes wrong on the way raises: it is a failed probe with its reason, and the
@@ -98,16 +104,16 @@ class _Asker:
             _Failed: none that counts.
         """
         self._check_version()
-        if isinstance(probe, Pair):
+        if isinstance(probe, PairProbe):
             files = [("image", (name, images[name])) for name in probe.images]
             answer = self._send("POST", "/api/verify", files=files)
         else:
             query = {}
-            if isinstance(probe, Face):
+            if isinstance(probe, FaceProbe):
                 query["box"] = ",".join(f"{value:.3f}" for value in probe.box)
             answer = self._send(
                 "POST",
-                "/api/detect" if isinstance(probe, Scene) else "/api/landmarks",
+                "/api/detect" if isinstance(probe, SceneProbe) else "/api/landmarks",
                 content=images[probe.image],
                 headers={"content-type": "application/octet-stream"},
                 params=query,
@@ -168,7 +174,7 @@ def _object(response: httpx.Response) -> dict[str, Any]:
 class _Tally:
     """Judges answers and counts."""
 
-    def __init__(self, probes: Probes) -> None:
+    def __init__(self, probes: GoldenSet) -> None:
         self._probes = probes
         self._counts = Counter[str]()
         self._failures = Counter[str]()
@@ -195,26 +201,28 @@ class _Tally:
         self._correct.append(not outcome["fp"] and not outcome["fn"])
 
     def _judge(self, probe: Probe, answer: Mapping[str, Any]) -> Counter[str]:
-        if isinstance(probe, Pair):
+        if isinstance(probe, PairProbe):
             self._threshold = _number(answer["threshold"])
             return _verified(probe, answer)
         (result,) = answer["results"]
-        if isinstance(probe, Scene):
+        if isinstance(probe, SceneProbe):
             self._threshold = _number(answer["threshold"])
             return _found(probe, result["faces"])
         error = _nme(probe, result["points"])
         self._nme.append(error)
         return _placed(error)
 
-    def result(self, model_id: str, seconds: float) -> Result:
+    def result(self, model_id: str, seconds: float) -> ReplayResult:
         """Of all that was taken."""
         negatives = self._counts["tn"] if self._probes.task == "recognition" else None
-        return Result(
+        return ReplayResult(
             model_id=model_id,
             task=self._probes.task,
             probes=self._probes.digest,
             asked=len(self._probes),
-            counts=Counts(self._counts["tp"], self._counts["fp"], self._counts["fn"], negatives),
+            counts=OutcomeCounts(
+                self._counts["tp"], self._counts["fp"], self._counts["fn"], negatives
+            ),
             correct=tuple(self._correct),
             failures=dict(sorted(self._failures.items())),
             threshold=self._threshold,
@@ -229,7 +237,7 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def _verified(pair: Pair, answer: Mapping[str, Any]) -> Counter[str]:
+def _verified(pair: PairProbe, answer: Mapping[str, Any]) -> Counter[str]:
     said = answer["same_person"]
     if not isinstance(said, bool) or said != (
         _number(answer["similarity"]) >= _number(answer["threshold"])
@@ -238,7 +246,7 @@ def _verified(pair: Pair, answer: Mapping[str, Any]) -> Counter[str]:
     return Counter([("tp" if pair.same else "fp") if said else ("fn" if pair.same else "tn")])
 
 
-def _found(scene: Scene, faces: Any) -> Counter[str]:
+def _found(scene: SceneProbe, faces: Any) -> Counter[str]:
     from facemodels.detection.metrics import IOU_50, match
     from facemodels.errors import DataError
 
@@ -252,7 +260,7 @@ def _found(scene: Scene, faces: Any) -> Counter[str]:
     return Counter(tp=right, fp=len(boxes) - right, fn=len(scene.boxes) - right)
 
 
-def _nme(face: Face, points: Any) -> float:
+def _nme(face: FaceProbe, points: Any) -> float:
     from facemodels.errors import DataError
     from facemodels.landmarks.metrics import nme
 

@@ -11,7 +11,7 @@ from facemodels.data.splits import RecognitionSplit
 from facemodels.errors import DataError, InputError
 from facemodels.files import list_files, sha256_tree
 from facemodels.imaging import decode
-from facemodels.monitoring.probes import golden, load, make
+from facemodels.monitoring.probes import golden_set, load, make
 
 COUNTS = {"recognition": 6, "detection": 4, "landmarks": 6}
 
@@ -66,7 +66,7 @@ def test_pairs_are_half_of_one_person_and_spread_over_the_groups(
         assert sorted(groups) == [0, 0, 1, 1, 2, 2]
 
 
-def _owners(probes: golden.Probes, images: np.ndarray) -> dict[str, int]:
+def _owners(probes: golden_set.GoldenSet, images: np.ndarray) -> dict[str, int]:
     """Which image of the split each file shows: JPEG changes pixels a little."""
     flat = images.reshape(len(images), -1).astype(np.float32)
     owners = {}
@@ -113,12 +113,12 @@ def test_made_again_nothing_of_the_old_set_is_left(root: Path, tmp_path: Path) -
     make(root, "landmarks", tmp_path, count=8, seed=1)
     (tmp_path / "notes.txt").write_text("mine")
     probes = make(root, "landmarks", tmp_path, count=3, seed=2)
-    assert list_files(tmp_path) == sorted([*probes.images, golden.FILE, "notes.txt"])
+    assert list_files(tmp_path) == sorted([*probes.images, golden_set.FILE, "notes.txt"])
 
 
 def test_a_set_of_ones_own_is_not_overwritten(root: Path, tmp_path: Path) -> None:
     probes = make(root, "detection", tmp_path, count=3)
-    path = tmp_path / golden.FILE
+    path = tmp_path / golden_set.FILE
     path.write_text(path.read_text().replace(probes.source, "labelled by hand"))
     for text in (path.read_text(), "{"):
         path.write_text(text)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from facemodels.files import write_json, write_text, write_yaml
+from facemodels.monitoring.alerts.alertmanager import alertmanager
 from facemodels.monitoring.alerts.dashboard import dashboard
-from facemodels.monitoring.alerts.notifying import alertmanager
+from facemodels.monitoring.alerts.prometheus import RULES, TARGETS, prometheus
 from facemodels.monitoring.alerts.rules import rules
-from facemodels.monitoring.alerts.scraping import RULES, TARGETS, prometheus
 from facemodels.monitoring.settings import Triggers
 
 

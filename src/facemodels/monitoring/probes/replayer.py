@@ -8,14 +8,13 @@ from typing import Any
 
 from facemodels.files import write_json
 from facemodels.monitoring import probes
-from facemodels.monitoring.analysis.watch import PROBE
-from facemodels.monitoring.metrics.reading import Series
-from facemodels.monitoring.metrics.store import Store
+from facemodels.monitoring.metrics.reading import PROBE, Series
+from facemodels.monitoring.metrics.store import SampleStore
 from facemodels.monitoring.served import ServedModel
 from facemodels.names import ModelName
 
 
-class Replays:
+class ProbeReplayer:
     """Replays probes and keeps what they show.
 
     Args:
@@ -28,7 +27,7 @@ class Replays:
         rates: the rates on the probes at the last complete replay, by version.
     """
 
-    def __init__(self, folder: Path, store: Store, token: str) -> None:
+    def __init__(self, folder: Path, store: SampleStore, token: str) -> None:
         self._folder = folder
         self._store = store
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
@@ -55,7 +54,7 @@ class Replays:
     def _replay_all(self, url: str, served: ServedModel, folder: Path) -> None:
         """Ask the stable version first: the other one is compared with it."""
         golden = probes.load(folder)
-        first: probes.Result | None = None
+        first: probes.ReplayResult | None = None
         for identity in (version.id for version in served.receiving):
             result = probes.replay(url, golden, identity, headers=self._headers)
             first = first or result
@@ -64,7 +63,7 @@ class Replays:
             write_json(self._folder / f"{identity}.json", told)
             self._note(identity, result)
 
-    def _note(self, identity: str, result: probes.Result) -> None:
+    def _note(self, identity: str, result: probes.ReplayResult) -> None:
         name = f"probes {identity}"
         if not result.complete:
             failures = ", ".join(f"{count} x {why}" for why, count in result.failures.items())
@@ -80,7 +79,7 @@ class Replays:
                 self._store.put_gauge(f"{PROBE}{name}", series, float(value))
 
 
-def _agreement(one: probes.Result, other: probes.Result) -> dict[str, Any]:
+def _agreement(one: probes.ReplayResult, other: probes.ReplayResult) -> dict[str, Any]:
     """On how many probes two versions are both right or both wrong."""
     pairs = [
         (mine, theirs)

@@ -59,7 +59,7 @@ def _with_area(box: Rectangle) -> Rectangle:
 Box = Annotated[Rectangle, AfterValidator(_with_area)]
 
 
-class Pair(Frozen):
+class PairProbe(Frozen):
     """Two aligned face crops, and whether they show one person."""
 
     images: tuple[ImageName, ImageName]
@@ -71,7 +71,7 @@ class Pair(Frozen):
         return self.images
 
 
-class Scene(Frozen):
+class SceneProbe(Frozen):
     """A picture and every face in it; there may be none."""
 
     image: ImageName
@@ -83,7 +83,7 @@ class Scene(Frozen):
         return (self.image,)
 
 
-class Face(Frozen):
+class FaceProbe(Frozen):
     """A picture, the box of one face in it, and its 68 points in iBUG order."""
 
     image: ImageName
@@ -103,7 +103,7 @@ class Face(Frozen):
         return (self.image,)
 
 
-Probe = Pair | Scene | Face
+Probe = PairProbe | SceneProbe | FaceProbe
 
 
 class _Set(Frozen):
@@ -113,7 +113,7 @@ class _Set(Frozen):
 
 class _Pairs(_Set):
     task: Literal["recognition"]
-    probes: Annotated[tuple[Pair, ...], Field(min_length=1, max_length=MAX_PROBES)]
+    probes: Annotated[tuple[PairProbe, ...], Field(min_length=1, max_length=MAX_PROBES)]
 
     @model_validator(mode="after")
     def _both_kinds(self) -> Self:
@@ -124,7 +124,7 @@ class _Pairs(_Set):
 
 class _Scenes(_Set):
     task: Literal["detection"]
-    probes: Annotated[tuple[Scene, ...], Field(min_length=1, max_length=MAX_PROBES)]
+    probes: Annotated[tuple[SceneProbe, ...], Field(min_length=1, max_length=MAX_PROBES)]
 
     @model_validator(mode="after")
     def _some_face(self) -> Self:
@@ -135,7 +135,7 @@ class _Scenes(_Set):
 
 class _Faces(_Set):
     task: Literal["landmarks"]
-    probes: Annotated[tuple[Face, ...], Field(min_length=1, max_length=MAX_PROBES)]
+    probes: Annotated[tuple[FaceProbe, ...], Field(min_length=1, max_length=MAX_PROBES)]
 
 
 _File: TypeAdapter[_Pairs | _Scenes | _Faces] = TypeAdapter(
@@ -144,7 +144,7 @@ _File: TypeAdapter[_Pairs | _Scenes | _Faces] = TypeAdapter(
 
 
 @dataclass(frozen=True, eq=False)
-class Probes:
+class GoldenSet:
     """A golden set in memory.
 
     Attributes:
@@ -165,7 +165,7 @@ class Probes:
         return len(self.probes)
 
 
-def load(folder: Path) -> Probes:
+def load(folder: Path) -> GoldenSet:
     """Read a golden set and check all of it.
 
     Args:
@@ -193,7 +193,7 @@ def load(folder: Path) -> Probes:
     for number, probe in enumerate(probes):
         for word in _strays(probe, sizes):
             raise DataError(f"{path}: probes.{number}: {word} outside of its image.", _REMEDY)
-    return Probes(found.task, probes, images, _digest(path, images), found.source)
+    return GoldenSet(found.task, probes, images, _digest(path, images), found.source)
 
 
 def _read(path: Path) -> _Pairs | _Scenes | _Faces:
@@ -243,14 +243,14 @@ def _read_image(folder: Path, name: str) -> tuple[bytes, tuple[int, int]]:
 
 def _strays(probe: Probe, sizes: Mapping[str, tuple[int, int]]) -> Iterator[str]:
     """Labels with their centre outside; a face may be cut off, but not be elsewhere."""
-    if isinstance(probe, Pair):
+    if isinstance(probe, PairProbe):
         return
     size = np.array(sizes[probe.image])
-    boxes = np.array([probe.box] if isinstance(probe, Face) else probe.boxes).reshape(-1, 2, 2)
+    boxes = np.array([probe.box] if isinstance(probe, FaceProbe) else probe.boxes).reshape(-1, 2, 2)
     centres = boxes.mean(axis=1)
     if ((centres < 0) | (centres > size)).any():
         yield "a box has its centre"
-    if isinstance(probe, Face):
+    if isinstance(probe, FaceProbe):
         centre = np.mean(probe.points, axis=0)
         if (centre < 0).any() or (centre > size).any():
             yield "the points have their centre"

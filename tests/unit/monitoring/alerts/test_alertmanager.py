@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facemodels.errors import InputError
-from facemodels.monitoring.alerts.notifying import MOST, Alert, read_alert
+from facemodels.monitoring.alerts.alertmanager import MOST, Alert, read_alert
 from facemodels.monitoring.alerts.rules import ACTIONS
 
 

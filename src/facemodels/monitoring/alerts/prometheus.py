@@ -7,14 +7,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from facemodels.errors import InputError
-from facemodels.monitoring.metrics.scraper import Target
+from facemodels.monitoring.metrics.scraper import ScrapeTarget
 
 SERVERS, CONTROLLER = "facemodels", "facemodels-controller"
 RULES = "rules.yml"
 TARGETS = "targets.json"
 
 
-def targets(servers: Iterable[Target]) -> list[dict[str, Any]]:
+def targets(servers: Iterable[ScrapeTarget]) -> list[dict[str, Any]]:
     """The list for `file_sd_configs`; write it whenever servers start or end.
 
     The process is the `instance`: a server that starts anew on the same port is another one,

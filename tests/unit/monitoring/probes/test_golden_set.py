@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from facemodels.errors import DataError
-from facemodels.monitoring.probes import golden, load
+from facemodels.monitoring.probes import golden_set, load
 
 POINTS = [[float(n % 10 + 10), float(n // 10 + 10)] for n in range(68)]
 
@@ -47,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
 
 def write(folder: Path, value: Any) -> None:
     text = value if isinstance(value, str) else json.dumps(value)
-    (folder / golden.FILE).write_text(text, encoding="utf-8")
+    (folder / golden_set.FILE).write_text(text, encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_what_does_not_fit_is_named_with_its_place(
     "text", ["", "{", "null", "[" * 100_000, '{"probes": NaN}', '{"format": 1e999}', "\ud800"]
 )
 def test_a_file_that_is_no_set_is_refused(folder: Path, text: str) -> None:
-    (folder / golden.FILE).write_bytes(text.encode("utf-8", "surrogatepass"))
+    (folder / golden_set.FILE).write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(DataError):
         load(folder)
 
@@ -161,7 +161,7 @@ def test_an_image_may_not_lie_elsewhere(folder: Path, tmp_path: Path) -> None:
         (b"", "no bytes"),
         (b"GIF89a" + bytes(100), "not a readable"),
         (picture()[:300], "broken or truncated"),
-        (bytes(golden.MAX_IMAGE_BYTES + 1), "bytes"),
+        (bytes(golden_set.MAX_IMAGE_BYTES + 1), "bytes"),
     ],
 )
 def test_an_image_that_cannot_be_used_is_named(folder: Path, data: bytes, words: str) -> None:
@@ -183,6 +183,6 @@ def test_a_picture_of_too_many_pixels_is_refused_by_its_header(folder: Path) -> 
 
 def test_all_images_together_have_a_limit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(folder, valid("recognition"))
-    monkeypatch.setattr(golden, "MAX_TOTAL_BYTES", len(picture()) + 1)
+    monkeypatch.setattr(golden_set, "MAX_TOTAL_BYTES", len(picture()) + 1)
     with pytest.raises(DataError, match="choose fewer"):
         load(folder)

@@ -19,8 +19,8 @@ import pytest
 from facemodels.data.sample import generate
 from facemodels.errors import NameFormatError
 from facemodels.imaging import decode
-from facemodels.monitoring.probes import Probes, make, replay
-from facemodels.monitoring.probes.golden import Face, Pair, Scene
+from facemodels.monitoring.probes import GoldenSet, make, replay
+from facemodels.monitoring.probes.golden_set import FaceProbe, PairProbe, SceneProbe
 from facemodels.package.load import open_package
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -37,7 +37,7 @@ REAL = [
 
 
 @pytest.fixture(scope="module")
-def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Probes]:
+def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, GoldenSet]:
     root = tmp_path_factory.mktemp("root")
     data = root / "data/prepared"
     for split in ("train", "test"):
@@ -80,7 +80,7 @@ def served(request: pytest.FixtureRequest) -> Iterator[tuple[str, Path, str]]:
 
 
 def test_a_real_version_is_judged_as_its_package_alone_would_be(
-    served: tuple[str, Path, str], sets: dict[str, Probes]
+    served: tuple[str, Path, str], sets: dict[str, GoldenSet]
 ) -> None:
     task, package, url = served
     probes = sets[task]
@@ -98,11 +98,11 @@ def test_a_real_version_is_judged_as_its_package_alone_would_be(
 def _right(package: Any, probe: Any, images: dict[str, np.ndarray]) -> bool:
     """By the package's own predictor and the plainest arithmetic."""
     predictor = package.predictor(threads=1)
-    if isinstance(probe, Pair):
+    if isinstance(probe, PairProbe):
         one, other = predictor.embed([images[name] for name in probe.images])
         return bool((float(one @ other) >= package.config["threshold"]) == probe.same)
     image = images[probe.image]
-    if isinstance(probe, Face):
+    if isinstance(probe, FaceProbe):
         (points,) = predictor.fit([image], np.array([probe.box], np.float32))
         truth = np.array(probe.points)
         errors = [np.hypot(*(a - b)) for a, b in zip(points, truth, strict=True)]
@@ -127,7 +127,7 @@ def _iou(a: Any, b: Any) -> float:
 
 
 def test_a_real_server_of_another_version_answers_none(
-    served: tuple[str, Path, str], sets: dict[str, Probes]
+    served: tuple[str, Path, str], sets: dict[str, GoldenSet]
 ) -> None:
     task, _, url = served
     result = replay(url, sets[task], VERSIONS[task][0].replace("1.0.0", "2.0.0"))
@@ -214,13 +214,13 @@ def verified(same: bool) -> dict[str, Any]:
 
 
 def test_rates_of_recognition_are_those_of_scikit_learn(
-    script: Scripted, sets: dict[str, Probes]
+    script: Scripted, sets: dict[str, GoldenSet]
 ) -> None:
     from sklearn import metrics
 
     probes = sets["recognition"]
     rng = random.Random(5)
-    truth = [pair.same for pair in probes.probes if isinstance(pair, Pair)]
+    truth = [pair.same for pair in probes.probes if isinstance(pair, PairProbe)]
     said = [same if rng.random() < 0.7 else not same for same in truth]
     script.say = answers("recognition", [verified(same) for same in said])
     result = replay(script.url, probes, "rec-facenet-v1.0.0")
@@ -232,13 +232,13 @@ def test_rates_of_recognition_are_those_of_scikit_learn(
 
 
 def test_detections_are_matched_as_by_trying_every_match(
-    script: Scripted, sets: dict[str, Probes]
+    script: Scripted, sets: dict[str, GoldenSet]
 ) -> None:
     probes = sets["detection"]
     rng = np.random.default_rng(6)
     bodies, tp, fp, fn = [], 0, 0, 0
     for scene in probes.probes:
-        assert isinstance(scene, Scene)
+        assert isinstance(scene, SceneProbe)
         kept = [box for box in scene.boxes if rng.random() < 0.8]
         found = [list(np.array(box) + rng.uniform(-2, 2, 4)) for box in kept]
         found += [[200.0, 200.0, 220.0, 230.0] for _ in range(int(rng.integers(0, 2)))]
@@ -270,13 +270,13 @@ def _most_matches(pairs: set[tuple[int, int]]) -> int:
 
 
 def test_a_face_is_right_up_to_an_nme_of_8_percent(
-    script: Scripted, sets: dict[str, Probes]
+    script: Scripted, sets: dict[str, GoldenSet]
 ) -> None:
     probes = sets["landmarks"]
     shifts = [0.0, 0.079, 0.081, 0.5, 0.01, 0.0799, 0.0801, 0.2, 0.0]  # of the eyes' distance
     bodies = []
     for face, shift in zip(probes.probes, shifts, strict=True):
-        assert isinstance(face, Face)
+        assert isinstance(face, FaceProbe)
         points = np.array(face.points)
         eyes = np.linalg.norm(points[36] - points[45])
         moved = points + np.array([0.6, 0.8]) * eyes * shift
@@ -290,7 +290,7 @@ def test_a_face_is_right_up_to_an_nme_of_8_percent(
 
 
 def test_the_version_asked_for_the_headers_and_the_box_are_sent(
-    script: Scripted, sets: dict[str, Probes]
+    script: Scripted, sets: dict[str, GoldenSet]
 ) -> None:
     probes = sets["landmarks"]
     script.say = lambda path, headers: (404, {})
@@ -303,7 +303,7 @@ def test_the_version_asked_for_the_headers_and_the_box_are_sent(
         assert headers["x-facemodels-version"] == "lmk-dlib-v1.0.0"
         assert headers["authorization"] == "Bearer t"
     (face, *_) = probes.probes
-    assert isinstance(face, Face)
+    assert isinstance(face, FaceProbe)
     (path, *_) = [path for path, _ in script.asked if "landmarks" in path]
     assert path.startswith("/models/x/api/landmarks?box=")
     sent = path.partition("=")[2].replace("%2C", ",").split(",")
@@ -345,7 +345,7 @@ HEAD = {"model_name": "recognition-facenet", "model_version": "1.0.0"}
     ],
 )
 def test_a_probe_that_fails_is_counted_and_leaves_the_rates_unknown(
-    script: Scripted, sets: dict[str, Probes], bad: tuple[int, Any], reason: str
+    script: Scripted, sets: dict[str, GoldenSet], bad: tuple[int, Any], reason: str
 ) -> None:
     script.say = failing("recognition", bad)
     result = replay(script.url, sets["recognition"], "rec-facenet-v1.0.0")
@@ -361,7 +361,7 @@ def test_a_probe_that_fails_is_counted_and_leaves_the_rates_unknown(
                 [{"faces": [{"box": [1, 2, 3, None], "score": 1}]}], [{"faces": []}, {"faces": []}]],
 )  # fmt: skip
 def test_detections_that_make_no_sense_are_failures(
-    script: Scripted, sets: dict[str, Probes], results: list[Any]
+    script: Scripted, sets: dict[str, GoldenSet], results: list[Any]
 ) -> None:
     script.say = answers("detection", [{"threshold": 0.4, "results": results}] * 6)
     result = replay(script.url, sets["detection"], "det-yolov8-v1.0.0")
@@ -369,7 +369,7 @@ def test_detections_that_make_no_sense_are_failures(
 
 
 def test_a_busy_server_is_asked_again_and_then_given_up(
-    script: Scripted, sets: dict[str, Probes]
+    script: Scripted, sets: dict[str, GoldenSet]
 ) -> None:
     good = answers("recognition", [verified(same=True)] * 100)
     seen: dict[str, int] = {}
@@ -386,7 +386,7 @@ def test_a_busy_server_is_asked_again_and_then_given_up(
 
 
 def test_a_server_that_does_not_answer_costs_no_more_than_the_budget(
-    script: Scripted, sets: dict[str, Probes]
+    script: Scripted, sets: dict[str, GoldenSet]
 ) -> None:
     script.say = lambda path, headers: (200, None)
     began = time.monotonic()
@@ -396,7 +396,7 @@ def test_a_server_that_does_not_answer_costs_no_more_than_the_budget(
     assert result.failures["timeout"] + result.failures["out of time"] == 12
 
 
-def test_nobody_there_is_a_failure_of_every_probe(sets: dict[str, Probes]) -> None:
+def test_nobody_there_is_a_failure_of_every_probe(sets: dict[str, GoldenSet]) -> None:
     made = Scripted()
     made.close()
     result = replay(made.url, sets["recognition"], "rec-facenet-v1.0.0")
@@ -405,7 +405,7 @@ def test_nobody_there_is_a_failure_of_every_probe(sets: dict[str, Probes]) -> No
 
 
 def test_a_proxy_of_the_environment_is_not_asked(
-    script: Scripted, sets: dict[str, Probes], monkeypatch: pytest.MonkeyPatch
+    script: Scripted, sets: dict[str, GoldenSet], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
@@ -413,6 +413,6 @@ def test_a_proxy_of_the_environment_is_not_asked(
     assert replay(script.url, sets["recognition"], "rec-facenet-v1.0.0").complete
 
 
-def test_a_version_that_is_no_id_is_refused(sets: dict[str, Probes]) -> None:
+def test_a_version_that_is_no_id_is_refused(sets: dict[str, GoldenSet]) -> None:
     with pytest.raises(NameFormatError):
         replay("http://127.0.0.1:9", sets["recognition"], "1.0.0")

@@ -16,7 +16,7 @@ from PIL import Image
 from facemodels.data.splits import DetectionSplit, LandmarkSplit, RecognitionSplit
 from facemodels.errors import DataError, InputError
 from facemodels.files import write_bytes, write_text
-from facemodels.monitoring.probes.golden import FILE, MAX_PROBES, Probes, load
+from facemodels.monitoring.probes.golden_set import FILE, MAX_PROBES, GoldenSet, load
 from facemodels.names import TASKS
 
 PREPARED = Path("data", "prepared")
@@ -29,7 +29,9 @@ _JPEG = {"quality": 92}  # as clients send; a sixth of a PNG
 _Index = NDArray[np.intp]
 
 
-def make(root: Path, task: str, folder: Path, *, count: int | None = None, seed: int = 1) -> Probes:
+def make(
+    root: Path, task: str, folder: Path, *, count: int | None = None, seed: int = 1
+) -> GoldenSet:
     """Build a golden set from `data/prepared/<task>`, groups of faces in equal parts.
 
     The same data, count and seed give the same bytes. Images are named by their content, so a

@@ -5,13 +5,22 @@ FacemodelsError            exit code 1: the work failed
 │   ├── NameFormatError    a name, version or id that does not parse
 │   └── ParamsError        params.yaml or a config file does not fit its schema
 ├── DataError              exit code 1: a dataset is missing, broken or breaks its rules
+│   └── ImageError         (imaging/arrays.py) an image cannot be used
 ├── IntegrityError         exit code 3: files, tags or signatures are not what was signed off
 ├── GateError              exit code 4: a model is below a gate
 ├── RuleError              exit code 5: a rule of the registry refuses the act
 ├── ConflictError          exit code 6: someone else was faster; nothing was changed
 └── ToolError              exit code 1: git, dvc or another program failed
+    ├── GitError           (git.py) a git command failed
+    ├── AccessError        (storage/stores/errors.py) a store refuses the credentials or the act
+    ├── FullError          (likewise) there is no room for the bytes
+    └── TransientError     (likewise) a store does not answer; a later attempt may succeed
 
 A message says what is wrong, where, and what to do about it.
+
+Two errors are not in the tree, as no user meets them: BadAnnotationError (data/problems.py) ends
+the reading of one annotation and becomes a row of the report; RequestError (serving/http/errors.py)
+becomes the answer to an HTTP request.
 """
 
 from __future__ import annotations

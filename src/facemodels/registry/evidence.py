@@ -184,11 +184,8 @@ def _metrics(git: Git, commit: str, package: Package) -> dict[str, float]:
 
 def _storage_path(root: Path, digest: str, path: str) -> str:
     """Where the remote keeps the package's list of files; its path here if there is no remote."""
-    from dvc.config import Config
-
-    config = Config(str(root / ".dvc"))
-    name = config["core"].get("remote")
-    url = config["remote"].get(name, {}).get("url") if name else None
+    config = dvc_files.read_config(root)
+    url = config["remote"].get(config["core"].get("remote"), {}).get("url")
     return f"{url}/files/md5/{digest[:2]}/{digest[2:]}" if url else path
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from facemodels import dvc_files
 from facemodels.errors import IntegrityError, ToolError
 from facemodels.files import sha256
 from facemodels.names import ModelId
@@ -93,10 +94,9 @@ def fetch(root: Path, path: str, commit: str, folder: Path) -> None:
         ToolError: DVC cannot get it.
     """
     from dvc.api import DVCFileSystem
-    from dvc.config import Config
 
     # The remotes of that commit may be gone, and credentials were never in it.
-    today = Config(str(root / ".dvc"))
+    today = dvc_files.read_config(root)
     name = today["core"].get("remote")
     config = {"core": {"remote": name}, "remote": dict(today["remote"])} if name else None
     try:

@@ -64,13 +64,6 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "true"}
 
 
-def default_remote(root: Path) -> str:
-    """The name of the remote that weights go to; "" for none."""
-    from dvc.config import Config
-
-    return str(Config(str(root / ".dvc")).get("core", {}).get("remote") or "")
-
-
 def missing_on_remote(root: Path, digests: Sequence[str]) -> list[str]:
     """Objects of tracked folders that the default remote does not have.
 

@@ -48,7 +48,7 @@ def read(registry: Registry, asked: Asked) -> Facts:
         contained=previous is None or _has(git, previous),
         frozen=previous is not None and _is_new(root, git, previous.pointer),
         git_remote=here.remote,
-        dvc_remote=dvc.default_remote(root),
+        dvc_remote=dvc_files.default_remote(root),
     )
     _require_own(git, root, asked.name, facts, values)
     _require_no_strays(root, composed, facts)

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from facemodels.data.kinds.lfw import read_lfw_pairs, read_people
-from facemodels.data.kinds.pts import read_pts
-from facemodels.data.kinds.voc import read_voc
+from facemodels.data.kinds.pts import PtsKind
+from facemodels.data.kinds.voc import VocKind
 from facemodels.data.real.annotated_images import AnnotatedImage
 from facemodels.data.real.detection import detection_splits
 from facemodels.data.real.identities import FaceImage, NamedPair, read_identities
@@ -20,6 +20,8 @@ from facemodels.data.real.recognition import folder_recognition_splits, recognit
 from facemodels.data.splits import NO_GROUP
 from facemodels.errors import DataError
 
+read_pts = PtsKind().read_points
+read_voc = VocKind().read_annotations
 DATA = Path(__file__).resolve().parents[3].parent / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="real data is not at ../shared/data")
 SHARES: dict[str, Any] = {"val_share": 0.25, "test_share": 0.25, "seed": 3}

@@ -29,12 +29,34 @@ class DlibXmlKind(PointKind):
     """XML lists, whose images are relative to the list's folder."""
 
     reader = "dlib-xml"
-    layout = "dlib's XML list with 68 `part`s a box"
+    layout = "dlib's XML list with 68 `part`s in each box"
     precedence = 1
 
     def read_points(self, path: Path) -> tuple[list[PointSet], list[Problem]]:
-        """Read a list; see `read_dlib_xml`."""
-        return read_dlib_xml(path)
+        """Read a list: <images>, <image file>, <box top left width height>, <part name x y>.
+
+        Boxes that are marked `ignore` are passed over.
+
+        Returns:
+            Faces sorted by image, then by position in the file, and what was left out: a missing
+            image, a box whose parts or numbers are not as above.
+
+        Raises:
+            DataError: the file is missing, is not such an XML, or names no image.
+        """
+        remedy = "Point to an XML that imglab wrote."
+        try:
+            tree: Element = fromstring(path.read_bytes())
+        except (OSError, SyntaxError, ValueError, LookupError) as error:
+            raise DataError(f"{path} cannot be read as XML: {error}.", remedy) from error
+        images = tree.findall("images/image") if tree.tag == "dataset" else []
+        if not images:
+            raise DataError(f"{path} names no picture.", remedy)
+        faces: list[PointSet] = []
+        problems: list[Problem] = []
+        for image in images:
+            _read_image(image, path, faces, problems)
+        return sorted(faces, key=lambda s: s.path.as_posix()), sorted(problems)
 
     def recognise(self, path: Path, shares: SplitShares) -> PointSettings | None:
         """A file that ends with .xml; it is both the training and the test set."""
@@ -44,45 +66,16 @@ class DlibXmlKind(PointKind):
         return self.settings_for(folder, path.name, path.name, shares)
 
 
-def read_dlib_xml(xml_path: Path) -> tuple[list[PointSet], list[Problem]]:
-    """Read an imglab XML: <images>, <image file>, <box top left width height>, <part name x y>.
-
-    Boxes that are marked `ignore` are passed over.
-
-    Returns:
-        Faces sorted by image, then by position in the file, and what was left out: a missing
-        image, a box whose parts or numbers are not as above.
-
-    Raises:
-        DataError: the file is missing, is not such an XML, or names no image.
-    """
-    remedy = "Point to an XML that imglab wrote."
-    try:
-        tree: Element = fromstring(xml_path.read_bytes())
-    except (OSError, SyntaxError, ValueError, LookupError) as error:
-        raise DataError(f"{xml_path} cannot be read as XML: {error}.", remedy) from error
-    images = tree.findall("images/image") if tree.tag == "dataset" else []
-    if not images:
-        raise DataError(f"{xml_path} names no picture.", remedy)
-    faces: list[PointSet] = []
-    problems: list[Problem] = []
-    for image in images:
-        _read_image(image, xml_path, faces, problems)
-    return sorted(faces, key=lambda s: s.path.as_posix()), sorted(problems)
-
-
-def _read_image(
-    image: Element, xml_path: Path, faces: list[PointSet], problems: list[Problem]
-) -> None:
+def _read_image(image: Element, path: Path, faces: list[PointSet], problems: list[Problem]) -> None:
     name = image.get("file", "")
     for index, box in enumerate(image.findall("box")):
         if box.get("ignore") == "1":
             continue
         try:
-            faces.append(PointSet(_listed_image(name, xml_path.parent), _parts(box), _box(box)))
+            faces.append(PointSet(_listed_image(name, path.parent), _parts(box), _box(box)))
         except BadAnnotationError as error:
             reason = f"{name[:200]!r}, box {index}: {error}"
-            problems.append(Problem.at(xml_path, xml_path.parent, reason))
+            problems.append(Problem.at(path, path.parent, reason))
 
 
 def _listed_image(name: str, folder: Path) -> Path:

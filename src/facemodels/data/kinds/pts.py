@@ -30,8 +30,26 @@ class PtsKind(PointKind):
     precedence = 2
 
     def read_points(self, path: Path) -> tuple[list[PointSet], list[Problem]]:
-        """Read a folder; see `read_pts`."""
-        return read_pts(path)
+        """Read every `.pts` file below `path` that has an image of its stem beside it.
+
+        Returns:
+            Faces sorted by path, and the files that were left out.
+
+        Raises:
+            DataError: `path` is missing or holds no `.pts` file.
+        """
+        if not path.is_dir():
+            raise DataError(f"{path} is not a folder.", "Point to a folder of 300-W.")
+        faces: list[PointSet] = []
+        problems: list[Problem] = []
+        for file in sorted(path.rglob("*.pts"), key=lambda p: p.relative_to(path).as_posix()):
+            try:
+                faces.append(PointSet(_image_of(file), _points(file), None))
+            except BadAnnotationError as error:
+                problems.append(Problem.at(file, path, str(error)))
+        if not faces and not problems:
+            raise DataError(f"{path} holds no .pts file.", "Point to a folder of 300-W.")
+        return faces, problems
 
     def recognise(self, path: Path, shares: SplitShares) -> PointSettings | None:
         """A folder with .pts files, in `trainset/` and `testset/` or in one set.
@@ -43,29 +61,6 @@ class PtsKind(PointKind):
         if any(path.rglob("*.pts")):
             return self.settings_for(path, ".", ".", shares)
         return None
-
-
-def read_pts(root: Path) -> tuple[list[PointSet], list[Problem]]:
-    """Read every `.pts` below `root` that has an image of its stem beside it.
-
-    Returns:
-        Faces sorted by path, and the files that were left out.
-
-    Raises:
-        DataError: `root` is missing or holds no `.pts` file.
-    """
-    if not root.is_dir():
-        raise DataError(f"{root} is not a folder.", "Point to a folder of 300-W.")
-    faces: list[PointSet] = []
-    problems: list[Problem] = []
-    for path in sorted(root.rglob("*.pts"), key=lambda p: p.relative_to(root).as_posix()):
-        try:
-            faces.append(PointSet(_image_of(path), _points(path), None))
-        except BadAnnotationError as error:
-            problems.append(Problem.at(path, root, str(error)))
-    if not faces and not problems:
-        raise DataError(f"{root} holds no .pts file.", "Point to a folder of 300-W.")
-    return faces, problems
 
 
 def _image_of(path: Path) -> Path:

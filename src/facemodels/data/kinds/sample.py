@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from facemodels.data.dataset_kind import (
     DatasetSettings,
@@ -13,9 +13,9 @@ from facemodels.data.dataset_kind import (
     RecognitionKind,
 )
 from facemodels.data.sample import generate
-from facemodels.data.splits import SPLITS, DetectionSplit, LandmarkSplit, RecognitionSplit
+from facemodels.data.splits import DetectionSplit, LandmarkSplit, RecognitionSplit
 from facemodels.params import Count
-from facemodels.progress import Advance, progress
+from facemodels.progress import progress
 
 SplitT = TypeVar("SplitT", DetectionSplit, RecognitionSplit, LandmarkSplit)
 
@@ -34,11 +34,6 @@ class SampleSettings(DatasetSettings):
     train: Count
     val: Count
     test: Count
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """The numbers by split."""
-        return {"train": self.train, "val": self.val, "test": self.test}
 
 
 class SampleRecognitionSettings(SampleSettings):
@@ -64,18 +59,11 @@ class SampleDetectionKind(DetectionKind[SampleSettings]):
 
     def read(self, settings: SampleSettings, *, workers: int) -> DatasetSplits[DetectionSplit]:
         """Draw the scenes of each split."""
-        return _drawn(
-            "draw scenes",
-            sum(settings.counts.values()),
-            lambda name, advance: generate.detection_split(
-                name,
-                seed=settings.seed,
-                scenes=settings.counts[name],
-                image_size=settings.image_size,
-                workers=workers,
-                progress=advance,
-            ),
-        )
+
+        def draw(split: str, count: int, **common: Any) -> DetectionSplit:
+            return generate.detection_split(split, scenes=count, **common)
+
+        return _drawn("draw scenes", settings, draw, workers)
 
 
 class SampleRecognitionKind(RecognitionKind[SampleRecognitionSettings]):
@@ -89,21 +77,18 @@ class SampleRecognitionKind(RecognitionKind[SampleRecognitionSettings]):
         self, settings: SampleRecognitionSettings, *, workers: int
     ) -> DatasetSplits[RecognitionSplit]:
         """Draw the crops and the verification pairs of each split."""
-        return _drawn(
-            "draw faces",
-            sum(settings.counts.values()) * settings.images_per_identity,
-            lambda name, advance: generate.recognition_split(
-                name,
-                seed=settings.seed,
-                identities=settings.counts[name],
+
+        def draw(split: str, count: int, **common: Any) -> RecognitionSplit:
+            return generate.recognition_split(
+                split,
+                identities=count,
                 images_per_identity=settings.images_per_identity,
-                image_size=settings.image_size,
                 folds=settings.folds,
                 pairs_per_fold=settings.pairs_per_fold,
-                workers=workers,
-                progress=advance,
-            ),
-        )
+                **common,
+            )
+
+        return _drawn("draw faces", settings, draw, workers, settings.images_per_identity)
 
 
 class SampleLandmarksKind(LandmarkKind[SampleSettings]):
@@ -115,26 +100,27 @@ class SampleLandmarksKind(LandmarkKind[SampleSettings]):
 
     def read(self, settings: SampleSettings, *, workers: int) -> DatasetSplits[LandmarkSplit]:
         """Draw the portraits of each split."""
-        return _drawn(
-            "draw landmarks",
-            sum(settings.counts.values()),
-            lambda name, advance: generate.landmark_split(
-                name,
-                seed=settings.seed,
-                faces=settings.counts[name],
-                image_size=settings.image_size,
-                workers=workers,
-                progress=advance,
-            ),
-        )
+
+        def draw(split: str, count: int, **common: Any) -> LandmarkSplit:
+            return generate.landmark_split(split, faces=count, **common)
+
+        return _drawn("draw landmarks", settings, draw, workers)
 
 
 def _drawn(
-    label: str, images: int, draw: Callable[[str, Advance], SplitT]
+    label: str,
+    settings: SampleSettings,
+    draw: Callable[..., SplitT],
+    workers: int,
+    images: int = 1,
 ) -> DatasetSplits[SplitT]:
-    """All splits, with a bar of progress over their `images`."""
-    with progress(label, images) as advance:
-        splits = {name: draw(name, advance) for name in SPLITS}
+    """Draw all splits, whose numbers stand for `images` images each, and show the progress."""
+    counts = {"train": settings.train, "val": settings.val, "test": settings.test}
+    common = {"seed": settings.seed, "image_size": settings.image_size, "workers": workers}
+    with progress(label, sum(counts.values()) * images) as advance:
+        splits = {
+            split: draw(split, count, progress=advance, **common) for split, count in counts.items()
+        }
     return DatasetSplits(splits, groups=generate.GROUPS)
 
 

@@ -40,43 +40,38 @@ class VocKind(BoxKind):
     def read_annotations(
         self, images: Path, annotations: Path
     ) -> tuple[list[AnnotatedImage], list[Problem]]:
-        """Read both folders; see `read_voc`."""
-        return read_voc(images, annotations)
+        """Read Pascal VOC: one XML file for each image, of the same stem.
+
+        Every object is taken for a face, whatever its class.
+
+        Returns:
+            Images sorted by path, and what was left out: XML that cannot be parsed, an image
+            without annotation or the reverse, a box without area or over `OVERRUN` outside.
+
+        Raises:
+            DataError: a folder is missing, or there is no annotation.
+        """
+        paths = images_by_stem(images)
+        files = files_by_stem(annotations, {".xml"})
+        root = common_root(images, annotations)
+        read: list[AnnotatedImage] = []
+        problems = [
+            Problem.at(image, root, "no annotation of this stem")
+            for stem, image in paths.items()
+            if stem not in files
+        ]
+        for stem, annotation in files.items():
+            try:
+                boxes = _boxes(annotation, paths.get(stem))
+                read.append(annotated(paths[stem], boxes))
+            except BadAnnotationError as error:
+                problems.append(Problem.at(annotation, root, str(error)))
+        return in_order(read, problems, annotations)
 
     def recognise(self, path: Path, shares: SplitShares) -> BoxSettings | None:
         """A folder that has a folder `annotations`."""
         found = (path / "annotations").is_dir()
         return self.settings_for(path, "annotations", shares) if found else None
-
-
-def read_voc(images_dir: Path, annotations_dir: Path) -> tuple[list[AnnotatedImage], list[Problem]]:
-    """Read Pascal VOC: one XML file for each image, of the same stem.
-
-    Every object is taken for a face, whatever its class.
-
-    Returns:
-        Images sorted by path, and what was left out: XML that cannot be parsed, an image
-        without annotation or the reverse, a box without area or over `OVERRUN` outside.
-
-    Raises:
-        DataError: a folder is missing, or there is no annotation.
-    """
-    images = images_by_stem(images_dir)
-    annotations = files_by_stem(annotations_dir, {".xml"})
-    root = common_root(images_dir, annotations_dir)
-    read: list[AnnotatedImage] = []
-    problems = [
-        Problem.at(image, root, "no annotation of this stem")
-        for stem, image in images.items()
-        if stem not in annotations
-    ]
-    for stem, annotation in annotations.items():
-        try:
-            boxes = _boxes(annotation, images.get(stem))
-            read.append(annotated(images[stem], boxes))
-        except BadAnnotationError as error:
-            problems.append(Problem.at(annotation, root, str(error)))
-    return in_order(read, problems, annotations_dir)
 
 
 def _boxes(annotation: Path, image: Path | None) -> list[Box]:

@@ -34,45 +34,38 @@ class WiderFaceKind(BoxKind):
     def read_annotations(
         self, images: Path, annotations: Path
     ) -> tuple[list[AnnotatedImage], list[Problem]]:
-        """Read the list; see `read_wider`."""
-        return read_wider(images, annotations)
+        """Read WIDER FACE's `wider_face_*_bbx_gt.txt`.
+
+        An entry is the image's path, the number of faces, and a line for each face: x y w h blur
+        expression illumination invalid occlusion pose. An entry of 0 faces still has one line,
+        of zeros. Boxes that are marked invalid are dropped.
+
+        Returns:
+            Images sorted by path, and the entries that were left out.
+
+        Raises:
+            DataError: the folder or the file is missing, or the file has no entry.
+        """
+        if not images.is_dir():
+            raise DataError(f"{images} is not a folder.", "Point to WIDER's images folder.")
+        try:
+            lines = annotations.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError as error:
+            raise DataError(f"{annotations}: {error.strerror}.", "Point to the list.") from error
+        root = common_root(images, annotations.parent)
+        read: list[AnnotatedImage] = []
+        problems: list[Problem] = []
+        for number, name, rows in _entries(lines):
+            try:
+                read.append(annotated(_inside(images, name), _boxes(rows)))
+            except BadAnnotationError as error:
+                problems.append(Problem.at(annotations, root, f"line {number}: {error}"))
+        return in_order(read, problems, annotations)
 
     def recognise(self, path: Path, shares: SplitShares) -> BoxSettings | None:
         """A folder that has a list of boxes; of several lists the first by name."""
         lists = sorted(path.glob("*bbx_gt.txt"))
         return self.settings_for(path, lists[0].name, shares) if lists else None
-
-
-def read_wider(
-    images_root: Path, annotation_txt: Path
-) -> tuple[list[AnnotatedImage], list[Problem]]:
-    """Read WIDER FACE's `wider_face_*_bbx_gt.txt`.
-
-    An entry is the image's path, the number of faces, and a line for each face: x y w h blur
-    expression illumination invalid occlusion pose. An entry of 0 faces still has one line,
-    of zeros. Boxes that are marked invalid are dropped.
-
-    Returns:
-        Images sorted by path, and the entries that were left out.
-
-    Raises:
-        DataError: the folder or the file is missing, or the file has no entry.
-    """
-    if not images_root.is_dir():
-        raise DataError(f"{images_root} is not a folder.", "Point to WIDER's images folder.")
-    try:
-        lines = annotation_txt.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError as error:
-        raise DataError(f"{annotation_txt}: {error.strerror}.", "Point to the list.") from error
-    root = common_root(images_root, annotation_txt.parent)
-    read: list[AnnotatedImage] = []
-    problems: list[Problem] = []
-    for number, name, rows in _entries(lines):
-        try:
-            read.append(annotated(_inside(images_root, name), _boxes(rows)))
-        except BadAnnotationError as error:
-            problems.append(Problem.at(annotation_txt, root, f"line {number}: {error}"))
-    return in_order(read, problems, annotation_txt)
 
 
 def _entries(lines: Sequence[str]) -> Iterator[tuple[int, str, list[str]]]:

@@ -33,41 +33,36 @@ class YoloKind(BoxKind):
     def read_annotations(
         self, images: Path, annotations: Path
     ) -> tuple[list[AnnotatedImage], list[Problem]]:
-        """Read both folders; see `read_yolo`."""
-        return read_yolo(images, annotations)
+        """Read YOLO labels: lines `class cx cy w h` in shares of the image's sides.
+
+        Every class is taken for a face. An image without a label file has no faces.
+
+        Returns:
+            Images sorted by path, and what was left out: a label file without an image, a line
+            that does not parse, a box without area or over `OVERRUN` outside.
+
+        Raises:
+            DataError: a folder is missing, or there is no image.
+        """
+        paths = images_by_stem(images)
+        labels = files_by_stem(annotations, {".txt"})
+        root = common_root(images, annotations)
+        read: list[AnnotatedImage] = []
+        problems = [
+            Problem.at(label, root, "no picture of this stem")
+            for stem, label in labels.items()
+            if stem not in paths and label.name != "classes.txt"  # labelling tools write it
+        ]
+        for stem, image in paths.items():
+            try:
+                read.append(annotated(image, _boxes(labels.get(stem), image)))
+            except BadAnnotationError as error:
+                problems.append(Problem.at(labels.get(stem, image), root, str(error)))
+        return in_order(read, problems, images)
 
     def recognise(self, path: Path, shares: SplitShares) -> BoxSettings | None:
         """A folder that has a folder `labels`."""
         return self.settings_for(path, "labels", shares) if (path / "labels").is_dir() else None
-
-
-def read_yolo(images_dir: Path, labels_dir: Path) -> tuple[list[AnnotatedImage], list[Problem]]:
-    """Read YOLO labels: lines `class cx cy w h` in shares of the image's sides.
-
-    Every class is taken for a face. An image without a label file has no faces.
-
-    Returns:
-        Images sorted by path, and what was left out: a label file without an image, a line
-        that does not parse, a box without area or over `OVERRUN` outside.
-
-    Raises:
-        DataError: a folder is missing, or there is no image.
-    """
-    images = images_by_stem(images_dir)
-    labels = files_by_stem(labels_dir, {".txt"})
-    root = common_root(images_dir, labels_dir)
-    read: list[AnnotatedImage] = []
-    problems = [
-        Problem.at(label, root, "no picture of this stem")
-        for stem, label in labels.items()
-        if stem not in images and label.name != "classes.txt"  # labelling tools write it
-    ]
-    for stem, image in images.items():
-        try:
-            read.append(annotated(image, _boxes(labels.get(stem), image)))
-        except BadAnnotationError as error:
-            problems.append(Problem.at(labels.get(stem, image), root, str(error)))
-    return in_order(read, problems, images_dir)
 
 
 def _boxes(label: Path | None, image: Path) -> list[Box]:

@@ -10,11 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from facemodels.data.kinds.voc import read_voc
-from facemodels.data.kinds.wider import read_wider
-from facemodels.data.kinds.yolo import read_yolo
+from facemodels.data.kinds.voc import VocKind
+from facemodels.data.kinds.wider import WiderFaceKind
+from facemodels.data.kinds.yolo import YoloKind
 from facemodels.errors import DataError
 
+read_voc = VocKind().read_annotations
+read_wider = WiderFaceKind().read_annotations
+read_yolo = YoloKind().read_annotations
 MASKS = Path(__file__).resolve().parents[4].parent / "shared" / "data" / "facemask853"
 needs_masks = pytest.mark.skipif(
     not MASKS.is_dir(), reason="facemask853 is not at ../shared/data/facemask853"

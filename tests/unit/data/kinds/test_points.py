@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from facemodels.data.kinds.dlib_xml import read_dlib_xml
-from facemodels.data.kinds.pts import read_pts
+from facemodels.data.kinds.dlib_xml import DlibXmlKind
+from facemodels.data.kinds.pts import PtsKind
 from facemodels.errors import DataError
 
+read_dlib_xml = DlibXmlKind().read_points
+read_pts = PtsKind().read_points
 ROOT_300W = Path(__file__).resolve().parents[4].parent / "shared" / "data" / "300w"
 needs_300w = pytest.mark.skipif(not ROOT_300W.is_dir(), reason="300-W is not at ../shared/data")
 POINTS = arrays(np.int32, (68, 2), elements=st.integers(0, 500)).filter(

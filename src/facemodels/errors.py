@@ -2,36 +2,50 @@
 
 FacemodelsError            exit code 1: the work failed
 ├── InputError             exit code 2: a path, name, version, flag or parameter is wrong
-│   ├── NameFormatError    a name, version or id that does not parse
-│   └── ParamsError        params.yaml or a config file does not fit its schema
+│   ├── NameFormatError    exit code 2: a name, version or id does not parse
+│   └── ParamsError        exit code 2: params.yaml or a config file does not fit its schema
 ├── DataError              exit code 1: a dataset is missing, broken or breaks its rules
-│   └── ImageError         (imaging/arrays.py) an image cannot be used
+│   ├── BadAnnotationError exit code 1: one annotation of a dataset cannot be used
+│   └── ImageError         exit code 1: an image cannot be decoded or is too large
 ├── IntegrityError         exit code 3: files, tags or signatures are not what was signed off
 ├── GateError              exit code 4: a model is below a gate
 ├── RuleError              exit code 5: a rule of the registry refuses the act
 ├── ConflictError          exit code 6: someone else was faster; nothing was changed
-└── ToolError              exit code 1: git, dvc or another program failed
-    ├── GitError           (git.py) a git command failed
-    ├── AccessError        (storage/stores/errors.py) a store refuses the credentials or the act
-    ├── FullError          (likewise) there is no room for the bytes
-    └── TransientError     (likewise) a store does not answer; a later attempt may succeed
+└── ToolError              exit code 1: git, dvc or another program or service failed
+    ├── GitError           exit code 1: a git command failed
+    ├── AccessError        exit code 1: an object store refuses the credentials
+    ├── FullError          exit code 1: an object store or a disk has no room left
+    └── TransientError     exit code 1: an object store did not answer as it should
+
+The classes with more context of their own are defined beside the code that raises them:
+`BadAnnotationError` in data.problems, `ImageError` in imaging.arrays, `GitError` in git, and the
+errors of object stores in storage.stores.errors.
 
 A message says what is wrong, where, and what to do about it.
 
-Two errors are not in the tree, as no user meets them: BadAnnotationError (data/problems.py) ends
-the reading of one annotation and becomes a row of the report; RequestError (serving/http/errors.py)
-becomes the answer to an HTTP request.
+These exceptions are outside of the tree, because none of them ever ends a command:
+
+- `RequestError` (serving.http.errors) is an answer of the HTTP server. It carries a status of
+  HTTP for the client instead of an exit code, and a text that must not name anything of the
+  server, where messages of this tree name paths.
+- `Disconnected` (serving.http.exchange) says that a client left; nothing failed.
+- `_RefusedError` (serving.http.connection) leaves the callbacks of the HTTP parser and is caught
+  in the same module.
+- `_Failed` (monitoring.probes.live) is one failed probe and is counted in the same module.
 """
 
 from __future__ import annotations
 
 
 class FacemodelsError(Exception):
-    """Base of all errors raised on purpose by this package.
+    """The base class of all errors that this library raises on purpose.
 
     Args:
-        what: what is wrong, and where (a path, a key, a value).
-        remedy: what the reader can do about it.
+        what: a sentence that says what is wrong, and where (a path, a key, a value).
+        remedy: a sentence that says what the reader can do about it.
+
+    Attributes:
+        exit_code: the exit code of a command that this error ends.
     """
 
     exit_code = 1
@@ -64,7 +78,8 @@ class IntegrityError(FacemodelsError):
     """Files on disk are not the files that were signed off.
 
     Args:
-        what: which folder failed.
+        what: says which folder or file is wrong; the lists are appended to it.
+        remedy: a sentence that says what the reader can do about it.
         extra: paths present but not listed.
         missing: paths listed but absent.
         changed: paths whose digest differs.
@@ -90,7 +105,7 @@ class IntegrityError(FacemodelsError):
 
 
 class GateError(FacemodelsError):
-    """A model's metric is on the wrong side of its gate."""
+    """A metric of a model does not reach its gate."""
 
     exit_code = 4
 
@@ -102,10 +117,10 @@ class RuleError(FacemodelsError):
 
 
 class ConflictError(FacemodelsError):
-    """Someone else changed the same thing first; nothing of ours was kept."""
+    """Someone else changed the same thing first; this command changed nothing."""
 
     exit_code = 6
 
 
 class ToolError(FacemodelsError):
-    """A program we run, such as git or dvc, failed."""
+    """A program or a service that this library uses, such as git or an object store, failed."""

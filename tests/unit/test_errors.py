@@ -1,9 +1,11 @@
-"""The drawing at the top of errors.py has every error of the library, where it stands."""
+"""The drawing at the top of errors.py is the whole tree of exceptions, wherever they are defined."""
 
 from __future__ import annotations
 
 import ast
-from importlib import import_module
+import builtins
+import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -11,48 +13,66 @@ import pytest
 import facemodels
 from facemodels import errors
 
-SOURCE = Path(facemodels.__file__).parent
-OUTSIDE = {"BadAnnotationError", "RequestError"}
+_SOURCE = Path(facemodels.__file__).parent
+_BUILT_IN = {
+    name
+    for name, value in vars(builtins).items()
+    if isinstance(value, type) and issubclass(value, BaseException)
+}
 
 
-def defined() -> dict[str, str]:
-    """The module of each public error class, by name."""
-    return {
-        node.name: ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts)
-        for path in sorted(SOURCE.rglob("*.py"))
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.ClassDef)
-        and node.name.endswith("Error")
-        and not node.name.startswith("_")
+def _last_name(base: ast.expr) -> str:
+    if isinstance(base, ast.Subscript):
+        base = base.value
+    return base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "")
+
+
+def _exceptions() -> dict[str, str]:
+    """The module of every exception class that the library defines, by the name of the class."""
+    classes = {}
+    for path in _SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                module = ".".join(path.relative_to(_SOURCE.parent).with_suffix("").parts)
+                classes[node.name] = (module, {_last_name(base) for base in node.bases})
+    known = set(_BUILT_IN)
+    while more := {name for name, (_, bases) in classes.items() if bases & known} - known:
+        known |= more
+    foreign = {
+        name
+        for name, (_, bases) in classes.items()
+        if any(re.search(r"(Error|Exception|Warning)$", base) for base in bases)
     }
+    return {name: classes[name][0] for name in (known - _BUILT_IN) | foreign}
 
 
-@pytest.mark.parametrize(("name", "module"), defined().items())
-def test_every_error_is_in_the_drawing(name: str, module: str) -> None:
-    found = getattr(import_module(module), name)
-    assert name in (errors.__doc__ or "")
-    assert issubclass(found, errors.FacemodelsError) == (name not in OUTSIDE)
+def _drawn() -> dict[str, tuple[str, int]]:
+    """Parent and exit code of each class in the drawing, by its name."""
+    tree: dict[str, tuple[str, int]] = {}
+    above: list[str] = []
+    text = str(errors.__doc__)
+    for indent, name, code in re.findall(r"^([│├└─ ]*)(\w+) +exit code (\d)", text, re.MULTILINE):
+        depth = len(indent) // 4
+        above[depth:] = [name]
+        tree[name] = (above[depth - 1] if depth else "Exception", int(code))
+    return tree
 
 
-def drawn() -> dict[str, tuple[str, str]]:
-    """The parent and the line of each error in the drawing, by name."""
-    found: dict[str, tuple[str, str]] = {}
-    above: dict[int, str] = {}
-    for line in (errors.__doc__ or "").splitlines():
-        words = line.lstrip("│├└─ ").split()
-        if words and words[0].endswith("Error") and not line.startswith("Two errors"):
-            depth = len(line) - len(line.lstrip("│├└─ "))
-            above[depth] = words[0]
-            found[words[0]] = above.get(depth - 4, ""), line
-    return found
+EXCEPTIONS = _exceptions()
+DRAWN = _drawn()
 
 
-def test_the_drawing_shows_each_parent_and_exit_code() -> None:
-    modules = defined()
-    tree = drawn()
-    assert tree.keys() == modules.keys() - OUTSIDE
-    for name, (parent, line) in tree.items():
-        found = getattr(import_module(modules[name]), name)
-        assert found.__mro__[1].__name__ == (parent or "Exception")
-        if "exit code" in line:
-            assert f"exit code {found.exit_code}:" in line
+def test_every_exception_is_in_the_tree_or_is_said_to_be_outside() -> None:
+    outside = set(re.findall(r"^- `(\w+)`", str(errors.__doc__), re.MULTILINE))
+    assert len(EXCEPTIONS) > 15
+    assert outside.isdisjoint(DRAWN)
+    assert outside | set(DRAWN) == set(EXCEPTIONS)
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_the_tree_is_drawn_as_it_is(name: str) -> None:
+    found = getattr(importlib.import_module(EXCEPTIONS[name]), name)
+    assert ([base.__name__ for base in found.__bases__], found.exit_code) == (
+        [DRAWN[name][0]],
+        DRAWN[name][1],
+    )

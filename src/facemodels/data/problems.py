@@ -16,7 +16,7 @@ from facemodels.errors import DataError
 _SHOWN = 5  # problems that an error message lists
 
 
-class BadAnnotationError(Exception):
+class BadAnnotationError(DataError):
     """One annotation cannot be used. Readers catch it and list a `Problem` instead."""
 
 

@@ -1,4 +1,4 @@
-"""Files: atomic writes, SHA-256 of files and trees, canonical JSON and YAML."""
+"""Files: checks of paths, atomic writes, SHA-256 of files and trees, canonical JSON and YAML."""
 
 from __future__ import annotations
 
@@ -13,7 +13,29 @@ from typing import Any
 
 import yaml
 
+from facemodels.errors import InputError
+
 _READ_SIZE = 1 << 20  # bytes
+
+
+def refuse_folder(path: Path, remedy: str = "Give a file.") -> None:
+    """Check that `path` can be that of a file; nothing needs to lie there yet.
+
+    Raises:
+        InputError: `path` is a folder.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder.", remedy)
+
+
+def refuse_file(path: Path, remedy: str = "Give a folder.") -> None:
+    """Check that `path` can be that of a folder; nothing needs to lie there yet.
+
+    Raises:
+        InputError: `path` is a file.
+    """
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file.", remedy)
 
 
 @contextmanager

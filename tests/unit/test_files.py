@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facemodels import files
+from facemodels.errors import InputError
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -63,3 +64,16 @@ def test_the_digest_of_a_tree_sees_names_and_contents_but_not_order(tmp_path: Pa
     assert files.sha256_tree(other) == digest
     (other / "b").rename(other / "c")
     assert files.sha256_tree(other) != digest
+
+
+def test_a_folder_is_refused_for_a_file_and_a_file_for_a_folder(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    files.refuse_folder(file)
+    files.refuse_file(tmp_path)
+    for check in (files.refuse_folder, files.refuse_file):
+        check(tmp_path / "new")
+    with pytest.raises(InputError, match=r"folder\. Give a file\.$"):
+        files.refuse_folder(tmp_path)
+    with pytest.raises(InputError, match=r"file is a file\. Give a folder\.$"):
+        files.refuse_file(file)

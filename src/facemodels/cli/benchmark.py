@@ -6,11 +6,13 @@ from pathlib import Path
 
 import click
 
-from facemodels.cli.options import FOLDER, json_option, output
+from facemodels.cli.options import FILE_OR_FOLDER, FOLDER, json_option, output
 
 
 @click.command()
-@click.option("--model", type=FOLDER, required=True, help="A package, or the weights in it.")
+@click.option(
+    "--model", type=FILE_OR_FOLDER, required=True, help="A package, or the weights in it."
+)
 @click.option("--test-suite", type=FOLDER, help="Folder of tests that the package must pass.")
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--warmup", type=click.IntRange(min=0), default=5, show_default=True)

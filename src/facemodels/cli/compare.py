@@ -7,13 +7,15 @@ from pathlib import Path
 
 import click
 
-from facemodels.cli.options import FOLDER, json_option, output, prepared_or
+from facemodels.cli.options import FILE_OR_FOLDER, FOLDER, json_option, output, prepared_or
 from facemodels.errors import InputError
 
 
 @click.command()
-@click.option("--model-a", type=FOLDER, required=True, help="A package, for example in production.")
-@click.option("--model-b", type=FOLDER, required=True, help="The package held against it.")
+@click.option(
+    "--model-a", type=FILE_OR_FOLDER, required=True, help="A package, for example in production."
+)
+@click.option("--model-b", type=FILE_OR_FOLDER, required=True, help="The package held against it.")
 @click.option("--metrics", default="accuracy,speed,memory", show_default=True, help="Also: size.")
 @click.option("--test-data", type=FOLDER, help="Prepared data or a dataset's folder.")
 @click.option("--resamples", type=click.IntRange(min=1), default=1000, show_default=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facemodels.cli.options import FOLDER, json_option, output
+from facemodels.cli.options import FILE, json_option, output
 from facemodels.cli.registry import complete_ids, enrolment_plan
 from facemodels.errors import ToolError
 from facemodels.names import ModelId
@@ -36,7 +36,7 @@ def environment_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def config_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--config`: another file of the environment."""
-    return click.option("--config", type=FOLDER, help="Instead of conf/deploy/<environment>.yaml.")(
+    return click.option("--config", type=FILE, help="Instead of conf/deploy/<environment>.yaml.")(
         function
     )
 

@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
 from facemodels.errors import InputError
-from facemodels.files import canonical_json
+from facemodels.files import canonical_json, refuse_file, refuse_folder
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 PREPARED = Path("data", "prepared")
-FOLDER = click.Path(path_type=Path)
+
+
+class _PathOf(click.Path):
+    """A path of one kind only, which need not exist yet.
+
+    Args:
+        kind: `file` or `folder`; a path of the other kind is refused with an `InputError`.
+    """
+
+    def __init__(self, kind: Literal["file", "folder"]) -> None:
+        # click's own completion follows these two; its own message would name no remedy.
+        super().__init__(path_type=Path, file_okay=kind == "file", dir_okay=kind == "folder")
+        self._kind = kind
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        option = f" to {param.opts[0]}" if isinstance(param, click.Option) else ""
+        refuse = refuse_folder if self._kind == "file" else refuse_file
+        refuse(Path(value), f"Give a {self._kind}{option}.")
+        return super().convert(value, param, ctx)
+
+
+FILE = _PathOf("file")
+FOLDER = _PathOf("folder")
+FILE_OR_FOLDER = click.Path(path_type=Path)
 
 
 def json_option(function: Function) -> Function:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from facemodels.cli.options import FOLDER, json_option, output
+from facemodels.cli.options import FILE, FILE_OR_FOLDER, FOLDER, json_option, output
 from facemodels.cli.signature import chosen_policy, policy_options
 from facemodels.cli.validate import VALIDATION
 from facemodels.names import ModelId, ModelName, Version
@@ -15,12 +15,14 @@ from facemodels.params import Card, load, load_yaml, parse
 
 
 @click.command()
-@click.option("--model", type=FOLDER, required=True, help="Trained weights, or their folder.")
+@click.option(
+    "--model", type=FILE_OR_FOLDER, required=True, help="Trained weights, or their folder."
+)
 @click.option("--name", required=True, help="For example recognition-facenet.")
 @click.option("--version", required=True, help="MAJOR.MINOR.PATCH")
 @click.option("--variant", default="", help="For example gpu.")
 @click.option("--output", "folder", type=FOLDER, help="Folder of the package.")
-@click.option("--card", "card_file", type=FOLDER, help="YAML with the words of the version.")
+@click.option("--card", "card_file", type=FILE, help="YAML with the words of the version.")
 @json_option
 def package(
     model: Path,
@@ -81,7 +83,7 @@ def _card(model: ModelId, file: Path | None, weights: Path) -> Card:
 
 
 @click.command()
-@click.argument("path", type=FOLDER)
+@click.argument("path", type=FILE_OR_FOLDER)
 @policy_options
 @json_option
 def verify(

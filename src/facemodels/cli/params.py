@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from facemodels.cli.options import FOLDER
+from facemodels.cli.options import FILE, FOLDER
 
 
 @click.command()
 @click.option("--conf", type=FOLDER, default=Path("conf"), show_default=True)
-@click.option("--output", type=FOLDER, default=Path("params.yaml"), show_default=True)
+@click.option("--output", type=FILE, default=Path("params.yaml"), show_default=True)
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 if the two differ.")
 @click.argument("overrides", nargs=-1)
 def params(conf: Path, output: Path, check: bool, overrides: tuple[str, ...]) -> None:

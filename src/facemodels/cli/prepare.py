@@ -6,16 +6,16 @@ from pathlib import Path
 
 import click
 
-from facemodels.cli.options import FOLDER
+from facemodels.cli.options import FILE, FOLDER
 from facemodels.names import TASKS
 
 
 @click.command()
 @click.argument("task", type=click.Choice(TASKS))
-@click.option("--params", "params_file", type=FOLDER, default=Path("params.yaml"))
+@click.option("--params", "params_file", type=FILE, default=Path("params.yaml"))
 @click.option("--output", type=FOLDER, required=True, help="Folder that gets the splits.")
-@click.option("--report", type=FOLDER, help="JSON with counts and every broken file.")
-@click.option("--picture", type=FOLDER, help="PNG contact sheet.")
+@click.option("--report", type=FILE, help="JSON with counts and every broken file.")
+@click.option("--picture", type=FILE, help="PNG contact sheet.")
 def prepare(
     task: str, params_file: Path, output: Path, report: Path | None, picture: Path | None
 ) -> None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facemodels.cli.options import FOLDER, json_option, output
+from facemodels.cli.options import FILE, FILE_OR_FOLDER, FOLDER, json_option, output
 from facemodels.cli.table import print_table
 from facemodels.errors import InputError
+from facemodels.files import refuse_folder
 from facemodels.names import TASKS, ModelId, ModelName, Version
 
 if TYPE_CHECKING:
@@ -95,10 +96,12 @@ def _say(entry: Entry, text: str, *, as_json: bool) -> None:
 
 
 @registry.command()
-@click.option("--path", "--model", "path", type=FOLDER, required=True, help="Package, or its file.")
+@click.option(
+    "--path", "--model", "path", type=FILE_OR_FOLDER, required=True, help="Package, or its file."
+)
 @click.option("--name", help="Must be the package's own.")
 @click.option("--version", help="Must be the package's own.")
-@click.option("--metadata", type=FOLDER, help="Must be the package's own metadata.json.")
+@click.option("--metadata", type=FILE, help="Must be the package's own metadata.json.")
 @click.option("--tag", "tags", multiple=True, help="A word for filters; may be repeated.")
 @click.option("--reason", "-m", default="", help="Why; the changelog if not given.")
 @click.option("--revision", default="HEAD", show_default=True, help="Commit with the package.")
@@ -249,10 +252,11 @@ def enrolment_plan(text: str) -> str:
     """The plan itself, or what is in `@FILE`.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: the file cannot be read, or is a folder.
     """
     if not text.startswith("@"):
         return text
+    refuse_folder(Path(text[1:]), "Give a file after the @.")
     try:
         return Path(text[1:]).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -433,7 +437,7 @@ def sync(publish: bool, as_json: bool) -> None:
 @registry.command()
 @_id_option
 @click.option("--format", "form", type=click.Choice(("text", "mermaid")), default="text")
-@click.option("--graph", type=FOLDER, help="Draw it into this SVG file.")
+@click.option("--graph", type=FILE, help="Draw it into this SVG file.")
 @json_option
 def lineage(model_id: str, form: str, graph: Path | None, as_json: bool) -> None:
     """Where a version comes from: parents, data, code and parameters.

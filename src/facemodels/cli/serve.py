@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facemodels.cli.options import FOLDER, json_option, output
+from facemodels.cli.options import FILE, json_option, output
 from facemodels.cli.registry import complete_ids
 from facemodels.cli.table import print_table
 
@@ -28,10 +28,10 @@ _SCOPES = ("predict", "info", "metrics", "admin")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
-@click.option("--config", type=FOLDER, help="Limits and batching; conf/serving.yaml if it exists.")
-@click.option("--tokens", type=FOLDER, help="Who may do what: a file of `facemodels token`.")
+@click.option("--config", type=FILE, help="Limits and batching; conf/serving.yaml if it exists.")
+@click.option("--tokens", type=FILE, help="Who may do what: a file of `facemodels token`.")
 @click.option("--no-auth", is_flag=True, help="Listen beyond this machine without tokens.")
-@click.option("--about", type=FOLDER, help="JSON with the registry's fields; read when asked for.")
+@click.option("--about", type=FILE, help="JSON with the registry's fields; read when asked for.")
 def serve(
     model: str,
     host: str,
@@ -125,7 +125,7 @@ def token() -> None:
 @token.command()
 @click.option("--name", required=True, help="Who holds it.")
 @click.option("--scope", "scopes", type=click.Choice(_SCOPES), multiple=True, required=True)
-@click.option("--file", "path", type=FOLDER, default=_TOKENS, show_default=True)
+@click.option("--file", "path", type=FILE, default=_TOKENS, show_default=True)
 @json_option
 def add(name: str, scopes: Sequence[Any], path: Path, as_json: bool) -> None:
     """Make a token and print it, once; an older one of the same holder is void.
@@ -142,7 +142,7 @@ def add(name: str, scopes: Sequence[Any], path: Path, as_json: bool) -> None:
 
 @token.command()
 @click.option("--name", required=True, help="Who holds it.")
-@click.option("--file", "path", type=FOLDER, default=_TOKENS, show_default=True)
+@click.option("--file", "path", type=FILE, default=_TOKENS, show_default=True)
 @json_option
 def remove(name: str, path: Path, as_json: bool) -> None:
     """Void the token of a holder.
@@ -158,7 +158,7 @@ def remove(name: str, path: Path, as_json: bool) -> None:
 
 
 @token.command("list")
-@click.option("--file", "path", type=FOLDER, default=_TOKENS, show_default=True)
+@click.option("--file", "path", type=FILE, default=_TOKENS, show_default=True)
 @json_option
 def list_(path: Path, as_json: bool) -> None:
     """Who holds a token, and what it allows.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facemodels.cli.options import FOLDER, Function, json_option, output
+from facemodels.cli.options import FILE, FILE_OR_FOLDER, Function, json_option, output
 from facemodels.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("path", type=FOLDER)
-@click.option("--private-key", type=FOLDER, help="EC key as a PEM file.")
+@click.argument("path", type=FILE_OR_FOLDER)
+@click.option("--private-key", type=FILE, help="EC key as a PEM file.")
 @click.option("--password-env", help="Environment variable with the key's password.")
-@click.option("--certificate", type=FOLDER, help="Certificate of the key as a PEM file.")
-@click.option("--chain", type=FOLDER, multiple=True, help="Certificates above it; repeatable.")
+@click.option("--certificate", type=FILE, help="Certificate of the key as a PEM file.")
+@click.option("--chain", type=FILE, multiple=True, help="Certificates above it; repeatable.")
 @click.option(
     "--sigstore", is_flag=True, help="Sign without keys, with your or the job's identity."
 )
@@ -69,12 +69,12 @@ def sign(
 def policy_options(function: Function) -> Function:
     """The options from which `chosen_policy` makes a policy."""
     options = (
-        click.option("--public-key", type=FOLDER, help="Must be signed by this key (PEM)."),
-        click.option("--ca", type=FOLDER, multiple=True, help="… by a certificate below this one."),
+        click.option("--public-key", type=FILE, help="Must be signed by this key (PEM)."),
+        click.option("--ca", type=FILE, multiple=True, help="… by a certificate below this one."),
         click.option("--identity", help="… through Sigstore, by this address or workflow."),
         click.option("--identity-provider", help="URL of the issuer of --identity."),
         click.option("--staging", is_flag=True, help="Use Sigstore's staging instance."),
-        click.option("--policy", type=FOLDER, help="Policy file; conf/signing.yaml if it exists."),
+        click.option("--policy", type=FILE, help="Policy file; conf/signing.yaml if it exists."),
     )
     for option in reversed(options):
         function = option(function)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from facemodels.cli.options import FOLDER, json_option, output, prepared_or
+from facemodels.cli.options import FILE, FOLDER, json_option, output, prepared_or
 from facemodels.errors import InputError
 
 
@@ -18,7 +18,7 @@ from facemodels.errors import InputError
 @click.option("--output", "folder", type=FOLDER, help="Folder that gets weights and curves.")
 @click.option(
     "--config",
-    type=FOLDER,
+    type=FILE,
     help="YAML with network and train, as in conf/model/; model, dataset, epochs and output "
     "may stand there too.",
 )

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import click
 
-from facemodels.cli.options import FOLDER, json_option, output, prepared_or
+from facemodels.cli.options import FILE_OR_FOLDER, FOLDER, json_option, output, prepared_or
 
 VALIDATION = "validation.json"  # beside the weights; package reads it
 
 
 @click.command()
-@click.option("--model", type=FOLDER, required=True, help="Weights with config.yaml beside them.")
+@click.option(
+    "--model", type=FILE_OR_FOLDER, required=True, help="Weights with config.yaml beside them."
+)
 @click.option("--test-data", type=FOLDER, help="Prepared data or a dataset's folder.")
 @click.option("--seed", default=1, show_default=True, help="Of the untrained baseline.")
 @click.option("--threads", default=2, show_default=True)

@@ -43,7 +43,7 @@ check: setup  ## Lint, types, layers, conf against params.yaml
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy stages benchmarks
+	$(BIN)/mypy stages benchmarks tools
 	$(BIN)/lint-imports
 	$(BIN)/facemodels params --check
 

@@ -102,7 +102,7 @@ class Card(Frozen):
     parent_version: str
 
 
-class Curve(Frozen):
+class PlottedCurve(Frozen):
     """A curve that `validate` writes and `dvc plots` draws.
 
     Attributes:
@@ -141,7 +141,7 @@ class ModelParams(Frozen):
     version: str
     variant: str
     package: str
-    curve: Curve
+    curve: PlottedCurve
     network: dict[str, Any]
     train: dict[str, Any]
     gates: dict[str, Gate | None]

@@ -7,7 +7,8 @@ A page holds a pair of markers; what stands between them is generated:
 
 Names, types, ranges and defaults come from the schema (through pydantic's JSON Schema), units
 from the names (`_s`, `_ms`, `_bytes`, …), meanings from the `Attributes:` of the class's
-docstring. `<!-- kinds of datasets -->` is a table of the readers in the same way.
+docstring. In the same way, `<!-- kinds of datasets -->` holds a table of the readers and
+`<!-- settings of the readers -->` a table of each reader's keys.
 
     .venv/bin/python tools/settings_tables.py            # rewrite the pages
     .venv/bin/python tools/settings_tables.py --check    # exit with 1 if that would change one
@@ -37,6 +38,9 @@ _SECTION = re.compile(
 )
 _KINDS = re.compile(
     r"(?P<begin><!-- kinds of datasets -->\n).*?(?P<end><!-- end of kinds -->)", re.DOTALL
+)
+_READERS = re.compile(
+    r"(?P<begin><!-- settings of the readers -->\n).*?(?P<end><!-- end of readers -->)", re.DOTALL
 )
 _UNITS = {
     "s": "s", "ms": "ms", "minutes": "min", "days": "days", "bytes": "bytes", "mb": "10⁶ bytes",
@@ -72,7 +76,8 @@ def rewritten(text: str) -> str:
         LookupError: a marker names no class, or a key has no meaning in a docstring.
     """
     text = _SECTION.sub(lambda m: f"{m['begin']}{settings_table(m['schema'])}{m['end']}", text)
-    return _KINDS.sub(lambda m: f"{m['begin']}{_kinds_table()}{m['end']}", text)
+    text = _KINDS.sub(lambda m: f"{m['begin']}{_kinds_table()}{m['end']}", text)
+    return _READERS.sub(lambda m: f"{m['begin']}{_readers_tables()}{m['end']}", text)
 
 
 def settings_table(name: str) -> str:
@@ -82,11 +87,16 @@ def settings_table(name: str) -> str:
         schema = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise LookupError(f"a page asks for the settings of {name}: {error}") from error
+    return _table_of(schema)
+
+
+def _table_of(schema: type) -> str:
     described = TypeAdapter(schema).json_schema()
     meaning = _meanings(schema)
     missing = described["properties"].keys() - meaning.keys()
     if missing:
-        raise LookupError(f"{name} has no line under Attributes for {', '.join(sorted(missing))}")
+        lacking = ", ".join(sorted(missing))
+        raise LookupError(f"{schema.__name__} has no line under Attributes for {lacking}")
     rows = [
         [
             f"`{key}`",
@@ -108,6 +118,17 @@ def _kinds_table() -> str:
         if kind.reader != "sample"
     ]
     return _markdown(["task", "layout", "`reader`"], [["all", "generated", "`sample`"], *rows])
+
+
+def _readers_tables() -> str:
+    """A heading and a table for each schema, which several readers may share."""
+    readers: dict[type, list[str]] = {}
+    for task in TASKS:
+        for kind in kinds_of(task):
+            readers.setdefault(kind.settings, []).append(f"{task} `{kind.reader}`")
+    return "".join(
+        f"\n#### {', '.join(names)}\n\n{_table_of(schema)}" for schema, names in readers.items()
+    )
 
 
 def _markdown(head: list[str], rows: list[list[str]]) -> str:

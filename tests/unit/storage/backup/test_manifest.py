@@ -26,7 +26,7 @@ MANIFEST = BackupManifest(
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> NamedFiles:
+def files(tmp_path: Path) -> NamedFiles:
     from dvc_data.hashfile.db.local import LocalHashFileDB
     from dvc_objects.fs.local import LocalFileSystem
 
@@ -36,17 +36,17 @@ def shelf(tmp_path: Path) -> NamedFiles:
     )
 
 
-def test_what_is_written_is_read_again(shelf: NamedFiles) -> None:
+def test_what_is_written_is_read_again(files: NamedFiles) -> None:
     latest = LatestBackup(MANIFEST.name, "2026-01-02T03:04:05Z")
-    shelf.write(MANIFEST.name, MANIFEST.data)
-    shelf.write(LATEST, latest.data)
-    assert read_latest(shelf) == latest
-    assert read_manifest(shelf, latest) == MANIFEST
+    files.write(MANIFEST.name, MANIFEST.data)
+    files.write(LATEST, latest.data)
+    assert read_latest(files) == latest
+    assert read_manifest(files, latest) == MANIFEST
     assert MANIFEST.bundle_sha256 == "b" * 64
 
 
-def test_no_backup_is_none(shelf: NamedFiles) -> None:
-    assert read_latest(shelf) is None
+def test_no_backup_is_none(files: NamedFiles) -> None:
+    assert read_latest(files) is None
 
 
 def test_the_same_content_has_the_same_name_and_another_has_another() -> None:
@@ -57,37 +57,37 @@ def test_the_same_content_has_the_same_name_and_another_has_another() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"manifest": 3}', b"\xff", b"null"])
-def test_a_damaged_pointer_is_named(shelf: NamedFiles, data: bytes) -> None:
-    shelf.write(LATEST, data)
+def test_a_damaged_pointer_is_named(files: NamedFiles, data: bytes) -> None:
+    files.write(LATEST, data)
     with pytest.raises(IntegrityError, match="latest"):
-        read_latest(shelf)
+        read_latest(files)
 
 
-def test_every_flipped_byte_of_a_manifest_is_noticed(shelf: NamedFiles) -> None:
+def test_every_flipped_byte_of_a_manifest_is_noticed(files: NamedFiles) -> None:
     latest = LatestBackup(MANIFEST.name, "2026-01-02T03:04:05Z")
     for index in range(len(MANIFEST.data)):
         damaged = bytearray(MANIFEST.data)
         damaged[index] ^= 1
-        shelf.write(MANIFEST.name, bytes(damaged))
+        files.write(MANIFEST.name, bytes(damaged))
         with pytest.raises(IntegrityError, match="not what its name says"):
-            read_manifest(shelf, latest)
+            read_manifest(files, latest)
 
 
-def test_a_missing_manifest_is_named(shelf: NamedFiles) -> None:
+def test_a_missing_manifest_is_named(files: NamedFiles) -> None:
     with pytest.raises(IntegrityError, match="missing"):
-        read_manifest(shelf, LatestBackup(MANIFEST.name, "2026-01-02T03:04:05Z"))
+        read_manifest(files, LatestBackup(MANIFEST.name, "2026-01-02T03:04:05Z"))
 
 
-def test_a_file_is_fetched_checked(shelf: NamedFiles, tmp_path: Path) -> None:
+def test_a_file_is_fetched_checked(files: NamedFiles, tmp_path: Path) -> None:
     import hashlib
 
-    shelf.write("registry/x", b"content")
+    files.write("registry/x", b"content")
     digest = hashlib.sha256(b"content").hexdigest()
-    assert shelf.digest("registry/x") == digest
-    shelf.fetch("registry/x", tmp_path / "copy", digest)
+    assert files.digest("registry/x") == digest
+    files.fetch("registry/x", tmp_path / "copy", digest)
     assert (tmp_path / "copy").read_bytes() == b"content"
     for wanted, name in (("0" * 64, "registry/x"), (digest, "registry/y")):
         with pytest.raises(IntegrityError):
-            shelf.fetch(name, tmp_path / "copy", wanted)
-    assert shelf.digest("registry/y") is None
-    assert shelf.read("registry/y") is None
+            files.fetch(name, tmp_path / "copy", wanted)
+    assert files.digest("registry/y") is None
+    assert files.read("registry/y") is None

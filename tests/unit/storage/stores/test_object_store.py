@@ -1,4 +1,4 @@
-"""A place that is a folder: what it says of objects, and that nothing broken leaves it."""
+"""A store that is a folder: what it says of objects, and that nothing damaged leaves it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def oid_of(data: bytes) -> str:
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
-def folder_place(path: Path, name: str = "remote") -> ObjectStore:
+def folder_store(path: Path, name: str = "remote") -> ObjectStore:
     from dvc_data.hashfile.db.local import LocalHashFileDB
     from dvc_objects.fs.local import LocalFileSystem
 
@@ -28,107 +28,107 @@ def folder_place(path: Path, name: str = "remote") -> ObjectStore:
     return ObjectStore(name, LocalHashFileDB(LocalFileSystem(), str(path)))
 
 
-def store(place: ObjectStore, data: bytes, oid: str | None = None) -> str:
-    path = Path(place.path(oid or oid_of(data)))
+def put_bytes(store: ObjectStore, data: bytes, oid: str | None = None) -> str:
+    path = Path(store.path(oid or oid_of(data)))
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(data)
     return oid or oid_of(data)
 
 
-def store_folder(place: ObjectStore, files: dict[str, bytes]) -> str:
-    listed = [{"md5": store(place, data), "relpath": name} for name, data in files.items()]
+def put_folder(store: ObjectStore, files: dict[str, bytes]) -> str:
+    listed = [{"md5": put_bytes(store, data), "relpath": name} for name, data in files.items()]
     data = json.dumps(listed).encode()
-    return store(place, data, f"{oid_of(data)}.dir")
+    return put_bytes(store, data, f"{oid_of(data)}.dir")
 
 
-def test_an_empty_place_lists_nothing(tmp_path: Path) -> None:
-    place = folder_place(tmp_path / "store")
+def test_an_empty_store_lists_nothing(tmp_path: Path) -> None:
+    store = folder_store(tmp_path / "store")
     (tmp_path / "store").rmdir()
-    assert place.sizes() == {}
-    assert place.size(oid_of(b"a")) is None
-    assert place.digest(oid_of(b"a")) is None
+    assert store.sizes() == {}
+    assert store.size(oid_of(b"a")) is None
+    assert store.digest(oid_of(b"a")) is None
 
 
 def test_a_listing_tells_objects_from_other_files(tmp_path: Path) -> None:
-    place = folder_place(tmp_path)
-    one, folder = store(place, b"one"), store_folder(place, {"a": b"two"})
+    store = folder_store(tmp_path)
+    one, folder = put_bytes(store, b"one"), put_folder(store, {"a": b"two"})
     (tmp_path / "notes.txt").write_text("x")
     (tmp_path / one[:2] / f".{one[2:]}.tmp").write_text("half")
     (tmp_path / oid_of(b"flat")).write_text("not in a folder of two digits")
-    found = place.listing()
+    found = store.listing()
     assert found.objects.keys() == {one, folder, oid_of(b"two")}
     assert set(found.foreign) == {"notes.txt", f"{one[:2]}/.{one[2:]}.tmp", oid_of(b"flat")}
-    assert place.sizes()[one] == 3
+    assert store.sizes()[one] == 3
 
 
 @pytest.mark.parametrize("oid", ["", "../../etc/passwd", "A" * 32, "0" * 31, "0" * 32 + ".dirs"])
 def test_what_is_no_id_is_no_path(tmp_path: Path, oid: str) -> None:
     with pytest.raises(InputError, match="no object id"):
-        folder_place(tmp_path).path(oid)
+        folder_store(tmp_path).path(oid)
 
 
 def test_an_object_is_whole_if_its_bytes_give_its_name(tmp_path: Path) -> None:
-    place = folder_place(tmp_path)
-    good, bad = store(place, b"good"), store(place, b"bad", oid_of(b"other"))
-    assert place.is_whole(good)
-    assert not place.is_whole(bad)
-    assert place.digest(bad) == oid_of(b"bad")
+    store = folder_store(tmp_path)
+    good, bad = put_bytes(store, b"good"), put_bytes(store, b"bad", oid_of(b"other"))
+    assert store.is_whole(good)
+    assert not store.is_whole(bad)
+    assert store.digest(bad) == oid_of(b"bad")
 
 
 def test_what_is_broken_is_not_given_out_and_leaves_the_target_as_it_was(tmp_path: Path) -> None:
-    place = folder_place(tmp_path / "store")
-    bad = store(place, b"bad", oid_of(b"good"))
+    store = folder_store(tmp_path / "store")
+    bad = put_bytes(store, b"bad", oid_of(b"good"))
     target = tmp_path / "out" / "file"
     target.parent.mkdir()
     target.write_text("before")
     for oid in (bad, oid_of(b"missing")):
         with pytest.raises(IntegrityError):
-            place.get(oid, target)
+            store.get(oid, target)
     assert target.read_text() == "before"
     assert [path.name for path in target.parent.iterdir()] == ["file"]
 
 
 def test_the_cache_takes_objects_as_dvc_protects_them(tmp_path: Path) -> None:
-    place, cache = folder_place(tmp_path / "store"), folder_place(tmp_path / "cache", CACHE)
-    oid = store(place, b"weights")
-    cache.copy_from(place, oid)
+    store, cache = folder_store(tmp_path / "store"), folder_store(tmp_path / "cache", CACHE)
+    oid = put_bytes(store, b"weights")
+    cache.copy_from(store, oid)
     assert cache.is_whole(oid)
     assert Path(cache.path(oid)).stat().st_mode & 0o777 == 0o444
     assert cache.odb.is_protected(cache.path(oid))
 
 
 def test_a_put_replaces_what_was_there_and_a_delete_takes_it_away(tmp_path: Path) -> None:
-    place = folder_place(tmp_path / "store")
-    oid = store(place, b"bad", oid_of(b"good"))
+    store = folder_store(tmp_path / "store")
+    oid = put_bytes(store, b"bad", oid_of(b"good"))
     (tmp_path / "file").write_bytes(b"good")
-    place.put(tmp_path / "file", oid)
-    assert place.is_whole(oid)
-    place.delete(oid)
-    place.delete(oid)
-    assert place.sizes() == {}
+    store.put(tmp_path / "file", oid)
+    assert store.is_whole(oid)
+    store.delete(oid)
+    store.delete(oid)
+    assert store.sizes() == {}
 
 
 def test_the_children_of_a_folder_are_those_of_a_list_that_is_whole(tmp_path: Path) -> None:
-    place = folder_place(tmp_path)
-    folder = store_folder(place, {"a/b": b"1", "c": b"2"})
-    assert [(child.path, child.oid) for child in place.children(folder)] == [
+    store = folder_store(tmp_path)
+    folder = put_folder(store, {"a/b": b"1", "c": b"2"})
+    assert [(child.path, child.oid) for child in store.children(folder)] == [
         ("a/b", oid_of(b"1")), ("c", oid_of(b"2")),
     ]  # fmt: skip
-    Path(place.path(folder)).write_bytes(b"[]")
+    Path(store.path(folder)).write_bytes(b"[]")
     with pytest.raises(IntegrityError, match="not what its name says"):
-        place.children(folder)
-    place.delete(folder)
+        store.children(folder)
+    store.delete(folder)
     with pytest.raises(IntegrityError, match="is not in remote"):
-        place.children(folder)
+        store.children(folder)
 
 
 @given(st.binary(max_size=64), st.binary(max_size=64))
 def test_no_bytes_but_its_own_make_an_object_whole(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, other: bytes
 ) -> None:
-    place = folder_place(tmp_path_factory.mktemp("store"))
-    oid = store(place, other, oid_of(data))
-    assert place.is_whole(oid) == (data == other)
+    store = folder_store(tmp_path_factory.mktemp("store"))
+    oid = put_bytes(store, other, oid_of(data))
+    assert store.is_whole(oid) == (data == other)
 
 
 def test_each_clouds_words_for_the_same_facts_are_understood() -> None:

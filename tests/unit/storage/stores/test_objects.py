@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.unit.storage.stores.test_object_store import folder_place, oid_of, store_folder
+from tests.unit.storage.stores.test_object_store import folder_store, oid_of, put_folder
 
 from facemodels.errors import IntegrityError
 from facemodels.git import Git
@@ -47,19 +47,19 @@ def test_an_object_belongs_to_every_version_that_has_it() -> None:
     }  # fmt: skip
 
 
-def test_the_list_of_files_comes_from_the_first_place_that_has_it_whole(tmp_path: Path) -> None:
-    places = [folder_place(tmp_path / name, name) for name in ("none", "bad", "good")]
-    folder = store_folder(places[2], {"a": b"1"})
-    Path(places[1].path(folder)).parent.mkdir(parents=True)
-    Path(places[1].path(folder)).write_bytes(b"[]")
-    found = objects_of(entry("rec-facenet-v1.0.0", folder), places)
+def test_the_list_of_files_comes_from_the_first_store_that_has_it_whole(tmp_path: Path) -> None:
+    stores = [folder_store(tmp_path / name, name) for name in ("none", "bad", "good")]
+    folder = put_folder(stores[2], {"a": b"1"})
+    Path(stores[1].path(folder)).parent.mkdir(parents=True)
+    Path(stores[1].path(folder)).write_bytes(b"[]")
+    found = objects_of(entry("rec-facenet-v1.0.0", folder), stores)
     assert found.oids == (oid_of(b"1"), folder)
 
 
 def test_a_list_that_is_whole_nowhere_is_named_with_the_remedy(tmp_path: Path) -> None:
-    place = folder_place(tmp_path, "storage")
+    store = folder_store(tmp_path, "storage")
     with pytest.raises(IntegrityError, match=r"rec-facenet-v1.0.0.*storage.*restore"):
-        objects_of(entry("rec-facenet-v1.0.0", "0" * 32 + ".dir"), [place])
+        objects_of(entry("rec-facenet-v1.0.0", "0" * 32 + ".dir"), [store])
 
 
 def test_versions_in_the_archive_or_without_dvc_are_not_kept() -> None:
@@ -107,11 +107,11 @@ def test_git_speaks_of_what_any_branch_stash_index_or_file_says(tmp_path: Path) 
     assert ids_in_git(Git(tmp_path)) == {f"{ids[0]}.dir", *ids[1:6]}
 
 
-def test_folders_give_their_files_where_a_place_knows_them(tmp_path: Path) -> None:
-    empty, place = folder_place(tmp_path / "a"), folder_place(tmp_path / "b")
-    folder = store_folder(place, {"a": b"1", "b": b"2"})
-    places: list[ObjectStore] = [empty, place]
+def test_folders_give_their_files_where_a_store_knows_them(tmp_path: Path) -> None:
+    empty, store = folder_store(tmp_path / "a"), folder_store(tmp_path / "b")
+    folder = put_folder(store, {"a": b"1", "b": b"2"})
+    stores: list[ObjectStore] = [empty, store]
     unknown = "0" * 32 + ".dir"
-    assert with_children([folder, unknown], places) == {
+    assert with_children([folder, unknown], stores) == {
         folder, unknown, oid_of(b"1"), oid_of(b"2"),
     }  # fmt: skip

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.storage.stores.test_object_store import folder_place, oid_of, store
+from tests.unit.storage.stores.test_object_store import folder_store, oid_of, put_bytes
 
 from facemodels.storage.stores.object_info import ObjectInfo
 from facemodels.storage.stores.proof import ProofLedger, examine, is_etag_of, parts_etag
@@ -42,22 +42,22 @@ def test_a_ledger_is_there_for_the_next_run_and_a_broken_one_is_begun_anew(tmp_p
 def test_a_forged_mark_of_the_store_is_no_proof_of_other_bytes(
     tmp_path: Path, ledger: ProofLedger
 ) -> None:
-    place = folder_place(tmp_path / "store")
-    oid = store(place, b"bad", oid_of(b"good"))
-    assert examine(place, oid, place.info(oid), ledger=ledger) == "wrong"
-    assert examine(place, oid, None, ledger=ledger) == "missing"
-    Path(place.path(oid)).write_bytes(b"good")
-    info = place.info(oid)
+    store = folder_store(tmp_path / "store")
+    oid = put_bytes(store, b"bad", oid_of(b"good"))
+    assert examine(store, oid, store.info(oid), ledger=ledger) == "wrong"
+    assert examine(store, oid, None, ledger=ledger) == "missing"
+    Path(store.path(oid)).write_bytes(b"good")
+    info = store.info(oid)
     assert info is not None
-    assert examine(place, oid, info, ledger=ledger) == "whole"
-    assert ledger.knows(place.url, oid, info)
+    assert examine(store, oid, info, ledger=ledger) == "whole"
+    assert ledger.knows(store.url, oid, info)
 
 
 def test_an_object_that_goes_while_it_is_looked_at_is_missing(
     tmp_path: Path, ledger: ProofLedger
 ) -> None:
-    place = folder_place(tmp_path / "store")
-    assert examine(place, oid_of(b"a"), INFO, ledger=ledger) == "missing"
+    store = folder_store(tmp_path / "store")
+    assert examine(store, oid_of(b"a"), INFO, ledger=ledger) == "missing"
 
 
 @pytest.mark.parametrize("size", [5 * MIB + 1, 10 * MIB, 16 * MIB, 16 * MIB + 3])

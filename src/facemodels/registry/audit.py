@@ -1,4 +1,4 @@
-"""The audit: is the chain of events whole, and is every tag what it was? Pure.
+"""The audit checks that the chain of events is whole and that every tag is what it was. Pure.
 
 Each record names the tag object before it, so a tag that is deleted, moved or rewritten
 leaves the next one pointing at an object that no tag holds any more. The head, a ref of its
@@ -7,8 +7,8 @@ own, names the last event, so the end of the chain is guarded too.
 What the chain alone cannot show: somebody who rewrites every event after the one he changed
 and the head, or who deletes the last events and moves the head back to the one before them;
 and an event that somebody appends by hand, if the rules allow it. Clones that saw the old
-head refuse the first two (`repository.sync`), and signatures prevent all of it. In a clone
-that has no head yet the last events are not guarded; `repository.sync` fetches it.
+head refuse the first two (see `sync`), and signatures prevent all of it. In a clone
+that has no head yet the last events are not guarded; a sync fetches the head.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Finding:
     """Something that is not as it was signed off.
 
     Attributes:
-        kind: what was done.
-        tag: the tag it was done to.
-        text: how it shows.
+        kind: the kind of change, for example deleted, moved or forged.
+        tag: the tag that was changed; empty for the head.
+        text: the sign by which the change was noticed.
     """
 
     kind: Kind
@@ -53,11 +53,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Chain:
-    """The recorded events as they are linked.
+    """The events with a record, in the order of their links.
 
     Attributes:
-        events: from the first to the last that can be reached.
-        outside: recorded events that are not among them.
+        events: the events that the links lead to, from the first to the last.
+        outside: the other events with a record.
     """
 
     events: tuple[Event, ...]
@@ -65,7 +65,7 @@ class Chain:
 
 
 def link(events: Iterable[Event], head: str | None) -> Chain:
-    """Follow the links backwards from the head, and forwards where exactly one event follows it.
+    """Follow the links backwards from the head, and forwards while exactly one event follows.
 
     Events that a plain `git fetch --tags` brought are ahead of the head that this clone knows;
     they belong to the chain as long as there is no fork.
@@ -102,7 +102,7 @@ def _backwards(recorded: Mapping[str, Event], tip: str | None) -> list[Event]:
 def audit(
     events: Iterable[Event], head: str | None, originals: Mapping[str, Event] | None = None
 ) -> list[Finding]:
-    """Everything that is wrong with the tags of a registry.
+    """Find everything that is wrong with the tags of a registry.
 
     Args:
         events: all tags of models, as they are.
@@ -129,7 +129,7 @@ def audit(
 
 
 def _trunk(recorded: Mapping[str, Event], head: str | None) -> list[Event]:
-    """What is left of the chain, oldest first.
+    """The events of the chain that are left, oldest first.
 
     Where no head says which event is the last, it ends at the highest number (see `_tip`);
     behind an event that is lost it goes on at the highest number below. What the lost one's
@@ -187,7 +187,7 @@ def _lost(
 def _name_lost(
     wanted: str, tag: str, tags: Mapping[str, Event], original: Event | None, more: int = 0
 ) -> Finding:
-    """Was it deleted, or does the tag hold something else now, and what?
+    """Say whether a lost event's tag was deleted, or what the tag holds now.
 
     Args:
         wanted: object id.
@@ -213,7 +213,7 @@ def _name_lost(
 
 
 def _alone(event: Event) -> list[Finding]:
-    """What one tag shows by itself."""
+    """The findings that one tag shows without the others."""
     record = event.record
     if not event.inner_tag:
         return [Finding("inserted", event.tag, "a lightweight tag; nobody answers for it")]
@@ -263,7 +263,7 @@ def _speaks_of_itself(event: Event) -> bool:
 
 
 def _order(trunk: list[Event]) -> list[Finding]:
-    """Dates and numbers go up along the links, from number 1."""
+    """Find links along which the date or the number does not rise, starting from number 1."""
     findings = [
         Finding("forged", first.tag, f"number {first.sequence}, and it names no event before it")
         for first in trunk[:1]
@@ -282,7 +282,7 @@ def _order(trunk: list[Event]) -> list[Finding]:
 
 
 def _replay(trunk: list[Event]) -> list[Finding]:
-    """Would the rules have let every event happen?"""
+    """Replay the events and find those that the rules would have refused."""
     state = State()
     findings = []
     for event in trunk:

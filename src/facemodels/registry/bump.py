@@ -1,4 +1,7 @@
-"""Which bump two packages ask for: their interfaces, and their accuracy on the same images."""
+"""Compares two packages: the version bump that their interfaces and their accuracy ask for.
+
+The rule itself is in `semver` and pure; this module runs both packages on the same images.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,11 @@ from facemodels.registry.evidence import interface
 
 @dataclass(frozen=True)
 class Comparison:
-    """A ruling and what it rests on.
+    """A ruling and the evidence for it.
 
     Attributes:
         ruling: the smallest legal bump.
-        evidence: against which package, on which metric, with which interval.
+        evidence: the package compared with, the metric, and its interval.
     """
 
     ruling: semver.Ruling
@@ -28,15 +31,15 @@ class Comparison:
 
 
 def compare(old: Package, new: Package, data: Path, settings: Compare) -> Comparison:
-    """The ruling on `new` against `old`.
+    """Rule on the bump from one package to another.
 
-    The same weights have the same accuracy; they are not run.
+    Packages with the same weights have the same accuracy, so they are not run.
 
     Args:
-        old: the version before.
-        new: the one to come.
+        old: the package of the version before.
+        new: the package of the next version.
         data: prepared test data of the task.
-        settings: of the paired bootstrap.
+        settings: the settings of the paired bootstrap.
 
     Raises:
         InputError: there is no data to compare on.

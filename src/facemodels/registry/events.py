@@ -53,10 +53,10 @@ class Event:
     """A tag of a model.
 
     Attributes:
-        tag: the tag's name, as the ref says.
-        name: what the name means.
-        object: id of the tag object; of the commit itself where the tag is lightweight.
-        commit: id of what it points to.
+        tag: the tag's name, as the ref has it.
+        name: the parts of that name.
+        object: the id of the tag object; a lightweight tag has the id of its commit here.
+        commit: the id of the commit that the tag points to.
         inner_tag: the name inside the tag object, "" for a lightweight tag.
         tagger: `Name <mail>`.
         time: the tagger's date, seconds since 1970.
@@ -87,19 +87,19 @@ class Event:
 
     @property
     def reason(self) -> str:
-        """Why it was done: of the record, or the first line of a message in words."""
+        """The reason in the record; without a record, the first line of the message."""
         if self.record is not None:
             return str(self.record["reason"])
         return self.message.split("\n", 1)[0]
 
     @property
     def act(self) -> str:
-        """What was done, in the record's words or the tag's."""
+        """The act as the record names it; without a record, as the tag's name does."""
         return str(self.record["act"]) if self.record else self.name.act
 
 
 def read_record(message: str) -> Mapping[str, Any] | None:
-    """The record in a message; None if it is no record of ours, to the letter."""
+    """Read the record in a message; None if the message is not exactly a record."""
     if not message.startswith("{"):
         return None
     try:
@@ -133,7 +133,7 @@ def _are(value: Mapping[str, Any], kinds: Mapping[str, type | tuple[type, ...]])
 
 
 def _is_unicode(value: Any) -> bool:
-    """Whether a value can be written out again; JSON's escapes also name halves of characters."""
+    """Whether a value can be encoded as UTF-8; JSON's escapes can also name lone surrogates."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
@@ -142,10 +142,10 @@ def _is_unicode(value: Any) -> bool:
 
 
 def write_record(values: Mapping[str, Any]) -> str:
-    """A record as the message of a tag.
+    """Write a record as the message of a tag.
 
     Raises:
-        InputError: a value that JSON or UTF-8 has no word for.
+        InputError: JSON or UTF-8 cannot express a value.
     """
     try:
         text = canonical_json(values)

@@ -1,4 +1,4 @@
-"""What speaks for a version: digests, metrics and gates, read at the commit it is tagged at."""
+"""Collects the evidence for a version: digests, metrics and gates, read at its commit."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _FIELDS = (
 
 
 def collect(git: Git, package: Package, commit: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Evidence and entry of a version that is to be registered at a commit.
+    """Collect the evidence and the entry of a version before it is registered at a commit.
 
     Args:
-        git: of the repository that the package lies in.
-        package: verified.
-        commit: has the package's DVC entry.
+        git: runs commands in the repository that holds the package.
+        package: a package that was verified.
+        commit: the id of the commit that has the package's DVC entry.
 
     Returns:
         The evidence (digests) and the entry (what the registry says of the version).
@@ -65,7 +65,7 @@ def collect(git: Git, package: Package, commit: str) -> tuple[dict[str, Any], di
 
 
 def interface(package: Package) -> dict[str, Any]:
-    """What callers and stored data rely on: the keys that `semver.rule` compares."""
+    """The properties that callers and stored data rely on: the keys that `semver.rule` compares."""
     metadata = package.metadata
     return {
         "architecture": metadata["architecture"],
@@ -124,7 +124,7 @@ def _tracked(git: Git, package: Package, commit: str, path: str) -> str:
 
 
 def dvc_digest(folder: Path) -> str:
-    """The digest that DVC 3 gives a folder: md5 over the sorted list of its files' md5."""
+    """The digest that DVC 3 gives a folder: the MD5 of the sorted list of its files' MD5s."""
     from dvc_data.hashfile.hash import file_md5
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.tree import Tree

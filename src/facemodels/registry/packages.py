@@ -1,4 +1,4 @@
-"""Getting the package of a registered version: from the workspace, DVC's cache or a remote."""
+"""Gets the package of a registered version from the workspace, DVC's cache or a remote."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from facemodels.registry.state import Entry
 
 @contextmanager
 def obtain(root: Path, entry: Entry) -> Iterator[Package]:
-    """The verified package of a version, for as long as the block runs.
+    """Give the verified package of a version to a `with` block.
 
     Args:
-        root: of the repository.
+        root: the top folder of the repository.
         entry: the version.
 
     Raises:
@@ -64,7 +64,7 @@ def obtain(root: Path, entry: Entry) -> Iterator[Package]:
 
 
 def signing_policy(root: Path) -> SignaturePolicy | None:
-    """Who must have signed packages, as the repository says; None if it says nothing.
+    """Read who must have signed packages; None if the repository has no such file.
 
     Raises:
         ParamsError: conf/signing.yaml does not fit its schema.
@@ -88,7 +88,7 @@ def is_registered(folder: Path, entry: Entry) -> bool:
 
 
 def fetch(root: Path, path: str, commit: str, folder: Path) -> None:
-    """Copy a tracked folder as it was at a commit, from the cache or the remotes of today.
+    """Copy a tracked folder as it was at a commit, from the cache or the present remotes.
 
     Raises:
         ToolError: DVC cannot get it.

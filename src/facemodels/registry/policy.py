@@ -18,11 +18,11 @@ class RegistryPolicy:
 
     Attributes:
         remote: the Git remote that decides who was first; "" for a registry of one clone.
-        signatures: tags are signed and checked where `required`.
-        allowed_signers: OpenSSH's file of keys (ssh-keygen(1), ALLOWED SIGNERS), from the
-            root; GPG keys are known by git's own keyring.
-        roles: what each principal (of the file, or a GPG fingerprint) may do. Empty: everyone
-            who may push may do everything.
+        signatures: `required` makes every act sign its tag and every audit check the signatures.
+        allowed_signers: the path of OpenSSH's file of keys (ssh-keygen(1), ALLOWED SIGNERS), from
+            the root of the repository; GPG keys come from the user's keyring.
+        roles: the roles of each principal (a name in that file, or a GPG fingerprint). If it is
+            empty, everyone who may push may do everything.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -37,7 +37,7 @@ class RegistryPolicy:
         return not self.roles or role in self.roles.get(principal, ())
 
     def require(self, principal: str, role: Role) -> None:
-        """Stop who lacks a role.
+        """Stop a principal who lacks a role.
 
         Raises:
             RuleError: the principal may not do it.
@@ -56,7 +56,7 @@ def role_of(act: str) -> Role:
 
 
 def load(root: Path) -> RegistryPolicy:
-    """The policy of a repository; the defaults where it has no file.
+    """Read the policy of a repository; it has the defaults if there is no file.
 
     Raises:
         InputError: the file is not what it should be.

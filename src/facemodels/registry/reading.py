@@ -1,4 +1,4 @@
-"""Reading events from Git: one `git for-each-ref`, however many tags there are."""
+"""Reads events from Git with one `git for-each-ref`, however many tags there are."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def patterns(models: Iterable[str] = ()) -> list[str]:
 
 
 def is_event(tag: str) -> bool:
-    """Whether a tag is one of ours."""
+    """Whether a tag is an event of the registry."""
     return tag_names.parse(tag) is not None
 
 
 def read_events(git: Git, models: Iterable[str] = ()) -> list[Event]:
-    """Every tag of a model, or of the models named, in the order of their names.
+    """Read every event, or those of the named models, sorted by tag name.
 
     Raises:
         GitError: git failed.
@@ -60,7 +60,7 @@ def read_objects(git: Git) -> dict[str, str]:
 
 
 def read_head(git: Git) -> str | None:
-    """Object id of the last event that this clone knows to be last; None if it knows none."""
+    """Read the head: the object id of the last event that this clone knows; None without one."""
     try:
         return git.text("rev-parse", "--verify", "--quiet", HEAD)
     except GitError:
@@ -68,7 +68,7 @@ def read_head(git: Git) -> str | None:
 
 
 def read_original(git: Git, oid: str) -> Event | None:
-    """A tag object that no tag holds any more, if the object database still has it."""
+    """Read a tag object that no ref names any more; None if the object database lost it."""
     try:
         text = git.raw("cat-file", "tag", oid).decode(errors="replace")
     except GitError:
@@ -85,7 +85,7 @@ def read_original(git: Git, oid: str) -> Event | None:
 
 
 def read_originals(git: Git, events: Iterable[Event], head: str | None) -> dict[str, Event]:
-    """Tag objects that records or the head name and no tag holds any more, by id."""
+    """Read the tag objects that records or the head name and no ref does any more, by id."""
     named = {event.object: event.previous for event in events}
     wanted = [head, *named.values()]
     found: dict[str, Event] = {}

@@ -22,16 +22,16 @@ if TYPE_CHECKING:  # they bring torch along, which reading must not wait for
 
 @dataclass(frozen=True)
 class Registration:
-    """What somebody asks to register.
+    """A request to register a version.
 
     Attributes:
-        package: verified, in the repository's tree.
-        revision: the commit that tracks it.
-        labels: free words, for filters.
-        reason: why; the changelog of the version if empty.
-        data: prepared test data, for the comparison with the version before.
-        accept_regression: who answers for worse accuracy and why; empty if nobody.
-        comparison: with the version before, where it was made already.
+        package: a verified package inside the repository.
+        revision: the commit that tracks the package.
+        labels: free words that lists can be filtered by.
+        reason: the reason in the event; if it is empty, the changelog of the version.
+        data: prepared test data on which the version before is compared.
+        accept_regression: who accepts worse accuracy, and why; empty if nobody does.
+        comparison: the comparison with the version before, if it was made already.
     """
 
     package: Package
@@ -47,7 +47,7 @@ class Registry:
     """The registry of the repository that a folder lies in.
 
     Args:
-        repository: of its tags.
+        repository: the tag store of the repository.
     """
 
     def __init__(self, repository: TagStore) -> None:
@@ -154,13 +154,13 @@ class Registry:
         return self.act(plan)
 
     def act(self, plan: rules.Proposal) -> Event:
-        """Let something happen to a version that is registered.
+        """Add an event of a registered version.
 
-        What brings it on (a promotion, a rollout) verifies its package and asks for its gates;
-        what takes it back does not wait for that.
+        A promotion and a rollout verify the package and require its gates first; an act that
+        takes a version back does not wait for that.
 
         Args:
-            plan: of `rules`.
+            plan: gives the event for a state, by a function of `rules`.
 
         Raises:
             IntegrityError: the package is not what was registered.
@@ -196,7 +196,7 @@ class Registry:
         )
 
     def audit(self) -> list[audit.Finding]:
-        """Everything that is wrong with the tags of this clone, signatures included."""
+        """Find everything that is wrong with the tags of this clone, signatures included."""
         events = reading.read_events(self.git)
         head = reading.read_head(self.git)
         findings = audit.audit(events, head, reading.read_originals(self.git, events, head))
@@ -206,10 +206,10 @@ class Registry:
 
 
 def open_registry(start: Path) -> Registry:
-    """The registry of the clone that a folder lies in.
+    """Open the registry of the clone that a folder lies in.
 
     Raises:
-        InputError: it lies in none, or conf/registry.yaml is wrong.
+        InputError: the folder lies in no clone, or conf/registry.yaml is wrong.
     """
     root = find_root(start)
     return Registry(TagStore(Git(root), policy.load(root)))
@@ -226,7 +226,7 @@ def predecessor(state: State, model: ModelId) -> Entry | None:
 
 
 def previous_production(state: State, model: str) -> Entry:
-    """The version that was in production before the one that is, and may be again.
+    """The version that was in production before the present one, if a rollback may go there.
 
     Raises:
         RuleError: there is none to go back to.
@@ -243,6 +243,6 @@ def previous_production(state: State, model: str) -> Entry:
 
 
 def explain(findings: Sequence[audit.Finding]) -> IntegrityError:
-    """Findings of an audit as an error, for exit code 3."""
+    """Make the findings of an audit an error with exit code 3."""
     named = tuple(f"{f.tag or 'head'} ({f.kind})" for f in findings)
     return IntegrityError("the registry is not what was signed off", changed=named)

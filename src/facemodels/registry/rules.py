@@ -1,11 +1,10 @@
-"""What may happen to a version, and the event it makes. Pure.
+"""The rules: which acts are allowed on a version, and the event that each act makes. Pure.
 
 development → staging → production → deprecated, and back to a version that was in
-production (rollback). At most one version of a model is in production: who comes in takes
-the place of who was there. Beside it one other may have a part of its traffic: a rollout,
-which ends with the next version in production or when it is withdrawn. A version whose weights
-went into the archive goes nowhere before it is restored. What is legal is decided on the state
-alone.
+production (rollback). At most one version of a model is in production: the next one takes its
+place. One other version may get a part of its traffic: a rollout, which ends with the next
+version in production or when it is withdrawn. A version whose weights are in the archive has to
+be restored before anything else. The rules decide by the state alone.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ class ProposedEvent:
         act: register, promote, rollback, deprecate, place, rollout, withdraw, archive or restore.
         model: the version.
         tag: the tag's name.
-        commit: what it points to.
-        status: of the version afterwards.
-        reason: why.
-        evidence: digests that speak for it.
+        commit: the id of the commit that the tag points to.
+        status: the status of the version after the event.
+        reason: why it was done.
+        evidence: digests that speak for the version.
         extra: further keys of the record.
     """
 
@@ -50,7 +49,7 @@ class ProposedEvent:
 
     @property
     def role(self) -> Role:
-        """What the actor must be allowed to do."""
+        """The role that the actor must have."""
         return role_of(self.act)
 
 
@@ -66,7 +65,7 @@ def register(
     evidence: Mapping[str, Any],
     entry: Mapping[str, Any],
 ) -> ProposedEvent:
-    """A new version at a commit.
+    """Register a new version at a commit.
 
     Raises:
         InputError: it is registered already.
@@ -106,13 +105,13 @@ def move(
     """Give a version its next status, or go back to one that was in production.
 
     Args:
-        state: of now.
+        state: the present state of the registry.
         model: the version.
         status: staging, production or deprecated.
-        reason: why; a rollback and a deprecation need one.
-        re_enrolment: how galleries get new embeddings, where the embedding space changes.
-        emergency: to production without having been in staging; needs a reason, and stays in
-            the record.
+        reason: why it is done; a rollback and a deprecation need a reason.
+        re_enrolment: how galleries get new embeddings, if the embedding space changes.
+        emergency: whether the version may skip staging; this needs a reason and stays in the
+            record.
 
     Raises:
         InputError: the version is not registered, or has the status already.
@@ -149,9 +148,10 @@ def _extra(re_enrolment: str, emergency: bool) -> dict[str, Any]:
 def _let_in(
     state: State, entry: Entry, reason: str, re_enrolment: str, *, emergency: bool
 ) -> tuple[str, bool]:
-    """Whether a version may come near production: the plan for its galleries, and an emergency.
+    """Check that a version may get traffic of production; give its re-enrolment and emergency.
 
-    What its rollout was begun with holds until it ends; nobody is asked at each step.
+    The values that a rollout began with hold until it ends, so that each step need not repeat
+    them.
 
     Raises:
         InputError: an emergency without a reason.
@@ -201,12 +201,12 @@ def roll_out(
     re_enrolment: str = "",
     emergency: bool = False,
 ) -> ProposedEvent:
-    """Give a version a part of production's traffic, or another part than it has.
+    """Give a version a part of production's traffic, or change that part.
 
     Args:
-        state: of now.
+        state: the present state of the registry.
         model: the version.
-        terms: `strategy` and `percent`, and what else the record shall say of the rollout.
+        terms: `strategy` and `percent`, and further values for the record.
         reason: why.
         re_enrolment: see `move`.
         emergency: see `move`.
@@ -248,10 +248,10 @@ def roll_out(
 def withdraw(
     state: State, model: ModelId, *, reason: str, extra: Mapping[str, Any] | None = None
 ) -> ProposedEvent:
-    """Take its part of production's traffic from a version again.
+    """Take the part of production's traffic away from a version.
 
     Args:
-        state: of now.
+        state: the present state of the registry.
         model: the version.
         reason: why.
         extra: further keys of the record, such as the verdict.
@@ -273,13 +273,13 @@ def withdraw(
 def archive(
     state: State, model: ModelId, facts: Mapping[str, Any], *, reason: str
 ) -> ProposedEvent:
-    """Take the weights of a version out of the remote; an archive holds them now.
+    """Record that an archive holds the weights of a version and the remote does not.
 
     Args:
-        state: of now.
+        state: the present state of the registry.
         model: the version.
-        facts: `sha256` of the archive, `path` below the remote's URL, and what else the record
-            shall say of it.
+        facts: `sha256` of the archive, `path` below the remote's URL, and further values for
+            the record.
         reason: why.
 
     Raises:
@@ -311,10 +311,10 @@ def archive(
 def restore(
     state: State, model: ModelId, *, reason: str, extra: Mapping[str, Any] | None = None
 ) -> ProposedEvent:
-    """The weights of a version are in the remote again.
+    """Record that the weights of a version are in the remote again.
 
     Args:
-        state: of now.
+        state: the present state of the registry.
         model: the version.
         reason: why.
         extra: further keys of the record, such as where they came from.
@@ -341,7 +341,7 @@ def _require_weights(state: State, entry: Entry) -> None:
 
 
 def _to_production(state: State, entry: Entry, *, reason: str, re_enrolment: str) -> str:
-    """Whether the way to production is open: `promote` or `rollback`."""
+    """Check that a version may go to production; say whether that is a promotion or a rollback."""
     current = state.entries.get(state.production.get(entry.model, ""))
     if current is not None:
         _same_space(current, entry, re_enrolment)
@@ -353,7 +353,7 @@ def _to_production(state: State, entry: Entry, *, reason: str, re_enrolment: str
 
 
 def _same_space(current: Entry, new: Entry, re_enrolment: str) -> None:
-    """Stored embeddings of one space cannot be compared with those of another."""
+    """Refuse a change of the embedding space without a plan: stored embeddings become useless."""
     spaces = [e.facts.get("interface", {}).get("embedding_space") for e in (current, new)]
     if spaces[0] != spaces[1] and not re_enrolment:
         raise RuleError(

@@ -35,8 +35,8 @@ class Ruling:
 
     Attributes:
         level: patch, minor or major.
-        reasons: one line for each thing that asks for it.
-        regression: accuracy is worse.
+        reasons: one line for each change that asks for the level.
+        regression: whether accuracy is worse.
     """
 
     level: Level
@@ -45,11 +45,11 @@ class Ruling:
 
 
 def rule(old: Mapping[str, Any], new: Mapping[str, Any], accuracy: Accuracy) -> Ruling:
-    """The smallest legal bump from one package to another.
+    """Rule on the smallest legal bump from one package to another.
 
     Args:
         old: `interface` of the entry: architecture, shapes, embedding_space, runtimes.
-        new: likewise.
+        new: the same keys of the new package.
         accuracy: verdict of the paired comparison, of new against old.
     """
     breaks = [
@@ -90,7 +90,7 @@ def level_between(old: Version, new: Version) -> Level:
 
 
 def check(old: Version, new: Version, ruling: Ruling, *, accept_regression: str = "") -> None:
-    """Hold a new version number against the ruling.
+    """Refuse a version number that promises more than the ruling allows.
 
     Raises:
         InputError: it is not above the old.

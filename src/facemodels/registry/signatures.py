@@ -1,4 +1,4 @@
-"""Signed tags: git signs and checks them, with SSH or GPG as the user's configuration says."""
+"""Signed tags. Git signs and checks them, with SSH or GPG as the user's configuration says."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _GPG = re.compile(r"^\[GNUPG:\] VALIDSIG .* (?P<who>[0-9A-F]{40})$", re.MULTILIN
 
 
 def own_principal(git: Git, root: Path, policy: RegistryPolicy) -> str:
-    """Who the signer of this clone is: the principal of the key that git would sign with.
+    """The signer of this clone: the principal of the key that git would sign with.
 
     Raises:
         InputError: no key is set, or the allowed signers do not know it.
@@ -79,7 +79,7 @@ def _fingerprint(git: Git, key: str) -> str:
 
 
 def check(git: Git, root: Path, policy: RegistryPolicy, events: Iterable[Event]) -> list[Finding]:
-    """Events that are not signed by somebody who may do what they did."""
+    """Find events that are not signed by somebody who has the role for them."""
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         found = pool.map(lambda event: _check(git, root, policy, event), events)
     return [finding for finding in found if finding is not None]
@@ -98,7 +98,7 @@ def _check(git: Git, root: Path, policy: RegistryPolicy, event: Event) -> Findin
 
 
 def principal(git: Git, root: Path, policy: RegistryPolicy, oid: str) -> str | None:
-    """Who signed a tag object; None if nobody whom the policy knows."""
+    """The principal who signed a tag object; None if the policy knows no such signer."""
     signers = f"gpg.ssh.allowedSignersFile={root / policy.allowed_signers}"
     try:
         # git reports the signature on standard error, and --raw makes it GPG's own words.

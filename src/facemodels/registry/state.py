@@ -1,4 +1,4 @@
-"""What the events add up to: versions, their statuses, who is in production. Pure.
+"""The state: the versions, their statuses and who is in production, as the events say. Pure.
 
 GTO's meaning of its tags holds: a stage's tag speaks of the version that was registered at
 the commit it points to; the last one of a stage counts. A model has one production version;
@@ -27,10 +27,10 @@ class Entry:
 
     Attributes:
         event: the event that registered it.
-        status: of now.
-        staged: it was put into staging and, by GTO's tags, not taken from there.
-        deployed_at: when it last went to production, seconds since 1970; None if never.
-        events: all that happened to it, oldest first.
+        status: its present status.
+        staged: whether it was put into staging and, by GTO's tags, not taken from there.
+        deployed_at: when it last went to production, in seconds since 1970; None if never.
+        events: all its events, oldest first.
     """
 
     event: Event
@@ -51,7 +51,7 @@ class Entry:
 
     @property
     def version(self) -> Version:
-        """Its number."""
+        """The version number."""
         return ModelId.parse(self.id).version
 
     @property
@@ -61,7 +61,7 @@ class Entry:
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What was said of the version at registration; empty likewise."""
+        """What the registration recorded about the version; empty if GTO registered it."""
         return self.event.record.get("entry", {}) if self.event.record else {}
 
     def as_json(self) -> dict[str, Any]:
@@ -87,12 +87,12 @@ class State:
     """The registry at one moment.
 
     Attributes:
-        entries: by id.
-        production: id of the version in production, by model.
+        entries: every registered version, by id.
+        production: the id of the version in production, by model.
         rollouts: the event that gives a version a part of production, by model.
         in_staging: the event that put a version last into staging, by model.
         archived: the event that put a version into the archive, by id.
-        events: all, in the order in which they count.
+        events: all events, in the order in which they count.
     """
 
     entries: dict[str, Entry] = field(default_factory=dict)
@@ -127,7 +127,7 @@ class State:
         return self._at.get((model, commit))
 
     def id_of(self, event: Event) -> str | None:
-        """The version an event speaks of."""
+        """The id of the version that an event is about."""
         return event.name.version or self.id_at(event.name.model, event.commit)
 
     def id_staged(self, model: str) -> str | None:
@@ -136,12 +136,12 @@ class State:
         return self.id_of(event) if event else None
 
     def last(self, model: str) -> Event | None:
-        """The last thing that happened to a model."""
+        """The last event of a model."""
         return next((e for e in reversed(self.events) if e.name.model == model), None)
 
     def apply(self, event: Event) -> None:
-        """Let one more event happen. What makes no sense (a stage without a version) is kept
-        in `events` and changes nothing; `chain.audit` names it.
+        """Apply one more event. An event that makes no sense (a stage without a
+        version) is kept in `events` and changes nothing; `audit.audit` names it.
         """
         self.events.append(event)
         name = event.name
@@ -215,7 +215,7 @@ class State:
         return event is not None and self.id_of(event) == entry.id
 
     def _leave(self, entry: Entry) -> None:
-        """It serves nowhere any more."""
+        """Remove a version from every place where it serves."""
         self._leave_production(entry)
         for places in (self.rollouts, self.in_staging):
             if entry.model in places and self.id_of(places[entry.model]) == entry.id:
@@ -227,7 +227,7 @@ class State:
 
 
 def order(events: Iterable[Event]) -> list[Event]:
-    """Events as they happened: by date; within a second, where GTO made one, by its counter."""
+    """Sort events by date; events of one second, which GTO can make, by GTO's counter."""
     return sorted(
         events,
         key=lambda e: (e.time, e.name.act != "register", e.name.counter, e.sequence, e.tag),
@@ -253,16 +253,16 @@ def production_history(state: State, model: str) -> Iterator[tuple[Event, str]]:
 
 
 def production_line(state: State, model: str) -> list[str]:
-    """Ids of a model's versions in production, each after the one that it took over from.
+    """Ids of a model's versions in production, each after the one that it replaced.
 
-    A rollback takes off what came after: the last is the one in production, the one before it
-    is where the next rollback goes, and never one that was taken back.
+    A rollback removes the versions that came later: the last id is in production, and the one
+    before it is the target of the next rollback, which is never a version that was taken back.
     """
     return _line(state, model)[0]
 
 
 def went_back(state: State, model: str) -> bool:
-    """Whether the last change of production was a way back."""
+    """Whether the last change of production was a rollback."""
     return _line(state, model)[1]
 
 

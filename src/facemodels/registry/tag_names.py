@@ -7,8 +7,8 @@ recognition-facenet#production!#5  taken from a stage
 recognition-facenet@deprecated     the whole model is deprecated
 recognition-facenet@v3.0.0-rc.1    foreign: GTO reads a version there that we have no name for
 
-Source: `tag_re` in gto/constants.py (GTO 1.10). Tags of other artifacts are none of ours, nor
-are stages with a slash.
+Source: `tag_re` in gto/constants.py (GTO 1.10). Tags of other artifacts and stages with a
+slash are not events of the registry.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class TagName:
     """What a tag's name says.
 
     Attributes:
-        act: what was done.
-        model: to which model.
-        version: to which version of it; "" where a stage's tag names none.
-        stage: for assign and unassign.
+        act: what the tag does.
+        model: the name of the model.
+        version: the id of the version; "" for a stage's tag, which names none.
+        stage: the stage, for assign and unassign.
         counter: GTO's number over all stages of the model; 0 where there is none.
     """
 
@@ -69,7 +69,7 @@ def _is_model(name: str) -> bool:
 
 
 def parse(tag: str) -> TagName | None:
-    """Read a tag's name; None if it is no event of a model of ours."""
+    """Read a tag's name; None if it is no event of the registry."""
     match = _TAG.fullmatch(tag)
     if match is None:
         return None

@@ -223,7 +223,7 @@ class TagStore:
             ) from push
 
     def _swap(self, tag: str, oid: str, head: str | None) -> bool:
-        """The same on this clone's refs."""
+        """Give the object its tag and move the head in a clone that has no remote."""
         commands = f"create refs/tags/{tag} {oid}\nupdate {reading.HEAD} {oid} {head or _NOBODY}\n"
         try:
             self.git.text("update-ref", "--stdin", stdin=commands)
@@ -234,7 +234,7 @@ class TagStore:
         return True
 
     def _adopt(self, remote: str, tag: str, oid: str, head: str | None) -> None:
-        """Give an event that the remote took its refs here too."""
+        """Give the refs in this clone too to an event that the remote took."""
         try:
             self.git.text("update-ref", f"refs/tags/{tag}", oid)
             self.move_head(oid, head)
@@ -296,7 +296,7 @@ def _too_late(model: str, now: State) -> ConflictError:
 
 
 def _moment(now: State, clock: int) -> int:
-    """Of the next event: after all others, as GTO and DVC go by dates alone.
+    """The time of the next event: after all others, as GTO and DVC go by dates alone.
 
     Raises:
         IntegrityError: a tag is dated so far ahead that everything would follow it there.
@@ -313,7 +313,7 @@ def _moment(now: State, clock: int) -> int:
 
 
 def _check_signature(git: Git, policy: RegistryPolicy, oid: str, change: ProposedEvent) -> None:
-    """Look at the new tag as the audit will, before anybody else sees it."""
+    """Check the new tag's signature as the audit will, before the tag is pushed."""
     who = signatures.principal(git, git.root, policy, oid)
     if who is None:
         raise RuleError(

@@ -111,7 +111,7 @@ class BackgroundMonitor:
         if found != self._triggers:
             self._triggers = found
             self._watch = self._new_watch()
-        self._judgements = self._watch.judge([one.served for one in self._wanted.values()])
+        self._judgements = self._watch.assess([one.served for one in self._wanted.values()])
 
     def _new_watch(self) -> Watch:
         settings = self._settings

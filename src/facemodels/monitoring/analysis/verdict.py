@@ -1,8 +1,13 @@
-"""What a verdict says."""
+"""Where it is decided that a canary is promoted, rolled back or held: `decide`. Pure.
+
+The sequential test hands over its evidence, `decide` gives the answer, and
+`facemodels.deployment.controller.reaction` says what the controller does about it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from facemodels.monitoring.analysis.trigger_tests import FiredTrigger
@@ -12,20 +17,21 @@ Answer = Literal["promote", "roll back", "hold"]
 
 @dataclass(frozen=True, slots=True)
 class MetricEvidence:
-    """The evidence of one metric.
+    """The evidence about one metric: the rate of errors, or one quantile of the latency.
 
     Attributes:
         name: `errors`, `latency p95`.
-        canary: share of the requests that failed, or were slow, where both versions had some.
-        stable: likewise.
-        requests: of the canary that the shares are of.
-        windows: pooled ones that `fit` rests on.
-        worse: logarithm of the evidence that the canary is worse; the highest it ever was.
-        worse_needed: from which it is rolled back.
-        fit: logarithm of the evidence that it is not worse by the margin; now.
-        fit_needed: from which this metric lets it be promoted.
-        bounds_s: of a latency, over which answers count: the canary's, the stable version's; in
-            the last window, as they follow the stable version.
+        canary: the share of the canary's requests that failed, or were slow, over the windows in
+            which both versions had requests; None without such a window.
+        stable: the same share of the stable version.
+        requests: the number of the canary's requests that the share is of.
+        windows: the number of pooled windows that `fit` rests on.
+        worse: the logarithm of the evidence that the canary is worse, at its highest so far.
+        worse_needed: the value of `worse` from which the canary is rolled back.
+        fit: the logarithm of the present evidence that it is not worse by the margin.
+        fit_needed: the value of `fit` from which this metric allows a promotion.
+        bounds_s: for a latency, the bounds in seconds above which an answer counts as slow: the
+            canary's and the stable version's, in the last window. They follow the stable version.
     """
 
     name: str
@@ -41,12 +47,12 @@ class MetricEvidence:
 
     @property
     def condemns(self) -> bool:
-        """The canary is worse."""
+        """Whether the evidence suffices that the canary is worse."""
         return self.worse >= self.worse_needed
 
     @property
     def passes(self) -> bool:
-        """The canary is not worse by the margin."""
+        """Whether the evidence suffices that the canary is not worse by the margin."""
         return self.fit >= self.fit_needed
 
     @property
@@ -64,7 +70,7 @@ class MetricEvidence:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """As a record keeps it."""
+        """The evidence as the record of an event keeps it."""
         return {
             "name": self.name,
             "canary": self.canary,
@@ -81,14 +87,14 @@ class MetricEvidence:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An answer and why.
+    """An answer with its reasons.
 
     Attributes:
-        answer: `hold` is not enough evidence yet.
-        reasons: in words with numbers.
-        metrics: the evidence.
-        alarm: someone has to look: the numbers of a version are lost.
-        requests: of the canary so far.
+        answer: what the numbers say; `hold` means that the evidence does not suffice yet.
+        reasons: sentences with numbers, for people.
+        metrics: the evidence about each metric.
+        alarm: whether an operator has to look, because the numbers of a version are lost.
+        requests: the number of the canary's requests so far.
     """
 
     answer: Answer
@@ -97,15 +103,8 @@ class Verdict:
     alarm: bool = False
     requests: int = 0
 
-    def after(self, fired: tuple[FiredTrigger, ...]) -> Verdict:
-        """With the triggers that fired for the canary: any of them rolls back."""
-        if not fired:
-            return self
-        others = self.reasons if self.answer == "roll back" else ()
-        return replace(self, answer="roll back", reasons=(*(one.reason for one in fired), *others))
-
     def as_json(self) -> dict[str, Any]:
-        """As a record keeps it."""
+        """The verdict as the record of an event keeps it."""
         return {
             "answer": self.answer,
             "reasons": list(self.reasons),
@@ -113,3 +112,53 @@ class Verdict:
             "requests": self.requests,
             "metrics": [metric.as_json() for metric in self.metrics],
         }
+
+
+def decide(
+    metrics: Sequence[MetricEvidence],
+    *,
+    fired: Sequence[FiredTrigger] = (),
+    lost: Sequence[str] = (),
+    silent: Sequence[str] = (),
+    requests: int = 0,
+) -> Verdict:
+    """Decide whether the numbers say to promote, to roll back or to hold a canary.
+
+    This function holds the whole decision; nothing else in the library makes a verdict. The first
+    rule that applies gives the answer:
+
+    1. **Roll back** if the canary fires a rollback trigger, or if any metric's evidence that it is
+       worse suffices.
+    2. **Hold**, with an alarm, if the numbers of a version are lost for longer than `silence_s`.
+    3. **Hold** if a version had no numbers in the last window: what is unknown is no pass.
+    4. **Promote** if every metric's evidence suffices that the canary is not worse by the margin.
+    5. **Hold** otherwise: the evidence does not suffice yet.
+
+    Lost numbers raise the alarm of a rollback too.
+
+    Args:
+        metrics: the evidence about the rate of errors and each quantile of the latency.
+        fired: the rollback triggers that the canary fires by itself.
+        lost: a sentence for each version whose numbers are lost.
+        silent: a sentence for each version without numbers in the last window.
+        requests: the number of the canary's requests so far.
+    """
+    kept = tuple(metrics)
+
+    def verdict(answer: Answer, reasons: Sequence[str]) -> Verdict:
+        return Verdict(answer, tuple(reasons), kept, alarm=bool(lost), requests=requests)
+
+    condemned = [
+        *(one.reason for one in fired),
+        *(f"worse in {one.words}" for one in kept if one.condemns),
+    ]
+    if condemned:
+        return verdict("roll back", condemned)
+    if lost:
+        return verdict("hold", lost)
+    if silent:
+        return verdict("hold", silent)
+    undecided = [f"not enough evidence in {one.words}" for one in kept if not one.passes]
+    if not undecided:
+        return verdict("promote", [f"not worse in {one.words}" for one in kept])
+    return verdict("hold", undecided)

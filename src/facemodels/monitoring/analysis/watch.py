@@ -1,4 +1,4 @@
-"""The watcher: scrapes, keeps the samples, and says what they mean for each version."""
+"""Assesses every model of an environment again and again, from the samples of its servers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from facemodels.monitoring.analysis import FiredTrigger, SequentialTest, Verdict, fired_triggers
+from facemodels.monitoring.analysis.sequential_test import SequentialTest
+from facemodels.monitoring.analysis.trigger_tests import FiredTrigger, fired_triggers
+from facemodels.monitoring.analysis.verdict import Verdict
 from facemodels.monitoring.metrics.reading import PROBE, Series
 from facemodels.monitoring.metrics.source import SampleSource, memory, windows
 from facemodels.monitoring.metrics.windows import Tally
@@ -15,7 +17,7 @@ from facemodels.monitoring.served import ServedModel, ServedVersion
 from facemodels.monitoring.settings import Triggers, VerdictSettings
 
 _MB = 1e6
-_SUSTAINED_S = 30.0  # that memory must be above its threshold
+_SUSTAINED_S = 30.0  # how long the memory must stay above its threshold
 
 
 @dataclass(frozen=True)
@@ -24,9 +26,9 @@ class ModelAssessment:
 
     Attributes:
         model: for example `recognition-facenet`.
-        rollout: the event of the rollout that was judged; "" without one.
-        verdict: on the version on its way; None without one.
-        fired: triggers that the version in production fires.
+        rollout: the event of the rollout that was assessed; "" without one.
+        verdict: the verdict on the version that a rollout brings; None without a rollout.
+        fired: the rollback triggers that the version in production fires.
     """
 
     model: str
@@ -36,16 +38,23 @@ class ModelAssessment:
 
 
 @dataclass
-class _Case:
-    """One rollout that is judged, as far as its windows were seen."""
+class _RunningTest:
+    """The sequential test of one rollout, and the end of the last window that it took."""
 
-    evidence: SequentialTest
+    test: SequentialTest
     until: float
 
 
 @dataclass
-class _Own:
-    """What one version did by itself."""
+class _History:
+    """What one version did in the last windows since it began to serve in its place.
+
+    Attributes:
+        since: when it began to serve there, seconds since 1970.
+        until: the end of the last window that was taken.
+        tallies: the windows with numbers, within the monitoring window of the triggers.
+        memory: the largest server's resident bytes by window; None without a reading.
+    """
 
     since: float
     until: float
@@ -54,13 +63,13 @@ class _Own:
 
 
 class Watch:
-    """Judges every model of an environment, again and again.
+    """Assesses every model of an environment, again and again.
 
-    What it knows is made anew from the samples after a restart.
+    All that it knows is built again from the samples after a restart.
 
     Args:
         source: where the samples come from.
-        settings: of the sequential test.
+        settings: the settings of the sequential test.
         triggers: the rollback triggers of the repository.
         scrape_interval_s: the time between two looks at the metrics.
     """
@@ -76,108 +85,116 @@ class Watch:
         self._settings = settings
         self._triggers = triggers
         self._scrape_interval_s = scrape_interval_s
-        self._cases: dict[str, _Case] = {}
-        self._alone: dict[str, _Own] = {}
-        self._width_s = 0.0  # of the windows of `_alone`
+        self._tests: dict[str, _RunningTest] = {}  # by the rollout's event
+        self._histories: dict[str, _History] = {}  # by the version's id
+        self._width_s = 0.0  # of the windows in `_histories`
 
     def configure(self, settings: VerdictSettings, scrape_interval_s: float) -> None:
-        """Take over changed settings. A rollout that is being judged keeps the ones it began with.
+        """Take over changed settings, from the next assessment on.
 
-        Bounds that move while the evidence comes in would keep no error rate.
+        A running test keeps the settings that it began with: its error probabilities hold only for
+        bounds that do not move.
         """
         self._settings = settings
         self._scrape_interval_s = scrape_interval_s
 
-    def judge(self, served: Sequence[ServedModel]) -> dict[str, ModelAssessment]:
-        """What the numbers until now say, by model."""
+    def assess(self, served: Sequence[ServedModel]) -> dict[str, ModelAssessment]:
+        """What the numbers until now say of each model.
+
+        Args:
+            served: the models with the versions that the environment serves.
+
+        Returns:
+            The assessments by model.
+        """
         # A window is wider than the time between two scrapes, or it could be empty.
         width_s = 2 * self._scrape_interval_s
         if width_s != self._width_s:
             self._width_s = width_s
-            self._alone.clear()  # its windows had another width
+            self._histories.clear()  # their windows had another width
         running = {one.candidate.event for one in served if one.candidate}
-        for event in self._cases.keys() - running:
-            del self._cases[event]
+        for event in self._tests.keys() - running:
+            del self._tests[event]
         ids = {identity for one in served for identity in one.ids}
-        for identity in self._alone.keys() - ids:
-            del self._alone[identity]
-        return {one.model: self._judge(one) for one in served}
+        for identity in self._histories.keys() - ids:
+            del self._histories[identity]
+        return {one.model: self._assess(one) for one in served}
 
-    def _judge(self, served: ServedModel) -> ModelAssessment:
+    def _assess(self, served: ServedModel) -> ModelAssessment:
         now = self._source.now()
         stable, candidate = served.stable, served.candidate
         tripped = self._fired(stable.id, stable.since, now, None)
         if candidate is None:
             return ModelAssessment(served.model, "", None, tripped)
-        case = self._case(candidate, now)
+        running = self._running(candidate, now)
         found = windows(
             self._source, Series.of(candidate.id), Series.of(stable.id),
-            case.until, now, self._width_s,
+            running.until, now, self._width_s,
         )  # fmt: skip
         for window in found:
-            case.evidence.add(window)
-            case.until = window.end
-        verdict = case.evidence.verdict(now)
+            running.test.add(window)
+            running.until = window.end
         own = self._fired(candidate.id, candidate.since, now, stable.id)
-        return ModelAssessment(served.model, candidate.event, verdict.after(own), tripped)
+        verdict = running.test.verdict(now, own)
+        return ModelAssessment(served.model, candidate.event, verdict, tripped)
 
-    def _case(self, candidate: ServedVersion, now: float) -> _Case:
-        # Another machine's clock may be ahead of the samples', or ours was set back.
+    def _running(self, candidate: ServedVersion, now: float) -> _RunningTest:
+        # The clock that dated the event may be ahead of the samples' clock.
         since = min(float(candidate.since), now)
-        return self._cases.setdefault(
-            candidate.event, _Case(SequentialTest(self._settings, since), since)
+        return self._tests.setdefault(
+            candidate.event, _RunningTest(SequentialTest(self._settings, since), since)
         )
 
     def _fired(
         self, identity: str, since: float, now: float, reference: str | None
     ) -> tuple[FiredTrigger, ...]:
-        """Triggers that one version fires by itself, from when it began to serve."""
+        """The triggers that one version fires by itself, from when it began to serve."""
         series = Series.of(identity)
-        own = self._own(identity, since, now)
-        for window in windows(self._source, series, series, own.until, now, self._width_s):
-            own.until = window.end
-            own.memory.append(memory(self._source, series, window.start, window.end))
+        history = self._history(identity, since, now)
+        for window in windows(self._source, series, series, history.until, now, self._width_s):
+            history.until = window.end
+            history.memory.append(memory(self._source, series, window.start, window.end))
             if window.canary is not None:
-                own.tallies.append(window.canary)
-        readings = [value / _MB for value in own.memory if value is not None]
+                history.tallies.append(window.canary)
+        readings = [value / _MB for value in history.memory if value is not None]
         return fired_triggers(
             self._triggers,
-            list(own.tallies),
+            list(history.tallies),
             window_s=self._width_s,
-            memory_mb=readings if len(readings) == len(own.memory) else (),
+            memory_mb=readings if len(readings) == len(history.memory) else (),
             accuracy=self._accuracy(series, reference, now) if reference else None,
         )
 
-    def _own(self, identity: str, since: float, now: float) -> _Own:
-        """What is known of a version; of its last time in this place, which began at `since`."""
+    def _history(self, identity: str, since: float, now: float) -> _History:
+        """What is known of a version since it began to serve in its present place, at `since`."""
         span = 60 * self._triggers.monitoring_window_minutes
-        known = self._alone.get(identity)
+        known = self._histories.get(identity)
         if known is None or known.since != since:
-            known = _Own(
+            known = _History(
                 since,
                 max(min(since, now), now - span),
                 deque(maxlen=round(span / self._width_s) or 1),
                 deque(maxlen=max(3, round(_SUSTAINED_S / self._width_s))),
             )
-            self._alone[identity] = known
+            self._histories[identity] = known
         return known
 
     def _accuracy(self, series: Series, reference: str, now: float) -> tuple[float, float] | None:
-        """On the probes: of the version beside it, and of this one."""
+        """The accuracy on the probes of the version beside it, and of this one."""
         ours = latest_accuracy(self._source, series, now)
         theirs = latest_accuracy(self._source, Series.of(reference), now)
         return None if ours is None or theirs is None else (theirs, ours)
 
 
 def latest_accuracy(source: SampleSource, series: Series, now: float) -> float | None:
-    """Of the last complete replay in a day; None if there was none."""
+    """The accuracy at the last complete replay within a day; None if there was none."""
     found: Sequence[tuple[float, float]] = source.gauge(
         f"{PROBE}accuracy", series, now - 86400, now
     )
     return found[-1][1] if found else None
 
 
-def as_record(judgement: ModelAssessment) -> dict[str, Any]:
-    """What the event of a rollback or a promotion says of its grounds."""
-    verdict = judgement.verdict.as_json() if judgement.verdict else None
-    return {"verdict": verdict, "fired": [one.as_json() for one in judgement.fired]}
+def as_record(assessment: ModelAssessment) -> dict[str, Any]:
+    """The assessment as the event of a rollback or a promotion records it."""
+    verdict = assessment.verdict.as_json() if assessment.verdict else None
+    return {"verdict": verdict, "fired": [one.as_json() for one in assessment.fired]}

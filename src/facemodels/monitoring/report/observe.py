@@ -83,7 +83,7 @@ class VersionObserver:
         """
         name, identity = str(self._model.name), str(self._model)
         now = min(self._source.now(), self._span.until)
-        judgement = self._watch.judge([served])[name] if served else None
+        judgement = self._watch.assess([served])[name] if served else None
         receiving = served.receiving if served else ()
         ids = list(dict.fromkeys((identity, *(one.id for one in receiving))))
         ended = ending(state, self._model, self._span.began)

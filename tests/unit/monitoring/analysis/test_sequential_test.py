@@ -12,7 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facemodels.monitoring.analysis import FiredTrigger, SequentialTest, Verdict
+from facemodels.monitoring.analysis import (
+    FiredTrigger,
+    MetricEvidence,
+    SequentialTest,
+    Verdict,
+    decide,
+)  # fmt: skip
 from facemodels.monitoring.metrics.windows import Tally, Window
 from facemodels.monitoring.settings import VerdictSettings
 
@@ -221,11 +227,42 @@ def test_a_clock_that_jumps_back_neither_raises_nor_alarms():
 
 
 def test_a_trigger_that_fires_rolls_the_canary_back():
-    hold = judge([], SETTINGS)
-    reason = FiredTrigger("memory_threshold_mb", 2100, 2000, "2100 MB of memory")
-    assert hold.after(()) == hold
-    assert hold.after((reason,)).answer == "roll back"
-    assert hold.after((reason,)).reasons == ("2100 MB of memory",)
+    test = SequentialTest(SETTINGS)
+    fired = FiredTrigger("memory_threshold_mb", 2100, 2000, "2100 MB of memory")
+    assert test.verdict().answer == "hold"
+    assert test.verdict(fired=[fired]).answer == "roll back"
+    assert test.verdict(fired=[fired]).reasons == ("2100 MB of memory",)
+
+
+def evidence(worse: bool, fit: bool) -> MetricEvidence:
+    return MetricEvidence("errors", 0.1, 0.0, 100, 20, 9.0 * worse, 5.7, 9.0 * fit, 4.6)
+
+
+@pytest.mark.parametrize(
+    ("worse", "fit", "fired", "lost", "silent", "answer"),
+    [
+        (True, True, False, False, False, "roll back"),
+        (True, False, False, True, True, "roll back"),
+        (False, True, True, False, False, "roll back"),
+        (False, True, True, True, True, "roll back"),
+        (False, True, False, True, True, "hold"),
+        (False, True, False, False, True, "hold"),
+        (False, True, False, False, False, "promote"),
+        (False, False, False, False, False, "hold"),
+    ],
+)
+def test_the_first_rule_that_applies_decides(worse, fit, fired, lost, silent, answer):
+    trigger = FiredTrigger("memory_threshold_mb", 2100, 2000, "2100 MB of memory")
+    verdict = decide(
+        [evidence(worse, fit), evidence(False, True)],
+        fired=[trigger] * fired,
+        lost=["lost"] * lost,
+        silent=["silent"] * silent,
+        requests=100,
+    )
+    assert (verdict.answer, verdict.alarm, verdict.requests) == (answer, lost, 100)
+    assert ("2100 MB of memory" in verdict.reasons) == fired
+    assert any("worse in" in one for one in verdict.reasons) == (worse or answer == "promote")
 
 
 def test_the_record_is_json_and_holds_the_evidence():

@@ -70,20 +70,20 @@ def test_a_canary_that_fails_half_is_condemned_after_a_few_scrapes(world: World)
     eyes = watch(world)
     for _ in range(10):
         world.second((45, 0), (3, 2))
-        verdict = eyes.judge(served())[MODEL].verdict
+        verdict = eyes.assess(served())[MODEL].verdict
         assert verdict is not None
         if verdict.answer == "roll back":
             break
     assert verdict.answer == "roll back"
-    assert as_record(eyes.judge(served())[MODEL])["verdict"]["answer"] == "roll back"
+    assert as_record(eyes.assess(served())[MODEL])["verdict"]["answer"] == "roll back"
 
 
 def test_the_same_samples_give_the_same_verdict_after_a_restart(world: World) -> None:
     eyes = watch(world)
     for number in range(40):
         world.second((45, number % 7 == 0), (5, number % 9 == 0))
-        before = eyes.judge(served())[MODEL]
-    assert watch(world).judge(served())[MODEL] == before
+        before = eyes.assess(served())[MODEL]
+    assert watch(world).assess(served())[MODEL] == before
 
 
 def test_a_canary_without_numbers_is_held_and_told_and_never_promoted(world: World) -> None:
@@ -92,7 +92,7 @@ def test_a_canary_without_numbers_is_held_and_told_and_never_promoted(world: Wor
     answers = set()
     for _ in range(60):
         world.second((45, 0), (5, 0))
-        verdict = eyes.judge(served())[MODEL].verdict
+        verdict = eyes.assess(served())[MODEL].verdict
         assert verdict is not None
         answers.add(verdict.answer)
     assert answers == {"hold"}
@@ -103,10 +103,10 @@ def test_a_version_alone_fires_its_trigger_and_a_good_one_none(world: World) -> 
     eyes = watch(world)
     for _ in range(30):
         world.second((20, 0), (0, 0))
-    assert eyes.judge(served(rollout=False))[MODEL].fired == ()
+    assert eyes.assess(served(rollout=False))[MODEL].fired == ()
     for _ in range(30):
         world.second((10, 10), (0, 0))
-    [fired] = eyes.judge(served(rollout=False))[MODEL].fired
+    [fired] = eyes.assess(served(rollout=False))[MODEL].fired
     assert fired.trigger == "error_rate_threshold"
 
 
@@ -114,10 +114,10 @@ def test_memory_above_its_threshold_fires_once_it_stays_there(world: World) -> N
     eyes = watch(world, Triggers(memory_threshold_mb=1))  # any Python takes more
     world.second((20, 0), (0, 0))
     world.second((20, 0), (0, 0))
-    assert eyes.judge(served(rollout=False))[MODEL].fired == ()
+    assert eyes.assess(served(rollout=False))[MODEL].fired == ()
     for _ in range(40):
         world.second((20, 0), (0, 0))
-    [fired] = eyes.judge(served(rollout=False))[MODEL].fired
+    [fired] = eyes.assess(served(rollout=False))[MODEL].fired
     assert fired.trigger == "memory_threshold_mb"
 
 
@@ -127,7 +127,7 @@ def test_a_drop_of_accuracy_on_the_probes_takes_a_canary_back(world: World) -> N
     world.store.put_gauge(f"{PROBE}accuracy", Series.of(V1), 0.95)
     world.store.put_gauge(f"{PROBE}accuracy", Series.of(V2), 0.90)
     world.second((45, 0), (5, 0))
-    verdict = eyes.judge(served())[MODEL].verdict
+    verdict = eyes.assess(served())[MODEL].verdict
     assert verdict is not None
     assert verdict.answer == "roll back"
     assert "accuracy" in verdict.reasons[0]

@@ -7,7 +7,7 @@ Prints, by scenario and rule, the share of wrong answers with its 95 % Clopper-P
 that the canary got until then. The rules of the others, with their sources: docs/verdict.md.
 
 Ours is run by arrays, all rollouts at once; `check` runs some of them again through
-`rollout.verdict.Evidence`, and the program ends with an error if one answer or moment differs.
+`analysis.SequentialTest`, and the program ends with an error if one answer or moment differs.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from math import log
 from typing import Literal
 
 import numpy as np
-from scipy.special import gammaln, logsumexp
-from scipy.stats import beta, norm
+from scipy.special import betaln, logsumexp
+from scipy.stats import binomtest, norm
 
 from facemodels.monitoring.analysis import SequentialTest, e_processes
 from facemodels.monitoring.analysis.sequential_test import SETTLED
@@ -168,12 +168,11 @@ class Traffic:
 
 
 def _log_mean(logs: np.ndarray, weights: Sequence[float]) -> np.ndarray:
-    most = logs.max(axis=1)
-    return np.asarray(most + np.log(np.exp(logs - most[:, None]) @ np.asarray(weights)))
+    return np.asarray(logsumexp(logs, axis=1, b=np.asarray(weights)))
 
 
 class Wealth:
-    """`processes.Bets` of many rollouts at once."""
+    """`e_processes.BettingEProcess` of many rollouts at once."""
 
     def __init__(self, worst: float, weights: Sequence[float], runs: int) -> None:
         self._bets = np.asarray(e_processes.FRACTIONS) / worst
@@ -270,7 +269,8 @@ class Many:
 
 
 def _choose(n: np.ndarray, k: np.ndarray) -> np.ndarray:
-    return np.asarray(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1))
+    """Logarithms of the binomial coefficients."""
+    return np.asarray(-betaln(n - k + 1, k + 1) - np.log1p(n))
 
 
 def ours(
@@ -320,27 +320,27 @@ Stored = tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]
 def _check(stored: list[Stored], many: Many, settings: VerdictSettings) -> None:
     """The first rollouts again, through the real thing."""
     for run in range(min(CHECKED, len(many.answer))):
-        evidence, answer, seconds = SequentialTest(settings), "hold", 0
+        test, answer, seconds = SequentialTest(settings), "hold", 0
         for second, (counts, histograms) in enumerate(stored):
             n_c, k_c, n_s, k_s = (int(one[run]) for one in counts)
             canary, stable = (tuple(one[run].tolist()) for one in histograms)
             tallies = Tally(n_c, k_c, BOUNDS, canary), Tally(n_s, k_s, BOUNDS, stable)
-            evidence.add(Window(second, second + 1, *tallies))
-            answer, seconds = evidence.verdict().answer, second + 1
+            test.add(Window(second, second + 1, *tallies))
+            answer, seconds = test.verdict().answer, second + 1
             if answer != "hold":
                 break
         if (ANSWERS[answer], seconds) != (many.answer[run], many.seconds[run]):
-            raise SystemExit(f"Evidence says {answer} after {seconds} s; the arrays do not.")
+            raise SystemExit(f"SequentialTest says {answer} after {seconds} s; the arrays do not.")
 
 
 def _silent(runs: int, window_s: float) -> Outcome:
     """Without numbers nothing is random: the real thing, once."""
-    evidence = SequentialTest(VerdictSettings(window_s=window_s))
+    test = SequentialTest(VerdictSettings(window_s=window_s))
     stable = Tally(45, 0, BOUNDS, (45,) + (0,) * len(BOUNDS))
     answer = HOLD
     for second in range(HORIZON_S):
-        evidence.add(Window(second, second + 1, None, stable))
-        answer = ANSWERS[evidence.verdict().answer]
+        test.add(Window(second, second + 1, None, stable))
+        answer = ANSWERS[test.verdict().answer]
         if answer != HOLD:
             break
     return Outcome(np.full(runs, answer), np.full(runs, HORIZON_S), np.zeros(runs, dtype=int))
@@ -468,8 +468,7 @@ WINDOWS_S = (1.0, 5.0)
 
 def interval(hits: int, of: int) -> tuple[float, float]:
     """Clopper and Pearson's 95 % interval of a share."""
-    low = beta.ppf(0.025, hits, of - hits + 1) if hits else 0.0
-    high = beta.ppf(0.975, hits + 1, of - hits) if hits < of else 1.0
+    low, high = binomtest(hits, of).proportion_ci(0.95, method="exact")
     return float(low), float(high)
 
 

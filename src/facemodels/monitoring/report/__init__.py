@@ -9,7 +9,6 @@ from facemodels.monitoring.report.ab_test import (
 )
 from facemodels.monitoring.report.durations import duration_text, parse_duration
 from facemodels.monitoring.report.html import html
-from facemodels.monitoring.report.markdown import markdown
 from facemodels.monitoring.report.observation import (
     Agreement,
     Curve,
@@ -17,7 +16,7 @@ from facemodels.monitoring.report.observation import (
     RolloutProgress,
     VersionFigures,
 )
-from facemodels.monitoring.report.terminal import table
+from facemodels.monitoring.report.text import markdown, table
 
 __all__ = [
     "Agreement",

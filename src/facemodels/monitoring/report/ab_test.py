@@ -79,7 +79,8 @@ def compare_arms(a: Tally, b: Tally, *, confidence: float = 0.95) -> ArmComparis
     Raises:
         InputError: the confidence is no such number.
     """
-    z = _z(confidence)
+    _check(confidence)
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
     first, second = (
         Arm(
             one.requests,
@@ -98,30 +99,33 @@ def compare_arms(a: Tally, b: Tally, *, confidence: float = 0.95) -> ArmComparis
 
 
 def wilson(part: int, whole: int, *, confidence: float = 0.95) -> ConfidenceInterval | None:
-    """A share with Wilson's score interval; None of nothing.
+    """A share with Wilson's score interval, from scipy.
+
+    Args:
+        part: how many of the whole.
+        whole: how many there are.
+        confidence: of the interval, 0 < confidence < 1.
+
+    Returns:
+        The interval; None if the whole is zero.
 
     Raises:
         InputError: the confidence is not between 0 and 1, or the part not of the whole.
     """
-    z = _z(confidence)
+    from scipy.stats import binomtest
+
+    _check(confidence)
     if not 0 <= part <= whole:
         raise InputError(f"{part} of {whole} is no share.", "Give counts, the part first.")
     if not whole:
         return None
-    share = part / whole
-    scale = 1 + z * z / whole
-    centre = (share + z * z / (2 * whole)) / scale
-    half = z * math.sqrt(share * (1 - share) / whole + z * z / (4 * whole * whole)) / scale
-    # At both ends the bound is the share itself, which rounding would miss.
-    return ConfidenceInterval(
-        share, 0.0 if part == 0 else centre - half, 1.0 if part == whole else centre + half
-    )
+    found = binomtest(part, whole).proportion_ci(confidence, method="wilson")
+    return ConfidenceInterval(part / whole, float(found.low), float(found.high))
 
 
-def _z(confidence: float) -> float:
+def _check(confidence: float) -> None:
     if not 0 < confidence < 1:
         raise InputError(f"A confidence of {confidence}.", "Give it between 0 and 1, as 0.95.")
-    return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
 def _newcombe(

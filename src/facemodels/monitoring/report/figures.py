@@ -99,9 +99,7 @@ def verdict(observation: Observation) -> tuple[str, list[str]]:
     given = observation.verdict
     if given is None:
         return "none", ["There is no rollout to judge."]
-    alarm = given.get("alarm")
-    told = alarm if isinstance(alarm, str) else "the numbers of a version are lost"
-    alarms = [f"Alarm: {told}."] if alarm else []
+    alarms = ["Alarm: the numbers of a version are lost."] if given.get("alarm") else []
     return one_line(str(given["answer"])), _lines([*alarms, *given.get("reasons", ())])
 
 

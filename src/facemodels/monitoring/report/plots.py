@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import math
 from collections.abc import Callable, Sequence
@@ -39,6 +40,11 @@ class Plot:
     title: str
     words: str
     svg: bytes
+
+    @property
+    def data_url(self) -> str:
+        """The drawing as the address of an image that is part of the page."""
+        return f"data:image/svg+xml;base64,{base64.b64encode(self.svg).decode()}"
 
 
 # attribute, title, scale of the values, whether a stretch shows its worst or its mean

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -16,16 +17,20 @@ BOUNDS = (0.01, 0.02, 0.04)
 
 @settings(deadline=None)  # the first example imports scipy
 @given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_the_interval_of_a_share_is_scipys(counts: tuple[int, int]) -> None:
-    from scipy.stats import binomtest
-
+def test_the_interval_of_a_share_is_wilsons(counts: tuple[int, int]) -> None:
+    """The formula of the paper, beside scipy's."""
     part, whole = counts
-    mine = wilson(part, whole, confidence=0.9)
-    theirs = binomtest(part, whole).proportion_ci(0.9, method="wilson")
-    assert mine is not None
-    assert mine.low == pytest.approx(theirs.low, abs=1e-9)
-    assert mine.high == pytest.approx(theirs.high, abs=1e-9)
-    assert 0 <= mine.low <= mine.value <= mine.high <= 1
+    found = wilson(part, whole, confidence=0.9)
+    assert found is not None
+    z, share = NormalDist().inv_cdf(0.95), part / whole
+    scale = 1 + z * z / whole
+    centre = (share + z * z / (2 * whole)) / scale
+    half = z * math.sqrt(share * (1 - share) / whole + z * z / (4 * whole * whole)) / scale
+    assert found.low == pytest.approx(centre - half, rel=0, abs=1e-12)
+    assert found.high == pytest.approx(centre + half, rel=0, abs=1e-12)
+    assert 0 <= found.low <= found.value <= found.high <= 1
+    assert (found.low == 0) == (part == 0)
+    assert (found.high == 1) == (part == whole)
 
 
 def test_a_share_of_nothing_is_unknown_and_more_than_all_is_refused() -> None:

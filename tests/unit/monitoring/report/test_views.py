@@ -127,7 +127,7 @@ def hostile() -> report.Observation:
         model_id=EVIL,
         environment=EVIL,
         versions=(seen(EVIL), seen("_b", EVIL)),
-        verdict={"answer": EVIL, "reasons": [EVIL], "alarm": EVIL},
+        verdict={"answer": EVIL, "reasons": [EVIL], "alarm": True},
         rollout=report.RolloutProgress(EVIL, 10, BEGAN, EVIL, EVIL),
         arms=AB.arms,
         notes=(EVIL,),

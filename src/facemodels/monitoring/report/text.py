@@ -1,0 +1,97 @@
+"""The observation as text: a table for the terminal, and Markdown for a file or a pull request."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from facemodels.monitoring.report import figures
+from facemodels.monitoring.report.observation import Observation
+from facemodels.text import markdown as markdown_table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_STYLES = {"promote": "bold green", "roll back": "bold red", "hold": "bold yellow"}
+_PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
+
+
+def table(observation: Observation) -> Table:
+    """The figures as a table for `rich.live`, a column a version, with the verdict below.
+
+    Text that people wrote into tags is shown as it is; it cannot become markup of rich.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    answer, reasons = figures.verdict(observation)
+    caption = Text(f"verdict: {answer}", style=_STYLES.get(answer, "bold"))
+    lines = [*reasons, *figures.notes(observation)]
+    if observation.agreement is not None:
+        lines.append(figures.agreement_text(observation.agreement))
+    for line in lines:
+        caption.append(f"\n{line}", style="default not bold")
+    title = Text(", ".join(f"{value}" for _, value in figures.facts(observation)[1:5]))
+    made = Table(title=title, caption=caption, caption_justify="left", title_justify="left")
+    made.add_column("")
+    for head in figures.heads(observation):
+        made.add_column(Text(head), justify="right")
+    for label, cells in [*figures.rows(observation), *_arms_by_version(observation)]:
+        made.add_row(Text(label), *map(Text, cells))
+    return made
+
+
+def _arms_by_version(observation: Observation) -> list[figures.Row]:
+    """The success rate and the latency of both arms as rows under the versions' columns."""
+    rows = figures.arms_rows(observation)
+    if len(rows) != len(observation.versions) + 1:
+        return []
+    heads = figures.arms_heads(observation)
+    *versions, (_, differences) = rows
+    return [
+        (f"{heads[at]}; difference {differences[at]}", [cells[at] for _, cells in versions])
+        for at in (1, 2)
+    ]
+
+
+def markdown(observation: Observation) -> str:
+    """The report as Markdown. Text that people wrote into tags cannot become markup."""
+    answer, reasons = figures.verdict(observation)
+    facts = [{"": _escaped(a), "value": _escaped(b)} for a, b in figures.facts(observation)]
+    lines = [
+        f"# {_escaped(observation.model_id)} in {_escaped(observation.environment)}",
+        f"**Verdict: {_escaped(answer)}**",
+        _list(reasons),
+        markdown_table(facts),
+        "## Figures",
+        _table(figures.heads(observation), figures.rows(observation)),
+    ]
+    if observation.arms is not None:
+        rows = figures.arms_rows(observation)
+        lines += ["## Arms", _table(figures.arms_heads(observation), rows)]
+    if observation.agreement is not None:
+        lines += ["## Shadow", figures.agreement_text(observation.agreement)]
+    notes = figures.notes(observation)
+    if notes:
+        lines += ["## Notes", _list(notes)]
+    return "\n\n".join(line.strip("\n") for line in lines if line) + "\n"
+
+
+def _table(heads: list[str], rows: list[figures.Row]) -> str:
+    return markdown_table(
+        [
+            {
+                "": _escaped(label),
+                **dict(zip(map(_escaped, heads), map(_escaped, cells), strict=True)),
+            }
+            for label, cells in rows
+        ]
+    )
+
+
+def _list(texts: list[str]) -> str:
+    return "\n".join(f"- {_escaped(text)}" for text in texts)
+
+
+def _escaped(text: str) -> str:
+    return _PUNCTUATION.sub(r"\\\1", text)

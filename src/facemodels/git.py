@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 from facemodels.errors import InputError, ToolError
 
-_TIMEOUT = 300  # seconds; a fetch over a slow line
+_LIMIT_S = 300.0  # time limit of a git command; a fetch over a slow line takes long
 
 
 class GitError(ToolError):
@@ -39,13 +42,21 @@ class Git:
     Args:
         root: a folder of the working tree, or a bare repository.
         before: called with the arguments of every command before it runs (tests stop there).
+        limits_s: time limits in seconds by git command, such as `{"ls-remote": 5.0}`; every other
+            command may take 300 s. A command that takes longer is killed with its children: a
+            remote, a proxy, a credential helper or a hook can hang.
     """
 
     def __init__(
-        self, root: Path, *, before: Callable[[Sequence[str]], None] | None = None
+        self,
+        root: Path,
+        *,
+        before: Callable[[Sequence[str]], None] | None = None,
+        limits_s: Mapping[str, float] | None = None,
     ) -> None:
         self.root = root
         self._before = before
+        self._limits_s = dict(limits_s or {})
 
     def raw(
         self,
@@ -77,14 +88,14 @@ class Git:
     ) -> subprocess.CompletedProcess[bytes]:
         if self._before is not None:
             self._before(arguments)
+        limit_s = self._limits_s.get(arguments[0], _LIMIT_S)
         try:
-            done = subprocess.run(
+            process = subprocess.Popen(
                 ["git", *arguments],
                 cwd=self.root,
-                input=stdin if stdin is not None else b"",
-                capture_output=True,
-                check=False,
-                timeout=_TIMEOUT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 env={
                     **os.environ,
                     "LC_ALL": "C.UTF-8",
@@ -96,11 +107,19 @@ class Git:
             )
         except FileNotFoundError as error:
             raise ToolError("git was not found.", "Install git.") from error
-        except subprocess.TimeoutExpired as error:
-            raise ToolError(
-                f"git {arguments[0]} gave no answer in {_TIMEOUT} s.",
-                "Check the connection to the remote and run the command again.",
-            ) from error
+        with process:
+            try:
+                out, err = process.communicate(stdin or b"", limit_s)
+            except subprocess.TimeoutExpired as error:
+                kill_tree(process.pid)
+                raise ToolError(
+                    f"git {arguments[0]} gave no answer in {limit_s:g} s.",
+                    "Check the connection to the remote and run the command again.",
+                ) from error
+            except BaseException:
+                process.kill()
+                raise
+        done = subprocess.CompletedProcess(process.args, process.returncode, out, err)
         if done.returncode != 0:
             raise GitError(arguments, done.stderr.decode(errors="replace"))
         return done
@@ -144,6 +163,15 @@ class Git:
             return self.raw("cat-file", "blob", f"{commit}:{path}").decode()
         except GitError:
             return None
+
+
+def kill_tree(pid: int) -> None:
+    """Kill a process and all its children: git's helpers and hooks outlive git otherwise."""
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for one in (*process.children(recursive=True), process):
+            with suppress(psutil.Error):
+                one.kill()
 
 
 def find_root(start: Path) -> Path:

@@ -10,26 +10,21 @@ import click
 
 from facemodels.cli.options import FILE, json_option, output
 from facemodels.cli.registry import complete_ids, enrolment_plan
+from facemodels.deployment.strategies import DEPLOYMENT_ACTS, ENVIRONMENTS
 from facemodels.errors import ToolError
 from facemodels.names import ModelId
 
 if TYPE_CHECKING:
-    from facemodels.deployment.deploy import Rollback
     from facemodels.deployment.settings import Environment
+    from facemodels.registry.events import Event
     from facemodels.registry.registry import Registry
-    from facemodels.registry.rules import Proposal
-
-_ASKED = (
-    "direct", "canary", "progressive", "blue-green", "shadow", "ab", "complete", "abort",
-)  # fmt: skip
-_ENVIRONMENTS = ("staging", "production")
-_PATIENCE_S = 5.0  # with the Git remote, before a rollback goes its way without it
+    from facemodels.registry.rules import ProposedEvent
 
 
 def environment_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--environment`, or `--env`."""
     return click.option(
-        "--environment", "--env", type=click.Choice(_ENVIRONMENTS), default="production",
+        "--environment", "--env", type=click.Choice(ENVIRONMENTS), default="production",
         show_default=True,
     )(function)  # fmt: skip
 
@@ -44,11 +39,11 @@ def config_option(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.command()
 @click.option("--model-id", required=True, shell_complete=complete_ids, help="rec-facenet-v2.1.3")
 @click.option(
-    "--environment", "--env", type=click.Choice(_ENVIRONMENTS), required=True, help="Where to."
+    "--environment", "--env", type=click.Choice(ENVIRONMENTS), required=True, help="Where to."
 )
 @config_option
 @click.option(
-    "--strategy", type=click.Choice(_ASKED), default="direct", show_default=True,
+    "--strategy", type=click.Choice(DEPLOYMENT_ACTS), default="direct", show_default=True,
     help="How it gets production's traffic; complete and abort end what was begun.",
 )  # fmt: skip
 @click.option(
@@ -61,7 +56,7 @@ def config_option(function: Callable[..., Any]) -> Callable[..., Any]:
     help="How galleries get new embeddings, where the embedding space changes.",
 )  # fmt: skip
 @click.option("--emergency", is_flag=True, help="Past staging; stays in the record.")
-@click.option("--dry-run", is_flag=True, help="Say what would happen.")
+@click.option("--dry-run", "only_show", is_flag=True, help="Say what would happen.")
 @json_option
 def deploy(
     model_id: str,
@@ -72,7 +67,7 @@ def deploy(
     reason: str,
     re_enrolment_plan: str,
     emergency: bool,
-    dry_run: bool,
+    only_show: bool,
     as_json: bool,
 ) -> None:
     """Say that a version shall serve; the environment's controller makes it so.
@@ -88,10 +83,11 @@ def deploy(
       facemodels deploy --model-id rec-facenet-v2.2.0 --environment production \\
           --strategy complete
     """
-    from facemodels.deployment import deploy as operations
+    from facemodels.deployment.deploy import DeploymentRequest, dry_run
+    from facemodels.deployment.deploy import deploy as propose
 
     registry, settings = _open(environment, config)
-    asked = operations.DeploymentRequest(
+    request = DeploymentRequest(
         ModelId.parse(model_id),
         environment,
         strategy,
@@ -100,8 +96,11 @@ def deploy(
         enrolment_plan(re_enrolment_plan),
         emergency,
     )
-    plan = operations.deploy(registry, settings, asked)
-    _carry_out(registry, plan, environment, dry_run=dry_run, as_json=as_json)
+    proposal = propose(registry, settings, request)
+    if only_show:
+        _show_proposed(dry_run(registry, proposal), environment, as_json=as_json)
+    else:
+        _show_event(registry.act(proposal), environment, as_json=as_json)
 
 
 @click.command()
@@ -113,7 +112,7 @@ def deploy(
     help="How galleries get their embeddings back, where the embedding space changes.",
 )  # fmt: skip
 @config_option
-@click.option("--dry-run", is_flag=True, help="Say what would happen.")
+@click.option("--dry-run", "only_show", is_flag=True, help="Say what would happen.")
 @json_option
 def rollback(
     model_type: str,
@@ -121,7 +120,7 @@ def rollback(
     reason: str,
     re_enrolment_plan: str,
     config: Path | None,
-    dry_run: bool,
+    only_show: bool,
     as_json: bool,
 ) -> None:
     """Take production back to the version before, at once.
@@ -134,72 +133,31 @@ def rollback(
       facemodels rollback --model-type recognition --to-version 2.1.3 \\
           --reason "High error rate detected"
     """
-    from facemodels.deployment import deploy as operations
+    from facemodels.deployment.controller.manual_rollback import (
+        RollbackRequest,
+        propose_rollback,
+        roll_back,
+    )
 
     registry, settings = _open("production", config)
-    operations.require_deployer(registry, settings.policy, "production")
-    away = _sync(registry)
-    state = registry.repository.state()
-    again = enrolment_plan(re_enrolment_plan)
-    found = operations.find_rollback(state, model_type, to_version, re_enrolment=again)
-    if away is None or dry_run:
-        _carry_out(registry, found.plan(reason), "production", dry_run=dry_run, as_json=as_json)
+    request = RollbackRequest(model_type, to_version, reason, enrolment_plan(re_enrolment_plan))
+    if only_show:
+        proposed = propose_rollback(registry, settings, request)
+        _show_proposed(proposed, "production", as_json=as_json)
         return
-    if not _decide_here(registry, settings, found, reason):
-        raise away
+    outcome = roll_back(registry, settings, request)
+    if outcome.event is not None:
+        _show_event(outcome.event, "production", as_json=as_json)
+        return
+    assert outcome.why is not None  # noqa: S101  (there is an event or a reason)
     text = (
-        f"The Git remote is away ({away.what}) Traffic goes back to {found.to} now; the "
+        f"The Git remote is away ({outcome.why.what}) Traffic goes back to {outcome.to} now; the "
         "controller adds the event when the remote is back.\n"
     )
-    value = {"act": "decided", "model_id": found.to, "tag": None, "dry_run": False}
+    value = {"act": "decided", "model_id": outcome.to, "tag": None, "dry_run": False}
     output(value, text, as_json=as_json)
-
-
-def _sync(registry: Registry) -> ToolError | None:
-    """Fetch what others did; why it could not be, if it could not.
-
-    A remote that takes the connection and says nothing is away too: traffic must not wait.
-    """
-    from concurrent.futures import Future
-    from threading import Thread
-
-    done: Future[None] = Future()
-
-    def fetch() -> None:
-        try:
-            registry.repository.sync()
-        except BaseException as error:  # noqa: BLE001  (raised again where it is waited for)
-            done.set_exception(error)
-        else:
-            done.set_result(None)
-
-    Thread(target=fetch, name="fetch", daemon=True).start()  # the process ends without it
-    try:
-        done.result(_PATIENCE_S)
-    except TimeoutError:
-        return ToolError(
-            f"the Git remote gave no answer in {_PATIENCE_S:g} s.", "Check the connection to it."
-        )
-    except ToolError as error:
-        return error
-    return None
-
-
-def _decide_here(registry: Registry, settings: Environment, found: Rollback, reason: str) -> bool:
-    """Leave the decision to a controller of this machine; false if none runs."""
-    import time
-
-    from facemodels.deployment.controller.lock import is_held
-    from facemodels.deployment.controller.pending_rollbacks import PendingRollbacks, decide
-    from facemodels.deployment.settings import state_folder
-
-    folder = state_folder(registry.root, "production", settings)
-    if not is_held(folder):
-        return False
-    state = registry.repository.state()
-    decision = decide(state, found, reason=reason, time=int(time.time()), record={})
-    PendingRollbacks(folder / "decisions").add(decision)
-    return True
+    if not isinstance(outcome.why, ToolError):
+        raise outcome.why  # the tags are not what was signed off: exit code 3
 
 
 def _open(environment: str, config: Path | None) -> tuple[Registry, Environment]:
@@ -210,20 +168,15 @@ def _open(environment: str, config: Path | None) -> tuple[Registry, Environment]
     return registry, settings.load(registry.root, environment, config)
 
 
-def _carry_out(
-    registry: Registry, plan: Proposal, environment: str, *, dry_run: bool, as_json: bool
-) -> None:
-    from facemodels.deployment import deploy as operations
+def _show_proposed(proposed: ProposedEvent, environment: str, *, as_json: bool) -> None:
+    words = _words(proposed.act, str(proposed.model), environment, proposed.extra)
+    value = {"act": proposed.act, "model_id": str(proposed.model), "tag": proposed.tag}
+    output({**value, "dry_run": True}, f"Would {words}.\n", as_json=as_json)
 
-    if dry_run:
-        change = operations.dry_run(registry, plan)
-        text = f"Would {_words(change.act, str(change.model), environment, change.extra)}.\n"
-        value = {"act": change.act, "model_id": str(change.model), "tag": change.tag}
-        output({**value, "dry_run": True}, text, as_json=as_json)
-        return
-    event = registry.act(plan)
+
+def _show_event(event: Event, environment: str, *, as_json: bool) -> None:
     record = event.record or {}
-    text = f"{_words(event.act, record['model_id'], environment, record).capitalize()}"
+    text = _words(event.act, record["model_id"], environment, record).capitalize()
     value = {"act": event.act, "model_id": record["model_id"], "tag": event.tag}
     output({**value, "dry_run": False}, f"{text} ({event.tag}).\n", as_json=as_json)
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from facemodels.registry.registry import Registry
 
 _UNHEALTHY = 1  # exit code of `status`
-_SILENT_S = 5.0  # of a controller, that says how it is twice a second
-_START_S = 60.0  # of a controller, until it says how it is
+_SILENT_S = 5.0  # a controller writes its status twice a second, so this is too long
+_START_S = 60.0  # in which a new controller must write its status
 
 
 @click.command()
@@ -62,9 +62,9 @@ def up(environment: str, config: Path | None, detach: bool) -> None:
 
 
 def _detach(environment: str, config: Path | None) -> None:
-    """Start the controller as a process of its own, and wait until it says how it is."""
+    """Start the controller as a process of its own, and wait until it writes its status."""
     from facemodels.deployment.controller import lock
-    from facemodels.deployment.servers import process as processes
+    from facemodels.deployment.servers.process import start
 
     registry, _, folder = _open(environment, config)
     if lock.is_held(folder):
@@ -73,7 +73,7 @@ def _detach(environment: str, config: Path | None) -> None:
     command = [sys.argv[0], "up", "--environment", environment]
     command += ["--config", str(config.resolve())] if config else []
     before = _written(folder)
-    process = processes.start(
+    process = start(
         folder / "controller.json", command, log=folder / "controller.log", folder=registry.root
     )
     deadline = time.monotonic() + _START_S
@@ -93,7 +93,7 @@ def _detach(environment: str, config: Path | None) -> None:
 
 
 def _written(folder: Path) -> int:
-    """Names the last status that a controller wrote; the clock may be set meanwhile."""
+    """Identify the last status that a controller wrote, without a clock that may be set."""
     try:
         return (folder / "status.json").stat().st_ino
     except FileNotFoundError:
@@ -123,13 +123,13 @@ def down(environment: str, config: Path | None, keep_serving: bool, dry_run: boo
       facemodels down --environment production --keep-serving
     """
     from facemodels.deployment.controller import lock
-    from facemodels.deployment.servers.leftovers import end_all, remains
+    from facemodels.deployment.servers.process import end_all, running_processes
 
     _, _, folder = _open(environment, config)
     pid = lock.holder(folder) if lock.is_held(folder) else None
     if dry_run:
         named = [f"controller {pid}"] if pid else []
-        named += [] if keep_serving else [one.path.stem for one in remains(folder)]
+        named += [] if keep_serving else [one.path.stem for one in running_processes(folder)]
         click.echo(f"Would end: {', '.join(named) or 'nothing'}.")
         return
     if pid is not None:
@@ -192,7 +192,7 @@ def _read(folder: Path) -> dict[str, Any]:
 
 
 def _problems(registry: Registry, found: Mapping[str, Any], environment: str) -> list[str]:
-    """Why not all is as the tags of this clone ask; nothing if it is."""
+    """The differences between the status and the tags of this clone; empty if there are none."""
     from facemodels.deployment.desired import desired
 
     problems = []

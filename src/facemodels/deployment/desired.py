@@ -1,16 +1,18 @@
-"""What the tags say shall serve in an environment. Pure.
+"""Reads the desired state of an environment from the registry's tags. All functions are pure.
 
-Staging serves the version that was put there last. Production serves the version that is in
-production; a rollout beside it gives another version its part: a share of the requests
-(canary, progressive, ab), copies of them (shadow), or none before all (blue-green).
+Staging serves the version that was placed there last. Production serves the version whose status
+is `production`. A rollout gives a second version a part of production's traffic: a share of the
+requests (canary, progressive, ab), copies of them (shadow), or no request until it takes over
+(blue-green).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from facemodels.deployment.strategies import STRATEGIES, Strategy
 from facemodels.errors import RuleError
 from facemodels.monitoring.served import ServedModel, ServedVersion
 from facemodels.names import ModelId
@@ -18,24 +20,19 @@ from facemodels.registry.events import Event
 from facemodels.registry.registry import previous_production
 from facemodels.registry.state import State, production_history
 
-Strategy = Literal["direct", "canary", "progressive", "blue-green", "shadow", "ab"]
-STRATEGIES: tuple[Strategy, ...] = (
-    "direct", "canary", "progressive", "blue-green", "shadow", "ab",
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Rollout:
-    """A version on its way into production.
+    """A version that is being rolled out to production.
 
     Attributes:
         id: the version.
-        strategy: how.
-        percent: its share of the requests; of a shadow, of the copies.
-        event: the tag that says so.
-        since: seconds since 1970.
-        by: `Name <mail>`.
-        reason: why.
+        strategy: how it gets traffic.
+        percent: its percentage of the requests; for a shadow, the percentage that is copied.
+        event: the tag that began the rollout or its present step.
+        since: the time of that tag in seconds since 1970.
+        by: who made the tag, as `Name <mail>`.
+        reason: why the tag was made.
     """
 
     id: str
@@ -48,23 +45,23 @@ class Rollout:
 
     @property
     def share(self) -> int:
-        """Percent of the answers that clients get from it."""
+        """The percentage of the answers that clients get from this version."""
         return self.percent if self.strategy in ("canary", "progressive", "ab") else 0
 
 
 @dataclass(frozen=True)
 class Desired:
-    """What shall serve one model in one environment.
+    """The desired state of one model in one environment.
 
     Attributes:
-        model: for example `recognition-facenet`.
-        stable: the version that answers whom the rollout leaves to it.
-        rollout: the version beside it; None if there is none.
-        warm: versions that are ready and get no requests, for a rollback at once.
-        event: the tag that made `stable` what it is.
-        since: seconds since 1970.
-        by: `Name <mail>`.
-        reason: why.
+        model: the model's name, for example `recognition-facenet`.
+        stable: the version that answers all requests that the rollout does not take.
+        rollout: the rollout beside it; None if there is none.
+        warm: versions that run and get no requests, so that a rollback to them is immediate.
+        event: the tag that made `stable` the stable version.
+        since: the time of that tag in seconds since 1970.
+        by: who made the tag, as `Name <mail>`.
+        reason: why the tag was made.
     """
 
     model: str
@@ -83,13 +80,13 @@ class Desired:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """Every version that has to run."""
+        """Every version that must run."""
         beside = (self.rollout.id,) if self.rollout else ()
         return tuple(dict.fromkeys((self.stable, *beside, *self.warm)))
 
     @property
     def shares(self) -> Mapping[str, int]:
-        """Percent of the answers, by version; they sum to 100."""
+        """The percentage of the answers by version; the values sum to 100."""
         part = self.rollout.share if self.rollout else 0
         beside = {self.rollout.id: part} if self.rollout else {}
         return {self.stable: 100 - part, **beside}
@@ -111,10 +108,10 @@ class Desired:
 
 
 def desired(state: State, environment: str) -> dict[str, Desired]:
-    """What shall serve in an environment, by model.
+    """The desired state of an environment, by model.
 
     Args:
-        state: of the registry.
+        state: the state that the registry's tags add up to.
         environment: `staging` or `production`.
     """
     if environment == "production":
@@ -157,7 +154,10 @@ def _rollout(state: State, model: str) -> Rollout | None:
 
 
 def terms_of(event: Event) -> Mapping[str, Any]:
-    """Strategy and percent of a rollout's event; where it has none, as GTO's, no traffic at all."""
+    """The strategy and percentage that a rollout's tag records.
+
+    A tag without a valid record, such as one that GTO made, gives its version no traffic.
+    """
     terms = (event.record or {}).get("rollout")
     if isinstance(terms, dict):
         strategy, percent = terms.get("strategy"), terms.get("percent")

@@ -1,4 +1,4 @@
-"""One environment, from conf/deploy/<environment>.yaml."""
+"""The settings of one environment, which are read from conf/deploy/<environment>.yaml."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from facemodels.deployment.strategies import ENVIRONMENTS
 from facemodels.errors import InputError, NameFormatError
 from facemodels.monitoring.settings import ProbeSettings, VerdictSettings
 from facemodels.names import ModelId
 from facemodels.params import Frozen, Gate, load_yaml, parse
 
 FOLDER = Path("conf", "deploy")
-ENVIRONMENTS = ("staging", "production")
+STATUS = "status.json"  # in the state folder: what `facemodels status` shows
+DECISIONS = "decisions"  # in the state folder: rollbacks that no tag records yet
 Count = Annotated[int, Field(ge=1)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -23,20 +25,22 @@ Wait = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Address(Frozen):
-    """Where something listens."""
+    """A host and a port on which a server listens."""
 
     host: str = "127.0.0.1"
     port: Port
 
 
 class DeploymentPolicy(Frozen):
-    """Who may deploy, and what a version must have shown before.
+    """Who may deploy to an environment, and what a version must have shown before.
 
     Attributes:
-        deployers: e-mail addresses of git's users; empty: whoever may push.
-        staging_minutes: how long a version must have been in staging; an emergency goes past it.
-        gates: least or most of what was measured at registration (accuracy, size, time of one
-            image), beside the gates of the model itself.
+        deployers: e-mail addresses of the Git users who may deploy; if it is empty, everybody who
+            may push may deploy.
+        staging_minutes: the minutes that a version must have been in staging; an emergency
+            deployment skips this rule.
+        gates: bounds on metrics that were measured at registration (accuracy, size, time of one
+            image). They hold in addition to the gates of the model itself.
     """
 
     deployers: tuple[str, ...] = ()
@@ -45,15 +49,15 @@ class DeploymentPolicy(Frozen):
 
 
 class Flag(Frozen):
-    """Requests with a header or a cookie go to one version.
+    """A feature flag: requests with a certain header or cookie go to one version.
 
     Attributes:
-        name: for people.
-        model_id: the version; it is kept ready as long as the flag names it.
-        header: its name; or
-        cookie: its name.
-        value: that it must have.
-        enabled: switched without a restart.
+        name: a name for people.
+        model_id: the version; its servers are kept ready as long as the flag is enabled.
+        header: the name of the header; "" if the flag looks at a cookie.
+        cookie: the name of the cookie; "" if the flag looks at a header.
+        value: the value that the header or cookie must have.
+        enabled: whether the flag counts; it can be switched without a restart.
     """
 
     name: str
@@ -79,29 +83,38 @@ class Flag(Frozen):
 
 
 class Environment(Frozen):
-    """All of conf/deploy/<environment>.yaml.
+    """All settings of conf/deploy/<environment>.yaml.
 
     Attributes:
-        address: of the router.
-        control: of the controller's own metrics and of the alerts' webhook.
-        state: where it keeps processes, samples and logs, from the root.
-        replicas: servers a version.
-        threads: of each.
-        serving: limits and batching of the servers, from the root.
-        tokens: who may do what, from the root; "" is for loopback alone.
-        start_s: for a server to be ready.
-        hang_s: without an answer to a health check, a server is killed.
-        backoff_s: before the second, then twice as long, up to `backoff_max_s`.
-        drain_s: between a version's last share of the traffic and its end.
-        fetch_interval_s: between two looks at the Git remote.
-        scrape_interval_s: between two looks at the metrics.
-        prometheus: base URL of a server that scrapes; "" scrapes directly.
-        canary_percent: where the command names none.
-        steps: percentages of a progressive rollout, rising; then all.
-        sticky_cookie: how a client stays with its version; "" lets each request choose.
-        user_header: says who the user is, for `ab`.
+        address: the address on which the router listens for clients.
+        control: the address of the controller's own metrics and of the webhook for alerts.
+        state: the state folder, relative to the root; "" means .facemodels/<environment>.
+        replicas: the number of servers of each version.
+        threads: the number of threads of each server.
+        serving: the file with limits and batching of the servers, relative to the root.
+        tokens: the file that says which token may do what, relative to the root; without one the
+            servers answer requests from this machine only.
+        start_s: seconds in which a new server must become ready.
+        hang_s: seconds without an answer to a health check after which a server is killed.
+        backoff_s: seconds before a server that died is started again; each further quick death
+            doubles them, up to `backoff_max_s`.
+        backoff_max_s: the longest such pause in seconds.
+        drain_s: seconds between the last request to a version and the end of its servers.
+        fetch_interval_s: seconds between two fetches from the Git remote.
+        scrape_interval_s: seconds between two scrapes of the servers' metrics.
+        prometheus: the base URL of a Prometheus server that scrapes the servers; if it is empty,
+            the controller scrapes them itself.
+        canary_percent: the share of a canary where the command names none, in percent.
+        steps: the rising percentages of a progressive rollout; all of the traffic comes after.
+        sticky_cookie: the cookie that keeps a client with one version; if it is empty, each
+            request is routed by itself.
+        user_header: the header that names the user, for the strategy `ab`.
         defaults: the model that answers a task's plain addresses, where a task has several.
-        price_per_hour: of one server, in whatever currency.
+        price_per_hour: the price of one server for one hour, in any currency.
+        policy: who may deploy, and under which conditions.
+        verdict: the bounds of the sequential test between two versions.
+        probes: the golden set that is replayed.
+        flags: the feature flags.
     """
 
     address: Address
@@ -140,15 +153,15 @@ class Environment(Frozen):
 
 
 def load(root: Path, environment: str, path: Path | None = None) -> Environment:
-    """The settings of an environment.
+    """Read the settings of an environment.
 
     Args:
-        root: of the repository.
+        root: the root folder of the repository.
         environment: `staging` or `production`.
-        path: another file than conf/deploy/<environment>.yaml.
+        path: the file to read; None reads conf/deploy/<environment>.yaml.
 
     Raises:
-        InputError: no such environment.
+        InputError: there is no such environment.
         ParamsError: the file is missing or does not fit the schema.
     """
     if environment not in ENVIRONMENTS:
@@ -160,5 +173,5 @@ def load(root: Path, environment: str, path: Path | None = None) -> Environment:
 
 
 def state_folder(root: Path, environment: str, settings: Environment) -> Path:
-    """Where an environment keeps what a restart reads again: never in Git."""
+    """The folder for the files that a restarted controller reads again; it is not in Git."""
     return root / (settings.state or f".facemodels/{environment}")

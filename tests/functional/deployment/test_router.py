@@ -25,8 +25,7 @@ import pytest
 from facemodels import files
 from facemodels.deployment.router import FlagRoute, Route, RouteArm, Router, RouterSettings, publish
 from facemodels.deployment.router.traefik import free_port
-from facemodels.deployment.servers import process as processes
-from facemodels.deployment.servers.process import Process
+from facemodels.deployment.servers.process import Process, adopt, start, strays
 from facemodels.errors import InputError, ToolError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -80,7 +79,7 @@ class Fleet:
         for name in names:
             self.ports[name] = free_port("127.0.0.1")
             command = [sys.executable, "-c", _SERVER, name, str(self.ports[name])]
-            processes.start(self._path(name), command, log=self.folder / f"{name}.log")
+            start(self._path(name), command, log=self.folder / f"{name}.log")
         for name in names:
             until(lambda name=name: self._answers(name))
 
@@ -88,7 +87,7 @@ class Fleet:
         return f"http://127.0.0.1:{self.ports[name]}"
 
     def process(self, name: str) -> Process:
-        process = processes.adopt(self._path(name))
+        process = adopt(self._path(name))
         assert process is not None
         return process
 
@@ -103,7 +102,7 @@ class Fleet:
 
     def end(self) -> None:
         for name in self.ports:
-            process = processes.adopt(self._path(name))
+            process = adopt(self._path(name))
             if process is not None:
                 process.end(0)
 
@@ -141,8 +140,15 @@ def route_of(fleet: Fleet, weights: dict[str, int], **changes: Any) -> Route:
     return replace(Route(MODEL, "recognition", arms, paths=("/api/embed",)), **changes)
 
 
+def wait_applied(router: Router, published: str) -> float:
+    """Wait until requests go by these routes; the seconds that it took."""
+    begin = time.monotonic()
+    until(lambda: router.applied(published), 5)
+    return time.monotonic() - begin
+
+
 def serve(router: Router, *routes: Route, default: str = "") -> float:
-    return router.wait_applied(publish(router.routes, routes, router.settings, default))
+    return wait_applied(router, publish(router.routes, routes, router.settings, default))
 
 
 def ask(router: Router, path: str = "/api/embed", **options: Any) -> httpx.Response:
@@ -485,7 +491,7 @@ def test_bodies_above_the_limit_are_refused_before_a_server_sees_them(
 ) -> None:
     fleet.start(OLD)
     settings = replace(router.settings, body_bytes=1000)
-    router.wait_applied(publish(router.routes, [route_of(fleet, {OLD: 100})], settings))
+    wait_applied(router, publish(router.routes, [route_of(fleet, {OLD: 100})], settings))
 
     def chunks() -> Iterator[bytes]:
         for _ in range(11):
@@ -573,7 +579,7 @@ def test_a_router_that_was_killed_serves_the_same_routes_again(
 ) -> None:
     fleet.start(OLD)
     mark = publish(router.routes, [route_of(fleet, {OLD: 100})], router.settings)
-    router.wait_applied(mark)
+    wait_applied(router, mark)
     process = router.process
     assert process is not None
     os.kill(process.pid, signal.SIGKILL)
@@ -581,7 +587,7 @@ def test_a_router_that_was_killed_serves_the_same_routes_again(
     assert not router.applied(mark)
     fixed = Router(router.folder, replace(router.settings, port=int(process.facts["port"])))
     fixed.start()
-    assert fixed.wait_applied(mark) < 2
+    assert wait_applied(fixed, mark) < 2
     assert name_of(ask(fixed)) == OLD
 
 
@@ -633,7 +639,7 @@ def test_a_port_that_is_taken_at_the_last_moment_is_named_too(
         one = Router(tmp_path, RouterSettings(port=port))
         with pytest.raises(InputError, match=f"Port {port} .* taken"):
             one.start()
-        assert processes.strays(tmp_path) == []
+        assert strays(tmp_path) == []
     monkeypatch.undo()
     one.start()  # an old line of the log is no new error
     try:
@@ -653,7 +659,7 @@ def test_a_router_that_hangs_is_not_ready_and_can_be_ended(fleet: Fleet, router:
     router.end()
     assert not router.alive()
     router.start()
-    router.wait_applied(mark)
+    wait_applied(router, mark)
     assert name_of(ask(router)) == OLD
 
 
@@ -692,7 +698,7 @@ def test_a_client_that_sends_too_slowly_is_cut_off(fleet: Fleet, tmp_path: Path)
 def test_routes_that_the_router_cannot_use_are_told(fleet: Fleet, router: Router) -> None:
     fleet.start(OLD)
     mark = publish(router.routes, [route_of(fleet, {OLD: 100})], router.settings)
-    router.wait_applied(mark)
+    wait_applied(router, mark)
     path = router.routes / "routes.yaml"
     text = path.read_text().replace('"service": "recognition-facenet"', '"service": "x"')
     files.write_text(path, text)
@@ -716,7 +722,7 @@ def test_a_real_server_answers_through_the_router(router: Router, tmp_path: Path
     package = ROOT / "tests/golden/dlib-v1.0.0"
     port = free_port("127.0.0.1")
     path = tmp_path / "servers/lmk-dlib-v1.0.0-0.json"
-    server = processes.start(
+    server = start(
         path, [command, "serve", str(package), "--port", str(port)], log=path.with_suffix(".log")
     )
     model = "landmark-dlib"

@@ -38,8 +38,9 @@ from tests.unit.registry.conftest import (
 from tests.unit.registry.test_state import V1_THERE, V2_THERE, A, B, by_gto
 
 from facemodels.deployment.controller.pending_rollbacks import decide
-from facemodels.deployment.deploy import find_rollback
-from facemodels.deployment.desired import STRATEGIES, desired, terms_of
+from facemodels.deployment.desired import desired, terms_of
+from facemodels.deployment.rollback import find_rollback
+from facemodels.deployment.strategies import STRATEGIES
 from facemodels.errors import FacemodelsError
 from facemodels.registry import audit
 from facemodels.registry.rules import Proposal

@@ -1,4 +1,4 @@
-"""Eyes of the controller, in threads of their own: samples, verdicts, probes, alerts."""
+"""Observes the versions in threads beside the loop: scrapes, judgements and probes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pathlib import Path
 
 import structlog
 
+from facemodels.deployment.controller.alarms import Alarms
 from facemodels.deployment.desired import Desired
 from facemodels.deployment.router import Router
 from facemodels.deployment.settings import Environment
-from facemodels.errors import FacemodelsError, ToolError
+from facemodels.errors import ToolError
 from facemodels.monitoring.analysis.watch import ModelAssessment, Watch
 from facemodels.monitoring.metrics.prometheus import PrometheusSource
 from facemodels.monitoring.metrics.scraper import Scraper, ScrapeTarget
@@ -27,13 +28,13 @@ _NOTICE_S = 0.5
 
 
 class BackgroundMonitor:
-    """Scrapes and judges at an interval; replays the probes at a longer one.
+    """Scrapes and judges at one interval, and replays the probes at a longer one.
 
     Args:
-        root: of the repository.
-        folder: of the environment.
-        settings: of it.
-        router: through which the probes go.
+        root: the root folder of the repository.
+        folder: the state folder of the environment.
+        settings: the settings of the environment.
+        router: the router through which the probes are sent.
     """
 
     def __init__(self, root: Path, folder: Path, settings: Environment, router: Router) -> None:
@@ -42,7 +43,7 @@ class BackgroundMonitor:
         self._token = os.environ.get(TOKEN, "")
         folder.mkdir(parents=True, exist_ok=True)
         self._store = SampleStore(folder / "samples.db")
-        self._store.put([])  # what starts from now on begins with zero
+        self._store.put([])  # counters of servers that start from now on begin at zero
         self._source: SampleSource = (
             PrometheusSource(settings.prometheus) if settings.prometheus else self._store
         )
@@ -53,46 +54,45 @@ class BackgroundMonitor:
         self._wanted: Mapping[str, Desired] = {}
         self._targets: Sequence[ScrapeTarget] = ()
         self._judgements: dict[str, ModelAssessment] = {}
-        self._problems: dict[str, str] = {}
+        self._alarms = Alarms(structlog.get_logger("facemodels.deployment"))
         self._stop = threading.Event()
-        self._log = structlog.get_logger("facemodels.deployment")
         self._threads = [
             threading.Thread(target=self._scrape_on, name="scrapes", daemon=True),
             threading.Thread(target=self._probe_on, name="probes", daemon=True),
         ]
 
     def start(self) -> None:
-        """Begin."""
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
 
     def close(self) -> None:
-        """Stop; a replay that is on is left to itself."""
+        """Stop the threads; a replay that goes on is not waited for."""
         self._stop.set()
         if self._threads[0].is_alive():
             self._threads[0].join(5)
         self._store.close()
 
     def configure(self, settings: Environment) -> None:
-        """Take over changed settings, from the next look on."""
+        """Take over changed settings from the next scrape on."""
         self._settings = settings
         self._watch.configure(settings.verdict, settings.scrape_interval_s)
 
     def look(self, wanted: Mapping[str, Desired], targets: Sequence[ScrapeTarget]) -> None:
-        """What there is to be seen from now on."""
+        """Set which versions and servers are observed from now on."""
         self._wanted, self._targets = dict(wanted), list(targets)
 
     def judgements(self) -> dict[str, ModelAssessment]:
-        """The latest, by model."""
+        """The last judgements, by model."""
         return self._judgements
 
     def accuracy(self) -> Mapping[str, Mapping[str, float | None]]:
-        """Rates on the probes, by version."""
+        """The rates on the probes, by version."""
         return self._replays.rates
 
     def alarms(self) -> dict[str, str]:
-        """What keeps it from seeing."""
-        found = dict(self._problems)
+        """The problems that keep it from observing."""
+        found = self._alarms.all()
         if self._source.problem:
             found["samples"] = self._source.problem
         return {**found, **self._replays.problems}
@@ -100,8 +100,8 @@ class BackgroundMonitor:
     def _scrape_on(self) -> None:
         with Scraper(token=self._token) as scraper:
             while not self._stop.wait(self._settings.scrape_interval_s):
-                self._guard("scrape", lambda: self._scrape(scraper))
-                self._guard("judge", self._judge)
+                self._alarms.run("scrape", lambda: self._scrape(scraper))
+                self._alarms.run("judge", self._judge)
 
     def _scrape(self, scraper: Scraper) -> None:
         self._store.put(scraper.scrape(self._targets))
@@ -119,11 +119,11 @@ class BackgroundMonitor:
 
     def _probe_on(self) -> None:
         last = 0.0  # monotonic
-        while not self._stop.wait(_NOTICE_S):  # a changed interval counts at once
+        while not self._stop.wait(_NOTICE_S):  # a changed interval takes effect at once
             interval = self._settings.probes.interval_s
             if interval and time.monotonic() - last >= interval:
                 last = time.monotonic()
-                self._guard("probes", self._replay)
+                self._alarms.run("probes", self._replay)
 
     def _replay(self) -> None:
         try:
@@ -132,16 +132,3 @@ class BackgroundMonitor:
             address = None  # the router does not run
         served = [one.served for one in self._wanted.values()]
         self._replays.run(served, address, self._root / self._settings.probes.folder)
-
-    def _guard(self, name: str, step: object) -> None:
-        """A look that fails is an alarm; the next one comes all the same."""
-        try:
-            step()  # type: ignore[operator]
-        except (FacemodelsError, OSError) as error:
-            self._problems[name] = str(error)
-        except Exception as error:  # noqa: BLE001  (the eyes must not close)
-            if name not in self._problems:
-                self._log.exception("look failed", step=name)
-            self._problems[name] = f"{type(error).__name__}: {error}"
-        else:
-            self._problems.pop(name, None)

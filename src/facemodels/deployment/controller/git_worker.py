@@ -1,6 +1,7 @@
-"""The controller's desk for Git: fetches and events, one after the other, beside the loop.
+"""Runs Git beside the controller's loop: fetches, and events that the controller adds.
 
-The network may hang; traffic must not wait for it.
+One thread does both, one after the other. The network, a hook or a credential helper may hang
+there for as long as `Git` lets them; the loop never waits for this thread.
 """
 
 from __future__ import annotations
@@ -9,30 +10,35 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 import psutil
 import structlog
 
 from facemodels.errors import FacemodelsError, ToolError
+from facemodels.git import kill_tree
 from facemodels.registry import reading
 from facemodels.registry.registry import Registry
 from facemodels.registry.rules import Proposal
 from facemodels.registry.state import State
 
-_REREAD_S = 5.0  # for tags that moved no head, as GTO's do
-_END_S = 5.0  # for git to end what it began
-_LOOK_S = 0.05  # between two looks at the head, each of which is a process
+_REREAD_S = 5.0  # tags are read anew this often even if the head stands still, as with GTO's tags
+_END_S = 5.0  # how long git may end by itself when the controller ends
+_LOOK_S = 0.05  # between two looks at the head, each of which starts a process
 
 Done = Callable[[FacemodelsError | None], None]
+Claim = Callable[[], AbstractContextManager[bool]]
 
 
 class GitWorker:
-    """Keeps the clone's tags up to date, and adds events.
+    """Keeps the clone's tags up to date, and adds events to the registry.
 
     Args:
-        registry: of the clone.
-        interval_s: between two fetches.
+        registry: the registry of the Git repository in which the controller runs.
+        interval_s: seconds between two fetches.
+
+    Attributes:
+        problem: why the last fetch failed; "" if it did not.
     """
 
     def __init__(self, registry: Registry, interval_s: float) -> None:
@@ -45,14 +51,15 @@ class GitWorker:
         self._state: State | None = None
         self._head: str | None = None
         self._read = self._looked = 0.0
-        self._added = self._seen = 0  # events of ours, and those that the state has surely
+        self._added = self._seen = 0  # our events, and those of them that `_state` contains
         self._log = structlog.get_logger("facemodels.deployment")
-        self.problem = ""  # why the last fetch failed
+        self.problem = ""
 
     def state(self) -> State:
-        """What the tags of the clone add up to; read anew when the head has moved.
+        """The state of the clone's tags; it is read anew when the head has moved.
 
-        Whoever was told that an event of ours is added finds it here.
+        It contains every event of ours whose `done` was called. Other events may be missing for
+        `_LOOK_S` seconds. Only the loop's thread may call this.
         """
         now, added = time.monotonic(), self._added
         if self._state is not None and added == self._seen and now - self._looked < _LOOK_S:
@@ -60,13 +67,17 @@ class GitWorker:
         self._looked = now
         head = reading.read_head(self._registry.git)
         if self._state is None or head != self._head or now - self._read > _REREAD_S:
-            self._state = self._registry.repository.state()
+            self._state = self.read_state()
             self._head, self._read = head, now
         self._seen = added
         return self._state
 
+    def read_state(self) -> State:
+        """The state of the clone's tags at this moment; any thread may call this."""
+        return self._registry.repository.state()
+
     def fetch(self) -> None:
-        """Begin to fetch, if it is time."""
+        """Begin a fetch if it is due."""
         now = time.monotonic()
         if self._fetching is not None and not self._fetching.done():
             return
@@ -85,29 +96,34 @@ class GitWorker:
         else:
             self.problem = ""
 
-    def busy(self, model: str) -> bool:
-        """Whether an event of a model is on its way."""
-        act = self._acts.get(model)
-        return act is not None and not act.done()
+    def busy(self) -> set[str]:
+        """The models for which an event is being added."""
+        return {model for model, act in list(self._acts.items()) if not act.done()}
 
-    def act(self, model: str, plan: Proposal, done: Done) -> None:
-        """Add an event, unless one of the model is on its way.
+    def act(
+        self, model: str, proposal: Proposal, done: Done, claim: Claim = lambda: nullcontext(True)
+    ) -> None:
+        """Begin to add an event, unless one of the model is being added.
 
         Args:
-            model: for example `recognition-facenet`.
-            plan: the event.
-            done: told how it went, in the desk's thread.
+            model: the model's name, for example `recognition-facenet`.
+            proposal: the event.
+            done: called in the worker's thread with None, or with the error.
+            claim: yields whether this process may add the event now; if not, nothing happens.
         """
-        if not self.busy(model):
-            self._acts[model] = self._pool.submit(self._act, plan, done)
+        if model not in self.busy():
+            self._acts[model] = self._pool.submit(self._act, proposal, done, claim)
 
-    def _act(self, plan: Proposal, done: Done) -> None:
+    def _act(self, proposal: Proposal, done: Done, claim: Claim) -> None:
         try:
-            event = self._registry.act(plan)
+            with claim() as ours:
+                if not ours:
+                    return
+                event = self._registry.act(proposal)
         except FacemodelsError as error:
             self._log.error("event not added", problem=str(error))
             done(error)
-        except Exception as error:  # noqa: BLE001  (whoever waits must hear of it)
+        except Exception as error:  # noqa: BLE001  (the caller must learn of every error)
             self._log.exception("event not added")
             done(ToolError(str(error)))
         else:
@@ -116,9 +132,9 @@ class GitWorker:
             done(None)
 
     def close(self) -> None:
-        """Begin nothing more, and end a git that waits for a remote: our own end waits for it.
+        """Begin nothing more, and kill a git that waits for a remote: this process waits for it.
 
-        What was on its way is done there or not, and the next look shows which.
+        An event that was being added is done or not done; the next fetch shows which.
         """
         self._pool.shutdown(wait=False, cancel_futures=True)
         deadline = time.monotonic() + _END_S
@@ -129,16 +145,9 @@ class GitWorker:
                 with suppress(psutil.Error, OSError):
                     # The servers are our children too, in sessions of their own.
                     if os.getsid(child.pid) == os.getsid(0) and child.name().startswith("git"):
-                        _kill(child)
+                        kill_tree(child.pid)
             time.sleep(0.02)
 
     def _pool_works(self) -> bool:
         works = [self._fetching, *self._acts.values()]
         return any(work is not None and not work.done() for work in works)
-
-
-def _kill(process: psutil.Process) -> None:
-    """A process and all below it: git's helper for the remote holds our pipe."""
-    for one in (*process.children(recursive=True), process):
-        with suppress(psutil.Error):
-            one.kill()

@@ -1,4 +1,4 @@
-"""The controller's own address: its metrics, and the webhook that alerts come to."""
+"""Serves the controller's own address: its metrics, and the webhook for alerts."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from facemodels.monitoring.metrics.reading import PROBE, Series
 from facemodels.serving.http.access import is_loopback
 
 _LABELS = ("model_name", "model_version")
-_PATIENCE_S = 5.0  # with whoever sends slowly
+_PATIENCE_S = 5.0  # time limit for a client to send its request
 
 
 class ControllerMetrics(Collector):
-    """What the controller knows, for Prometheus.
+    """Collects the controller's metrics for Prometheus.
 
     Args:
-        status: as in status.json.
-        accuracy: rates on the probes, by version.
+        status: gives the status document, as in status.json.
+        accuracy: gives the rates on the probes, by version.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class ControllerMetrics(Collector):
         self._accuracy = accuracy
 
     def collect(self) -> Iterable[Metric]:
-        """Shares, alarms, and what the probes showed."""
+        """Yield the shares, the number of alarms, and the rates on the probes."""
         status = self._status()
         share = GaugeMetricFamily("facemodels_share_ratio", "Share of the requests", labels=_LABELS)
         for model in status["models"]:
@@ -72,15 +72,15 @@ class ControllerMetrics(Collector):
 
 
 class ControlServer:
-    """Listens; one small answer a request.
+    """The HTTP server of the controller; it runs in threads of its own.
 
     Args:
-        address: loopback only, as nobody is asked for a token.
-        facts: for `/metrics`.
-        tell: given the alerts of a webhook.
+        address: the address to listen on; only loopback is allowed, as there are no tokens.
+        facts: the metrics for `/metrics`.
+        tell: called with the alerts that the webhook receives.
 
     Raises:
-        InputError: the address is taken, or can be reached from elsewhere.
+        InputError: the address is taken, or other machines can reach it.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class ControlServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -153,6 +153,6 @@ def _handler(
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Nothing: what matters is in the controller's own log."""
+            """Write nothing; the controller has its own log."""
 
     return Handler

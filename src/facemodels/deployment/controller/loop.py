@@ -1,59 +1,73 @@
-"""The loop of an environment: what shall be, what is, the next step.
+"""The loop of a controller, which compares the desired state with what runs and mends the rest.
 
-Every step can be the last before a kill: what counts is in the tags, in the decisions' files,
-or can be seen (processes, the router's routes). Whatever goes wrong in one part is said, and the
-other parts go on.
+Ten times a second a turn takes one step in every part: router, tags, servers, routes,
+reactions, events, status. A step must not wait, and an error in one becomes an alarm while the
+others go on. The controller may be killed after any step: everything that the next one needs is in
+the tags, in files of the state folder, or can be seen (processes, the router's routes).
 """
 
 from __future__ import annotations
 
-import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from facemodels.deployment import desired as plan
+from facemodels.deployment.controller.alarms import Alarms
 from facemodels.deployment.controller.background import BackgroundMonitor
 from facemodels.deployment.controller.git_worker import GitWorker
 from facemodels.deployment.controller.http import ControllerMetrics, ControlServer
-from facemodels.deployment.controller.pending_rollbacks import PendingRollback, PendingRollbacks
+from facemodels.deployment.controller.pending_rollbacks import PendingRollbacks
 from facemodels.deployment.controller.reaction import Reaction, answer_alert, react
-from facemodels.deployment.desired import Desired
+from facemodels.deployment.controller.recording import EventRecorder
+from facemodels.deployment.controller.status import describe
+from facemodels.deployment.desired import Desired, desired
 from facemodels.deployment.router import Router, RouterSettings
 from facemodels.deployment.router.published import PublishedRoutes
-from facemodels.deployment.router.routing import RunningServers, default_model, routes
+from facemodels.deployment.router.routing import (
+    RunningServers,
+    default_model,
+    embedding_spaces,
+    routes,
+)
 from facemodels.deployment.router.supervisor import RouterSupervisor
 from facemodels.deployment.router.traffic import Traffic, share_out
-from facemodels.deployment.servers.leftovers import STATUS
 from facemodels.deployment.servers.packages import Packages
 from facemodels.deployment.servers.supervisor import ServerSupervisor
-from facemodels.deployment.settings import Environment, load, state_folder
-from facemodels.errors import FacemodelsError, InputError, RuleError
+from facemodels.deployment.settings import (
+    DECISIONS,
+    FOLDER,
+    STATUS,
+    Environment,
+    load,
+    state_folder,
+)
 from facemodels.files import write_json
 from facemodels.monitoring.alerts.alertmanager import Alert
 from facemodels.monitoring.alerts.prometheus import targets
 from facemodels.registry.registry import Registry
-from facemodels.registry.state import Entry, State
-from facemodels.serving import settings as serving_settings
+from facemodels.registry.state import Entry
+from facemodels.serving.settings import load as load_serving
 
 _TICK_S = 0.1
 _STATUS_S = 0.5  # between two writings of status.json
+_FIXED = ("address", "control", "state")  # settings that only a restart changes
 
 
 class Controller:
-    """One environment, run.
+    """Runs one environment.
 
     Args:
-        registry: of the clone.
+        registry: the registry of the Git repository in which the controller runs.
         environment: `staging` or `production`.
-        settings: of it.
-        path: where they come from; read again when it changes. None: conf/deploy/.
+        settings: the settings of the environment.
+        path: the file of the settings, which is read again when it changes; None means
+            conf/deploy/<environment>.yaml.
     """
 
     def __init__(
@@ -66,39 +80,48 @@ class Controller:
         self._registry = registry
         self._environment = environment
         self._settings = settings
-        self._source = path
+        self._source = path or registry.root / FOLDER / f"{environment}.yaml"
+        self._source_time = 0.0  # of the last reading
         self.folder = state_folder(registry.root, environment, settings)
         self._log = structlog.get_logger("facemodels.deployment").bind(environment=environment)
-        self._desk = GitWorker(registry, settings.fetch_interval_s)
-        self._decisions = PendingRollbacks(self.folder / "decisions")
+        self._alarms = Alarms(self._log)
+
+        self._git = GitWorker(registry, settings.fetch_interval_s)
+        self._pending = PendingRollbacks(self.folder / DECISIONS)
+        self._recorder = EventRecorder(
+            self._git, self._pending, self._alarms, settings.fetch_interval_s
+        )
+
         self._packages = Packages(registry.root, self.folder / "packages")
         self._servers = ServerSupervisor(
             self.folder / "servers", self._packages, registry.root, settings
         )
-        serving = serving_settings.load(_existing(registry.root / settings.serving))
+
+        serving_path = registry.root / settings.serving
+        serving = load_serving(serving_path if serving_path.is_file() else None)
         self.router = Router(self.folder / "router", RouterSettings.of(settings, serving))
-        self._gate = RouterSupervisor(self.router, settings.hang_s)
+        self._router_supervisor = RouterSupervisor(self.router, settings.hang_s)
+        self._published = PublishedRoutes(self.folder, self.router)
+        self._traffic: dict[str, Traffic] = self._published.traffic()
+
+        self._monitor = BackgroundMonitor(registry.root, self.folder, settings, self.router)
         self._alerts: queue.SimpleQueue[Alert] = queue.SimpleQueue()
-        self._control: ControlServer | None = None
-        self._observer = BackgroundMonitor(registry.root, self.folder, settings, self.router)
-        self._publication = PublishedRoutes(self.folder, self.router)
-        self._traffic: dict[str, Traffic] = self._publication.traffic()
+        self._http: ControlServer | None = None
+
         self._wanted: dict[str, Desired] = {}
-        self._knows = False  # whether the tags were ever read
-        self._alarms: dict[str, str] = {}
-        self._tries: dict[str, float] = {}  # to add an event, by model; monotonic
-        self._told = 0.0
-        self._changed = 0.0
+        self._rolling_back: set[str] = set()  # models with a pending rollback that holds
+        self._knows_tags = False  # whether the tags were ever read
+        self._status_written = 0.0
         self._stop = threading.Event()
-        self._keep = False
+        self._keep_serving = False
 
     # --- the loop ------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Until `stop`."""
-        self._step("router", self._tend_router)
-        self._step("control", self._listen)
-        self._observer.start()
+        """Run until `stop` is called."""
+        self._alarms.run("router", self._tend_router)
+        self._alarms.run("control", self._listen)
+        self._monitor.start()
         self._log.info("running", folder=str(self.folder))
         try:
             while not self._stop.is_set():
@@ -109,102 +132,86 @@ class Controller:
             self._close()
 
     def stop(self, *, keep_serving: bool = False) -> None:
-        """End the loop, and with it router and servers, unless they shall go on."""
-        self._keep = keep_serving
+        """End the loop; the router and the servers end too unless `keep_serving` is set."""
+        self._keep_serving = keep_serving
         self._stop.set()
 
     def tick(self) -> None:
-        """Take the next step everywhere."""
-        self._step("settings", self._read_settings)
-        self._desk.fetch()
-        self._step("router", self._tend_router)
-        self._step("tags", self._read_tags)
-        if self._knows:  # or it would end what serves, and take all routes away
-            self._step("servers", self._tend_servers)
-            self._step("routes", self._route)
-        self._step("reaction", self._react)
-        self._step("alerts", self._answer_alerts)
-        self._step("control", self._listen)
-        self._step("decisions", self._record_decisions)
-        self._step("status", self._tell)
+        """Take one step in every part."""
+        self._alarms.run("settings", self._read_settings)
+        self._git.fetch()
+        self._alarms.run("router", self._tend_router)
+        self._alarms.run("tags", self._read_tags)
+        if self._knows_tags:  # without the tags these steps would end everything that serves
+            self._alarms.run("servers", self._tend_servers)
+            self._alarms.run("routes", self._route)
+        self._alarms.run("reaction", self._react)
+        self._alarms.run("alerts", self._answer_alerts)
+        self._alarms.run("control", self._listen)
+        self._alarms.run("decisions", self._recorder.record_pending)
+        self._alarms.run("status", self._write_status)
 
-    def _step(self, name: str, step: Callable[[], None]) -> None:
-        """One part's step; what goes wrong there is an alarm, and stops nothing else."""
-        try:
-            step()
-        except (FacemodelsError, OSError) as error:
-            self._alarm(name, str(error))
-        except Exception as error:  # noqa: BLE001  (traffic goes on whatever happens here)
-            if name not in self._alarms:
-                self._log.exception("step failed", step=name)
-            self._alarms[name] = f"{type(error).__name__}: {error}"
-        else:
-            self._alarms.pop(name, None)
-
-    def _alarm(self, name: str, problem: str) -> None:
-        if self._alarms.get(name) != problem:
-            self._log.error("alarm", step=name, problem=problem)
-        self._alarms[name] = problem
-
-    # --- its parts -----------------------------------------------------------------------
+    # --- settings ------------------------------------------------------------------------
 
     def _read_settings(self) -> None:
-        """Flags and limits are switched without a restart; addresses are not."""
-        path = self._source or self._registry.root / "conf/deploy" / f"{self._environment}.yaml"
-        changed = path.stat().st_mtime
-        if changed == self._changed:
+        """Take over changed settings; flags and limits change at once, addresses do not."""
+        changed = self._source.stat().st_mtime
+        if changed == self._source_time:
             return
-        found = load(self._registry.root, self._environment, path)
-        fixed = ("address", "control", "state")
-        moved = [name for name in fixed if getattr(found, name) != getattr(self._settings, name)]
-        if moved:
-            self._alarm(
-                "restart",
-                f"{', '.join(moved)} of {path.name} changed, which is not taken over while it "
-                f"runs. Use `facemodels down` and `facemodels up`.",
-            )
-        elif self.router.outdated():
-            self._alarm(
-                "restart",
-                "The router runs by settings of before. `facemodels down` and `facemodels up` "
-                "bring the new ones; no request is answered for some seconds.",
-            )
-        else:
-            self._alarms.pop("restart", None)
-        self._settings = found.model_copy(
-            update={name: getattr(self._settings, name) for name in fixed}
-        )
+        found = load(self._registry.root, self._environment, self._source)
+        self._alarms.put("restart", self._why_restart(found))
+        fixed = {name: getattr(self._settings, name) for name in _FIXED}
+        self._settings = found.model_copy(update=fixed)
         self._servers.configure(self._settings)
-        self._observer.configure(self._settings)
-        self._gate.hang_s = self._settings.hang_s
-        self._changed = changed
+        self._monitor.configure(self._settings)
+        self._router_supervisor.hang_s = self._settings.hang_s
+        self._recorder.retry_s = self._settings.fetch_interval_s
+        self._source_time = changed
 
-    def _listen(self) -> None:
-        if self._control is None:
-            facts = ControllerMetrics(self.status, self._observer.accuracy)
-            self._control = ControlServer(self._settings.control, facts, self._hear)
+    def _why_restart(self, found: Environment) -> str:
+        """Which changed settings need a restart; "" if none does."""
+        moved = [n for n in _FIXED if getattr(found, n) != getattr(self._settings, n)]
+        if moved:
+            return (
+                f"{', '.join(moved)} of {self._source.name} changed, which is not taken over "
+                f"while it runs. Use `facemodels down` and `facemodels up`."
+            )
+        if self.router.outdated():
+            return (
+                "The router runs by settings of before. `facemodels down` and `facemodels up` "
+                "bring the new ones; no request is answered for some seconds."
+            )
+        return ""
 
-    def _hear(self, alerts: list[Alert]) -> None:
-        for alert in alerts:
-            if alert.rolls_back:
-                self._alerts.put(alert)
+    # --- from the tags to the routes ------------------------------------------------------
 
     def _tend_router(self) -> None:
-        self._gate.tend(self._publication.generation)
+        self._router_supervisor.tend(self._published.generation)
 
     def _read_tags(self) -> None:
-        # Before the state: one that is gone by now is in the chain, which the state then shows.
-        decisions = self._decisions.all()
-        state = self._desk.state()
-        wanted = plan.desired(state, self._environment)
-        for decision in decisions:
-            if decision.model in wanted and decision.holds(state):
-                wanted[decision.model] = decision.overrule(wanted[decision.model])
-        self._wanted, self._knows = wanted, True
+        """Read the desired state from the tags, with pending rollbacks done."""
+        # The order matters. An event that is being added ends as a tag or leaves its file, and a
+        # rollback without a file is in the tags, which are read last.
+        busy = self._git.busy()
+        pending = self._pending.all()
+        state = self._git.state()
+        wanted = desired(state, self._environment)
+        holding = [one for one in pending if one.model in busy or one.holds(state)]
+        for one in holding:
+            if one.model in wanted:
+                wanted[one.model] = one.overrule(wanted[one.model])
+        self._wanted, self._knows_tags = wanted, True
+        self._rolling_back = {one.model for one in holding}
+
+    def _tend_servers(self) -> None:
+        entries = self._entries()
+        busy = {identity for one in self._traffic.values() for identity in one.shares}
+        self._servers.tend(entries, busy)
+        self._packages.keep(set(entries) | busy)
 
     def _entries(self) -> dict[str, Entry]:
-        """Every version that shall run, flags' included."""
-        state = self._desk.state()
+        """The registry's entries of all versions that must run, including those of flags."""
+        state = self._git.state()
         ids = {identity for one in self._wanted.values() for identity in one.ids}
         ids |= {flag.model_id for flag in self._settings.flags if flag.enabled}
         return {
@@ -213,178 +220,114 @@ class Controller:
             if identity in state.entries and state.entries[identity].status != "deprecated"
         }
 
-    def _tend_servers(self) -> None:
-        entries = self._entries()
-        busy = {identity for one in self._traffic.values() for identity in one.shares}
-        self._servers.tend(entries, busy)
-        self._packages.keep(set(entries) | busy)
-
     def _route(self) -> None:
-        state = self._desk.state()
+        """Share out the requests among the versions that are ready, and publish the routes."""
         urls = self._servers.urls()
-        ready = set(urls)
-        spaces = {identity: _space(state, identity) for identity in state.entries}
+        spaces = embedding_spaces(self._git.state())
         traffic = {
-            model: share_out(one, ready, self._traffic.get(model), spaces)
+            model: share_out(one, set(urls), self._traffic.get(model), spaces)
             for model, one in self._wanted.items()
         }
         found = routes(self._wanted, traffic, RunningServers(urls, spaces), self._settings)
-        self._publication.publish(found, traffic, default_model(self._wanted, self._settings))
-        self._traffic = self._publication.traffic()
+        self._published.publish(found, traffic, default_model(self._wanted, self._settings))
+        self._traffic = self._published.traffic()
+
+    # --- from the metrics to events -------------------------------------------------------
 
     def _react(self) -> None:
-        self._observer.look(self._wanted, self._servers.targets())
-        state = self._desk.state()
-        for judgement in self._observer.judgements().values():
-            desired = self._wanted.get(judgement.model)
-            if desired is None or self._desk.busy(judgement.model):
+        """React to the last judgement of every model that is not being rolled back."""
+        self._monitor.look(self._wanted, self._servers.targets())
+        state = self._git.state()
+        for judgement in self._monitor.judgements().values():
+            wanted = self._wanted.get(judgement.model)
+            if wanted is None or wanted.model in self._rolling_back:
                 continue
-            reaction = react(
-                state, desired, judgement, self._settings, self._environment, int(time.time())
+            now = int(time.time())
+            self._carry_out(
+                wanted, react(state, wanted, judgement, self._settings, self._environment, now)
             )
-            self._carry_out(judgement.model, reaction)
 
     def _answer_alerts(self) -> None:
-        """Prometheus' alerts; those about a version that serves nobody are late, and done."""
-        while self._environment == "production":
+        """React to Prometheus' alerts; one about a version that does not serve is dropped."""
+        if self._environment != "production":
+            return
+        for alert in self._new_alerts():
+            wanted = self._wanted.get(alert.model_name)
+            if wanted is not None:
+                reaction = answer_alert(self._git.state(), wanted, alert, int(time.time()))
+                self._carry_out(wanted, reaction)
+
+    def _new_alerts(self) -> Iterator[Alert]:
+        while True:
             try:
-                alert = self._alerts.get_nowait()
+                yield self._alerts.get_nowait()
             except queue.Empty:
                 return
-            desired = self._wanted.get(alert.model_name)
-            if desired is not None:
-                state = self._desk.state()
-                reaction = answer_alert(state, desired, alert, int(time.time()))
-                self._carry_out(alert.model_name, reaction)
 
-    def _carry_out(self, model: str, reaction: Reaction) -> None:
-        name = f"reaction {model}"
-        if reaction.alarm:
-            self._alarm(name, reaction.alarm)
-        else:
-            self._alarms.pop(name, None)
-        if reaction.decision is not None:
-            self._decisions.add(reaction.decision)
-            self._log.warning("rolling back", model=model, reason=reaction.decision.reason)
+    def _carry_out(self, wanted: Desired, reaction: Reaction) -> None:
+        """Carry out a reaction; a rollback changes traffic before anything else happens."""
+        if self._recorder.carry_out(wanted.model, reaction):
             self._read_tags()
             self._route()
-        if reaction.plan is not None and self._due(model):
-            self._desk.act(model, reaction.plan, lambda error: self._noted(f"event {model}", error))
 
-    def _noted(self, name: str, error: FacemodelsError | None) -> None:
-        if error is None:
-            self._alarms.pop(name, None)
-        else:
-            self._alarms[name] = str(error)
+    def _listen(self) -> None:
+        if self._http is None:
+            metrics = ControllerMetrics(self.status, self._monitor.accuracy)
+            self._http = ControlServer(self._settings.control, metrics, self._receive)
 
-    def _record_decisions(self) -> None:
-        """Bring decisions into the chain; forget those that somebody has overtaken."""
-        state = self._desk.state()
-        for decision in self._decisions.all():
-            if not decision.holds(state):
-                self._decisions.remove(decision.model, decision)
-                self._alarms.pop(f"decision {decision.model}", None)
-            elif self._due(decision.model):
-                self._desk.act(decision.model, decision.plan(), self._recorded(decision))
+    def _receive(self, alerts: list[Alert]) -> None:
+        for alert in alerts:
+            if alert.rolls_back:
+                self._alerts.put(alert)
 
-    def _due(self, model: str) -> bool:
-        """At once, and again as often as the remote is fetched."""
-        last = self._tries.get(model, -math.inf)
+    # --- status --------------------------------------------------------------------------
+
+    def _write_status(self) -> None:
         now = time.monotonic()
-        if self._desk.busy(model) or now - last < self._settings.fetch_interval_s:
-            return False
-        self._tries[model] = now
-        return True
-
-    def _recorded(self, decision: PendingRollback) -> Callable[[FacemodelsError | None], None]:
-        name = f"decision {decision.model}"
-
-        def done(error: FacemodelsError | None) -> None:
-            if error is None or isinstance(error, RuleError | InputError):
-                # Done, or the rules refuse it for good: the tags say what is so. Where others
-                # were faster or the chain is broken it stays, or the bad version had all again.
-                self._decisions.remove(decision.model, decision)
-            if error is None:
-                self._alarms.pop(name, None)
-            else:
-                self._alarms[name] = f"{decision.reason}: not in the chain yet. {error}"
-
-        return done
-
-    # --- what it says --------------------------------------------------------------------
-
-    def _tell(self) -> None:
-        now = time.monotonic()
-        if now - self._told < _STATUS_S:
+        if now - self._status_written < _STATUS_S:
             return
-        self._told = now
+        self._status_written = now
         write_json(self.folder / STATUS, self.status())
         write_json(self.folder / "targets.json", targets(self._servers.targets()))
 
     def status(self) -> dict[str, Any]:
-        """What serves what share, how it is, since when and by whom."""
-        judgements = self._observer.judgements()
-        alarms = dict(self._alarms)
-        if self._desk.problem:
-            alarms["fetch"] = self._desk.problem
-        if self._gate.problem:
-            alarms["router"] = self._gate.problem
-        alarms.update(self._observer.alarms())
+        """The status document: what serves which share, since when, by whom, and the alarms."""
+        judgements = self._monitor.judgements()
         return {
             "format": 1,
             "environment": self._environment,
             "time": int(time.time()),
             "router": {
                 "url": self.router.url if self.router.alive() else None,
-                "applied": self._gate.applied(self._publication.generation),
+                "applied": self._router_supervisor.applied(self._published.generation),
             },
             "models": [
-                _describe(one, self._traffic.get(model), judgements.get(model))
+                describe(one, self._traffic.get(model), judgements.get(model))
                 for model, one in sorted(self._wanted.items())
             ],
             "servers": self._servers.describe(),
-            "decisions": [asdict(one) for one in self._decisions.all()],
-            "alarms": alarms,
+            "decisions": [asdict(one) for one in self._pending.all()],
+            "alarms": self._all_alarms(),
         }
 
+    def _all_alarms(self) -> dict[str, str]:
+        found = self._alarms.all()
+        if self._git.problem:
+            found["fetch"] = self._git.problem
+        if self._router_supervisor.problem:
+            found["router"] = self._router_supervisor.problem
+        return found | self._monitor.alarms()
+
     def _close(self) -> None:
-        if self._control is not None:
-            self._control.close()
-        self._observer.close()
+        if self._http is not None:
+            self._http.close()
+        self._monitor.close()
         self._packages.close()
-        self._gate.close()
-        if not self._keep:
+        self._router_supervisor.close()
+        if not self._keep_serving:
             self.router.end()
             self._servers.end()
             (self.folder / STATUS).unlink(missing_ok=True)  # it would say that they serve
         self._servers.close()
-        self._desk.close()  # last, as it may wait for a remote
-        self._log.info("stopped", serving=self._keep)
-
-
-def _space(state: State, identity: str) -> str | None:
-    entry = state.entries.get(identity)
-    interface: Mapping[str, Any] = entry.facts.get("interface", {}) if entry else {}
-    return interface.get("embedding_space")
-
-
-def _describe(wanted: Desired, traffic: Traffic | None, judgement: Any) -> dict[str, Any]:
-    rollout = wanted.rollout
-    return {
-        "model": wanted.model,
-        "wanted": dict(wanted.shares),
-        "serving": dict(traffic.shares) if traffic else {},
-        "stable": wanted.stable,
-        "event": wanted.event,
-        "since": wanted.since,
-        "by": wanted.by,
-        "reason": wanted.reason,
-        "warm": list(wanted.warm),
-        "rollout": asdict(rollout) if rollout else None,
-        "verdict": judgement.verdict.as_json() if judgement and judgement.verdict else None,
-        "fired": [one.as_json() for one in judgement.fired] if judgement else [],
-    }
-
-
-def _existing(path: Path) -> Path | None:
-    return path if path.is_file() else None
+        self._git.close()  # last, as it may wait for a remote
+        self._log.info("stopped", serving=self._keep_serving)

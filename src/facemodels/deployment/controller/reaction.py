@@ -1,4 +1,9 @@
-"""What follows from a judgement: take back, go on, or call for somebody. Pure."""
+"""Decides what follows from a judgement: roll back, take the next step, or raise an alarm. Pure.
+
+A canary is rolled back here, in `_on_rollout`, if the verdict's answer is "roll back". The
+verdict itself is decided in `monitoring/analysis`: the sequential test compares the two versions,
+and the triggers look at one version alone. `recording` carries the reaction out.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from facemodels.deployment.controller.pending_rollbacks import PendingRollback, decide
-from facemodels.deployment.deploy import Rollback, find_rollback
 from facemodels.deployment.desired import Desired, Rollout
+from facemodels.deployment.rollback import Rollback, find_rollback
 from facemodels.deployment.settings import Environment
 from facemodels.errors import RuleError
 from facemodels.monitoring.alerts.alertmanager import Alert
@@ -22,16 +27,16 @@ from facemodels.registry.state import State, went_back
 
 @dataclass(frozen=True)
 class Reaction:
-    """What to do.
+    """What the controller must do.
 
     Attributes:
-        decision: a rollback; traffic changes at once.
-        plan: an event that brings a rollout on.
-        alarm: somebody has to look; "" if nobody has to.
+        rollback: a rollback, by which traffic changes at once; None if there is none.
+        proposal: the event of a rollout's next step; None if there is none.
+        alarm: why an operator must look; "" if none must.
     """
 
-    decision: PendingRollback | None = None
-    plan: Proposal | None = None
+    rollback: PendingRollback | None = None
+    proposal: Proposal | None = None
     alarm: str = ""
 
 
@@ -43,22 +48,22 @@ def react(
     environment: str,
     now: int,
 ) -> Reaction:
-    """What follows from the numbers of one model.
+    """Decide what follows from the judgement of one model.
 
-    In staging nobody's traffic is at stake: it calls, and changes nothing.
+    In staging no client is affected, so that a judgement only raises an alarm.
 
     Args:
-        state: of the registry.
-        desired: what shall serve, with decisions that are not in the chain yet.
-        judgement: of the numbers.
-        settings: of the environment.
+        state: the state that the registry's tags add up to.
+        desired: the desired state of the model, with pending rollbacks done.
+        judgement: what the metrics say.
+        settings: the settings of the environment.
         environment: `staging` or `production`.
-        now: seconds since 1970.
+        now: the time in seconds since 1970.
     """
     if environment != "production":
-        return Reaction(alarm=_words(judgement.fired))
+        return Reaction(alarm=_reasons(judgement.fired))
     if state.production.get(desired.model) != desired.stable:
-        return Reaction()  # a rollback is under way
+        return Reaction()  # a rollback is pending
     rollout = desired.rollout
     if rollout is None:
         return _on_stable(state, desired, judgement, now)
@@ -83,19 +88,19 @@ def _on_rollout(
         return Reaction(decide(state, found, reason=reason, time=now, record=record))
     alarm = "; ".join(verdict.reasons) if verdict.alarm else ""
     if verdict.answer == "promote" and rollout.strategy == "progressive":
-        return Reaction(plan=_next_step(rollout, judgement, verdict, settings), alarm=alarm)
+        return Reaction(proposal=_next_step(rollout, judgement, verdict, settings), alarm=alarm)
     return Reaction(alarm=alarm)
 
 
 def _next_step(
     rollout: Rollout, judgement: ModelAssessment, verdict: Verdict, settings: Environment
 ) -> Proposal:
-    """The next percentage, or all."""
+    """Propose the next percentage of a progressive rollout, or all of the traffic."""
     percent = next((step for step in sorted(settings.steps) if step > rollout.percent), 100)
     model = ModelId.parse(rollout.id)
     reason = f"{rollout.percent} % held: {'; '.join(verdict.reasons)}"
 
-    def plan(state: State) -> ProposedEvent:
+    def proposal(state: State) -> ProposedEvent:
         if percent >= 100:
             return rules.move(state, model, "production", reason=reason)
         terms = {"environment": "production", "strategy": "progressive", "percent": percent}
@@ -103,11 +108,11 @@ def _next_step(
             state, model, {**terms, "grounds": as_record(judgement)}, reason=reason
         )
 
-    return plan
+    return proposal
 
 
 def answer_alert(state: State, desired: Desired, alert: Alert, now: int) -> Reaction:
-    """What follows from an alert of Prometheus about a version of this model."""
+    """Decide what follows from an alert of Prometheus about a version of this model."""
     version = alert.model_version
     record = {"alert": alert.alertname}
     rollout = desired.rollout
@@ -122,27 +127,27 @@ def answer_alert(state: State, desired: Desired, alert: Alert, now: int) -> Reac
 
 
 def _on_stable(state: State, desired: Desired, judgement: ModelAssessment, now: int) -> Reaction:
-    """A version in production fires a trigger: back to the one before, once."""
-    words = _words(judgement.fired)
-    return _back(state, desired, words, as_record(judgement), now) if words else Reaction()
+    """Roll back a version in production that fires a trigger."""
+    reasons = _reasons(judgement.fired)
+    return _back(state, desired, reasons, as_record(judgement), now) if reasons else Reaction()
 
 
 def _back(
-    state: State, desired: Desired, words: str, record: Mapping[str, Any], now: int
+    state: State, desired: Desired, reasons: str, record: Mapping[str, Any], now: int
 ) -> Reaction:
-    """Back to the version before.
+    """Roll production back to the version before.
 
-    A version that production was rolled back to is not rolled back again by itself: each step
-    leads to an older one, and somebody has to look.
+    A version that production was rolled back to is not rolled back again automatically, as every
+    step would lead to an older version. An alarm is raised instead.
     """
     if went_back(state, desired.model):
-        return Reaction(alarm=f"{desired.stable} was rolled back to, and it fires too: {words}")
+        return Reaction(alarm=f"{desired.stable} was rolled back to, and it fires too: {reasons}")
     try:
         found = find_rollback(state, desired.model)
     except RuleError as error:
-        return Reaction(alarm=f"{words}. {error}")
-    return Reaction(decide(state, found, reason=words, time=now, record=record))
+        return Reaction(alarm=f"{reasons}. {error}")
+    return Reaction(decide(state, found, reason=reasons, time=now, record=record))
 
 
-def _words(fired: tuple[FiredTrigger, ...]) -> str:
+def _reasons(fired: tuple[FiredTrigger, ...]) -> str:
     return "; ".join(one.reason for one in fired)

@@ -1,7 +1,24 @@
-"""Routes → the configuration that Traefik reads. Pure.
+"""Makes from routes the dynamic configuration that Traefik reads. Pure.
 
-Who wins, from the top: a header that names a version, an address that names one, a flag, the
-user's arm, the weights.
+A *router* of Traefik decides which service a request goes to. From the highest priority to the
+lowest: a header that names a version, an address that names one, a flag, the user's arm, and the
+weights. `configuration` makes them.
+
+A *service* says which servers answer. `services_of` makes them:
+
+name                meaning
+<id>                all servers of a version
+<id>.<n>            its n-th server, where it has several
+<id>.<n>.or.<m>     that server, and where it fails the servers after it
+<id>.safe           the version, and where it fails the fallback versions
+<id>.safe.<m>       the fallback versions
+<model>             all versions by weight
+….copied            the same, and copies go to the mirror
+
+A prediction has no side effects, so a failed one may be repeated on another server. Traefik's
+`failover` with `errors` does that; its health checks and its `retry` do not, as tests showed that
+kill servers under load. Bodies are unlimited in services (-1), because a limit there costs four
+fifths of the throughput; the middleware `buffering` of the routers has the limit.
 """
 
 from __future__ import annotations
@@ -12,33 +29,33 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from facemodels.deployment.router.routes import FlagRoute, Route, RouteArm, check
-from facemodels.deployment.router.services import TRANSPORT, front, seconds, services_of
-from facemodels.deployment.router.settings import RouterSettings
+from facemodels.deployment.router.settings import ENTRY, PLUGIN, RouterSettings, seconds
 from facemodels.files import canonical_json
 
-ENTRY = "web"
-PLUGIN = "arms"
-MARK = "generation"  # a middleware that nobody uses: the router's API shows which one it has
+MARK = "generation"  # an unused middleware; Traefik's API shows which one it has
 VERSION_HEADER = "X-Facemodels-Version"
 _ARM_HEADER = "X-Facemodels-Arm"  # as in plugin/arms.go
 _LIMIT = "limit"
-# A server's own metrics are for those who can reach it.
+# A server's own metrics are not served through the router.
 _PUBLIC = "!PathRegexp(`^(/models/[^/]+)?/metrics/?$`)"
 _ANY_VERSION = f"!HeaderRegexp(`{VERSION_HEADER}`, `.`)"
 _BY_ID, _BY_ADDRESS, _NAMED, _REST = 4000, 3000, 2000, 1000
 _BY_NUMBER, _BY_FLAG = 900, 100
+_TRANSPORT = "servers"
+_FAILED = "500-504"
 _Routers = dict[str, dict[str, Any]]
+_Services = dict[str, dict[str, Any]]
 
 
 def configuration(
     routes: Sequence[Route], settings: RouterSettings, default: str = ""
 ) -> dict[str, Any]:
-    """The whole dynamic configuration.
+    """Make the whole dynamic configuration.
 
     Args:
-        routes: one a model.
-        settings: limits.
-        default: the model that answers addresses of no model; the first one if empty.
+        routes: one route for each model.
+        settings: the limits.
+        default: the model that answers addresses that name no model; "" chooses the first one.
 
     Raises:
         InputError: a request would find no server.
@@ -62,7 +79,7 @@ def configuration(
     }
     # Traefik takes no empty element.
     known: dict[str, Any] = {name: part for name, part in http.items() if part}
-    known["serversTransports"] = {TRANSPORT: _transport(settings)}
+    known["serversTransports"] = {_TRANSPORT: _transport(settings)}
     known["middlewares"] = middlewares | {_LIMIT: _limit(settings)}
     mark = hashlib.sha256(canonical_json(known).encode()).hexdigest()[:32]
     known["middlewares"][MARK] = {"headers": {"customRequestHeaders": {"X-Generation": mark}}}
@@ -70,7 +87,7 @@ def configuration(
 
 
 def generation(published: dict[str, Any]) -> str:
-    """Names a configuration: the same one has the same name."""
+    """The name of a configuration; equal configurations have equal names."""
     headers = published["http"]["middlewares"][MARK]["headers"]
     return str(headers["customRequestHeaders"]["X-Generation"])
 
@@ -87,7 +104,7 @@ def _transport(settings: RouterSettings) -> dict[str, Any]:
 
 
 def _limit(settings: RouterSettings) -> dict[str, Any]:
-    """Bodies are faces: all that is allowed stays in memory, nothing is spilled to a disk."""
+    """Limit bodies and keep them in memory: images of faces are never written to a disk."""
     return {
         "buffering": {
             "maxRequestBodyBytes": settings.body_bytes,
@@ -118,7 +135,7 @@ def _under(path: str) -> str:
 
 
 def _versions(route: Route) -> _Routers:
-    """What asks for one version gets that one or nothing: no other may stand in."""
+    """Routers for requests that name a version: that version answers them or none does."""
     found: _Routers = {}
     for arm in route.running:
         rule = f"Header(`{VERSION_HEADER}`, `{arm.id}`)"
@@ -131,7 +148,7 @@ def _versions(route: Route) -> _Routers:
 
 
 def _by_version(route: Route) -> Iterator[RouteArm]:
-    """A version's variants share its number; the first one has it."""
+    """One arm for each version number; of several variants the one with the largest weight."""
     yield from {arm.version: arm for arm in reversed(_in_order(route))}.values()
 
 
@@ -140,7 +157,7 @@ def _in_order(route: Route) -> list[RouteArm]:
 
 
 def _address(route: Route, name: str, rule: str, level: int) -> _Routers:
-    """All that can happen at one address."""
+    """The routers for one address, with all flags and arms."""
     found: _Routers = {}
     for arm in _by_version(route):
         exact = f"({rule}) && Header(`{VERSION_HEADER}`, `{arm.version}`)"
@@ -171,7 +188,7 @@ def _address(route: Route, name: str, rule: str, level: int) -> _Routers:
 
 
 def _router(route: Route, rule: str, priority: int, service: str) -> dict[str, Any]:
-    """One without a service is the parent of others."""
+    """One router; without a service it is the parent of other routers."""
     router: dict[str, Any] = {
         "entryPoints": [ENTRY],
         "rule": f"({rule}) && {_PUBLIC}",
@@ -186,3 +203,82 @@ def _flagged(flag: FlagRoute) -> str:
         return f"Header(`{flag.header}`, `{flag.value}`)"
     pair = f"{re.escape(flag.cookie)}={re.escape(flag.value)}"
     return f"HeaderRegexp(`Cookie`, `(^|;\\s*){pair}(;|$)`)"
+
+
+def services_of(route: Route, settings: RouterSettings) -> _Services:
+    """Make all services of a model; the module's docstring lists their names."""
+    found: _Services = {}
+    for arm in route.running:
+        stand_in = [identity for identity in route.fallback if identity != arm.id]
+        checked = len(arm.urls) > 1 or bool(stand_in)
+        found |= _servers(arm, settings, checked=checked)
+        found |= _chain(f"{arm.id}.safe", [arm.id, *stand_in])
+    weighted = [{"name": f"{arm.id}.safe", "weight": arm.weight} for arm in _with_weight(route)]
+    found[route.model] = {"weighted": {"services": weighted}}
+    if route.sticky:
+        cookie = {"name": route.sticky, "httpOnly": True, "sameSite": "lax"}
+        found[route.model]["weighted"]["sticky"] = {"cookie": cookie}
+    if _copies(route):
+        fronts = [route.model]
+        fronts += [f"{arm.id}.safe" for arm in _with_weight(route)] if route.user_header else []
+        found |= {f"{name}.copied": _copied(name, route) for name in fronts}
+    return found
+
+
+def front(route: Route, arm: RouteArm | None = None) -> str:
+    """The name of the service for all requests, or for the users of one arm."""
+    name = f"{arm.id}.safe" if arm else route.model
+    return f"{name}.copied" if _copies(route) else name
+
+
+def _with_weight(route: Route) -> list[RouteArm]:
+    return [arm for arm in route.arms if arm.weight]
+
+
+def _copies(route: Route) -> bool:
+    return route.mirror is not None and route.mirror[1] > 0
+
+
+def _copied(name: str, route: Route) -> dict[str, Any]:
+    assert route.mirror is not None  # noqa: S101
+    arm, percent = route.mirror
+    mirrors = [{"name": arm.id, "percent": percent}]
+    return {"mirroring": {"service": name, "mirrors": mirrors, "maxBodySize": -1}}
+
+
+def _servers(arm: RouteArm, settings: RouterSettings, *, checked: bool) -> _Services:
+    """Give every server a service of its own, so that the order of failover is fixed."""
+    if len(arm.urls) == 1:
+        return {arm.id: _server(arm.urls[0], settings, checked=checked)}
+    names = [f"{arm.id}.{n}" for n, _ in enumerate(arm.urls)]
+    found = {
+        name: _server(url, settings, checked=checked)
+        for name, url in zip(names, arm.urls, strict=True)
+    }
+    for n, name in enumerate(names):
+        found |= _chain(f"{name}.or", [*names[n:], *names[:n]])
+    equal = [{"name": f"{name}.or", "weight": 1} for name in names]
+    return found | {arm.id: {"weighted": {"services": equal}}}
+
+
+def _server(url: str, settings: RouterSettings, *, checked: bool) -> dict[str, Any]:
+    balancer: dict[str, Any] = {"servers": [{"url": url}], "serversTransport": _TRANSPORT}
+    # A version's only server is asked even if its health check failed: it may be slow.
+    if checked:
+        balancer["healthCheck"] = {
+            "path": "/v2/health/ready",
+            "interval": seconds(settings.health_s),
+            "timeout": seconds(settings.patience_s),
+        }
+    return {"loadBalancer": balancer}
+
+
+def _chain(name: str, members: Sequence[str]) -> _Services:
+    """A failover from the first member to the last; the name does not depend on their number."""
+    if len(members) == 1:
+        return {name: {"weighted": {"services": [{"name": members[0], "weight": 1}]}}}
+    rest = f"{name}.{len(members) - 1}" if len(members) > 2 else members[1]
+    errors = {"status": [_FAILED], "maxRequestBodyBytes": -1}
+    failover = {"service": members[0], "fallback": rest, "errors": errors}
+    more = _chain(rest, members[1:]) if len(members) > 2 else {}
+    return {name: {"failover": failover}} | more

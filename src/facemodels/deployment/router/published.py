@@ -1,43 +1,88 @@
-"""What the router was given last: it is what serves, also for a controller that just started."""
+"""Writes the routes that the router watches, and remembers what was published last.
+
+`publish` writes routes/routes.yaml, which Traefik reads. `PublishedRoutes` also keeps them in
+serving.json, so that a controller that has just started knows what serves.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from facemodels.deployment.router import Route, Router, publish
+from facemodels import files
+from facemodels.deployment.router.configuration import configuration, generation
+from facemodels.deployment.router.routes import Route
+from facemodels.deployment.router.settings import RouterSettings
+from facemodels.deployment.router.traefik import Router
 from facemodels.deployment.router.traffic import Traffic
-from facemodels.files import write_json
+from facemodels.errors import ToolError
 
-_NAME = "serving.json"
+ROUTES = "routes.yaml"
+_SERVING = "serving.json"
+
+
+def publish(
+    folder: Path, routes: Sequence[Route], settings: RouterSettings, default: str = ""
+) -> str:
+    """Write the routes into the folder that the router watches, if they changed.
+
+    The temporary file lies in the same folder; Traefik ignores its suffix.
+
+    Args:
+        folder: the folder that the router watches.
+        routes: one route for each model.
+        settings: the limits.
+        default: the model that answers addresses that name no model; "" chooses the first one.
+
+    Returns:
+        The name of this configuration, for `Router.applied`.
+
+    Raises:
+        InputError: a request would find no server. The file is unchanged.
+        ToolError: the file cannot be written. It is unchanged.
+    """
+    wanted = configuration(routes, settings, default)
+    # JSON is YAML. Traefik expands Go templates in its files, so no text may contain `{{`.
+    text = json.dumps(wanted, indent=1).replace("{{", "\\u007b{")
+    path = folder / ROUTES
+    try:
+        if not path.is_file() or path.read_bytes() != text.encode():
+            files.write_text(path, text)
+    except OSError as error:
+        raise ToolError(
+            f"{path} cannot be written: {error}. The routes are as they were.",
+            "See that its disk has room and that you may write there; it is tried again.",
+        ) from error
+    return generation(wanted)
 
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """One model, as the router has it."""
+    """The traffic and the route of one model that were published last."""
 
     traffic: Traffic
     route: Route
 
 
 class PublishedRoutes:
-    """Publishes routes, and keeps those of models of which nothing is ready.
+    """Publishes routes, and keeps the last route of a model without a ready version.
 
     Args:
-        folder: of the environment.
-        router: that reads them.
+        folder: the state folder of the environment.
+        router: the router that reads the routes.
     """
 
     def __init__(self, folder: Path, router: Router) -> None:
-        self._path = folder / _NAME
+        self._path = folder / _SERVING
         self._router = router
         self._generation = ""
         self._models = self._read()
 
     def _read(self) -> dict[str, PublishedModel]:
-        """What a controller before us published; nothing where that cannot be read."""
+        """Read what an earlier controller published; nothing if the file is unreadable."""
         from pydantic import TypeAdapter
 
         with suppress(OSError, ValueError):
@@ -45,7 +90,7 @@ class PublishedRoutes:
         return {}
 
     def traffic(self) -> dict[str, Traffic]:
-        """Who gets the requests, by model."""
+        """How the requests are shared out, by model."""
         return {model: one.traffic for model, one in self._models.items()}
 
     def publish(
@@ -54,14 +99,14 @@ class PublishedRoutes:
         """Give the router these routes.
 
         Args:
-            routes: of the models of which something is ready.
-            traffic: of every model that shall be served; one without a route here keeps the
-                route that it had, all others lose theirs.
-            default: the model that answers addresses of no model.
+            routes: the routes of the models that have a ready version.
+            traffic: the traffic of every model that must be served. Such a model keeps its last
+                route if it has none in `routes`; all other models lose their routes.
+            default: the model that answers addresses that name no model.
 
         Raises:
-            InputError: a request would find no server; nothing was changed.
-            ToolError: they cannot be written; likewise.
+            InputError: a request would find no server. Nothing was changed.
+            ToolError: the routes cannot be written. Nothing was changed.
         """
         models = {route.model: PublishedModel(traffic[route.model], route) for route in routes}
         claimed = {path for route in routes for path in route.paths}
@@ -75,10 +120,10 @@ class PublishedRoutes:
         chosen = default if default in models else ""
         self._generation = publish(self._router.routes, merged, self._router.settings, chosen)
         if models != self._models:
-            write_json(self._path, {model: asdict(one) for model, one in models.items()})
+            files.write_json(self._path, {model: asdict(one) for model, one in models.items()})
             self._models = models
 
     @property
     def generation(self) -> str:
-        """Names what was published; "" as long as nothing was."""
+        """The name of the last published configuration; "" if there is none yet."""
         return self._generation

@@ -1,4 +1,4 @@
-"""What the router shall do, in the words of models and versions. Pure."""
+"""Routes in terms of models and versions, before they become Traefik's configuration. Pure."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from urllib.parse import urlsplit
 from facemodels.errors import InputError, NameFormatError
 from facemodels.names import ModelId, ModelName
 
-# RFC 9110, 5.6.2: what the name of a header may be; RFC 6265 takes the same for a cookie's.
+# RFC 9110, 5.6.2: the characters of a header's name; RFC 6265 uses them for cookies too.
 _TOKEN = re.compile(r"[!#$%&'*+.^_|~0-9A-Za-z-]+")
-# Traefik's rules put text between backticks.
+# Traefik's rules put text between backticks, so a value must not contain one.
 _TEXT = re.compile(r"[ -_a-~]+")
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 
 
 @dataclass(frozen=True)
 class RouteArm:
-    """One version that runs.
+    """One running version as a destination of requests.
 
     Attributes:
-        id: for example `rec-facenet-v2.1.3`.
-        weight: percent of the requests to its model; 0 for one that is only ready.
-        urls: of its servers, `http://host:port`.
+        id: the version, for example `rec-facenet-v2.1.3`.
+        weight: the percentage of the requests to its model; 0 if it is only kept ready.
+        urls: the URLs of its servers, `http://host:port`.
     """
 
     id: str
@@ -34,20 +34,20 @@ class RouteArm:
 
     @property
     def version(self) -> str:
-        """For example `2.1.3`; the servers know no variant."""
+        """The version number, for example `2.1.3`; variants share it."""
         return str(ModelId.parse(self.id).version)
 
 
 @dataclass(frozen=True)
 class FlagRoute:
-    """Requests with a header or a cookie go to one arm.
+    """Requests with a certain header or cookie go to one arm.
 
     Attributes:
-        name: for people.
-        value: that it must have.
-        arm: the id of an arm.
-        header: its name; or
-        cookie: its name.
+        name: a name for people.
+        value: the value that the header or cookie must have.
+        arm: the id of the arm.
+        header: the name of the header; "" if the flag looks at a cookie.
+        cookie: the name of the cookie; "" if the flag looks at a header.
     """
 
     name: str
@@ -62,16 +62,16 @@ class Route:
     """Where the requests to one model go.
 
     Attributes:
-        model: for example `recognition-facenet`.
+        model: the model's name, for example `recognition-facenet`.
         task: `detection`, `recognition` or `landmarks`.
-        arms: its versions; their weights sum to 100.
-        paths: plain addresses that it answers, for example `/api/embed`.
-        mirror: the version that gets copies, and of how many percent of the requests.
-        sticky: a cookie that keeps a client with its arm; "" lets each request choose.
-        user_header: gives each user one arm by a hash of it; "" does not.
-        salt: of that hash: another test, another half of the users.
-        flags: in order; the first one wins.
-        fallback: ids of arms that answer, in order, what an arm failed to.
+        arms: the versions that may get requests; their weights sum to 100.
+        paths: plain addresses that the model answers, for example `/api/embed`.
+        mirror: the version that gets copies, and the percentage of the requests that is copied.
+        sticky: a cookie that keeps a client with its arm; "" routes each request by itself.
+        user_header: a header whose hash chooses the arm of a user; "" if there is none.
+        salt: the salt of that hash, so that each test divides the users differently.
+        flags: the feature flags in order; the first that matches decides.
+        fallback: ids of arms that repeat, in this order, a request on which another arm failed.
     """
 
     model: str
@@ -87,16 +87,16 @@ class Route:
 
     @property
     def running(self) -> tuple[RouteArm, ...]:
-        """Every version that has a server, that of the mirror included."""
+        """Every version that has a server, including the mirror's."""
         beside = (self.mirror[0],) if self.mirror else ()
         return tuple({arm.id: arm for arm in (*beside, *self.arms) if arm.urls}.values())
 
 
 def check(routes: Sequence[Route], default: str = "") -> None:
-    """Raise unless every request would find a server.
+    """Check that every request would find a server.
 
     Raises:
-        InputError: names the route and what is wrong with it.
+        InputError: a route is wrong; the message names the route and the fault.
     """
     _unique("Model", (route.model for route in routes))
     _unique("Version", (arm.id for route in routes for arm in route.arms))

@@ -1,4 +1,4 @@
-"""From who gets the requests to the router's routes. Pure."""
+"""Makes the routes of an environment from its traffic and its running servers. Pure."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ from facemodels.deployment.desired import Desired
 from facemodels.deployment.router.routes import FlagRoute, Route, RouteArm
 from facemodels.deployment.router.traffic import Traffic
 from facemodels.deployment.settings import Environment
+from facemodels.deployment.strategies import Strategy
 from facemodels.names import ModelId
+from facemodels.registry.state import State
 from facemodels.serving.api.endpoints import ABILITIES
 
 Urls = Mapping[str, tuple[str, ...]]
 _ORDER = ("recognition", "detection", "landmarks")
-_COMMON = ("canary", "progressive")  # strategies with which a client may be kept by a cookie
+_STICKY: tuple[Strategy, ...] = ("canary", "progressive")  # a cookie may keep a client
 
 
 @dataclass(frozen=True)
 class RunningServers:
-    """What can be reached.
+    """The servers that can be reached, and what their versions have in common.
 
     Attributes:
-        urls: of the servers that are ready, by version.
-        spaces: the embedding space of each version; None for a model that has none.
+        urls: the URLs of the ready servers, by version.
+        spaces: the embedding space of each version; None for a model without one.
     """
 
     urls: Urls
@@ -36,13 +38,13 @@ def routes(
     running: RunningServers,
     settings: Environment,
 ) -> list[Route]:
-    """The routes of an environment; a model of which nothing runs has none.
+    """Make the routes of an environment; a model without a ready version gets none.
 
     Args:
-        wanted: by model.
-        traffic: by model.
-        running: what can be reached.
-        settings: of the environment.
+        wanted: the desired state, by model.
+        traffic: how the requests are shared out, by model.
+        running: the servers that are ready.
+        settings: the settings of the environment.
     """
     paths = _paths(wanted, settings)
     found = (
@@ -54,13 +56,21 @@ def routes(
 
 
 def default_model(wanted: Mapping[str, Desired], settings: Environment) -> str:
-    """The model that answers addresses of no model: recognition's, as the guide asks it."""
+    """The model that answers addresses that name no model; recognition comes first."""
     chosen = _by_task(wanted, settings)
     return next((chosen[task] for task in _ORDER if task in chosen), "")
 
 
+def embedding_spaces(state: State) -> dict[str, str | None]:
+    """The embedding space of every registered version; None for one without."""
+    return {
+        identity: entry.facts.get("interface", {}).get("embedding_space")
+        for identity, entry in state.entries.items()
+    }
+
+
 def _paths(wanted: Mapping[str, Desired], settings: Environment) -> dict[str, tuple[str, ...]]:
-    """The plain addresses that each model answers: a task's belong to one model of it."""
+    """The plain addresses that each model answers; one model of a task gets all of them."""
     return {
         model: tuple(f"/api/{ability}" for ability in ABILITIES[task])
         for task, model in _by_task(wanted, settings).items()
@@ -68,7 +78,7 @@ def _paths(wanted: Mapping[str, Desired], settings: Environment) -> dict[str, tu
 
 
 def _by_task(wanted: Mapping[str, Desired], settings: Environment) -> dict[str, str]:
-    """The model of each task: the configured one, else the one that was deployed last."""
+    """The model of each task: the configured one, or the one that was deployed last."""
     configured = set(settings.defaults.values())
     latest = sorted(
         wanted.values(), key=lambda one: (one.model in configured, one.since, one.model)
@@ -91,9 +101,9 @@ def _route(
         if identity in running.urls
     )
     if sum(arm.weight for arm in arms) != 100:
-        return None  # who gets requests is not ready: the routes stay as they were
+        return None  # a version with a share is not ready, so the last route stays
     mirror = next((arm for arm in arms if arm.id == traffic.shadow), None)
-    sticky = settings.sticky_cookie if traffic.strategy in _COMMON else ""
+    sticky = settings.sticky_cookie if traffic.strategy in _STICKY else ""
     return Route(
         model=wanted.model,
         task=wanted.task,
@@ -121,6 +131,6 @@ def _flags(model: str, urls: Urls, settings: Environment) -> tuple[FlagRoute, ..
 def _fallback(
     stable: str, arms: Sequence[RouteArm], spaces: Mapping[str, str | None]
 ) -> tuple[str, ...]:
-    """Who may answer for a version that fails: those whose embeddings mean the same."""
+    """The versions that may repeat a failed request: those of the same embedding space."""
     same = [arm.id for arm in arms if spaces.get(arm.id) == spaces.get(stable)]
     return tuple(sorted(same, key=lambda identity: identity != stable))

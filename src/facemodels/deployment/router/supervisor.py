@@ -1,6 +1,7 @@
-"""The router, kept alive: started, asked beside the loop how it is, replaced where it hangs.
+"""Keeps the router running: starts it, checks it in a thread, and restarts it if it hangs.
 
-A stopped process runs, for the kernel; only an answer shows that it serves.
+A process stopped by a signal still counts as running for the kernel; only an answer to a request
+shows that the router serves.
 """
 
 from __future__ import annotations
@@ -10,22 +11,22 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import structlog
 
-from facemodels.deployment.router import Router
+from facemodels.deployment.router.traefik import Router
 from facemodels.errors import FacemodelsError
 
-_EVERY_S = 0.1  # between two looks
-_AGAIN_S = 0.5  # between two tries to start it; the first one comes at once
+_EVERY_S = 0.1  # between two checks
+_AGAIN_S = 0.5  # between two attempts to start it
 
 
 class RouterSupervisor:
-    """The router of an environment and what is known of it.
+    """Supervises the router of an environment.
 
     Args:
-        router: that is kept.
-        hang_s: without an answer for so long, it is killed and started anew.
+        router: the router.
+        hang_s: seconds without an answer after which it is killed and started anew.
 
     Attributes:
-        problem: what the router finds wrong with its routes; "" if nothing.
+        problem: the error that the router reports in its routes; "" if there is none.
     """
 
     def __init__(self, router: Router, hang_s: float) -> None:
@@ -33,23 +34,23 @@ class RouterSupervisor:
         self.hang_s = hang_s
         self._pool = ThreadPoolExecutor(1, "router")
         self._look: Future[bool] | None = None
-        self._looked = 0.0  # monotonic, as all times here
-        self._good = 0.0  # last answer, or start
+        self._looked = 0.0  # when the last check began; all times are monotonic
+        self._good = 0.0  # when the last answered check began, or the start
         self._tried = 0.0
         self._tended = 0.0
         self._pid: int | None = None
-        self._applied: tuple[int | None, str] = (None, "")  # process, what it goes by
+        self._applied: tuple[int | None, str] = (None, "")  # the process, and the routes it uses
         self._log = structlog.get_logger("facemodels.deployment")
         self.problem = ""
 
     def tend(self, published: str) -> None:
-        """Start it where it does not run, replace it where it hangs.
+        """Take one step: start the router if it does not run, restart it if it hangs.
 
         Args:
-            published: what it was given last, as `publish` names it; "" if nothing.
+            published: the name of the routes that were published last; "" if there are none.
 
         Raises:
-            FacemodelsError: it does not start.
+            FacemodelsError: the router does not start.
         """
         process = self._router.process
         now = time.monotonic()
@@ -59,7 +60,7 @@ class RouterSupervisor:
                 self._router.start()
                 self._good = time.monotonic()
             return
-        # Who was stopped itself has not looked: that silence is nobody's.
+        # After a pause of this process, the silence is not the router's.
         slept = now - self._tended > self.hang_s / 2
         self._tended = now
         if process.pid != self._pid or slept:
@@ -81,7 +82,7 @@ class RouterSupervisor:
             self._look = self._pool.submit(self._see, published, self._pid)
 
     def _see(self, published: str, pid: int | None) -> bool:
-        """Whether it answers; and by which routes it goes."""
+        """Whether the router answers; notes also which routes it uses."""
         if not self._router.ready():
             return False
         try:
@@ -92,13 +93,13 @@ class RouterSupervisor:
         return True
 
     def applied(self, published: str) -> bool:
-        """Whether requests go by these routes, as of the last look at the router of now.
+        """Whether the router used these routes at the last check.
 
-        One that starts answers 404 until it has read them.
+        A router that has just started answers 404 until it has read its routes.
         """
         process = self._router.process
         return bool(published) and process is not None and self._applied == (process.pid, published)
 
     def close(self) -> None:
-        """Look no more; the router goes on."""
+        """Stop checking; the router keeps running."""
         self._pool.shutdown(wait=False, cancel_futures=True)

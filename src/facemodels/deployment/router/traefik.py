@@ -1,4 +1,4 @@
-"""Traefik's process: start, adopt, ask, end."""
+"""Traefik's process: starts it, adopts it, asks it which routes it uses, and ends it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from typing import Any
 
 from facemodels import files
 from facemodels.deployment.router.configuration import MARK
-from facemodels.deployment.router.settings import RouterSettings
-from facemodels.deployment.router.static import LOOPBACK, MODULE, static
-from facemodels.deployment.servers import process as processes
-from facemodels.deployment.servers.process import Process
+from facemodels.deployment.router.settings import (
+    LOOPBACK,
+    MODULE,
+    RouterSettings,
+    static_configuration,
+)
+from facemodels.deployment.servers.process import Process, adopt, start, strays
 from facemodels.errors import InputError, ToolError
 
 _POLL_S = 0.02
-_ASK_S = 2.0  # for an answer on loopback
+_ASK_S = 2.0  # time limit of an answer on loopback
 _TAIL = 2000  # bytes of the log that an error shows
 _PLUGIN = {"arms.go": "arms.go", "go.mod": "go.mod", "traefik.yml": ".traefik.yml"}
 
@@ -33,8 +36,8 @@ class Router:
     """The router of an environment.
 
     Attributes:
-        folder: of its files; its routes are in `routes`.
-        settings: limits and address.
+        folder: the folder of its files; its routes are in the subfolder `routes`.
+        settings: its address and limits.
     """
 
     folder: Path
@@ -42,15 +45,15 @@ class Router:
 
     @property
     def routes(self) -> Path:
-        """The folder for `publish`."""
+        """The folder that it watches; `publish` writes there."""
         return self.folder / "routes"
 
     @property
     def url(self) -> str:
-        """What clients use, without a slash at the end.
+        """The URL for clients, without a slash at the end.
 
         Raises:
-            ToolError: it does not run.
+            ToolError: the router does not run.
         """
         host = self.settings.host
         near = {"0.0.0.0": LOOPBACK, "::": "[::1]"}.get(  # noqa: S104
@@ -60,24 +63,24 @@ class Router:
 
     @property
     def inside(self) -> str:
-        """Where ping, metrics and API are, on loopback.
+        """The URL of ping, metrics and API, on loopback.
 
         Raises:
-            ToolError: it does not run.
+            ToolError: the router does not run.
         """
         return f"http://{LOOPBACK}:{self._fact('inside')}"
 
     @property
     def process(self) -> Process | None:
-        """Of Traefik, started by us or by someone before us; None without one."""
-        return processes.adopt(self._path)
+        """Traefik's process, whoever started it; None if it does not run."""
+        return adopt(self._path)
 
     def alive(self) -> bool:
-        """Whether its process runs."""
+        """Whether its process exists."""
         return self.process is not None
 
     def outdated(self) -> bool:
-        """Whether it runs by other settings than these: they take an end and a start."""
+        """Whether it was started with other settings, which only a restart can change."""
         process = self.process
         if process is None:
             return False
@@ -90,19 +93,19 @@ class Router:
         return self._ask("/ping") is not None
 
     def start(self) -> Process:
-        """Start it and wait until it answers; take one that runs already, `outdated` or not.
+        """Start Traefik and wait until it answers; one that runs already is kept.
 
-        Routes that were published before serve at once.
+        Routes that were published before are served at once.
 
         Raises:
             InputError: the port is taken, or Traefik is not installed.
-            ToolError: it does not get ready.
+            ToolError: Traefik does not become ready.
         """
         running = self.process
         if running is not None:
             self._wait(running)
             return running
-        for stray in processes.strays(self.folder):
+        for stray in strays(self.folder):
             stray.end(0)
         port = self.settings.port or free_port(self.settings.host)
         _require_free(self.settings.host, port)
@@ -119,7 +122,7 @@ class Router:
                 f"{self.folder} cannot be written: {error}.",
                 "See that its disk has room and that you may write there.",
             ) from error
-        process = processes.start(
+        process = start(
             self._path,
             [program(), f"--configFile={config.absolute()}"],
             log=self._log,
@@ -134,21 +137,21 @@ class Router:
         return process
 
     def end(self) -> None:
-        """Let requests in work finish, then end it; nothing if it does not run."""
+        """Let open requests finish, then end Traefik; do nothing if it does not run."""
         process = self.process
         if process is not None:
             process.end(self.settings.grace_s)
-        for stray in processes.strays(self.folder):
+        for stray in strays(self.folder):
             stray.end(0)
 
     def applied(self, published: str) -> bool:
-        """Whether requests go by these routes now.
+        """Whether Traefik uses these routes now.
 
         Args:
-            published: what `publish` returned.
+            published: the name that `publish` returned.
 
         Raises:
-            ToolError: the router has them and finds an error in them.
+            ToolError: Traefik has read the routes and reports an error in them.
         """
         answer = self._ask("/api/rawdata")
         if answer is None:
@@ -170,25 +173,6 @@ class Router:
             )
         return True
 
-    def wait_applied(self, published: str, within_s: float = 5.0) -> float:
-        """Wait until requests go by these routes.
-
-        Returns:
-            Seconds that it took.
-
-        Raises:
-            ToolError: they do not, in time.
-        """
-        begin = time.monotonic()
-        while not self.applied(published):
-            if time.monotonic() - begin > within_s:
-                raise ToolError(
-                    f"The router has not taken its routes for {within_s:g} s.",
-                    f"Its log is {self._log}; end it and it is started anew.",
-                )
-            time.sleep(_POLL_S)
-        return time.monotonic() - begin
-
     @property
     def _path(self) -> Path:
         return self.folder / "traefik.json"
@@ -204,7 +188,7 @@ class Router:
         return int(process.facts[name])
 
     def _ask(self, path: str) -> bytes | None:
-        """The answer on the inside; None if there is none, or not 200."""
+        """The body of an answer with status 200 from the address on loopback; else None."""
         process = self.process
         if process is None:
             return None
@@ -219,7 +203,7 @@ class Router:
             inside.close()
 
     def _static(self, port: int, inside: int) -> dict[str, Any]:
-        return static(self.settings, self.routes.absolute(), port, inside)
+        return static_configuration(self.settings, self.routes.absolute(), port, inside)
 
     def _wait(self, process: Process, before: int = 0) -> None:
         deadline = time.monotonic() + self.settings.start_s
@@ -237,13 +221,15 @@ class Router:
             time.sleep(_POLL_S)
 
     def _tail(self, before: int) -> str:
-        """The end of the log, without what earlier ones wrote."""
+        """The end of the log, without the lines of earlier processes."""
         data = self._log.read_bytes() if self._log.exists() else b""
-        data = data[before:] if len(data) >= before else data  # it may have started anew
+        data = (
+            data[before:] if len(data) >= before else data
+        )  # the log may have been renamed meanwhile
         return data[-_TAIL:].decode("utf-8", "replace").strip()
 
     def _install(self) -> None:
-        """Lay the plugin where Traefik looks: below the folder that it runs in."""
+        """Copy the plugin to where Traefik looks for it, below its working directory."""
         source = resources.files("facemodels.deployment.router") / "plugin"
         target = self.folder / "plugins-local/src" / MODULE
         for name, installed in _PLUGIN.items():
@@ -255,10 +241,10 @@ def _digest(static_configuration: dict[str, Any]) -> str:
 
 
 def program() -> str:
-    """Traefik's binary: beside our Python, else on the path.
+    """The path of Traefik's binary: beside our Python, else on the PATH.
 
     Raises:
-        InputError: there is none.
+        InputError: Traefik is not installed.
     """
     beside = shutil.which("traefik", path=sysconfig.get_path("scripts"))
     found = beside or shutil.which("traefik")
@@ -268,7 +254,7 @@ def program() -> str:
 
 
 def free_port(host: str) -> int:
-    """A port that nobody listens on at this moment."""
+    """A port on which no program listens now."""
     with socket.socket(_family(host), socket.SOCK_STREAM) as one:
         one.bind((host, 0))
         return int(one.getsockname()[1])
@@ -276,7 +262,7 @@ def free_port(host: str) -> int:
 
 def _require_free(host: str, port: int) -> None:
     with socket.socket(_family(host), socket.SOCK_STREAM) as one:
-        # As Traefik does: connections that linger after an end do not hold the port.
+        # Traefik sets this too: connections in TIME_WAIT do not hold the port.
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             one.bind((host, port))

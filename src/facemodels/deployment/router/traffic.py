@@ -1,4 +1,7 @@
-"""Who gets the requests now: what shall be, as far as it is ready. Pure."""
+"""Decides which version gets which share of the requests now. Pure.
+
+The desired state is followed as far as its versions are ready.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,15 @@ from facemodels.deployment.desired import Desired, Rollout
 
 @dataclass(frozen=True)
 class Traffic:
-    """How one model's requests are shared out.
+    """How the requests to one model are shared out.
 
     Attributes:
-        model: for example `recognition-facenet`.
-        stable: the version that answers whom nobody else answers.
-        shares: percent of the requests by version; they sum to 100.
-        shadow: the version that gets copies; "" if none does.
-        copies: percent of the requests that are copied to it.
-        strategy: of the rollout that is going on; "" if none is.
+        model: the model's name, for example `recognition-facenet`.
+        stable: the version that answers all requests that no other version takes.
+        shares: the percentage of the requests by version; the values sum to 100.
+        shadow: the version that gets copies of requests; "" if there is none.
+        copies: the percentage of the requests that are copied to it.
+        strategy: the strategy of the rollout that goes on; "" if there is none.
     """
 
     model: str
@@ -35,18 +38,18 @@ def share_out(
     before: Traffic | None,
     spaces: Mapping[str, str | None] | None = None,
 ) -> Traffic:
-    """Share out a model's requests.
+    """Share out the requests to a model.
 
-    A version that is not ready gets none. As long as the version that shall be stable is not,
-    the one that was goes on, then any other that runs and whose embeddings mean the same: a
-    request that fails is better than an answer that matches no gallery. Only where nothing is
-    ready the requests go to whom the tags name, and fail there.
+    A version that is not ready gets no requests. While the desired stable version is not ready,
+    the one before it goes on serving; failing that, any ready version with the same embedding
+    space, since a failed request is better than an embedding that matches no gallery. If no such
+    version is ready either, the requests go to the version that the tags name and fail there.
 
     Args:
-        desired: what the tags ask for.
-        ready: versions that answer.
-        before: how it was.
-        spaces: the embedding space of each version; all are alike without it.
+        desired: the desired state of the model.
+        ready: the versions that have a ready server.
+        before: how the requests were shared out until now; None at the first time.
+        spaces: the embedding space of each version; without it all count as equal.
     """
     stable = _stable(desired, ready, before, spaces or {})
     rollout = desired.rollout

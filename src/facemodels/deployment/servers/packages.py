@@ -1,4 +1,4 @@
-"""Packages beside the controller: fetched in the background, kept for the next start."""
+"""Fetches the packages of versions in the background and keeps them for the next start."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from facemodels.package.verify import CHECKSUMS, verify
 from facemodels.registry.packages import is_registered, obtain
 from facemodels.registry.state import Entry
 
-_AGAIN_S = 10.0  # until a package that could not be had is asked for again
+_AGAIN_S = 10.0  # seconds after a failed fetch before the next one
 
 
 @dataclass
 class _Fetch:
-    """A package that is on its way, or did not come."""
+    """A fetch of a package that goes on, or the last one that failed."""
 
     future: Future[None]
     began: float = field(default_factory=time.monotonic)
@@ -30,9 +30,9 @@ class Packages:
     """The packages of one environment.
 
     Args:
-        root: of the repository.
-        folder: where they lie.
-        fetch: gives a version's package, verified; `registry.packages.obtain`.
+        root: the root folder of the repository.
+        folder: the folder in which the packages are kept.
+        fetch: opens the verified package of a version, as `registry.packages.obtain` does.
     """
 
     def __init__(self, root: Path, folder: Path, fetch: Callable[..., object] = obtain) -> None:
@@ -41,12 +41,12 @@ class Packages:
         self._fetch = fetch
         self._pool = ThreadPoolExecutor(2, "packages")
         self._fetches: dict[str, _Fetch] = {}
-        self._fetched_here: set[str] = set()  # ids that this process got from DVC, verified
+        self._fetched_here: set[str] = set()  # ids that this process fetched and verified
 
     def folder(self, entry: Entry) -> Path | None:
-        """Where a version's package lies; None as long as it is on its way.
+        """The folder of a version's package; None until it is fetched, which begins here.
 
-        What lies there is the one that was registered; the server that loads it verifies every
+        The folder holds the package that was registered. The server that loads it verifies every
         byte again.
         """
         path = self._folder / entry.id
@@ -60,7 +60,7 @@ class Packages:
         return None
 
     def suspect(self, identity: str) -> None:
-        """Look at every byte of a package whose server did not start; fetch a broken one anew."""
+        """Verify the package of a server that did not start; a broken one is fetched anew."""
         self._fetches[identity] = _Fetch(self._pool.submit(self._examine, identity), again_s=0.0)
 
     def _examine(self, identity: str) -> None:
@@ -72,7 +72,7 @@ class Packages:
             raise
 
     def problem(self, identity: str) -> str:
-        """Why a version's package is not there; "" if nothing went wrong."""
+        """Why the last fetch of a version's package failed; "" if it did not."""
         fetch = self._fetches.get(identity)
         if fetch is None or not fetch.future.done():
             return ""
@@ -80,13 +80,13 @@ class Packages:
         return str(error) if error is not None else ""
 
     def keep(self, identities: set[str]) -> None:
-        """Delete the packages of all other versions."""
+        """Delete the packages of all versions that are not named."""
         for path in self._folder.glob("*"):
             if path.name.removesuffix(".partial") not in identities:
                 shutil.rmtree(path, ignore_errors=True)
 
     def close(self) -> None:
-        """Begin nothing more; what is on its way is left to itself."""
+        """Begin no further fetch; those that go on are not waited for."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _due(self, fetch: _Fetch) -> bool:
@@ -109,10 +109,10 @@ class Packages:
         self._fetched_here.add(entry.id)
 
     def _is_proven(self, path: Path, entry: Entry) -> bool:
-        """Whether a folder is the package that was registered.
+        """Whether a folder holds the package that was registered.
 
-        A version without a recorded digest (registered by GTO) cannot be told from its folder:
-        only a folder that this process fetched itself counts, so each start fetches it anew.
+        A version that GTO registered has no recorded digest. For it only a folder that this
+        process fetched itself counts, so each start of a controller fetches it anew.
         """
         if entry.evidence.get("package"):
             return is_registered(path, entry)

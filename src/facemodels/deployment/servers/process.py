@@ -1,12 +1,13 @@
-"""One long-lived process that outlives the one that started it.
+"""Starts, adopts and ends processes that outlive the process that started them.
 
-What a restart has to know lies in a file beside the process: its pid, when it started, and what
-the caller adds (its port, its model). A pid alone names nobody, as it is used again; pid and start
-together do. On Linux the start is counted in ticks since the boot, which a set clock does not move.
+A file beside each process holds what a restarted controller must know: the pid, the start time,
+and what the caller adds (a port, a model). The kernel reuses pids, so only pid and start time
+together identify a process. On Linux the start time is counted in ticks since the boot, so that
+setting the clock does not change it.
 
-A parent that is killed between starting a process and writing that file leaves one that nobody
-knows. Every process therefore carries the path of its file in its environment, from its first
-instruction on; `strays` finds those that no file names.
+A parent that is killed between starting a process and writing that file leaves a process without
+a file. Every process therefore carries the path of its file in an environment variable from its
+first instruction on; `strays` finds the processes that no file names.
 """
 
 from __future__ import annotations
@@ -25,26 +26,27 @@ from typing import Any
 import psutil
 
 from facemodels import files
+from facemodels.deployment.settings import STATUS
 from facemodels.errors import ConflictError, InputError, ToolError
 
-VARIABLE = "FACEMODELS_PROCESS"  # of the environment: the path of the process' file
-LOG_BYTES = 10 * 2**20  # a longer log starts anew; the one before is kept
+VARIABLE = "FACEMODELS_PROCESS"  # environment variable with the path of the process's file
+LOG_BYTES = 10 * 2**20  # a longer log is renamed to <log>.1 when the process starts
 _POLL_S = 0.01
 _PROC = Path("/proc")
-# Of our own children, so that they are reaped: a zombie keeps its pid.
+# Our own children, kept so that they are reaped: a zombie keeps its pid.
 _children: dict[tuple[int, str], subprocess.Popen[bytes]] = {}
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process that was started here or by someone before us.
+    """A process that this program or an earlier one started.
 
     Attributes:
-        path: of its file.
-        pid: of the process, which leads a session and a group of its own.
-        started: names its start on this machine and boot.
-        command: that was run; empty for a stray.
-        facts: what whoever started it wanted to be known.
+        path: the path of its file.
+        pid: its pid; the process leads a session and a process group of its own.
+        started: identifies its start on this machine and boot.
+        command: the command line; empty for a stray.
+        facts: the JSON values that the caller of `start` stored.
     """
 
     path: Path
@@ -55,35 +57,35 @@ class Process:
 
     @property
     def started_s(self) -> float | None:
-        """Seconds from the boot to its start; None where the system does not count them."""
+        """Seconds from the boot to its start; None if the system does not count them."""
         _, found, ticks = self.started.rpartition(":")
         return int(ticks) / os.sysconf("SC_CLK_TCK") if found else None
 
     def alive(self) -> bool:
-        """Whether it runs; stopped by a signal it does, as a zombie it does not."""
+        """Whether it runs. A process stopped by a signal counts as running, a zombie does not."""
         if _started(self.pid) == self.started:
             return True
         child = _children.pop((self.pid, self.started), None)
         if child is not None:
-            # At once; only threads that the kernel does not let go hold a zombie back.
+            # This returns at once unless a thread of the process waits in the kernel.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(1)
         return False
 
     def end(self, grace_s: float) -> None:
-        """End it and what it started, and forget its file; also one that was stopped.
+        """End the process and its children, and delete its file.
 
         Args:
-            grace_s: from SIGTERM to SIGKILL; 0 kills at once.
+            grace_s: seconds from SIGTERM to SIGKILL; 0 kills at once.
 
         Raises:
-            ToolError: the kernel does not let it go.
+            ToolError: the process still exists 10 s after SIGKILL.
         """
         if grace_s > 0:
             self._signal(signal.SIGTERM)
-            self._signal(signal.SIGCONT)  # a stopped process does not see the SIGTERM before
+            self._signal(signal.SIGCONT)  # a stopped process handles SIGTERM only after this
             self._wait(grace_s)
-        # Also where it ended by itself: children that it left are in its group still.
+        # This is done also where it ended by itself, for children that are still in its group.
         self._signal(signal.SIGKILL, group=True)
         if not self._wait(10):
             raise ToolError(
@@ -122,17 +124,17 @@ def start(
     """Start a process in a session of its own.
 
     Args:
-        path: of its file, which `adopt` reads.
-        command: program and arguments.
-        log: gets what it prints; moved to `<log>.1` first when it is longer than `LOG_BYTES`.
-        facts: JSON that goes into the file.
-        folder: it runs in; without it in ours.
-        environment: added to ours.
+        path: the path of its file, which `adopt` reads.
+        command: the program and its arguments.
+        log: the file that gets its output; one longer than `LOG_BYTES` is renamed first.
+        facts: JSON values that are stored in the file.
+        folder: its working directory; None keeps ours.
+        environment: environment variables that are added to ours.
 
     Raises:
         ConflictError: the process of this file still runs.
         InputError: there is no such program.
-        ToolError: it cannot be started, or its file cannot be written; nothing runs then.
+        ToolError: the process cannot be started, or its file cannot be written. Nothing runs then.
     """
     path = path.absolute()
     if adopt(path) is not None:
@@ -179,7 +181,7 @@ def start(
 
 
 def adopt(path: Path) -> Process | None:
-    """The process of a file, if it is the one that runs under its pid; None otherwise."""
+    """The running process that a file names; None if it ended or the file is unreadable."""
     record = _read(path)
     try:
         process = Process(
@@ -195,17 +197,43 @@ def adopt(path: Path) -> Process | None:
 
 
 def strays(folder: Path) -> list[Process]:
-    """Processes whose file should lie below a folder, and which no file there names.
+    """Find processes whose file belongs into a folder and which no file there names.
 
-    What a process that is known started itself is in its session, and no stray.
+    Children of a known process are in its session and are no strays.
     """
     inside = folder.absolute()
     return [one for one in _marked() if one.path.is_relative_to(inside) and not _known(one)]
 
 
+_ROUTER = ("router", "traefik.json")
+_GRACE_S = 25.0  # for a server: its own drain time and a little more
+
+
+def running_processes(folder: Path) -> list[Process]:
+    """The router and the servers that run in a state folder, the router first.
+
+    A server that gets no requests any more ends without losing one.
+
+    Args:
+        folder: the state folder of an environment whose controller has ended.
+    """
+    paths = [folder.joinpath(*_ROUTER), *sorted((folder / "servers").glob("*.json"))]
+    found = (adopt(path) for path in paths)
+    return [process for process in found if process is not None]
+
+
+def end_all(folder: Path) -> None:
+    """End the router and the servers of a state folder, and processes that no file names."""
+    for process in running_processes(folder):
+        process.end(_GRACE_S)
+    for stray in strays(folder):
+        stray.end(0)
+    (folder / STATUS).unlink(missing_ok=True)  # it would say that they serve
+
+
 def _marked() -> Iterator[Process]:
     for one in psutil.process_iter():
-        # Another user's, or gone meanwhile.
+        # The process belongs to another user, or has ended meanwhile.
         with contextlib.suppress(psutil.Error, OSError):
             path = one.environ().get(VARIABLE)
             started = _started(one.pid)
@@ -228,9 +256,9 @@ def _leads(pid: int) -> bool:
 
 
 def _left(process: Process) -> bool:
-    """Whether a group outlived its leader; the kernel gives its number to nobody else meanwhile."""
+    """Whether a process group outlived its leader; the kernel does not reuse its number."""
     if _started(process.pid, zombie=True) not in (None, process.started):
-        return False  # the group ended too, and its number is another process' now
+        return False  # the group ended too, and another process has its number now
     return any(_group(one.pid) == process.pid for one in psutil.process_iter())
 
 
@@ -242,12 +270,12 @@ def _group(pid: int) -> int | None:
 
 
 def _stamp(pid: int) -> str:
-    """The start of our own child, which is there until we wait for it."""
+    """The start of our own child, which exists until we wait for it."""
     return _started(pid, zombie=True) or ""
 
 
 def _started(pid: int, *, zombie: bool = False) -> str | None:
-    """Names the start of a process; None if there is none, or only a zombie."""
+    """Identifies the start of a process; None if there is no process, or only a zombie."""
     if (_PROC / "self/stat").exists():
         try:
             text = (_PROC / str(pid) / "stat").read_text("utf-8", "replace")
@@ -289,65 +317,3 @@ def _rotate(log: Path) -> None:
 
 def _remedy(path: Path) -> str:
     return f"See that the disk of {path.parent} has room and that you may write there."
-
-
-@dataclass(frozen=True)
-class Deaths:
-    """How often a process died soon after its start.
-
-    Attributes:
-        quick: in a row.
-        last: seconds since 1970.
-    """
-
-    quick: int = 0
-    last: float = 0.0
-
-
-@dataclass(frozen=True)
-class Backoff:
-    """When a process that died may be started again. Pure.
-
-    Attributes:
-        first_s: after the first quick death; then twice as long each time.
-        max_s: at most.
-        settled_s: who lived so long did not die quickly.
-    """
-
-    first_s: float
-    max_s: float
-    settled_s: float
-
-    def died(self, deaths: Deaths, lived_s: float, now: float) -> Deaths:
-        """Count a death; a process that had settled starts the count anew."""
-        quick = 1 if lived_s >= self.settled_s else deaths.quick + 1
-        return Deaths(quick, now)
-
-    def wait_s(self, deaths: Deaths, now: float) -> float:
-        """Seconds until it may be started; 0: now.
-
-        A clock that was set back before the last death must not hold it for as long as that.
-        """
-        if deaths.quick == 0 or now < deaths.last:
-            return 0.0
-        # 2**64 s is longer than any `max_s`; without the bound the power overflows a float.
-        pause = min(self.max_s, self.first_s * 2.0 ** min(deaths.quick - 1, 64))
-        return max(0.0, deaths.last + pause - now)
-
-
-def deaths_of(path: Path) -> Deaths:
-    """How often the process of a file died quickly; none if that is unknown."""
-    record = _read(_deaths_path(path))
-    try:
-        return Deaths(int(record["quick"]), float(record["last"]))
-    except (KeyError, TypeError, ValueError):
-        return Deaths()
-
-
-def keep_deaths(path: Path, deaths: Deaths) -> None:
-    """Keep it beside the file, for whoever watches next."""
-    files.write_json(_deaths_path(path), {"quick": deaths.quick, "last": deaths.last})
-
-
-def _deaths_path(path: Path) -> Path:
-    return path.with_suffix(".deaths")

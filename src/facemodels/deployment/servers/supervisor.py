@@ -1,7 +1,7 @@
-"""The model servers of an environment: one process a replica of a version, kept alive.
+"""Keeps the model servers of an environment running: one process for each replica of a version.
 
-Nothing here is remembered that a restart could not find again: processes are adopted by their
-files, packages lie beside them.
+A restarted controller finds everything again: it adopts the processes by their files, and the
+packages lie beside them.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Any
 
 import psutil
 
-from facemodels.deployment.servers import process as processes
+from facemodels.deployment.servers.backoff import Backoff, deaths_of, keep_deaths
 from facemodels.deployment.servers.packages import Packages
-from facemodels.deployment.servers.process import Backoff, Process
+from facemodels.deployment.servers.process import Process, adopt, start, strays
 from facemodels.deployment.settings import Environment
 from facemodels.errors import FacemodelsError
 from facemodels.files import write_json
@@ -31,26 +31,29 @@ from facemodels.registry.state import Entry
 
 COMMAND = (str(Path(sys.executable).with_name("facemodels")), "serve")
 _HOST = "127.0.0.1"
-_CHECK_S = 0.5  # of one look at a server's health
-_EVERY_S = 0.5  # between two looks at one that is ready; the others are looked at all the time
-_STALE_S = 2.0  # without a good look, a server is not ready
+_CHECK_S = 0.5  # time limit of one health check
+_EVERY_S = 0.5  # between two checks of a ready server; others are checked all the time
+_STALE_S = 2.0  # a server without a good check for so long is not ready
 
 
 @dataclass
 class _Slot:
-    """One replica of one version."""
+    """One replica of one version, and what is known of its process.
+
+    All times are of the monotonic clock, in seconds.
+    """
 
     id: str
     path: Path
     process: Process | None = None
     look: Future[bool] | None = None
-    looked: float = 0.0  # monotonic, as all times here
-    good: float = 0.0  # last good look
-    begun: float = field(default_factory=time.monotonic)  # or adopted
-    heard: float = 0.0  # until when a silence does not count
+    looked: float = 0.0  # when the last health check began
+    good: float = 0.0  # when the last good health check began
+    begun: float = field(default_factory=time.monotonic)  # when it was started or adopted
+    heard: float = 0.0  # silence before this time does not count
     was_ready: bool = False
-    unwanted: float | None = None
-    tried: float = -math.inf  # to start it
+    unwanted: float | None = None  # since when no request goes to it
+    tried: float = -math.inf  # when a start was tried last
     problem: str = ""
 
     @property
@@ -66,13 +69,13 @@ class _Slot:
 
 
 class ServerSupervisor:
-    """All servers of an environment.
+    """Starts, checks, restarts and ends the servers of an environment.
 
     Args:
-        folder: of their files.
-        packages: where their packages come from.
-        root: of the repository.
-        settings: of the environment.
+        folder: the folder of the processes' files.
+        packages: gives the package of each version.
+        root: the root folder of the repository.
+        settings: the settings of the environment.
     """
 
     def __init__(self, folder: Path, packages: Packages, root: Path, settings: Environment) -> None:
@@ -81,34 +84,34 @@ class ServerSupervisor:
         self._root = root
         self._settings = settings
         self._slots: dict[str, _Slot] = {}
-        self._told: dict[str, dict[str, Any]] = {}  # what was written of each version last
+        self._told: dict[str, dict[str, Any]] = {}  # the last about/<id>.json of each version
         self._pool = ThreadPoolExecutor(16, "health")
         self._backoff = Backoff(settings.backoff_s, settings.backoff_max_s, settings.start_s)
         self._tended = time.monotonic()
         self._adopt_all()
 
     def _adopt_all(self) -> None:
-        """Find the servers that a controller before us started; end what nobody knows."""
+        """Adopt the servers that an earlier controller started, and end strays."""
         self._folder.mkdir(parents=True, exist_ok=True)
         for path in sorted(self._folder.glob("*.json")):
-            process = processes.adopt(path)
+            process = adopt(path)
             if process is not None and "model_id" in process.facts:
                 slot = _Slot(str(process.facts["model_id"]), path, process)
                 slot.was_ready = True
                 self._slots[path.stem] = slot
-        for stray in processes.strays(self._folder):
+        for stray in strays(self._folder):
             stray.end(0)
 
     def configure(self, settings: Environment) -> None:
-        """Take over changed settings; running servers keep those they were started with."""
+        """Take over changed settings; running servers keep those that they were started with."""
         self._settings = settings
 
     def tend(self, wanted: Mapping[str, Entry], busy: set[str]) -> None:
-        """Start, restart and end servers.
+        """Take one step: start, restart and end servers where it is due.
 
         Args:
-            wanted: versions that shall run.
-            busy: versions that get requests, or may get some still.
+            wanted: the versions that must run.
+            busy: the versions that may still get requests.
         """
         self._wake_up(time.monotonic())
         for identity, entry in wanted.items():
@@ -119,14 +122,14 @@ class ServerSupervisor:
                 try:
                     self._write_about(entry)
                     self._tend_one(slot, entry)
-                except (FacemodelsError, OSError) as error:  # the others are looked after still
+                except (FacemodelsError, OSError) as error:  # the other servers are still tended
                     slot.problem = str(error)
         for name, slot in list(self._slots.items()):
             if slot.id not in wanted or self._number(name) >= self._settings.replicas:
                 self._dismiss(name, slot, busy=slot.id in busy)
 
     def _wake_up(self, now: float) -> None:
-        """Who was stopped itself has not looked: what was known before counts until it does."""
+        """After a pause of this process, count no server as silent until it is checked again."""
         if now - self._tended > min(_STALE_S, self._settings.hang_s / 2):
             for slot in self._slots.values():
                 slot.heard, slot.look = now, None
@@ -140,7 +143,7 @@ class ServerSupervisor:
         return self._folder / f"{name}.json"
 
     def _write_about(self, entry: Entry) -> None:
-        """What the registry says of a version now, for its /api/model/info."""
+        """Write what the registry says of a version, for its /api/model/info."""
         path = self._about(entry.id)
         value = entry.as_json()
         if self._told.get(entry.id) != value:
@@ -166,22 +169,22 @@ class ServerSupervisor:
             self._bury(slot, now)
 
     def _bury(self, slot: _Slot, now: float) -> None:
-        """Note a death."""
-        assert slot.process is not None  # noqa: S101  (the callers' branch)
+        """Count the death of a server and forget its process."""
+        assert slot.process is not None  # noqa: S101  (the callers checked it)
         lived = now - slot.begun
-        deaths = self._backoff.died(processes.deaths_of(slot.path), lived, time.time())
+        deaths = self._backoff.died(deaths_of(slot.path), lived, time.time())
         slot.problem = slot.problem or _last_words(self._log(slot))
         if not slot.was_ready:
             self._packages.suspect(slot.id)
         slot.process, slot.look, slot.good, slot.was_ready = None, None, 0.0, False
         slot.path.unlink(missing_ok=True)
-        processes.keep_deaths(slot.path, deaths)
+        keep_deaths(slot.path, deaths)
 
     def _begin(self, slot: _Slot, entry: Entry, now: float) -> None:
-        if self._backoff.wait_s(processes.deaths_of(slot.path), time.time()) > 0:
+        if self._backoff.wait_s(deaths_of(slot.path), time.time()) > 0:
             return
         if now - slot.tried < self._settings.backoff_s:
-            return  # where the disk is full, deaths are not kept
+            return  # this pause holds also where a full disk keeps no count of deaths
         package = self._packages.folder(entry)
         if package is None:
             slot.problem = self._packages.problem(slot.id) or slot.problem
@@ -197,7 +200,7 @@ class ServerSupervisor:
             command += ["--tokens", str(self._root / self._settings.tokens)]
         facts = {"port": int(command[command.index("--port") + 1]), "model_id": slot.id}
         try:
-            slot.process = processes.start(
+            slot.process = start(
                 slot.path, command, log=self._log(slot), facts=facts, folder=self._root
             )
         except FacemodelsError as error:
@@ -206,7 +209,7 @@ class ServerSupervisor:
         slot.begun, slot.problem = now, ""
 
     def _port(self) -> int:
-        """Free, and promised to no server that has not come to listen yet."""
+        """Choose a port that is free and is not assigned to a server that does not listen yet."""
         promised = {slot.port for slot in self._slots.values()}
         return next(port for port in iter(_free_port, 0) if port not in promised)
 
@@ -214,12 +217,14 @@ class ServerSupervisor:
         return slot.path.with_suffix(".log")
 
     def _look(self, slot: _Slot, now: float) -> None:
-        """Ask a server how it is, without waiting for the answer."""
+        """Begin a health check if it is due, and take over the result of the last one."""
         if slot.look is not None and slot.look.done():
             if slot.look.result():
                 slot.good, slot.was_ready, slot.problem = slot.looked, True, ""
             elif slot.good:
-                slot.good = min(slot.good, now - _STALE_S + _CHECK_S)  # one more chance
+                slot.good = min(
+                    slot.good, now - _STALE_S + _CHECK_S
+                )  # one failed check alone does not make it unready
             slot.look = None
         if slot.look is None and (not slot.good or now - slot.looked >= _EVERY_S):
             slot.looked = now
@@ -227,7 +232,7 @@ class ServerSupervisor:
             slot.look = self._pool.submit(_is_ready, slot.port, known)
 
     def _dismiss(self, name: str, slot: _Slot, *, busy: bool) -> None:
-        """End a server that nobody wants, some time after its last request may have come."""
+        """End a server that is not wanted, `drain_s` after its last request may have come."""
         now = time.monotonic()
         if slot.process is None or not slot.process.alive():
             slot.path.unlink(missing_ok=True)
@@ -242,7 +247,7 @@ class ServerSupervisor:
             del self._slots[name]
 
     def urls(self) -> dict[str, tuple[str, ...]]:
-        """Addresses of the servers that are ready, by version."""
+        """The URLs of the servers that are ready, by version."""
         now = time.monotonic()
         found: dict[str, list[str]] = {}
         for _, slot in sorted(self._slots.items()):
@@ -251,7 +256,7 @@ class ServerSupervisor:
         return {identity: tuple(urls) for identity, urls in found.items()}
 
     def targets(self) -> list[ScrapeTarget]:
-        """Every server that runs, to be scraped."""
+        """Every running server as a target for the scraper."""
         return [
             ScrapeTarget(
                 slot.url,
@@ -264,7 +269,7 @@ class ServerSupervisor:
         ]
 
     def describe(self) -> list[dict[str, Any]]:
-        """Every server, for `facemodels status`."""
+        """The state of every server, for `facemodels status`."""
         now = time.monotonic()
         return [
             {
@@ -273,18 +278,18 @@ class ServerSupervisor:
                 "pid": slot.process.pid if slot.process else None,
                 "port": slot.port or None,
                 "ready": slot.ready(now),
-                "restarts": processes.deaths_of(slot.path).quick,
+                "restarts": deaths_of(slot.path).quick,
                 "problem": slot.problem,
             }
             for name, slot in sorted(self._slots.items())
         ]
 
     def close(self) -> None:
-        """Look at nobody any more; the servers go on."""
+        """Stop checking; the servers keep running."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def end(self) -> None:
-        """End all servers, each in order."""
+        """End all servers and wait for each."""
         alive = [slot.process for slot in self._slots.values() if slot.process is not None]
         for done in [self._pool.submit(process.end, 25.0) for process in alive]:
             done.result()
@@ -292,10 +297,12 @@ class ServerSupervisor:
 
 
 def _is_ready(port: int, pid: int | None) -> bool:
-    """Whether a server says so; at its first time, whether it is that process that says so.
+    """Whether a server answers that it is ready.
 
-    Between our choice of a port and the server's start another program may have taken it, which
-    would get the requests.
+    Args:
+        port: the port of the server.
+        pid: the process that must listen there; None skips this check. Another program may have
+            taken the port before the server listened, and would get the requests.
     """
     if pid is not None and not _listens(pid, port):
         return False
@@ -313,21 +320,21 @@ def _listens(pid: int, port: int) -> bool:
     try:
         found = psutil.Process(pid).net_connections("tcp")
     except psutil.AccessDenied:
-        return True  # where a system does not tell us, the answer has to do
+        return True  # the system does not tell who listens, so the answer alone counts
     except psutil.Error:
         return False
     return any(one.status == psutil.CONN_LISTEN and one.laddr[1] == port for one in found)
 
 
 def _free_port() -> int:
-    """A port that nobody has at this moment; a server that comes too late is started again."""
+    """A port on which no program listens now; a server that loses it is started again."""
     with socket.socket() as probe:
         probe.bind((_HOST, 0))
         return int(probe.getsockname()[1])
 
 
 def _last_words(log: Path) -> str:
-    """The last line of a log, which says why a server ended."""
+    """The last line of a server's log, which says why it ended."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -33,8 +33,8 @@ from facemodels.deployment.controller.pending_rollbacks import (
     PendingRollbacks,
     decide,
 )
-from facemodels.deployment.deploy import Rollback, find_rollback
 from facemodels.deployment.desired import Desired, desired
+from facemodels.deployment.rollback import Rollback, find_rollback
 from facemodels.files import write_json
 from facemodels.names import ModelId
 from facemodels.registry import audit
@@ -69,7 +69,7 @@ def test_a_decision_survives_a_restart_to_the_last_word(tmp_path: Path, ledger: 
     assert found == decision
     assert found.holds(ledger.state)
     assert (found.reason, found.record) == ("it fails", VERDICT)
-    assert found.plan()(ledger.state) == decision.plan()(ledger.state)
+    assert found.proposal()(ledger.state) == decision.proposal()(ledger.state)
 
 
 def test_a_later_decision_takes_the_place_of_an_earlier_one_on_the_same_model(
@@ -226,7 +226,7 @@ def test_going_back_past_a_rollout_ends_it() -> None:
 def test_its_event_says_what_it_says_and_closes_it(ledger: Ledger, act: str, tag: str) -> None:
     decision = decided(ledger)
     early = decision.overrule(wanted(ledger))
-    event = ledger.add(decision.plan())
+    event = ledger.add(decision.proposal())
     assert event.record is not None
     assert (event.act, event.tag, event.reason) == (act, tag, "it fails")
     assert event.record["verdict"] == VERDICT["verdict"]
@@ -240,4 +240,4 @@ def test_it_names_the_version_that_is_taken_back() -> None:
     found = Rollback(MODEL, to=V1, withdrawn=V2, taken_back=V2)
     decision = decide(rolled_out().state, found, reason="x", time=NOW, record={})
     assert (decision.taken_back, str(ModelId.parse(decision.to))) == (V2, V1)
-    assert decision.plan()(rolled_out().state).act == "withdraw"
+    assert decision.proposal()(rolled_out().state).act == "withdraw"

@@ -8,9 +8,8 @@ import pytest
 from tests.unit.deployment.plans import MODEL, beside, promote, rolled_out
 from tests.unit.registry.conftest import V1, V2, V3, Ledger, move
 
-from facemodels.deployment import desired as plan
 from facemodels.deployment.controller.reaction import Reaction, answer_alert, react
-from facemodels.deployment.desired import Desired
+from facemodels.deployment.desired import Desired, desired
 from facemodels.deployment.settings import Environment
 from facemodels.monitoring.alerts.alertmanager import Alert
 from facemodels.monitoring.analysis import FiredTrigger, Verdict
@@ -22,21 +21,21 @@ WORSE = Verdict("roll back", ("worse in errors",))
 
 
 def wanted(ledger: Ledger) -> Desired:
-    return plan.desired(ledger.state, "production")[MODEL]
+    return desired(ledger.state, "production")[MODEL]
 
 
 def asked(
     ledger: Ledger, verdict: Verdict | None = None, fired: tuple[FiredTrigger, ...] = (),
     environment: str = "production", event: str | None = None,
 ) -> Reaction:  # fmt: skip
-    desired = wanted(ledger)
-    own = desired.rollout.event if desired.rollout else ""
+    now = wanted(ledger)
+    own = now.rollout.event if now.rollout else ""
     judgement = ModelAssessment(MODEL, own if event is None else event, verdict, fired)
-    return react(ledger.state, desired, judgement, SETTINGS, environment, now=99)
+    return react(ledger.state, now, judgement, SETTINGS, environment, now=99)
 
 
 def test_a_worse_version_on_its_way_is_taken_back_with_the_grounds_in_the_record() -> None:
-    decision = asked(rolled_out(), WORSE).decision
+    decision = asked(rolled_out(), WORSE).rollback
     assert decision is not None
     assert (decision.withdrawn, decision.to, decision.reason) == (V2, V1, "worse in errors")
     assert decision.record["verdict"]["answer"] == "roll back"
@@ -56,7 +55,7 @@ def test_each_promotion_takes_a_progressive_rollout_one_step_on(
     percent: int, following: int | None
 ) -> None:
     ledger = rolled_out(percent, "progressive")
-    step = asked(ledger, Verdict("promote", ("not worse",))).plan
+    step = asked(ledger, Verdict("promote", ("not worse",))).proposal
     assert step is not None
     change = step(ledger.state)
     if following is None:
@@ -80,7 +79,7 @@ def in_production_after_another() -> Ledger:
 
 
 def test_a_version_in_production_that_fires_goes_back_to_the_one_before() -> None:
-    decision = asked(in_production_after_another(), fired=TRIPPED).decision
+    decision = asked(in_production_after_another(), fired=TRIPPED).rollback
     assert decision is not None
     assert (decision.to, decision.withdrawn, decision.taken_back) == (V1, None, V2)
     assert decision.reason == "half of it fails"
@@ -90,13 +89,13 @@ def test_a_version_that_was_rolled_back_to_is_not_rolled_back_by_itself() -> Non
     ledger = in_production_after_another()
     ledger.add(move(V1, "production", reason="V2 is bad"))
     reaction = asked(ledger, fired=TRIPPED)
-    assert reaction.decision is None
+    assert reaction.rollback is None
     assert V1 in reaction.alarm
 
 
 def test_with_nothing_to_go_back_to_somebody_is_called() -> None:
     reaction = asked(beside(), fired=TRIPPED)
-    assert reaction.decision is None
+    assert reaction.rollback is None
     assert "half of it fails" in reaction.alarm
 
 
@@ -108,11 +107,11 @@ def test_in_staging_nothing_is_taken_back() -> None:
 
 def test_while_a_rollback_is_under_way_nothing_more_is_decided() -> None:
     ledger = in_production_after_another()
-    decision = asked(ledger, fired=TRIPPED).decision
+    decision = asked(ledger, fired=TRIPPED).rollback
     assert decision is not None
-    desired = decision.overrule(wanted(ledger))
+    now = decision.overrule(wanted(ledger))
     judgement = ModelAssessment(MODEL, "", None, TRIPPED)
-    assert react(ledger.state, desired, judgement, SETTINGS, "production", now=100) == Reaction()
+    assert react(ledger.state, now, judgement, SETTINGS, "production", now=100) == Reaction()
 
 
 def alert(version: str, **change: Any) -> Alert:
@@ -126,7 +125,7 @@ def version_of(identity: str) -> str:
 
 def test_an_alert_takes_back_the_version_that_it_names_and_no_other() -> None:
     ledger = rolled_out()
-    candidate = answer_alert(ledger.state, wanted(ledger), alert(version_of(V2)), 99).decision
+    candidate = answer_alert(ledger.state, wanted(ledger), alert(version_of(V2)), 99).rollback
     assert candidate is not None
     assert (candidate.withdrawn, candidate.record) == (V2, {"alert": "ModelErrorRateHigh"})
     for other in (V1, V3):  # stable beside a rollout; one that serves nobody
@@ -134,7 +133,7 @@ def test_an_alert_takes_back_the_version_that_it_names_and_no_other() -> None:
             answer_alert(ledger.state, wanted(ledger), alert(version_of(other)), 99) == Reaction()
         )
     ledger = in_production_after_another()
-    stable = answer_alert(ledger.state, wanted(ledger), alert(version_of(V2)), 99).decision
+    stable = answer_alert(ledger.state, wanted(ledger), alert(version_of(V2)), 99).rollback
     assert stable is not None
     assert (stable.to, stable.taken_back) == (V1, V2)
 
@@ -144,7 +143,7 @@ def test_every_decision_becomes_an_event_that_the_rules_accept() -> None:
         (one := rolled_out(), asked(one, WORSE)),
         (two := in_production_after_another(), asked(two, fired=TRIPPED)),
     ):
-        assert reaction.decision is not None
-        ledger.add(reaction.decision.plan())
+        assert reaction.rollback is not None
+        ledger.add(reaction.rollback.proposal())
         assert wanted(ledger).stable == V1
-        assert not reaction.decision.holds(ledger.state)
+        assert not reaction.rollback.holds(ledger.state)

@@ -13,10 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facemodels.deployment.router.configuration import configuration, generation
-from facemodels.deployment.router.publication import publish
+from facemodels.deployment.router.published import publish
 from facemodels.deployment.router.routes import FlagRoute, Route, RouteArm, check
-from facemodels.deployment.router.settings import RouterSettings
-from facemodels.deployment.router.static import static
+from facemodels.deployment.router.settings import RouterSettings, static_configuration
 from facemodels.deployment.settings import Address, Environment
 from facemodels.errors import InputError
 from facemodels.serving.settings import Limits, Serving
@@ -233,15 +232,15 @@ def test_two_routes_cannot_have_the_same_model_or_address() -> None:
 
 
 def test_only_the_inside_has_an_api_and_it_is_on_loopback(tmp_path: Path) -> None:
-    config = static(replace(SETTINGS, host="192.0.2.1"), tmp_path, 80, 9000)
+    config = static_configuration(replace(SETTINGS, host="192.0.2.1"), tmp_path, 80, 9000)
     assert config["entryPoints"]["web"]["address"] == "192.0.2.1:80"
     assert config["entryPoints"]["traefik"]["address"] == "127.0.0.1:9000"
     assert config["ping"]["entryPoint"] == "traefik"
     assert config["metrics"]["prometheus"]["entryPoint"] == "traefik"
     assert config["global"] == {"checkNewVersion": False, "sendAnonymousUsage": False}
-    assert static(replace(SETTINGS, host="::1"), tmp_path, 80, 9)["entryPoints"]["web"][
-        "address"
-    ] == ("[::1]:80")
+    assert static_configuration(replace(SETTINGS, host="::1"), tmp_path, 80, 9)["entryPoints"][
+        "web"
+    ]["address"] == ("[::1]:80")
 
 
 def test_an_environment_gives_the_router_its_limits() -> None:

@@ -15,8 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facemodels import files
-from facemodels.deployment.servers import process as processes
-from facemodels.deployment.servers.process import Backoff, Deaths, Process, adopt, start, strays
+from facemodels.deployment.servers.backoff import Backoff, Deaths, deaths_of, keep_deaths
+from facemodels.deployment.servers.process import (
+    Process,
+    _marked,
+    _started,
+    adopt,
+    start,
+    strays,
+)
 from facemodels.errors import ConflictError, InputError, ToolError
 
 SLEEP = [sys.executable, "-c", "import time; print('here', flush=True); time.sleep(600)"]
@@ -53,7 +60,7 @@ def gone(pid: int) -> bool:
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
-    for one in processes._marked():
+    for one in _marked():
         if one.path.is_relative_to(tmp_path):
             one.end(0)
     for path in tmp_path.glob("*.json"):
@@ -144,7 +151,7 @@ def test_a_process_that_died_is_not_adopted_and_leaves_no_zombie(folder: Path) -
 def test_a_zombie_of_somebody_else_is_dead(folder: Path) -> None:
     child = subprocess.Popen(["true"])
     until(lambda: psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE)
-    started = processes._started(child.pid, zombie=True)
+    started = _started(child.pid, zombie=True)
     assert started
     assert not Process(folder / "x.json", child.pid, started).alive()
     child.wait()
@@ -257,7 +264,7 @@ def test_a_process_whose_file_names_another_one_is_a_stray(folder: Path) -> None
 def test_a_long_log_starts_anew_and_the_one_before_is_kept(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "LOG_BYTES", 100)
+    monkeypatch.setattr("facemodels.deployment.servers.process.LOG_BYTES", 100)
     log = folder / "one.log"
     log.write_text("x" * 100)
     start(folder / "one.json", ["true"], log=log)
@@ -302,9 +309,9 @@ def test_no_clock_and_no_number_of_deaths_makes_the_wait_longer_than_its_limit(
 
 def test_deaths_survive_a_restart_of_who_counts_them(folder: Path) -> None:
     path = folder / "one.json"
-    assert processes.deaths_of(path) == Deaths()
-    processes.keep_deaths(path, Deaths(3, 12.5))
-    assert processes.deaths_of(path) == Deaths(3, 12.5)
+    assert deaths_of(path) == Deaths()
+    keep_deaths(path, Deaths(3, 12.5))
+    assert deaths_of(path) == Deaths(3, 12.5)
     assert adopt(path) is None
     path.with_suffix(".deaths").write_text(json.dumps({"quick": "x"}))
-    assert processes.deaths_of(path) == Deaths()
+    assert deaths_of(path) == Deaths()

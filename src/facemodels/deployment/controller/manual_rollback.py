@@ -1,0 +1,141 @@
+"""What `facemodels rollback` does: traffic changes first, the event follows.
+
+Where a controller runs on this machine, the rollback is written as a pending rollback before any
+network act, and the controller changes traffic by it within a turn of its loop. Then the command
+itself adds the event, so that the tag names the operator. A remote, a proxy, a credential helper
+or a hook that hangs costs the command seconds and delays no traffic; the controller then adds the
+event when it can.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from facemodels.deployment.controller.lock import is_held
+from facemodels.deployment.controller.pending_rollbacks import PendingRollbacks, decide
+from facemodels.deployment.deploy import require_deployer
+from facemodels.deployment.rollback import find_rollback
+from facemodels.deployment.settings import DECISIONS, Environment, state_folder
+from facemodels.errors import FacemodelsError, InputError, IntegrityError, RuleError, ToolError
+from facemodels.git import Git
+from facemodels.registry.events import Event
+from facemodels.registry.registry import Registry
+from facemodels.registry.rules import Proposal, ProposedEvent
+from facemodels.registry.state import State
+from facemodels.registry.tag_store import TagStore
+
+_ENVIRONMENT = "production"
+_FIRST_ANSWER = {"ls-remote": 5.0}  # seconds; then the remote counts as away
+_WITH_CONTROLLER = {**_FIRST_ANSWER, "fetch": 30.0, "push": 30.0}  # the controller tries longer
+
+
+@dataclass(frozen=True)
+class RollbackRequest:
+    """A rollback that an operator asks for.
+
+    Attributes:
+        model_type: a task, a model or a prefix: `recognition`, `recognition-facenet`, `det`, …
+        to_version: a version number such as `2.1.3`; None chooses the previous version.
+        reason: why; it is recorded in the tag.
+        re_enrolment: how galleries get their embeddings back, where the embedding space changes.
+    """
+
+    model_type: str
+    to_version: str | None
+    reason: str
+    re_enrolment: str = ""
+
+    def proposal(self) -> Proposal:
+        """The event of the rollback, decided on the state in which it is added."""
+
+        def proposal(state: State) -> ProposedEvent:
+            found = find_rollback(
+                state, self.model_type, self.to_version, re_enrolment=self.re_enrolment
+            )
+            return found.proposal(self.reason)(state)
+
+        return proposal
+
+
+@dataclass(frozen=True)
+class RollbackOutcome:
+    """What became of a rollback.
+
+    Attributes:
+        to: the version that serves from now on.
+        event: the event that records it; None if the controller has yet to add it.
+        why: the error that kept the command from adding the event; None without one.
+    """
+
+    to: str
+    event: Event | None
+    why: FacemodelsError | None = None
+
+
+def roll_back(
+    registry: Registry, settings: Environment, request: RollbackRequest
+) -> RollbackOutcome:
+    """Roll production back.
+
+    Args:
+        registry: the registry of the Git repository in which the command runs.
+        settings: the settings of production.
+        request: what the operator asks for.
+
+    Raises:
+        InputError, RuleError: there is nothing to roll back to, or the user may not do it.
+        ConflictError: somebody else was faster.
+        ToolError: no controller runs here, and the Git remote cannot be reached.
+    """
+    require_deployer(registry, settings.policy, _ENVIRONMENT)
+    folder = state_folder(registry.root, _ENVIRONMENT, settings)
+    if not is_held(folder):
+        event = _limited(registry, _FIRST_ANSWER).act(request.proposal())
+        return RollbackOutcome(registry.repository.state().id_of(event) or "", event)
+    return _with_controller(registry, PendingRollbacks(folder / DECISIONS), request)
+
+
+def propose_rollback(
+    registry: Registry, settings: Environment, request: RollbackRequest
+) -> ProposedEvent:
+    """Fetch, and show the event that a rollback would make; nothing is written.
+
+    Raises:
+        FacemodelsError: the errors of `roll_back`.
+    """
+    require_deployer(registry, settings.policy, _ENVIRONMENT)
+    repository = _limited(registry, _FIRST_ANSWER).repository
+    repository.sync()
+    return request.proposal()(repository.state())
+
+
+def _with_controller(
+    registry: Registry, pending: PendingRollbacks, request: RollbackRequest
+) -> RollbackOutcome:
+    state = registry.repository.state()
+    found = find_rollback(
+        state, request.model_type, request.to_version, re_enrolment=request.re_enrolment
+    )
+    one = decide(state, found, reason=request.reason, time=int(time.time()), record={})
+    with pending.claim(found.model) as ours:
+        pending.add(one)  # traffic changes by this file, before any network act
+        if not ours:
+            why = ToolError("another event of this model is being added.", "")
+            return RollbackOutcome(found.to, None, why)
+        try:
+            event = _limited(registry, _WITH_CONTROLLER).act(one.proposal())
+        except (RuleError, InputError):
+            pending.remove(found.model, one)  # refused for good: traffic follows the tags again
+            raise
+        except (ToolError, IntegrityError) as error:
+            return RollbackOutcome(found.to, None, error)
+    # The controller deletes the file, once it has read the tag.
+    return RollbackOutcome(found.to, event)
+
+
+def _limited(registry: Registry, limits_s: Mapping[str, float]) -> Registry:
+    """The same registry with time limits for git's network commands."""
+    git = Git(registry.root, limits_s=limits_s)
+    return Registry(TagStore(git, registry.repository.policy))

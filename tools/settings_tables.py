@@ -132,10 +132,14 @@ def _readers_tables() -> str:
 
 
 def _markdown(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(
-        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines
-    )
+    lines = [head, ["---"] * len(head), *([_escaped(cell) for cell in row] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _escaped(cell: str) -> str:
+    """A cell that ends no column and, outside of code, begins no HTML."""
+    cell = cell.replace("|", r"\|")
+    return re.sub(r"`[^`]*`|<(?=\w)", lambda m: r"\<" if m[0] == "<" else m[0], cell)
 
 
 def _meanings(schema: type) -> dict[str, str]:

@@ -25,7 +25,12 @@ Wait = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Address(Frozen):
-    """A host and a port on which a server listens."""
+    """A host and a port on which a server listens.
+
+    Attributes:
+        host: the name or the address of the host.
+        port: the port; 0 takes a free one.
+    """
 
     host: str = "127.0.0.1"
     port: Port

@@ -1,6 +1,7 @@
 """What DVC's own files say: dvc.lock, `.dvc` files, params.yaml and .dvc/config.
 
 Every module that needs a digest, a dependency, a parameter or a remote from one of them asks here.
+DVC itself, which takes half a second to import, is imported only to read its configuration.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -75,25 +77,92 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
+# --- dvc.lock and one `.dvc` file ---------------------------------------------------------
+
+
 def read_lock(git: Git, commit: str) -> dict[str, Any]:
-    """The stages of dvc.lock at a commit, by name; empty where there is none.
+    """Read the stages of dvc.lock at a commit, by name; empty where there is no such file.
 
     Raises:
-        InputError: the file is no lock.
+        ParamsError: the file is no lock.
     """
     return parse_lock(git.file(commit, LOCK) or "", f"{LOCK} at {commit[:10]}")
 
 
-def parse_lock(text: str, where: str) -> dict[str, Any]:
-    """The stages of a dvc.lock's text.
+def read_lock_here(root: Path) -> dict[str, Any]:
+    """Read the stages of dvc.lock in the working tree, by name; empty where there is no such file.
 
     Raises:
-        InputError: the text is no lock.
+        ParamsError: the file is no lock.
     """
-    stages = parse_yaml(text, where).get("stages") or {}
-    if not isinstance(stages, dict):
-        raise InputError(f"{where} holds no stages.", "Restore it with `git checkout`.")
-    return stages
+    path = root / LOCK
+    return parse_lock(path.read_text(encoding="utf-8") if path.is_file() else "", LOCK)
+
+
+def parse_lock(text: str, where: str) -> dict[str, Any]:
+    """Parse the text of a dvc.lock into its stages, by name.
+
+    Each stage is a mapping, and each of its `deps` and `outs` is one that has a `path`.
+
+    Raises:
+        ParamsError: the text is no lock.
+    """
+    values = parse_yaml(text, where)
+    # In schema 1, which DVC before 2.0 wrote, the stages are the top of the file.
+    stages = values.get("stages") or {} if {"schema", "stages"} & values.keys() else values
+    try:
+        entries = [
+            entry
+            for stage in stages.values()
+            for kind in ("deps", "outs")
+            for entry in stage.get(kind) or ()
+        ]
+        if all(isinstance(entry["path"], str) for entry in entries):
+            return dict(stages)
+        said = "a path is no text"
+    except (AttributeError, TypeError, KeyError) as error:
+        said = f"{type(error).__name__} {error}"
+    raise ParamsError(
+        f"{where} is no {LOCK}: {said}.", "Was it edited by hand, or left in the middle of a merge?"
+    )
+
+
+def parse_dvc_file(text: str, where: str) -> dict[str, Any]:
+    """Parse the text of a `.dvc` file into the entry of its output.
+
+    Raises:
+        ParamsError: the text is no `.dvc` file.
+    """
+    outs = parse_yaml(text, where).get("outs")
+    entry = outs[0] if isinstance(outs, list) and outs else None
+    if not isinstance(entry, dict):
+        raise ParamsError(f"{where} is no .dvc file: it has no outs.")
+    return entry
+
+
+def dvc_files_of(path: str) -> list[str]:
+    """The paths of the `.dvc` files that may track a path: beside it, or beside a folder above."""
+    place = PurePosixPath(path)
+    return [f"{folder}.dvc" for folder in (place, *place.parents) if folder.name]
+
+
+def tracked_in(folder: Path) -> list[Path]:
+    """The paths that the `.dvc` files of one folder of the working tree track, sorted."""
+    return sorted(path.with_suffix("") for path in folder.glob("*.dvc"))
+
+
+def paths_of(stage: Mapping[str, Any], kind: Literal["deps", "outs"]) -> list[str]:
+    """The paths of the dependencies or the outputs of a stage of dvc.lock."""
+    return [entry["path"] for entry in stage.get(kind) or ()]
+
+
+def find_output(stages: Mapping[str, Any], path: str) -> dict[str, Any] | None:
+    """The entry of an output in the stages of dvc.lock; None if no stage makes it."""
+    for stage in stages.values():
+        for out in stage.get("outs") or ():
+            if out["path"] == path:
+                return dict(out)
+    return None
 
 
 def find_hash(git: Git, commit: str, path: str) -> str | None:
@@ -101,15 +170,14 @@ def find_hash(git: Git, commit: str, path: str) -> str | None:
     tracked by neither.
 
     Raises:
-        InputError: one of the files cannot be read.
+        ParamsError: one of the files cannot be read.
     """
-    for stage in read_lock(git, commit).values():
-        for out in stage.get("outs", ()):
-            if out.get("path") == path:
-                return _digest(out)
-    frozen = git.file(commit, f"{path}.dvc")
-    outs = parse_yaml(frozen or "", f"{path}.dvc").get("outs") or [{}]
-    return _digest(outs[0])
+    out = find_output(read_lock(git, commit), path)
+    if out is None:
+        name = f"{path}.dvc"
+        text = git.file(commit, name)
+        out = {} if text is None else parse_dvc_file(text, f"{name} at {commit[:10]}")
+    return digest_of(out) or None
 
 
 def stages_passed_on(stages: Mapping[str, Any], path: str, digest: str) -> list[str]:
@@ -117,13 +185,13 @@ def stages_passed_on(stages: Mapping[str, Any], path: str, digest: str) -> list[
     return sorted(
         name
         for name, stage in stages.items()
-        if any(d.get("path") == path and _digest(d) == digest for d in stage.get("deps", ()))
+        if any(d["path"] == path and digest_of(d) == digest for d in stage.get("deps") or ())
     )
 
 
-def _digest(entry: Mapping[str, Any]) -> str | None:
-    value = entry.get("md5")
-    return str(value) if value else None
+def digest_of(entry: Mapping[str, Any]) -> str:
+    """DVC's md5 of a dependency or an output; "" where only another digest is recorded."""
+    return str(entry.get("md5") or "")
 
 
 # --- files of any commit, which need not parse -------------------------------------------
@@ -182,22 +250,41 @@ def read_outputs(text: str, where: str) -> list[tuple[str, str]]:
 # --- .dvc/config -------------------------------------------------------------------------
 
 
-def read_config(root: Path) -> Mapping[str, Any]:
-    """DVC's configuration of a repository, .dvc/config.local and the user's own included.
+@dataclass(frozen=True)
+class Remotes:
+    """The remotes of a repository.
+
+    Attributes:
+        default: the name of the default remote; "" where there is none.
+        settings: the settings of each remote, by its name, in the order of the configuration.
+    """
+
+    default: str
+    settings: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all remotes, the default one first."""
+        listed = list(self.settings)
+        return tuple(sorted(listed, key=lambda name: (name != self.default, listed.index(name))))
+
+
+def read_remotes(root: Path) -> Remotes:
+    """Read the remotes as DVC knows them, from .dvc/config, .dvc/config.local and the user's files.
 
     Args:
         root: the folder of the repository.
 
     Raises:
-        InputError: DVC cannot read it.
+        InputError: DVC cannot read its configuration.
     """
     from dvc.config import Config, ConfigError
 
     try:
-        config: Mapping[str, Any] = Config(str(root / CONFIG.parent))
+        config = Config(str(root / CONFIG.parent))
     except ConfigError as error:
         raise InputError(f"DVC cannot read its configuration: {error}.", "Correct it.") from error
-    return config
+    return Remotes(str(config["core"].get("remote") or ""), dict(config["remote"]))
 
 
 def default_remote(root: Path) -> str:
@@ -206,19 +293,24 @@ def default_remote(root: Path) -> str:
     Raises:
         InputError: DVC cannot read its configuration.
     """
-    return str(read_config(root)["core"].get("remote") or "")
+    return read_remotes(root).default
 
 
-def remote_names(root: Path) -> tuple[str, ...]:
-    """The names of the remotes of a repository, the default one first.
+def committed_remotes(root: Path) -> tuple[str, dict[str, str]]:
+    """The default remote's name ("" for none) and the URL of each remote in .dvc/config alone.
 
     Raises:
-        InputError: DVC cannot read its configuration.
+        InputError: the file cannot be parsed.
     """
-    config = read_config(root)
-    default = config["core"].get("remote")
-    names = list(config["remote"])
-    return tuple(sorted(names, key=lambda name: (name != default, names.index(name))))
+    path = root / CONFIG
+    config = parse_config(path.read_text(encoding="utf-8") if path.is_file() else "")
+    sections = {name.lower(): config[name] for name in config.sections}
+    urls = {
+        name.partition(" ")[2].strip('"'): str(config[name].get("url", ""))
+        for name in config.sections
+        if name.startswith("remote ")
+    }
+    return str(sections.get("core", {}).get("remote", "")), urls
 
 
 def parse_config(text: str) -> Any:

@@ -184,8 +184,8 @@ def _metrics(git: Git, commit: str, package: Package) -> dict[str, float]:
 
 def _storage_path(root: Path, digest: str, path: str) -> str:
     """Where the remote keeps the package's list of files; its path here if there is no remote."""
-    config = dvc_files.read_config(root)
-    url = config["remote"].get(config["core"].get("remote"), {}).get("url")
+    remotes = dvc_files.read_remotes(root)
+    url = remotes.settings.get(remotes.default, {}).get("url")
     return f"{url}/files/md5/{digest[:2]}/{digest[2:]}" if url else path
 
 

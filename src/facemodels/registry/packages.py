@@ -96,9 +96,10 @@ def fetch(root: Path, path: str, commit: str, folder: Path) -> None:
     from dvc.api import DVCFileSystem
 
     # The remotes of that commit may be gone, and credentials were never in it.
-    today = dvc_files.read_config(root)
-    name = today["core"].get("remote")
-    config = {"core": {"remote": name}, "remote": dict(today["remote"])} if name else None
+    today = dvc_files.read_remotes(root)
+    config = (
+        {"core": {"remote": today.default}, "remote": today.settings} if today.default else None
+    )
     try:
         filesystem = DVCFileSystem(str(root), rev=commit, config=config)
         filesystem.get(f"/{path}", str(folder), recursive=True)

@@ -116,8 +116,8 @@ def _require_own(git: Git, root: Path, name: str, facts: Facts, values: Mapping[
     changed = {change.path for change in found}
     if plan.CONFIG in changed and _config_is_foreign(git, root, facts):
         bad.append(f"{plan.CONFIG} (more than the baseline of the task)")
-    if plan.LOCK in changed and (others := _foreign_stages(git, root, facts)):
-        bad.append(f"{plan.LOCK} ({', '.join(others)})")
+    if dvc_files.LOCK in changed and (others := _foreign_stages(git, root, facts)):
+        bad.append(f"{dvc_files.LOCK} ({', '.join(others)})")
     if plan.PARAMS in changed and not facts.started and load_yaml(root / plan.PARAMS) != values:
         bad.append(f"{plan.PARAMS} (values that conf/ does not have, of `dvc exp run` perhaps)")
     if bad:
@@ -129,30 +129,24 @@ def _require_own(git: Git, root: Path, name: str, facts: Facts, values: Mapping[
 
 def _dependencies(root: Path, name: str, task: str) -> set[str]:
     """Paths that the stages read, as far as dvc.lock knows them."""
-    stages = _lock_here(root)
+    stages = dvc_files.read_lock_here(root)
     wanted = plan.stages(name, task)
-    return {dep["path"] for stage in wanted for dep in stages.get(stage, {}).get("deps", ())}
-
-
-def _lock_here(root: Path) -> dict[str, Any]:
-    path = root / plan.LOCK
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return dvc_files.parse_lock(text, plan.LOCK)
+    return {path for stage in wanted for path in dvc_files.paths_of(stages.get(stage, {}), "deps")}
 
 
 def is_pulled(root: Path, name: str, task: str) -> bool:
     """Whether the workspace has every frozen version, and all outputs of the stages but the
     package: it is about to get another number, and takes no time to make.
     """
-    known = _lock_here(root)
+    known = dvc_files.read_lock_here(root)
     outs = [
-        out["path"]
+        root / path
         for stage in plan.stages(name, task)
         if stage != f"package@{name}"
-        for out in known.get(stage, {}).get("outs", ())
+        for path in dvc_files.paths_of(known.get(stage, {}), "outs")
     ]
-    frozen = [path.with_suffix("") for path in (root / "models" / task).glob("*.dvc")]
-    return all((root / path).exists() for path in [*outs, *frozen])
+    frozen = dvc_files.tracked_in(root / "models" / task)
+    return all(path.exists() for path in [*outs, *frozen])
 
 
 def _config_is_foreign(git: Git, root: Path, facts: Facts) -> bool:
@@ -167,7 +161,7 @@ def _config_is_foreign(git: Git, root: Path, facts: Facts) -> bool:
 def _foreign_stages(git: Git, root: Path, facts: Facts) -> list[str]:
     """Stages of other tasks in which dvc.lock differs from HEAD."""
     own = {*facts.siblings, facts.model.name.task}
-    before, now = dvc_files.read_lock(git, "HEAD"), _lock_here(root)
+    before, now = dvc_files.read_lock(git, "HEAD"), dvc_files.read_lock_here(root)
     return [
         stage
         for stage in sorted(before.keys() | now.keys())
@@ -181,7 +175,7 @@ def _require_no_strays(root: Path, composed: Params, facts: Facts) -> None:
     """
     folder = root / "models" / facts.model.name.task
     known = {Path(model.package).name for model in composed.models.values()}
-    known |= {path.stem for path in folder.glob("*.dvc")}
+    known |= {path.name for path in dvc_files.tracked_in(folder)}
     known |= {Path(path).name for path in _own_outs(root, facts)}
     if facts.previous is not None:
         known.add(Path(facts.previous.path).name)
@@ -200,11 +194,11 @@ def _require_no_strays(root: Path, composed: Params, facts: Facts) -> None:
 
 def _own_outs(root: Path, facts: Facts) -> Collection[str]:
     """Packages of the task as dvc.lock has them: one of an interrupted release, for example."""
-    stages = _lock_here(root)
+    stages = dvc_files.read_lock_here(root)
     return [
-        out["path"]
+        path
         for name in facts.siblings
-        for out in stages.get(f"package@{name}", {}).get("outs", ())
+        for path in dvc_files.paths_of(stages.get(f"package@{name}", {}), "outs")
     ]
 
 
@@ -224,9 +218,9 @@ def changes(
         *_differences(_at(before, "models", name), _at(values, "models", name), f"models.{name}"),
         *_differences(_at(before, "data", task), _at(values, "data", task), f"data.{task}"),
     ]
-    then, now = dvc_files.read_lock(git, previous.commit), _lock_here(root)
+    then, now = dvc_files.read_lock(git, previous.commit), dvc_files.read_lock_here(root)
     stages = plan.made_of(name, task)
-    found += [f"{plan.LOCK}: {stage}" for stage in stages if then.get(stage) != now.get(stage)]
+    found += [f"{dvc_files.LOCK}: {stage}" for stage in stages if then.get(stage) != now.get(stage)]
     return found or dvc.stale(root, stages)
 
 

@@ -23,10 +23,9 @@ def pointer(git: Git, commit: str, path: str) -> str:
     Raises:
         InputError: DVC did not track it there.
     """
-    for stage in dvc_files.read_lock(git, commit).values():
-        for out in stage.get("outs", ()):
-            if out.get("path") == path:
-                return pointer_text(out)
+    out = dvc_files.find_output(dvc_files.read_lock(git, commit), path)
+    if out is not None:
+        return pointer_text(out)
     text = git.file(commit, f"{path}.dvc")
     if text is None:
         raise InputError(

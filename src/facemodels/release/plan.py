@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from facemodels import dvc_files
 from facemodels.errors import InputError
 from facemodels.names import ModelId, Version
 from facemodels.registry import semver
 from facemodels.registry.semver import Level
 
-LOCK = "dvc.lock"
 PARAMS = "params.yaml"
 CONFIG = "conf/config.yaml"
 SUBJECT = "Release "  # of every release's commit
@@ -273,7 +273,7 @@ def files(name: str, facts: Facts) -> tuple[str, ...]:
     """
     task = facts.model.name.task
     found = [
-        f"conf/model/{name}.yaml", CONFIG, PARAMS, LOCK,
+        f"conf/model/{name}.yaml", CONFIG, PARAMS, dvc_files.LOCK,
         f"models/{task}/.gitignore",
         f"reports/prepare/{task}.json", "reports/prepare/.gitignore",
         f"reports/suite/{task}/.gitignore",

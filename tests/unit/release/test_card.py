@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facemodels.errors import InputError
@@ -61,6 +61,7 @@ def test_another_version_gets_another_date() -> None:
     assert "2030-01-01T00:00:00Z" in card.edit_card(once, other, "x")
 
 
+@settings(deadline=None)  # the first call imports and fills ruamel's tables
 @given(messages)
 def test_any_message_comes_back_as_it_was(message: str) -> None:
     text = MODELS[0].read_text()

@@ -7,10 +7,9 @@ frozen beside a newer one has a `.dvc` file instead, which knows its digest alon
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any
 
-from facemodels.dvc_files import parse_yaml
+from facemodels.dvc_files import digest_of, parse_dvc_file, parse_lock, parse_yaml
 from facemodels.errors import ParamsError
 from facemodels.names import ModelId
 from facemodels.provenance.flat import Flat, Key, flatten, same
@@ -18,12 +17,6 @@ from facemodels.provenance.lineage.inputs import Artifact, Inputs, Stage
 
 # what stages read of a model, where params.yaml stands in for dvc.lock
 _GROUPS = ("name", "version", "variant", "network", "train", "gates", "card")
-
-
-def dvc_files(package: str) -> list[str]:
-    """Where a `.dvc` file of a package may lie: beside it, or beside a folder it lies in."""
-    path = PurePosixPath(package)
-    return [f"{folder}.dvc" for folder in (path, *path.parents) if folder.name]
 
 
 def from_lock(text: str, package: str, model: str, where: str) -> Inputs | None:
@@ -58,12 +51,10 @@ def from_lock(text: str, package: str, model: str, where: str) -> Inputs | None:
 
 
 def _stages(text: str, where: str) -> list[Stage]:
-    values = parse_yaml(text, where)
-    # Schema 1 has the stages at the top.
-    entries = values.get("stages") or {} if "schema" in values else values
+    entries = parse_lock(text, where)
     try:
-        return [_stage(str(name), entry) for name, entry in entries.items()]
-    except (KeyError, TypeError, AttributeError) as error:
+        return [_stage(name, entry) for name, entry in entries.items()]
+    except (ValueError, TypeError, AttributeError) as error:
         raise ParamsError(
             f"{where} is no dvc.lock: {type(error).__name__} {error}.",
             "Was it edited by hand, or left in the middle of a merge?",
@@ -82,9 +73,7 @@ def _stage(name: str, entry: Mapping[str, Any]) -> Stage:
 
 
 def _artifacts(entries: Sequence[Mapping[str, Any]]) -> tuple[Artifact, ...]:
-    return tuple(
-        Artifact(str(entry["path"]), str(entry.get("md5") or ""), _size(entry)) for entry in entries
-    )
+    return tuple(Artifact(entry["path"], digest_of(entry), _size(entry)) for entry in entries)
 
 
 def _size(entry: Mapping[str, Any]) -> int | None:
@@ -167,14 +156,11 @@ def from_dvc_file(text: str, package: str, file: str, where: str) -> Inputs:
     Raises:
         ParamsError: it is no `.dvc` file.
     """
-    outs = parse_yaml(text, where).get("outs")
-    entry = outs[0] if isinstance(outs, list) and outs else None
-    if not isinstance(entry, Mapping):
-        raise ParamsError(f"{where} is no .dvc file: it has no outs.")
+    entry = parse_dvc_file(text, where)
     note = f"{file} gives its digest alone: the stages that made it are in an earlier dvc.lock."
     artifact = None
     if file == f"{package}.dvc":
-        artifact = Artifact(package, str(entry.get("md5") or ""), _size(entry))
+        artifact = Artifact(package, digest_of(entry), _size(entry))
     return Inputs(artifact, ".dvc", notes=(note,))
 
 

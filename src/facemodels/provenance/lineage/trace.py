@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from facemodels import dvc_files
 from facemodels.errors import NameFormatError, ParamsError
 from facemodels.git import Git, GitError
 from facemodels.names import ModelId, Version
@@ -19,7 +20,6 @@ from facemodels.provenance.lineage.inputs import Inputs
 from facemodels.registry.events import to_text
 from facemodels.registry.state import Entry, State
 
-LOCK = "dvc.lock"
 PARAMS = "params.yaml"
 
 
@@ -160,12 +160,12 @@ def _inputs(git: Git, commit: str, path: str, model: ModelId) -> Inputs:
 
 
 def _from_dvc(git: Git, commit: str, path: str, model: str) -> Inputs:
-    lock = read_file(git, commit, LOCK)
+    lock = read_file(git, commit, dvc_files.LOCK)
     if lock is not None:
-        inputs = dvc_lock.from_lock(lock, path, model, _where(commit, LOCK))
+        inputs = dvc_lock.from_lock(lock, path, model, _where(commit, dvc_files.LOCK))
         if inputs is not None:
             return inputs
-    for file in dvc_lock.dvc_files(path):
+    for file in dvc_files.dvc_files_of(path):
         text = read_file(git, commit, file)
         if text is not None:
             return dvc_lock.from_dvc_file(text, path, file, _where(commit, file))

@@ -117,7 +117,7 @@ def drill(root: Path, name: str = BACKUP, *, patience: Patience | None = None) -
         path = Path(scratch, "refs.bundle")
         files.fetch(manifest.bundle, path, manifest.bundle_sha256)
         git = bundle.unpack(path, Path(scratch, "clone"))
-        settings = dvc_files.read_config(root)["remote"][name]
+        settings = dvc_files.read_remotes(root).settings[name]
         _configure(git.root, name, settings, Path(scratch, "cache"))
         registry = open_registry(git.root)
         state = registry.repository.state()

@@ -63,9 +63,8 @@ def examine(root: Path, checkup: Checkup | None = None) -> list[RemoteFinding]:
         InputError: DVC cannot read its configuration, or there is no such remote.
     """
     asked = checkup or Checkup()
-    config = dvc_files.read_config(root)
-    default = str(config["core"].get("remote") or "")
-    remotes: Mapping[str, Mapping[str, Any]] = config["remote"]
+    known = dvc_files.read_remotes(root)
+    default, remotes = known.default, known.settings
     if asked.remote and asked.remote not in remotes:
         raise InputError(f"There is no remote {asked.remote}.", "See `dvc remote list`.")
     findings = list(_files(root))

@@ -182,12 +182,5 @@ def read_remotes(root: Path) -> dict[str, str]:
 
     The default remote is there under the name `storage` too.
     """
-    path = root / CONFIG
-    config = dvc_files.parse_config(path.read_text(encoding="utf-8") if path.is_file() else "")
-    urls = {
-        name.partition(" ")[2].strip('"'): str(config[name].get("url", ""))
-        for name in config.sections
-        if name.startswith("remote ")
-    }
-    default = str(_section(config, "core").get("remote", ""))
+    default, urls = dvc_files.committed_remotes(root)
     return {**({STORAGE: urls[default]} if default in urls else {}), **urls}

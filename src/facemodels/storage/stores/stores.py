@@ -37,7 +37,7 @@ class Stores:
         self._patience = patience
         self._open: dict[str, ObjectStore] = {}
         self._broken: set[str] = set()
-        self.names = dvc_files.remote_names(root)
+        self.names = dvc_files.read_remotes(root).names
         self.ledger = ProofLedger(root / LEDGER)
 
     @property
@@ -115,7 +115,7 @@ def open_store(
         repo = Repo(str(root), config=dict(config) if config else None)
         if name == CACHE:
             return ObjectStore(CACHE, repo.cache.local)
-        chosen = name or repo.config["core"].get("remote")
+        chosen = name or dvc_files.default_remote(root)
         if not chosen:
             raise InputError(
                 "There is no default remote.", "Run `facemodels storage init --url …`."

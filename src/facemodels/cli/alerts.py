@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from facemodels.cli.deploy import config_option, environment_option
+from facemodels.cli.environment_options import config_option, environment_option
 from facemodels.cli.options import FOLDER, json_option, output
 
 

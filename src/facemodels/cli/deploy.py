@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from facemodels.cli.options import FILE, json_option, output
-from facemodels.cli.registry import complete_ids, enrolment_plan
+from facemodels.cli.environment_options import config_option
+from facemodels.cli.options import json_option, output
+from facemodels.cli.registry_options import complete_ids, enrolment_plan
 from facemodels.deployment.strategies import DEPLOYMENT_ACTS, ENVIRONMENTS
 from facemodels.errors import ToolError
 from facemodels.names import ModelId
@@ -19,21 +19,6 @@ if TYPE_CHECKING:
     from facemodels.registry.events import Event
     from facemodels.registry.registry import Registry
     from facemodels.registry.rules import ProposedEvent
-
-
-def environment_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`--environment`, or `--env`."""
-    return click.option(
-        "--environment", "--env", type=click.Choice(ENVIRONMENTS), default="production",
-        show_default=True,
-    )(function)  # fmt: skip
-
-
-def config_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`--config`: another file of the environment."""
-    return click.option("--config", type=FILE, help="Instead of conf/deploy/<environment>.yaml.")(
-        function
-    )
 
 
 @click.command()

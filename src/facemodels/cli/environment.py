@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facemodels.cli.deploy import config_option, environment_option
+from facemodels.cli.environment_options import config_option, environment_option
 from facemodels.cli.options import json_option, output
 from facemodels.cli.table import print_table
 from facemodels.errors import ToolError

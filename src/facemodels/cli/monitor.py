@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facemodels.cli.deploy import config_option, environment_option
+from facemodels.cli.environment_options import config_option, environment_option
 from facemodels.cli.options import FOLDER, json_option, output
-from facemodels.cli.registry import complete_ids
+from facemodels.cli.registry_options import complete_ids
 from facemodels.errors import InputError
 from facemodels.names import ModelId
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,15 +9,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facemodels.cli.options import FILE, FILE_OR_FOLDER, FOLDER, json_option, output
+from facemodels.cli.registry_options import (
+    clone_state,
+    complete_ids,
+    enrolment_plan,
+    id_option,
+    name_option,
+)
 from facemodels.cli.table import print_table
 from facemodels.errors import InputError
-from facemodels.files import refuse_folder
 from facemodels.names import TASKS, ModelId, ModelName, Version
 
 if TYPE_CHECKING:
     from facemodels.registry.events import Event
     from facemodels.registry.registry import Registry
-    from facemodels.registry.state import Entry, State
+    from facemodels.registry.state import Entry
 
 _STATUSES = ("development", "staging", "production", "deprecated")
 _SORTS = ("name", "version", "created_at", "deployed_at", "status")
@@ -33,51 +38,6 @@ def registry() -> None:
       facemodels registry list --status production
       facemodels registry info --model-id rec-facenet-v2.1.3
     """
-
-
-def complete_ids(ctx: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
-    """Registered ids, for the shell; completion never fails aloud."""
-    from facemodels.errors import FacemodelsError
-
-    try:
-        return [name for name in _state().entries if name.startswith(typed)]
-    except FacemodelsError:
-        return []
-
-
-def _complete_names(ctx: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
-    from facemodels.errors import FacemodelsError
-
-    try:
-        names = sorted({entry.model for entry in _state().entries.values()})
-    except FacemodelsError:
-        return []
-    return [name for name in names if name.startswith(typed)]
-
-
-def _id_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--model-id", required=True, shell_complete=complete_ids, help="rec-facenet-v2.1.3"
-    )(function)
-
-
-def _name_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--name", shell_complete=_complete_names, help="A model, for example recognition-facenet."
-    )(function)
-
-
-def _state(name: str | None = None, until: int | None = None) -> State:
-    """The state as this clone has it: no network, no policy, nothing slow."""
-    from facemodels.git import Git, find_root
-    from facemodels.registry.reading import read_events
-    from facemodels.registry.state import fold
-
-    # Tens of thousands of objects that stay until the process ends: the collector would walk
-    # them again and again (half of the time at 50,000 tags) and find nothing.
-    gc.disable()
-    events = read_events(Git(find_root(Path.cwd())), [name] if name else [])
-    return fold(events, until=until)
 
 
 def _open() -> Registry:
@@ -155,7 +115,7 @@ def register(
 
 
 @registry.command("list")
-@_name_option
+@name_option
 @click.option("--task", type=click.Choice(TASKS))
 @click.option("--status", type=click.Choice(_STATUSES))
 @click.option("--tag", help="Only versions with this word.")
@@ -179,7 +139,7 @@ def list_(
     """
     entries = [
         entry
-        for entry in _state(name).entries.values()
+        for entry in clone_state(name).entries.values()
         if (status is None or entry.status == status)
         and (task is None or ModelName.parse(entry.model).task == task)
         and (tag is None or tag in entry.facts.get("tags", ()))
@@ -220,7 +180,7 @@ def _row(entry: dict[str, Any]) -> tuple[object, ...]:
 
 
 @registry.command()
-@_id_option
+@id_option
 @json_option
 def info(model_id: str, as_json: bool) -> None:
     """Everything the registry says of a version.
@@ -230,7 +190,7 @@ def info(model_id: str, as_json: bool) -> None:
       facemodels registry info --model-id rec-facenet-v2.1.3
     """
     asked = ModelId.parse(model_id)
-    entry = _state(str(asked.name)).entry(asked)
+    entry = clone_state(str(asked.name)).entry(asked)
     value = {**entry.as_json(), "commit": entry.event.commit, "evidence": dict(entry.evidence)}
     value |= {key: entry.facts[key] for key in ("interface", "gates", "bump") if key in entry.facts}
     if as_json:
@@ -248,23 +208,8 @@ def _plain(value: Any) -> object:
     return f"{value:.5g}" if isinstance(value, float) else value
 
 
-def enrolment_plan(text: str) -> str:
-    """The plan itself, or what is in `@FILE`.
-
-    Raises:
-        InputError: the file cannot be read, or is a folder.
-    """
-    if not text.startswith("@"):
-        return text
-    refuse_folder(Path(text[1:]), "Give a file after the @.")
-    try:
-        return Path(text[1:]).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{text[1:]} cannot be read: {error}.") from error
-
-
 @registry.command("update-status")
-@_id_option
+@id_option
 @click.option("--status", type=click.Choice(_STATUSES), required=True)
 @click.option("--reason", "-m", default="", help="Why; a rollback needs one.")
 @click.option(
@@ -293,7 +238,7 @@ def update_status(
 
 
 @registry.command()
-@_id_option
+@id_option
 @click.option("--reason", "-m", required=True)
 @click.option("--retire", is_flag=True, help="Even if it is in production; nothing takes over.")
 @json_option
@@ -319,7 +264,7 @@ def _act(event: Event) -> str:
 
 
 @registry.command()
-@_name_option
+@name_option
 @click.option("--model-id", shell_complete=complete_ids, help="One version alone.")
 @json_option
 def history(name: str | None, model_id: str | None, as_json: bool) -> None:
@@ -332,7 +277,7 @@ def history(name: str | None, model_id: str | None, as_json: bool) -> None:
     from facemodels.registry.events import to_text
 
     asked = ModelId.parse(model_id) if model_id else None
-    state = _state(str(asked.name) if asked else name)
+    state = clone_state(str(asked.name) if asked else name)
     events = state.entry(asked).events if asked else state.events
     rows = [
         {
@@ -357,7 +302,7 @@ def history(name: str | None, model_id: str | None, as_json: bool) -> None:
 
 @registry.command()
 @click.argument("time")
-@_name_option
+@name_option
 @json_option
 def at(time: str, name: str | None, as_json: bool) -> None:
     """What was in production, and what in staging, at TIME (UTC unless it says otherwise).
@@ -368,7 +313,7 @@ def at(time: str, name: str | None, as_json: bool) -> None:
     """
     from facemodels.registry.events import from_text
 
-    entries = _state(name, from_text(time)).entries.values()
+    entries = clone_state(name, from_text(time)).entries.values()
     shown = sorted(
         (e for e in entries if e.status in ("production", "staging")),
         key=lambda e: (e.model, e.status, e.version),
@@ -435,7 +380,7 @@ def sync(publish: bool, as_json: bool) -> None:
 
 
 @registry.command()
-@_id_option
+@id_option
 @click.option("--format", "form", type=click.Choice(("text", "mermaid")), default="text")
 @click.option("--graph", type=FILE, help="Draw it into this SVG file.")
 @json_option
@@ -450,7 +395,7 @@ def lineage(model_id: str, form: str, graph: Path | None, as_json: bool) -> None
     from facemodels.provenance import lineage as tracing
 
     asked = ModelId.parse(model_id)
-    traced = tracing.trace(Git(find_root(Path.cwd())), _state(str(asked.name)), asked)
+    traced = tracing.trace(Git(find_root(Path.cwd())), clone_state(str(asked.name)), asked)
     if graph is not None:
         tracing.draw(traced, graph)
     text = tracing.mermaid(traced) if form == "mermaid" else tracing.text(traced)
@@ -472,5 +417,5 @@ def diff(a: str, b: str, as_json: bool) -> None:
     from facemodels.provenance import difference
 
     git = Git(find_root(Path.cwd()))
-    found = difference.compare(git, _state(), ModelId.parse(a), ModelId.parse(b))
+    found = difference.compare(git, clone_state(), ModelId.parse(a), ModelId.parse(b))
     output(found.as_json(), difference.text(found), as_json=as_json)

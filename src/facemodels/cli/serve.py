@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facemodels.cli.options import FILE, json_option, output
-from facemodels.cli.registry import complete_ids
+from facemodels.cli.registry_options import complete_ids
 from facemodels.cli.table import print_table
 
 if TYPE_CHECKING:

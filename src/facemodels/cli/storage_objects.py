@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from facemodels.cli.options import json_option, output
-from facemodels.cli.registry import complete_ids
+from facemodels.cli.registry_options import complete_ids
 from facemodels.cli.table import print_table
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from facemodels.cli.options import json_option, output
-from facemodels.cli.registry import complete_ids
+from facemodels.cli.registry_options import complete_ids
 from facemodels.cli.table import print_table
 from facemodels.text import size_text
 

@@ -1,0 +1,80 @@
+"""Options and arguments that name versions in the registry, with their completion."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facemodels.errors import FacemodelsError, InputError
+from facemodels.files import refuse_folder
+
+if TYPE_CHECKING:
+    from facemodels.registry.state import State
+
+
+def complete_ids(ctx: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
+    """The registered ids that begin with what was typed; none if the registry cannot be read."""
+    try:
+        return [name for name in clone_state().entries if name.startswith(typed)]
+    except FacemodelsError:
+        return []
+
+
+def complete_names(ctx: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
+    """The models that begin with what was typed; none if the registry cannot be read."""
+    try:
+        names = sorted({entry.model for entry in clone_state().entries.values()})
+    except FacemodelsError:
+        return []
+    return [name for name in names if name.startswith(typed)]
+
+
+def id_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the option `--model-id`, which is needed."""
+    return click.option(
+        "--model-id", required=True, shell_complete=complete_ids, help="rec-facenet-v2.1.3"
+    )(function)
+
+
+def name_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the option `--name`."""
+    return click.option(
+        "--name", shell_complete=complete_names, help="A model, for example recognition-facenet."
+    )(function)
+
+
+def clone_state(name: str | None = None, until: int | None = None) -> State:
+    """The registry's state as this clone has it, without network and policy.
+
+    Args:
+        name: read the events of this model only.
+        until: read no event after this time, in seconds since 1970.
+    """
+    from facemodels.git import Git, find_root
+    from facemodels.registry.reading import read_events
+    from facemodels.registry.state import fold
+
+    # Tens of thousands of objects stay until the process ends. The garbage collector would
+    # visit them again and again (half of the time at 50,000 tags) and find nothing.
+    gc.disable()
+    events = read_events(Git(find_root(Path.cwd())), [name] if name else [])
+    return fold(events, until=until)
+
+
+def enrolment_plan(text: str) -> str:
+    """The plan for a re-enrolment: `text`, or the content of the file that `@FILE` names.
+
+    Raises:
+        InputError: the file cannot be read, or is a folder.
+    """
+    if not text.startswith("@"):
+        return text
+    refuse_folder(Path(text[1:]), "Give a file after the @.")
+    try:
+        return Path(text[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{text[1:]} cannot be read: {error}.") from error

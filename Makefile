@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 export DVC_NO_ANALYTICS := true
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup params repro test test-full check bench lock clean
+.PHONY: help setup params repro test test-quick test-full check bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -30,11 +30,16 @@ repro: params  ## Rebuild every model: the main job
 	$(BIN)/dvc repro
 
 # Tests run side by side: OpenMP threads that wait by spinning would stall each other.
-test test-full: export OMP_WAIT_POLICY := passive
-test test-full: export OMP_NUM_THREADS := 1
+test test-quick test-full: export OMP_WAIT_POLICY := passive
+test test-quick test-full: export OMP_NUM_THREADS := 1
 
 test: setup  ## Run the tests
 	$(BIN)/pytest -m "not full" -n 2 --dist loadfile
+
+test-quick: setup  ## Run the tests that mirror what differs from BRANCH (default: the last commit)
+	@tests=$$($(BIN)/python tools/quick_tests.py $(BRANCH)); \
+	if [ -z "$$tests" ]; then echo "Nothing that has tests was changed."; \
+	else $(BIN)/pytest -m "not full" -n 2 $$tests; fi
 
 test-full: setup  ## Run the tests and the long campaigns
 	$(BIN)/pytest -n 2 --dist loadfile

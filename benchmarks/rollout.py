@@ -27,7 +27,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-from tests.functional.deployment.site import Environment, Load, Site
+from tests.functional.deployment.site import Environment, EnvironmentSite, Load
 
 from facemodels.text import markdown
 
@@ -36,9 +36,9 @@ LIMITS = {"rollback": 2.0, "automated": 15.0}  # seconds; issue 5
 
 
 @contextmanager
-def environment(folder: Path) -> Iterator[tuple[Site, Environment]]:
+def environment(folder: Path) -> Iterator[tuple[EnvironmentSite, Environment]]:
     """A production environment that serves the old version."""
-    site = Site.make(folder)
+    site = EnvironmentSite.make(folder)
     site.in_production(OLD)
     site.staged(NEW)
     site.staged(BAD, "failing")
@@ -50,7 +50,7 @@ def environment(folder: Path) -> Iterator[tuple[Site, Environment]]:
         found.end()
 
 
-def split(site: Site, env: Environment, requests: int) -> dict[str, object]:
+def split(site: EnvironmentSite, env: Environment, requests: int) -> dict[str, object]:
     """The canary's part of the answers."""
     site.deploy(NEW, "--strategy", "canary", "--canary-percent", "10")
     env.wait_for(v1_0_0=90, v1_1_0=10)
@@ -63,7 +63,7 @@ def split(site: Site, env: Environment, requests: int) -> dict[str, object]:
     }  # fmt: skip
 
 
-def changes(site: Site, env: Environment, count: int) -> dict[str, object]:
+def changes(site: EnvironmentSite, env: Environment, count: int) -> dict[str, object]:
     """Weights, a completed rollout, a rollback, all under load."""
     rng = np.random.default_rng(0)
     with Load(env, clients=8, pause_s=0.0) as load:
@@ -81,7 +81,7 @@ def changes(site: Site, env: Environment, count: int) -> dict[str, object]:
     }  # fmt: skip
 
 
-def rollbacks(site: Site, env: Environment, rounds: int) -> dict[str, object]:
+def rollbacks(site: EnvironmentSite, env: Environment, rounds: int) -> dict[str, object]:
     """By hand, from all traffic on the new version."""
     taken, failed = [], 0
     for _ in range(rounds):
@@ -98,7 +98,7 @@ def rollbacks(site: Site, env: Environment, rounds: int) -> dict[str, object]:
     return row("rollback", "command to the last answer by the version taken back", taken, failed)
 
 
-def automated(site: Site, env: Environment, rounds: int) -> dict[str, object]:
+def automated(site: EnvironmentSite, env: Environment, rounds: int) -> dict[str, object]:
     """By the verdict on a canary of 10 %, at 60 requests a second or so."""
     taken, failed = [], 0
     for _ in range(rounds):

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -126,16 +127,41 @@ def git_home(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory, git_home: None) -> Clone:
-    """A clone in which `dvc repro` has run through; tests that change it take a copy."""
-    clone = make_clone(tmp_path_factory.mktemp("built") / "repo")
-    clone.run("dvc", "repro")
-    clone.commit("Build")
-    return clone
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of a test run have in common."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+
+
+@pytest.fixture(scope="session")
+def built(shared: Path, git_home: None) -> Clone:
+    """A clone in which `dvc repro` has run through; tests that change it take a copy.
+
+    The first worker that asks builds it, the others wait for it.
+    """
+    folder, done = shared / "built", shared / "built-done"
+    with FileLock(shared / "built.lock"):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            clone = make_clone(folder / "repo")
+            clone.run("dvc", "repro")
+            clone.commit("Build")
+            done.touch()
+    return Clone(folder / "repo")
+
+
+def copy_clone(source: Path, target: Path) -> None:
+    """Copy a clone; objects of Git and of DVC never change, so they are hard links."""
+
+    def copy(one: str, to: str) -> None:
+        objects = "/files/md5/" in one or "/.git/objects/" in one
+        (os.link if objects else shutil.copy2)(one, to)
+
+    shutil.copytree(source, target, symlinks=True, copy_function=copy)
 
 
 @pytest.fixture
 def copy(built: Clone, tmp_path: Path) -> Clone:
     """A private copy of the built clone, outputs and cache included."""
-    shutil.copytree(built.folder, tmp_path / "repo", symlinks=True)
+    copy_clone(built.folder, tmp_path / "repo")
     return Clone(tmp_path / "repo")

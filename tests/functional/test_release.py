@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .conftest import TINY, Clone
+from .conftest import TINY, Clone, copy_clone
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -38,7 +37,7 @@ Release(open_registry(Path.cwd()), asked, before_step=stop, clock=lambda: 1_790_
 """
 
 
-class Site:
+class ReleaseSite:
     """A bare repository, a DVC remote, and clones beside them."""
 
     def __init__(self, folder: Path) -> None:
@@ -57,14 +56,9 @@ class Site:
         )  # so that a copy has its own
         return made
 
-    def copy(self, target: Path) -> Site:
-        """Objects of the remote and of the cache never change: they are linked."""
-
-        def copy(source: str, to: str) -> None:
-            (os.link if "/files/md5/" in source else shutil.copy2)(source, to)
-
-        shutil.copytree(self.folder, target, symlinks=True, copy_function=copy)
-        return Site(target)
+    def copy(self, target: Path) -> ReleaseSite:
+        copy_clone(self.folder, target)
+        return ReleaseSite(target)
 
     def refs(self) -> str:
         return Clone(self.folder / "origin.git").run("git", "for-each-ref").stdout
@@ -121,9 +115,9 @@ def settled(clone: Clone) -> None:
 
 
 @pytest.fixture(scope="session")
-def origin(built: Clone, tmp_path_factory: pytest.TempPathFactory) -> Site:
+def origin(built: Clone, tmp_path_factory: pytest.TempPathFactory) -> ReleaseSite:
     """Nothing is registered; `one` has pulled what belongs to the landmarks."""
-    site = Site(tmp_path_factory.mktemp("origin"))
+    site = ReleaseSite(tmp_path_factory.mktemp("origin"))
     outside = Clone(site.folder)
     outside.run("git", "clone", "--quiet", str(built.folder), "seed")
     seed = Clone(site.folder / "seed")
@@ -151,7 +145,7 @@ def origin(built: Clone, tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 
 @pytest.fixture(scope="session")
-def first(origin: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
+def first(origin: ReleaseSite, tmp_path_factory: pytest.TempPathFactory) -> ReleaseSite:
     """Version 1.0.0 is released as it stood."""
     site = origin.copy(tmp_path_factory.mktemp("first") / "site")
     head = site.one.run("git", "rev-parse", "HEAD").stdout
@@ -163,7 +157,7 @@ def first(origin: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 
 @pytest.fixture(scope="session")
-def second(first: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
+def second(first: ReleaseSite, tmp_path_factory: pytest.TempPathFactory) -> ReleaseSite:
     """Version 1.1.0 was first built under the old number, as somebody would who tries it."""
     site = first.copy(tmp_path_factory.mktemp("second") / "site")
     change(site.one, cascade_depth=8)
@@ -178,11 +172,11 @@ def second(first: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 
 @pytest.fixture
-def site(first: Site, tmp_path: Path) -> Site:
+def site(first: ReleaseSite, tmp_path: Path) -> ReleaseSite:
     return first.copy(tmp_path / "site")
 
 
-def test_a_first_release_needs_no_bump_and_is_what_stands_in_conf(site: Site) -> None:
+def test_a_first_release_needs_no_bump_and_is_what_stands_in_conf(site: ReleaseSite) -> None:
     shown = json.loads(
         site.one.run(
             "facemodels", "registry", "info", "--model-id", "lmk-dlib-v1.0.0", "--json"
@@ -193,14 +187,14 @@ def test_a_first_release_needs_no_bump_and_is_what_stands_in_conf(site: Site) ->
     settled(site.one)
 
 
-def test_after_a_release_there_is_nothing_to_release(site: Site) -> None:
+def test_after_a_release_there_is_nothing_to_release(site: ReleaseSite) -> None:
     before = site.refs()
     told = release(site.one, "--bump", "minor", "--message", "Again", code=2)
     assert "Nothing has changed since lmk-dlib-v1.0.0" in told
     assert (status(site.one), site.refs()) == ("", before)
 
 
-def test_a_fresh_clone_gets_both_versions(second: Site, tmp_path: Path) -> None:
+def test_a_fresh_clone_gets_both_versions(second: ReleaseSite, tmp_path: Path) -> None:
     site = second.copy(tmp_path / "site")
     settled(site.one)
     fresh = site.clone("fresh")
@@ -218,7 +212,9 @@ def test_a_fresh_clone_gets_both_versions(second: Site, tmp_path: Path) -> None:
         assert got == fresh.read(f"{expected}/checksums.sha256")
 
 
-def test_the_old_bytes_come_back_where_they_were_built_over(first: Site, second: Site) -> None:
+def test_the_old_bytes_come_back_where_they_were_built_over(
+    first: ReleaseSite, second: ReleaseSite
+) -> None:
     assert tree_digests(second.one.folder / FIRST) == tree_digests(first.one.folder / FIRST)
     card = json.loads(second.one.read(f"{SECOND}/metadata.json"))
     assert (card["parent_version"], card["changelog"]) == ("1.0.0", "Deeper")
@@ -226,7 +222,7 @@ def test_the_old_bytes_come_back_where_they_were_built_over(first: Site, second:
     assert "lmk-dlib-v1.1.0 against lmk-dlib-v1.0.0: better" in report
 
 
-def test_the_commit_holds_what_a_release_touches_and_says_why(second: Site) -> None:
+def test_the_commit_holds_what_a_release_touches_and_says_why(second: ReleaseSite) -> None:
     told = second.one.run("git", "log", "-1", "--format=%B").stdout
     assert told.startswith(f"Release {NAME} v1.1.0\n\nDeeper\n\n")
     assert "at least minor: accuracy is better" in told
@@ -237,7 +233,9 @@ def test_the_commit_holds_what_a_release_touches_and_says_why(second: Site) -> N
     assert len(lines) == 8  # version, created_at, changelog, parent_version; no comment moved
 
 
-def test_the_new_package_is_on_the_remote_object_by_object(second: Site, tmp_path: Path) -> None:
+def test_the_new_package_is_on_the_remote_object_by_object(
+    second: ReleaseSite, tmp_path: Path
+) -> None:
     site = second.copy(tmp_path / "site")
     code = (
         "import sys; from pathlib import Path; from facemodels.release.dvc import missing_on_remote;"
@@ -253,7 +251,7 @@ def test_the_new_package_is_on_the_remote_object_by_object(second: Site, tmp_pat
 
 
 def test_a_release_killed_before_any_step_ends_as_one_that_was_not(
-    first: Site, second: Site, tmp_path: Path
+    first: ReleaseSite, second: ReleaseSite, tmp_path: Path
 ) -> None:
     site = first.copy(tmp_path / "site")
     change(site.one, cascade_depth=8)
@@ -277,7 +275,7 @@ def test_a_release_killed_before_any_step_ends_as_one_that_was_not(
 
 
 def test_a_bump_too_small_is_refused_and_can_be_raised_or_given_up(
-    site: Site, tmp_path: Path
+    site: ReleaseSite, tmp_path: Path
 ) -> None:
     change(site.one, cascade_depth=8)
     refs = site.refs()
@@ -311,7 +309,9 @@ def test_a_bump_too_small_is_refused_and_can_be_raised_or_given_up(
     settled(site.one)
 
 
-def test_worse_accuracy_needs_somebody_who_answers_for_it(second: Site, tmp_path: Path) -> None:
+def test_worse_accuracy_needs_somebody_who_answers_for_it(
+    second: ReleaseSite, tmp_path: Path
+) -> None:
     site = second.copy(tmp_path / "site")
     change(site.one, cascade_depth=1)
     told = release(site.one, "--bump", "major", "--message", "Smaller", code=5)
@@ -326,7 +326,7 @@ def test_worse_accuracy_needs_somebody_who_answers_for_it(second: Site, tmp_path
         site.one.run("facemodels", "verify", folder)
 
 
-def test_a_dry_run_touches_nothing(site: Site) -> None:
+def test_a_dry_run_touches_nothing(site: ReleaseSite) -> None:
     change(site.one, cascade_depth=3)
     before, refs = tree_digests(site.folder), site.refs()
     told = release(site.one, "--bump", "minor", "--message", "Deeper", "--dry-run")
@@ -383,7 +383,7 @@ def _leave_package(clone: Clone) -> None:
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_a_tree_with_other_changes_is_refused(
-    site: Site, dirty: Callable[[Clone], None], named: str
+    site: ReleaseSite, dirty: Callable[[Clone], None], named: str
 ) -> None:
     dirty(site.one)
     before = status(site.one)
@@ -392,7 +392,7 @@ def test_a_tree_with_other_changes_is_refused(
     assert status(site.one) == before
 
 
-def test_words_alone_make_a_patch_even_where_nothing_was_pulled(site: Site) -> None:
+def test_words_alone_make_a_patch_even_where_nothing_was_pulled(site: ReleaseSite) -> None:
     fresh = site.clone("fresh")
     card = fresh.read(CARD).replace("68 facial points", "Sixty-eight facial points")
     (fresh.folder / CARD).write_text(card)  # the model's own file may be edited
@@ -406,7 +406,7 @@ def test_words_alone_make_a_patch_even_where_nothing_was_pulled(site: Site) -> N
     assert new["checksum"] == old["checksum"]
 
 
-def test_a_branch_behind_its_remote_is_refused(site: Site) -> None:
+def test_a_branch_behind_its_remote_is_refused(site: ReleaseSite) -> None:
     two = site.clone("two")
     change(two, cascade_depth=4)
     told = release(site.one, "--bump", "minor", "--message", "x", code=6)
@@ -415,7 +415,7 @@ def test_a_branch_behind_its_remote_is_refused(site: Site) -> None:
     assert "No branch is checked out" in release(site.one, "--bump", "minor", "-m", "x", code=2)
 
 
-def test_of_two_clones_that_release_at_once_one_wins(site: Site) -> None:
+def test_of_two_clones_that_release_at_once_one_wins(site: ReleaseSite) -> None:
     card = site.one.read(CARD).replace("68 facial points", "Points")
     (site.one.folder / CARD).write_text(card)
     site.one.commit("Fewer words")
@@ -446,7 +446,7 @@ def test_of_two_clones_that_release_at_once_one_wins(site: Site) -> None:
     assert "Nothing has changed since lmk-dlib-v1.0.1" in told
 
 
-def test_who_may_not_register_is_told_before_anything_is_built(site: Site) -> None:
+def test_who_may_not_register_is_told_before_anything_is_built(site: ReleaseSite) -> None:
     path = site.one.folder / "conf/registry.yaml"
     path.write_text("signatures: required\n")
     change(site.one, cascade_depth=3)
@@ -455,7 +455,7 @@ def test_who_may_not_register_is_told_before_anything_is_built(site: Site) -> No
     assert status(site.one) == ""
 
 
-def test_a_clone_without_remotes_releases_for_itself(origin: Site, tmp_path: Path) -> None:
+def test_a_clone_without_remotes_releases_for_itself(origin: ReleaseSite, tmp_path: Path) -> None:
     alone = origin.copy(tmp_path / "site").one
     alone.run("git", "remote", "remove", "origin")
     alone.run("dvc", "remote", "remove", "storage")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.functional.deployment.site import Environment, Site
+from tests.functional.deployment.site import Environment, EnvironmentSite
 
 
 class Up:
@@ -16,7 +16,7 @@ class Up:
     def __init__(self) -> None:
         self.started: list[Environment] = []
 
-    def __call__(self, site: Site, environment: str = "production") -> Environment:
+    def __call__(self, site: EnvironmentSite, environment: str = "production") -> Environment:
         self.adopt(site.up(environment))
         return self.started[-1]
 
@@ -26,9 +26,9 @@ class Up:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
+def site(tmp_path: Path) -> EnvironmentSite:
     """A clone and its remote, without versions."""
-    return Site.make(tmp_path)
+    return EnvironmentSite.make(tmp_path)
 
 
 @pytest.fixture

@@ -162,7 +162,7 @@ def git(folder: Path, *words: str) -> str:
 
 
 @dataclass
-class Site:
+class EnvironmentSite:
     """A clone with packages, and perhaps a bare remote beside it.
 
     Attributes:
@@ -174,7 +174,7 @@ class Site:
     environments: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
-    def make(cls, folder: Path, *, remote: bool = True) -> Site:
+    def make(cls, folder: Path, *, remote: bool = True) -> EnvironmentSite:
         root = folder / "clone"
         if remote:
             git(folder, "init", "--quiet", "--bare", "--initial-branch=main", "origin.git")
@@ -285,7 +285,7 @@ class Site:
 class Environment:
     """A controller's process and what it runs."""
 
-    def __init__(self, site: Site, name: str) -> None:
+    def __init__(self, site: EnvironmentSite, name: str) -> None:
         self.site = site
         self.name = name
         self.folder = site.folder / ".facemodels" / name

@@ -11,7 +11,13 @@ import httpx
 import pytest
 
 from tests.functional.deployment.conftest import Up
-from tests.functional.deployment.site import Environment, Load, Site, free_port, wait_until
+from tests.functional.deployment.site import (
+    Environment,
+    EnvironmentSite,
+    Load,
+    free_port,
+    wait_until,
+)
 
 PROGRAMS = ("prometheus", "prometheus-alertmanager")
 lacking = [program for program in PROGRAMS if not shutil.which(program)]
@@ -62,7 +68,7 @@ def _ready(port: int) -> bool:
 
 
 def test_an_alert_of_prometheus_takes_a_version_in_production_back(
-    site: Site, up: Up, tmp_path: Path, watchers: list[subprocess.Popen[bytes]]
+    site: EnvironmentSite, up: Up, tmp_path: Path, watchers: list[subprocess.Popen[bytes]]
 ) -> None:
     # Its own triggers do not see it: they wait for a window that never ends in this test.
     site.configure("production", scrape_interval_s=3600.0)

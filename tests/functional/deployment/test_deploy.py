@@ -9,11 +9,11 @@ from pathlib import Path
 import httpx
 
 from tests.functional.deployment.conftest import Up
-from tests.functional.deployment.site import Load, Site, wait_until
+from tests.functional.deployment.site import EnvironmentSite, Load, wait_until
 
 
 def test_the_guides_way_from_staging_over_a_canary_to_production_and_back(
-    site: Site, up: Up
+    site: EnvironmentSite, up: Up
 ) -> None:
     site.in_production("rec-facenet-v2.1.3")
     site.register("rec-facenet-v2.2.0")
@@ -49,7 +49,9 @@ def test_the_guides_way_from_staging_over_a_canary_to_production_and_back(
     ]  # fmt: skip
 
 
-def test_a_canary_that_fails_half_its_requests_is_taken_back_by_itself(site: Site, up: Up) -> None:
+def test_a_canary_that_fails_half_its_requests_is_taken_back_by_itself(
+    site: EnvironmentSite, up: Up
+) -> None:
     site.in_production("rec-facenet-v1.0.0")
     site.staged("rec-facenet-v1.1.0", "failing")
     production = up(site)
@@ -67,7 +69,9 @@ def test_a_canary_that_fails_half_its_requests_is_taken_back_by_itself(site: Sit
     assert site.findings() == []
 
 
-def test_monitor_ends_with_a_report_and_goes_on_after_it_was_killed(site: Site, up: Up) -> None:
+def test_monitor_ends_with_a_report_and_goes_on_after_it_was_killed(
+    site: EnvironmentSite, up: Up
+) -> None:
     site.in_production("rec-facenet-v1.0.0")
     site.staged("rec-facenet-v1.1.0", "failing")
     production = up(site)

@@ -16,7 +16,7 @@ from itertools import product
 import pytest
 
 from tests.functional.deployment.conftest import Up
-from tests.functional.deployment.site import Environment, Load, Site, wait_until
+from tests.functional.deployment.site import Environment, EnvironmentSite, Load, wait_until
 
 WARM, STABLE, CANDIDATE = "rec-facenet-v1.0.0", "rec-facenet-v1.1.0", "rec-facenet-v1.2.0"
 MODEL = "recognition-facenet"
@@ -37,12 +37,12 @@ _full = pytest.mark.full
 
 
 @pytest.fixture
-def production(site: Site, up: Up) -> Environment:
+def production(site: EnvironmentSite, up: Up) -> Environment:
     """One version in production, the one before it warm, the next one in staging."""
     return begin(site, up)
 
 
-def begin(site: Site, up: Up) -> Environment:
+def begin(site: EnvironmentSite, up: Up) -> Environment:
     site.configure("production", canary_percent=20)
     site.in_production(WARM)
     site.in_production(STABLE)
@@ -105,7 +105,7 @@ def no_failures(production: Environment, victim: str) -> Iterator[None]:
         assert load.problems == []
 
 
-def all_is_right(site: Site, stable: str = STABLE) -> None:
+def all_is_right(site: EnvironmentSite, stable: str = STABLE) -> None:
     """One version in production, and a chain without a finding."""
     state = site.state()
     found = [one.id for one in state.of_model(MODEL) if one.status == "production"]
@@ -126,7 +126,7 @@ STEADY = [
 
 @pytest.mark.parametrize(("strategy", "victims"), STEADY)
 def test_a_kill_while_a_rollout_goes_on_fails_no_request(
-    site: Site, production: Environment, strategy: str, victims: tuple[str, ...]
+    site: EnvironmentSite, production: Environment, strategy: str, victims: tuple[str, ...]
 ) -> None:
     roll_out(production, strategy)
     for victim in victims:
@@ -151,7 +151,7 @@ BEFORE = [
 
 @pytest.mark.parametrize(("strategy", "victims"), BEFORE)
 def test_a_kill_before_the_candidate_is_ready_leaves_all_requests_with_the_old_one(
-    site: Site, production: Environment, strategy: str, victims: tuple[str, ...]
+    site: EnvironmentSite, production: Environment, strategy: str, victims: tuple[str, ...]
 ) -> None:
     begun = production.folder / f"servers/{CANDIDATE}-0.json"
     command = site.begin(
@@ -195,7 +195,7 @@ TURNS = [
 
 @pytest.mark.parametrize(("strategy", "victims"), TURNS)
 def test_a_kill_while_a_rollout_is_completed_or_rolled_back_ends_as_the_tags_say(
-    site: Site, production: Environment, strategy: str, victims: tuple[str, ...]
+    site: EnvironmentSite, production: Environment, strategy: str, victims: tuple[str, ...]
 ) -> None:
     for victim in victims:
         roll_out(production, strategy)
@@ -236,7 +236,7 @@ def turn(production: Environment, victim: str, names: Mapping[str, str], *words:
     "victim", [*VICTIMS[:1], *(pytest.param(one, marks=_full) for one in VICTIMS[1:])]
 )
 def test_a_kill_between_the_steps_of_a_progressive_rollout_does_not_stop_it(
-    site: Site, production: Environment, victim: str
+    site: EnvironmentSite, production: Environment, victim: str
 ) -> None:
     easy = {"error_margin": 0.3, "latency_margin": 0.4, "missed_regression": 0.7, "window_s": 1.0}
     site.configure("production", steps=[30, 50], verdict=easy)
@@ -253,7 +253,7 @@ def test_a_kill_between_the_steps_of_a_progressive_rollout_does_not_stop_it(
 
 
 def test_a_controller_that_is_killed_ten_times_under_load_fails_no_request(
-    site: Site, production: Environment
+    site: EnvironmentSite, production: Environment
 ) -> None:
     chance = random.Random(20)
     steps: list[Callable[[], None]] = [
@@ -274,7 +274,9 @@ def test_a_controller_that_is_killed_ten_times_under_load_fails_no_request(
 
 
 @pytest.mark.parametrize("victim", ["stable", pytest.param("candidate", marks=_full), "router"])
-def test_a_process_that_hangs_is_replaced(site: Site, production: Environment, victim: str) -> None:
+def test_a_process_that_hangs_is_replaced(
+    site: EnvironmentSite, production: Environment, victim: str
+) -> None:
     site.configure("production", hang_s=2.0)
     roll_out(production, "canary")
     before = pid_of(production, victim)
@@ -291,7 +293,7 @@ def test_a_process_that_hangs_is_replaced(site: Site, production: Environment, v
 
 
 def test_a_controller_that_hangs_keeps_others_out_and_goes_on_when_it_wakes(
-    site: Site, production: Environment
+    site: EnvironmentSite, production: Environment
 ) -> None:
     site.configure("production", hang_s=2.0)
     pid = pid_of(production, "controller")
@@ -316,7 +318,7 @@ def test_a_controller_that_hangs_keeps_others_out_and_goes_on_when_it_wakes(
 
 
 def test_a_version_of_another_embedding_space_never_answers_for_one_that_died(
-    site: Site, up: Up
+    site: EnvironmentSite, up: Up
 ) -> None:
     site.configure("production", backoff_s=2.0)
     site.in_production(STABLE)
@@ -339,7 +341,7 @@ def test_a_version_of_another_embedding_space_never_answers_for_one_that_died(
 
 
 def test_after_a_loss_of_power_the_next_controller_brings_back_what_the_tags_say(
-    site: Site, production: Environment
+    site: EnvironmentSite, production: Environment
 ) -> None:
     roll_out(production, "canary")
     for process in production.processes():

@@ -13,19 +13,26 @@ import pytest
 
 from facemodels.deployment.controller import lock
 from tests.functional.deployment.conftest import Up
-from tests.functional.deployment.site import COMMAND, Environment, Load, Site, git, wait_until
+from tests.functional.deployment.site import (
+    COMMAND,
+    Environment,
+    EnvironmentSite,
+    Load,
+    git,
+    wait_until,
+)
 
 OLD, NEW, OTHER = "rec-facenet-v1.0.0", "rec-facenet-v1.1.0", "rec-facenet-v1.2.0"
 
 
-def all_is_right(site: Site, stable: str) -> None:
+def all_is_right(site: EnvironmentSite, stable: str) -> None:
     site.run("registry", "sync")
     state = site.state()
     assert [one.id for one in state.entries.values() if one.status == "production"] == [stable]
     assert site.findings() == []
 
 
-def colleague(site: Site) -> Path:
+def colleague(site: EnvironmentSite) -> Path:
     """Another clone of the same remote, with the same packages."""
     folder = site.folder.with_name("colleague")
     skip = shutil.ignore_patterns(".facemodels")
@@ -57,7 +64,9 @@ BACK = ("rollback", "--model-type", "recognition", "--reason", "it fails")
 # --- two at once -------------------------------------------------------------------------
 
 
-def test_of_two_deployments_at_once_one_comes_and_the_other_is_told(site: Site, up: Up) -> None:
+def test_of_two_deployments_at_once_one_comes_and_the_other_is_told(
+    site: EnvironmentSite, up: Up
+) -> None:
     site.in_production(OLD)
     site.staged(NEW)
     site.staged(OTHER)
@@ -82,7 +91,7 @@ def test_of_two_deployments_at_once_one_comes_and_the_other_is_told(site: Site, 
 
 
 def test_of_a_completion_and_a_rollback_at_once_the_chain_knows_who_was_first(
-    site: Site, up: Up
+    site: EnvironmentSite, up: Up
 ) -> None:
     site.in_production(OLD)
     site.staged(NEW)
@@ -112,7 +121,7 @@ def test_of_a_completion_and_a_rollback_at_once_the_chain_knows_who_was_first(
     all_is_right(site, stable)
 
 
-def test_of_two_controllers_at_once_one_runs(site: Site, up: Up) -> None:
+def test_of_two_controllers_at_once_one_runs(site: EnvironmentSite, up: Up) -> None:
     site.in_production(OLD)
     first, second = up(site), up(site)
     assert first.process is not None
@@ -153,7 +162,7 @@ def test_who_asks_whether_a_controller_runs_keeps_none_out(tmp_path: Path) -> No
 class Remote:
     """The bare repository, that can be away."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: EnvironmentSite) -> None:
         self._here = site.folder.with_name("origin.git")
         self._away = site.folder.with_name("away.git")
 
@@ -165,7 +174,7 @@ class Remote:
 
 
 def test_a_rollback_while_the_remote_is_away_changes_traffic_and_is_in_the_chain_later(
-    site: Site, up: Up
+    site: EnvironmentSite, up: Up
 ) -> None:
     site.in_production(OLD)
     site.in_production(NEW)
@@ -197,7 +206,9 @@ def test_a_rollback_while_the_remote_is_away_changes_traffic_and_is_in_the_chain
     production.wait_for(v1_0_0=100)
 
 
-def test_a_failing_canary_is_taken_back_while_the_remote_is_away(site: Site, up: Up) -> None:
+def test_a_failing_canary_is_taken_back_while_the_remote_is_away(
+    site: EnvironmentSite, up: Up
+) -> None:
     site.in_production(OLD)
     site.staged(NEW, "failing")
     production = up(site)
@@ -215,7 +226,9 @@ def test_a_failing_canary_is_taken_back_while_the_remote_is_away(site: Site, up:
     all_is_right(site, OLD)
 
 
-def test_a_remote_that_says_nothing_holds_no_rollback_and_no_end(site: Site, up: Up) -> None:
+def test_a_remote_that_says_nothing_holds_no_rollback_and_no_end(
+    site: EnvironmentSite, up: Up
+) -> None:
     site.in_production(OLD)
     site.in_production(NEW)
     production = up(site)
@@ -240,7 +253,9 @@ def test_a_remote_that_says_nothing_holds_no_rollback_and_no_end(site: Site, up:
     all_is_right(site, OLD)
 
 
-def test_a_rollback_without_remote_and_controller_says_what_is_missing(site: Site) -> None:
+def test_a_rollback_without_remote_and_controller_says_what_is_missing(
+    site: EnvironmentSite,
+) -> None:
     site.in_production(OLD)
     site.in_production(NEW)
     Remote(site).leave()
@@ -252,7 +267,7 @@ def test_a_rollback_without_remote_and_controller_says_what_is_missing(site: Sit
 # --- policies ----------------------------------------------------------------------------
 
 
-def test_flags_are_switched_without_a_restart(site: Site, up: Up) -> None:
+def test_flags_are_switched_without_a_restart(site: EnvironmentSite, up: Up) -> None:
     site.in_production(OLD)
     site.staged(NEW)
     production = up(site)
@@ -284,7 +299,9 @@ def test_flags_are_switched_without_a_restart(site: Site, up: Up) -> None:
     assert production.router_pid() == pid
 
 
-def test_a_client_stays_with_its_version_and_may_ask_for_another(site: Site, up: Up) -> None:
+def test_a_client_stays_with_its_version_and_may_ask_for_another(
+    site: EnvironmentSite, up: Up
+) -> None:
     site.configure("production", sticky_cookie="fm")
     site.in_production(OLD)
     site.staged(NEW)
@@ -313,7 +330,9 @@ def test_a_client_stays_with_its_version_and_may_ask_for_another(site: Site, up:
 # --- ends --------------------------------------------------------------------------------
 
 
-def test_nothing_is_left_after_the_end_however_the_controller_ended(site: Site, up: Up) -> None:
+def test_nothing_is_left_after_the_end_however_the_controller_ended(
+    site: EnvironmentSite, up: Up
+) -> None:
     site.in_production(OLD)
     site.in_production(NEW)
     production = up(site)
@@ -336,7 +355,7 @@ def test_nothing_is_left_after_the_end_however_the_controller_ended(site: Site, 
 
 @pytest.mark.parametrize("how", ["down", "settings"])
 def test_the_next_controller_adopts_what_serves_without_a_failed_request(
-    site: Site, up: Up, how: str
+    site: EnvironmentSite, up: Up, how: str
 ) -> None:
     site.in_production(OLD)
     site.in_production(NEW)
@@ -371,7 +390,9 @@ def restarted(production: Environment) -> bool:
     return production.log().count('"event":"running"') == 2
 
 
-def test_a_controller_that_cannot_read_the_tags_takes_nothing_away(site: Site, up: Up) -> None:
+def test_a_controller_that_cannot_read_the_tags_takes_nothing_away(
+    site: EnvironmentSite, up: Up
+) -> None:
     broken = site.folder.with_name("broken")
     place = site.folder.with_name("bin")
     place.mkdir()

@@ -21,7 +21,13 @@ from facemodels.deployment.servers.packages import Packages
 from facemodels.deployment.servers.supervisor import ServerSupervisor
 from facemodels.deployment.settings import load
 from tests.functional.deployment.conftest import Up
-from tests.functional.deployment.site import Environment, Load, Site, free_port, wait_until
+from tests.functional.deployment.site import (
+    Environment,
+    EnvironmentSite,
+    Load,
+    free_port,
+    wait_until,
+)
 
 OLD, NEW = "rec-facenet-v1.0.0", "rec-facenet-v1.1.0"
 DAY = 86400
@@ -43,11 +49,11 @@ def fill(path: Path) -> None:
     assert shutil.disk_usage(path.parent).free < 4096
 
 
-def workspace(site: Site, identity: str) -> Path:
+def workspace(site: EnvironmentSite, identity: str) -> Path:
     return next((site.folder / "models").rglob(f"{identity.removeprefix('rec-')}"))
 
 
-def all_is_right(site: Site, stable: str) -> None:
+def all_is_right(site: EnvironmentSite, stable: str) -> None:
     state = site.state()
     assert [one.id for one in state.entries.values() if one.status == "production"] == [stable]
     assert site.findings() == []
@@ -56,7 +62,9 @@ def all_is_right(site: Site, stable: str) -> None:
 # --- packages ----------------------------------------------------------------------------
 
 
-def test_a_package_that_rotted_beside_the_controller_is_fetched_anew(site: Site, up: Up) -> None:
+def test_a_package_that_rotted_beside_the_controller_is_fetched_anew(
+    site: EnvironmentSite, up: Up
+) -> None:
     site.in_production(OLD)
     site.in_production(NEW)
     production = up(site)
@@ -76,7 +84,7 @@ def test_a_package_that_rotted_beside_the_controller_is_fetched_anew(site: Site,
 
 
 def test_a_package_that_is_broken_everywhere_is_named_and_the_version_before_serves(
-    site: Site, up: Up
+    site: EnvironmentSite, up: Up
 ) -> None:
     site.in_production(OLD)
     site.in_production(NEW)
@@ -101,7 +109,7 @@ def test_a_package_that_is_broken_everywhere_is_named_and_the_version_before_ser
 
 
 def test_a_candidate_whose_package_breaks_after_it_was_deployed_gets_no_request(
-    site: Site, up: Up
+    site: EnvironmentSite, up: Up
 ) -> None:
     site.in_production(OLD)
     site.staged(NEW)
@@ -127,7 +135,7 @@ def test_a_candidate_whose_package_breaks_after_it_was_deployed_gets_no_request(
 
 @pytest.mark.parametrize("strategy", ["canary", pytest.param("direct", marks=pytest.mark.full)])
 def test_a_version_that_never_gets_ready_gets_no_request_and_status_says_why(
-    site: Site, up: Up, strategy: str
+    site: EnvironmentSite, up: Up, strategy: str
 ) -> None:
     site.in_production(OLD)
     site.staged(NEW, "broken")
@@ -153,7 +161,7 @@ def test_a_version_that_never_gets_ready_gets_no_request_and_status_says_why(
 # --- disk and folders --------------------------------------------------------------------
 
 
-def test_a_full_disk_changes_no_route_and_fails_no_request(site: Site, up: Up) -> None:
+def test_a_full_disk_changes_no_route_and_fails_no_request(site: EnvironmentSite, up: Up) -> None:
     unshare = shutil.which("unshare")
     mount = [unshare or "false", "-rm", "sh", "-c"]
     folder = site.folder / ".facemodels/production"
@@ -190,7 +198,7 @@ def test_a_full_disk_changes_no_route_and_fails_no_request(site: Site, up: Up) -
     all_is_right(site, NEW)
 
 
-def test_a_folder_that_cannot_be_written_is_said_at_once(site: Site) -> None:
+def test_a_folder_that_cannot_be_written_is_said_at_once(site: EnvironmentSite) -> None:
     site.in_production(OLD)
     (site.folder / "taken").write_text("a file")
     site.configure("production", state="taken/production")
@@ -210,7 +218,9 @@ def listener(port: int) -> socket.socket:
     return found
 
 
-def test_a_taken_port_of_the_router_is_an_alarm_until_it_is_free(site: Site, up: Up) -> None:
+def test_a_taken_port_of_the_router_is_an_alarm_until_it_is_free(
+    site: EnvironmentSite, up: Up
+) -> None:
     site.in_production(OLD)
     port = site.environments["production"]["address"]["port"]
     with closing(listener(port)):
@@ -224,7 +234,9 @@ def test_a_taken_port_of_the_router_is_an_alarm_until_it_is_free(site: Site, up:
     wait_until(lambda: not production.alarms(), "no alarm")
 
 
-def test_a_taken_control_port_is_an_alarm_and_traffic_does_not_mind(site: Site, up: Up) -> None:
+def test_a_taken_control_port_is_an_alarm_and_traffic_does_not_mind(
+    site: EnvironmentSite, up: Up
+) -> None:
     site.in_production(OLD)
     port = site.environments["production"]["control"]["port"]
     with closing(listener(port)):
@@ -250,7 +262,7 @@ class _Ready(BaseHTTPRequestHandler):
 
 
 def test_a_server_whose_port_another_program_took_is_not_taken_for_it(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: EnvironmentSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.register(OLD)
     entry = site.state().entries[OLD]
@@ -351,7 +363,7 @@ def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_a_clock_that_jumps_keeps_nobody_from_restarting_judging_and_draining(
-    site: Site, up: Up, clock: Path, seconds: int, restart: bool
+    site: EnvironmentSite, up: Up, clock: Path, seconds: int, restart: bool
 ) -> None:
     site.in_production(OLD)
     site.staged(NEW, "failing")
@@ -386,7 +398,9 @@ def test_a_clock_that_jumps_keeps_nobody_from_restarting_judging_and_draining(
     all_is_right(site, OLD)
 
 
-def test_the_status_of_a_controller_that_says_nothing_is_not_believed(site: Site, up: Up) -> None:
+def test_the_status_of_a_controller_that_says_nothing_is_not_believed(
+    site: EnvironmentSite, up: Up
+) -> None:
     site.in_production(OLD)
     production = up(site)
     production.wait_for(v1_0_0=100)

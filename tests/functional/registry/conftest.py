@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from .site import Site, build
+from .site import RegistrySite, build
 
-_TEMPLATE: list[Site] = []
+_TEMPLATE: list[RegistrySite] = []
 
 
 @pytest.fixture
-def template(isolated: None, tmp_path_factory: pytest.TempPathFactory) -> Site:
+def template(isolated: None, tmp_path_factory: pytest.TempPathFactory) -> RegistrySite:
     """Never to be changed: take a copy."""
     if not _TEMPLATE:
         _TEMPLATE.append(build(tmp_path_factory.mktemp("template") / "site"))
@@ -22,16 +22,16 @@ def template(isolated: None, tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 
 @pytest.fixture
-def site(template: Site, tmp_path: Path) -> Site:
+def site(template: RegistrySite, tmp_path: Path) -> RegistrySite:
     return template.copy(tmp_path / "site")
 
 
 @pytest.fixture
-def sites(tmp_path: Path) -> Iterator[Callable[[Site], Site]]:
+def sites(tmp_path: Path) -> Iterator[Callable[[RegistrySite], RegistrySite]]:
     """Copies of a site, one after the other; each is removed with the next."""
     made: list[Path] = []
 
-    def another(original: Site) -> Site:
+    def another(original: RegistrySite) -> RegistrySite:
         for old in made:
             shutil.rmtree(old, ignore_errors=True)
         target = tmp_path / f"copy-{len(made)}"

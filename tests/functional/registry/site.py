@@ -158,7 +158,7 @@ class Clone:
 
 
 @dataclass
-class Site:
+class RegistrySite:
     """One bare repository, `origin.git`, and clones beside it."""
 
     folder: Path
@@ -184,9 +184,9 @@ class Site:
     def refs(self) -> dict[str, str]:
         return refs(self.origin)
 
-    def copy(self, target: Path) -> Site:
+    def copy(self, target: Path) -> RegistrySite:
         shutil.copytree(self.folder, target, symlinks=True)
-        return Site(target)
+        return RegistrySite(target)
 
     def hook(self, name: str, script: str) -> None:
         path = self.origin / "hooks" / name
@@ -246,9 +246,9 @@ def by_the_book(now: State) -> dict[str, str]:
     return statuses
 
 
-def build(folder: Path) -> Site:
+def build(folder: Path) -> RegistrySite:
     """A bare repository with commits on `all`, of which `main` has the first."""
-    site = Site(folder)
+    site = RegistrySite(folder)
     folder.mkdir(parents=True)
     git(folder, "init", "--quiet", "--bare", "--initial-branch", "main", "origin.git")
     git(site.origin, "config", "gc.auto", "0")

@@ -29,7 +29,7 @@ from .site import (
     COMMITS,
     NAMES,
     Killed,
-    Site,
+    RegistrySite,
     by_the_book,
     git,
     move,
@@ -66,7 +66,7 @@ def _kill() -> None:
 class Fleet(RuleBasedStateMachine):
     """What must hold is checked on the remote after every step and on every clone at the end."""
 
-    template: Site
+    template: RegistrySite
     folder: Path
     counter = itertools.count()
     steps: dict[str, int]
@@ -186,7 +186,9 @@ class Fleet(RuleBasedStateMachine):
         shutil.rmtree(self.site.folder)
 
 
-def _campaign(template: Site, folder: Path, *, seed: int, examples: int, steps: int) -> None:
+def _campaign(
+    template: RegistrySite, folder: Path, *, seed: int, examples: int, steps: int
+) -> None:
     counts: dict[str, int] = {}
     places = {"template": template, "folder": folder, "steps": counts}
     machine = hypothesis.seed(seed)(type("Fleet", (Fleet,), places))
@@ -207,7 +209,7 @@ def _campaign(template: Site, folder: Path, *, seed: int, examples: int, steps: 
 
 
 def test_random_histories_with_kills_and_overtaking_lose_nothing(
-    template: Site, tmp_path: Path
+    template: RegistrySite, tmp_path: Path
 ) -> None:
     _campaign(template, tmp_path, seed=1, examples=18, steps=30)
 
@@ -215,6 +217,6 @@ def test_random_histories_with_kills_and_overtaking_lose_nothing(
 @pytest.mark.full
 @pytest.mark.parametrize("seed", [101, 102, 103])
 def test_long_random_histories_with_kills_and_overtaking_lose_nothing(
-    template: Site, tmp_path: Path, seed: int
+    template: RegistrySite, tmp_path: Path, seed: int
 ) -> None:
     _campaign(template, tmp_path, seed=seed, examples=24, steps=60)

@@ -14,7 +14,7 @@ from facemodels.names import ModelId
 from facemodels.registry.events import Event
 from facemodels.registry.state import State
 
-from .site import CLOCK, NAMES, Clone, Site, git, move, register, retire, run, version
+from .site import CLOCK, NAMES, Clone, RegistrySite, git, move, register, retire, run, version
 
 NAME = NAMES["rec"]
 _GTO_EVENTS = {
@@ -60,7 +60,7 @@ def _versions(clone: Clone, *words: str) -> list[str]:
     return [row["version"] for row in json.loads(clone.gto("show", *words, "--json"))]
 
 
-def test_gto_shows_what_we_made_and_a_rollback_too(site: Site) -> None:
+def test_gto_shows_what_we_made_and_a_rollback_too(site: RegistrySite) -> None:
     clone = site.clone("one")
     for number in range(3):
         clone.add(register(version("rec", number), clone.commit(number)))
@@ -79,7 +79,9 @@ def test_gto_shows_what_we_made_and_a_rollback_too(site: Site) -> None:
     _assert_same_history(clone)
 
 
-def test_gto_shows_the_last_promotion_after_ten_others_in_the_same_second(site: Site) -> None:
+def test_gto_shows_the_last_promotion_after_ten_others_in_the_same_second(
+    site: RegistrySite,
+) -> None:
     """As text `#production#10` comes before `#production#9`, and the clock stands still."""
     clone = site.clone("one")
     for number in (0, 1):
@@ -100,7 +102,7 @@ def test_gto_shows_the_last_promotion_after_ten_others_in_the_same_second(site: 
     "retiring writes `#deprecated#N` alone",
     strict=True,
 )
-def test_gto_does_not_show_a_retired_version_in_production(site: Site) -> None:
+def test_gto_does_not_show_a_retired_version_in_production(site: RegistrySite) -> None:
     clone = site.clone("one")
     clone.add(register(version("rec", 0), clone.commit(0)))
     clone.add(move(version("rec", 0), "staging"))
@@ -110,7 +112,7 @@ def test_gto_does_not_show_a_retired_version_in_production(site: Site) -> None:
 
 
 @pytest.fixture
-def mixed(site: Site) -> tuple[Clone, Callable[..., None]]:
+def mixed(site: RegistrySite) -> tuple[Clone, Callable[..., None]]:
     """A clone, and gto in it, whose every call is later than all that was before."""
     clone = site.clone("one")
     clock = itertools.count(int(CLOCK) + 100, 100)
@@ -193,7 +195,7 @@ def test_ours_and_gtos_in_turn_mean_the_same_to_both(
     }
 
 
-def test_version_that_gto_pushed_first_is_told_to_the_second(site: Site) -> None:
+def test_version_that_gto_pushed_first_is_told_to_the_second(site: RegistrySite) -> None:
     one, two = site.clone("one"), site.clone("two")
     one.gto("register", NAME, one.commit(1), "--version", "v1.0.1", at=int(CLOCK))
     one.git("push", "--quiet", "origin", f"{NAME}@v1.0.1")
@@ -211,7 +213,7 @@ def _dvc(*words: str, cwd: Path) -> str:
 
 
 @pytest.fixture
-def packages(site: Site) -> tuple[Clone, dict[str, str]]:
+def packages(site: RegistrySite) -> tuple[Clone, dict[str, str]]:
     """A clone with three packages, each version in its own folder and commit; their commits."""
     clone = site.clone("one")
     folder = clone.folder
@@ -237,7 +239,7 @@ def packages(site: Site) -> tuple[Clone, dict[str, str]]:
 
 
 def test_dvc_gets_the_bytes_of_a_version_and_of_what_is_in_production(
-    site: Site, packages: tuple[Clone, dict[str, str]]
+    site: RegistrySite, packages: tuple[Clone, dict[str, str]]
 ) -> None:
     clone, commits = packages
     models = {number: ModelId.parse(f"{NAME}@v{number}") for number in commits}

@@ -9,11 +9,21 @@ import pytest
 from facemodels.errors import FacemodelsError, InputError, RuleError, ToolError
 from facemodels.registry.rules import Proposal
 
-from .site import Clone, Killed, Site, assert_clean, by_the_book, move, register, retire, version
+from .site import (
+    Clone,
+    Killed,
+    RegistrySite,
+    assert_clean,
+    by_the_book,
+    move,
+    register,
+    retire,
+    version,
+)
 
 ONE, TWO = version("rec", 1), version("rec", 2)
 OTHER = version("det", 1)
-Copies = Callable[[Site], Site]
+Copies = Callable[[RegistrySite], RegistrySite]
 
 ACTS: dict[str, Callable[[Clone], Proposal]] = {
     "register": lambda c: register(version("rec", 3), c.commit(3)),
@@ -40,14 +50,14 @@ def _history(clone: Clone) -> None:
 
 
 @pytest.fixture(params=["origin", ""], ids=["remote", "no remote"])
-def history(request: pytest.FixtureRequest, site: Site) -> tuple[Site, str]:
+def history(request: pytest.FixtureRequest, site: RegistrySite) -> tuple[RegistrySite, str]:
     _history(Clone(site.clone("one").folder, remote=request.param))
     return site, request.param
 
 
 @pytest.mark.parametrize("name", ACTS)
 def test_killed_before_any_git_command_is_done_or_not_and_a_retry_works(
-    history: tuple[Site, str], sites: Copies, name: str
+    history: tuple[RegistrySite, str], sites: Copies, name: str
 ) -> None:
     original, remote = history
     trial = Clone(sites(original).clone("one").folder, remote=remote)
@@ -88,7 +98,7 @@ def test_killed_before_any_git_command_is_done_or_not_and_a_retry_works(
 
 
 def test_killed_at_any_git_command_of_a_sync_leaves_a_clone_that_syncs(
-    site: Site, sites: Copies
+    site: RegistrySite, sites: Copies
 ) -> None:
     _history(site.clone("one"))
     trial = sites(site).clone("two")
@@ -110,7 +120,7 @@ def test_killed_at_any_git_command_of_a_sync_leaves_a_clone_that_syncs(
 
 
 def test_killed_at_any_git_command_of_publishing_leaves_a_clone_that_publishes(
-    site: Site, sites: Copies
+    site: RegistrySite, sites: Copies
 ) -> None:
     _history(site.alone("one"))
     trial = sites(site).clone("one")
@@ -127,7 +137,7 @@ def test_killed_at_any_git_command_of_publishing_leaves_a_clone_that_publishes(
         here.assert_agree(one, here.clone("two"))
 
 
-def test_killed_between_push_and_own_ref_is_seen_after_a_plain_fetch(site: Site) -> None:
+def test_killed_between_push_and_own_ref_is_seen_after_a_plain_fetch(site: RegistrySite) -> None:
     one, two = site.clone("one"), site.clone("two")
     one.add(register(ONE, one.commit(1)))
     two.sync()
@@ -153,7 +163,7 @@ def test_killed_between_push_and_own_ref_is_seen_after_a_plain_fetch(site: Site)
 _DIE = 'cat > /dev/null; test "$1" != {when} || kill -9 $PPID'
 
 
-def test_server_killed_after_it_took_the_push_is_an_event_that_is_done(site: Site) -> None:
+def test_server_killed_after_it_took_the_push_is_an_event_that_is_done(site: RegistrySite) -> None:
     one, two = site.clone("one"), site.clone("two")
     one.add(register(ONE, one.commit(1)))
     site.hook("reference-transaction", _DIE.format(when="committed"))
@@ -164,7 +174,9 @@ def test_server_killed_after_it_took_the_push_is_an_event_that_is_done(site: Sit
     assert two.statuses() == {str(ONE): "staging"}
 
 
-def test_server_killed_with_its_refs_locked_is_an_error_that_names_the_lock(site: Site) -> None:
+def test_server_killed_with_its_refs_locked_is_an_error_that_names_the_lock(
+    site: RegistrySite,
+) -> None:
     one, two = site.clone("one"), site.clone("two")
     one.add(register(ONE, one.commit(1)))
     before, own = site.refs(), one.refs()
@@ -184,7 +196,9 @@ def test_server_killed_with_its_refs_locked_is_an_error_that_names_the_lock(site
     site.assert_sound(one, two)
 
 
-def test_client_killed_while_the_server_works_is_done_and_its_clone_recovers(site: Site) -> None:
+def test_client_killed_while_the_server_works_is_done_and_its_clone_recovers(
+    site: RegistrySite,
+) -> None:
     """The client's `git push` is killed by the server's hook: done, and nobody told us."""
     one, two = site.clone("one"), site.clone("two")
     one.add(register(ONE, one.commit(1)))

@@ -12,11 +12,11 @@ from facemodels.errors import ConflictError, FacemodelsError, InputError, RuleEr
 from facemodels.registry.events import Event
 from facemodels.registry.rules import Proposal
 
-from .site import Clone, Site, by_the_book, move, register, retire, version
+from .site import Clone, RegistrySite, by_the_book, move, register, retire, version
 
 REC = [version("rec", number) for number in range(6)]
 DET = [version("det", number) for number in range(6)]
-Copies = Callable[[Site], Site]
+Copies = Callable[[RegistrySite], RegistrySite]
 
 
 @dataclass
@@ -77,7 +77,7 @@ def _assert_told(answer: Event | FacemodelsError) -> None:
     assert answer.remedy
 
 
-def _prepare(site: Site, race: Race) -> None:
+def _prepare(site: RegistrySite, race: Race) -> None:
     clone = site.clone("one")
     for plan in race.before:
         clone.add(plan(clone))
@@ -85,7 +85,11 @@ def _prepare(site: Site, race: Race) -> None:
         site.clone(name).sync()
 
 
-def _commands(site: Site, sites: Callable[[Site], Site], plan: Callable[[Clone], Proposal]) -> list:
+def _commands(
+    site: RegistrySite,
+    sites: Callable[[RegistrySite], RegistrySite],
+    plan: Callable[[Clone], Proposal],
+) -> list:
     clone = sites(site).clone("one")
     clone.add(plan(clone))
     return clone.commands
@@ -97,7 +101,7 @@ def _index(commands: list[tuple[str, ...]], word: str) -> int:
 
 @pytest.mark.parametrize("name", RACES)
 def test_whole_operation_of_another_clone_at_any_point_leaves_one_winner(
-    site: Site, sites: Copies, name: str
+    site: RegistrySite, sites: Copies, name: str
 ) -> None:
     race = RACES[name]
     _prepare(site, race)
@@ -134,7 +138,7 @@ def test_whole_operation_of_another_clone_at_any_point_leaves_one_winner(
             here.assert_agree(one, two)
 
 
-def test_loser_has_no_ref_of_its_own_before_it_fetches_anything(site: Site) -> None:
+def test_loser_has_no_ref_of_its_own_before_it_fetches_anything(site: RegistrySite) -> None:
     one, two = site.clone("one"), site.clone("two")
     one.add(register(REC[0], one.commit(0)))
     one.reset()
@@ -156,7 +160,7 @@ def test_loser_has_no_ref_of_its_own_before_it_fetches_anything(site: Site) -> N
 
 
 def test_whole_operation_on_another_model_at_any_point_lets_both_win(
-    site: Site, sites: Copies
+    site: RegistrySite, sites: Copies
 ) -> None:
     def mine(clone: Clone) -> Proposal:
         return register(REC[1], clone.commit(1))
@@ -170,7 +174,7 @@ def test_whole_operation_on_another_model_at_any_point_lets_both_win(
         assert one.statuses() == {str(REC[1]): "development", str(DET[1]): "development"}
 
 
-def test_two_others_in_a_row_on_other_models_do_not_stop_an_operation(site: Site) -> None:
+def test_two_others_in_a_row_on_other_models_do_not_stop_an_operation(site: RegistrySite) -> None:
     one, two, three = (site.clone(name) for name in ("one", "two", "three"))
     one.reset(
         {
@@ -184,7 +188,7 @@ def test_two_others_in_a_row_on_other_models_do_not_stop_an_operation(site: Site
     site.assert_sound(one, two, three)
 
 
-def test_somebody_always_faster_ends_in_a_clear_error(site: Site) -> None:
+def test_somebody_always_faster_ends_in_a_clear_error(site: RegistrySite) -> None:
     one, two = site.clone("one"), site.clone("two")
     acts = iter(
         [
@@ -210,7 +214,7 @@ def test_somebody_always_faster_ends_in_a_clear_error(site: Site) -> None:
 @pytest.mark.parametrize("remote", ["origin", ""])
 @pytest.mark.parametrize("name", RACES)
 def test_two_processes_in_one_clone_leave_one_winner(
-    site: Site, sites: Copies, name: str, remote: str
+    site: RegistrySite, sites: Copies, name: str, remote: str
 ) -> None:
     race = RACES[name]
     clone = Clone(site.clone("one").folder, remote=remote)
@@ -242,7 +246,7 @@ def test_two_processes_in_one_clone_leave_one_winner(
 
 @pytest.mark.parametrize("remote", ["origin", ""])
 def test_two_processes_in_one_clone_on_two_models_both_win(
-    site: Site, sites: Copies, remote: str
+    site: RegistrySite, sites: Copies, remote: str
 ) -> None:
     trial = Clone(sites(site).clone("one").folder, remote=remote)
     trial.add(register(REC[1], trial.commit(1)))
@@ -287,7 +291,7 @@ def _at_once(*acts: Callable[[], object]) -> list[object]:
     return answers
 
 
-def test_three_clones_at_the_same_time_leave_one_winner_in_every_round(site: Site) -> None:
+def test_three_clones_at_the_same_time_leave_one_winner_in_every_round(site: RegistrySite) -> None:
     clones = [site.clone(name) for name in ("one", "two", "three")]
     for number in range(6):
         for plan_of in (
@@ -308,7 +312,7 @@ def test_three_clones_at_the_same_time_leave_one_winner_in_every_round(site: Sit
     site.assert_sound(*clones)
 
 
-def test_promotions_at_the_same_time_leave_one_version_in_production(site: Site) -> None:
+def test_promotions_at_the_same_time_leave_one_version_in_production(site: RegistrySite) -> None:
     clones = [site.clone(name) for name in ("one", "two", "three")]
     for number in range(3):
         clones[0].add(register(REC[number], clones[0].commit(number)))
@@ -334,7 +338,7 @@ def test_promotions_at_the_same_time_leave_one_version_in_production(site: Site)
 
 @pytest.mark.parametrize("remote", ["origin", ""])
 def test_processes_in_one_clone_at_the_same_time_leave_one_winner_and_a_whole_chain(
-    site: Site, remote: str
+    site: RegistrySite, remote: str
 ) -> None:
     folder = site.clone("one").folder
     clones = [Clone(folder, remote=remote) for _ in range(3)]
@@ -353,7 +357,7 @@ def test_processes_in_one_clone_at_the_same_time_leave_one_winner_and_a_whole_ch
         assert clones[0].findings() == []
 
 
-def test_three_clones_on_three_models_at_the_same_time_all_win(site: Site) -> None:
+def test_three_clones_on_three_models_at_the_same_time_all_win(site: RegistrySite) -> None:
     models = {"one": "rec-facenet", "two": "det-yolov8", "three": "lmk-dlib"}
 
     def work(name: str) -> list[Event]:
@@ -375,7 +379,9 @@ def test_three_clones_on_three_models_at_the_same_time_all_win(site: Site) -> No
     assert len(clones[0].state().events) == 33
 
 
-def test_process_of_the_same_clone_that_adds_during_every_sync_is_no_alarm(site: Site) -> None:
+def test_process_of_the_same_clone_that_adds_during_every_sync_is_no_alarm(
+    site: RegistrySite,
+) -> None:
     """What it adds is here after the list of the remote's tags was read, and is not on that list."""
     one = site.clone("one")
     twin = Clone(one.folder)

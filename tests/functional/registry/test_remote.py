@@ -13,13 +13,13 @@ from facemodels.registry.policy import RegistryPolicy
 from facemodels.registry.reading import HEAD
 from facemodels.registry.tag_store import TagStore
 
-from .site import CLOCK, Clone, Site, git, move, register, version
+from .site import CLOCK, Clone, RegistrySite, git, move, register, version
 
 ONE, TWO, THREE = (version("rec", number) for number in (1, 2, 3))
 
 
 @pytest.fixture
-def one(site: Site) -> Clone:
+def one(site: RegistrySite) -> Clone:
     """Has registered a version and put it into staging."""
     clone = site.clone("one")
     clone.add(register(ONE, clone.commit(1)))
@@ -27,7 +27,7 @@ def one(site: Site) -> Clone:
     return clone
 
 
-def _refused(site: Site, clone: Clone, match: str) -> None:
+def _refused(site: RegistrySite, clone: Clone, match: str) -> None:
     """A promotion ends with this error; then, with the hooks gone, it works."""
     before, own = site.refs(), clone.refs()
     with pytest.raises(ToolError, match=match) as caught:
@@ -37,7 +37,9 @@ def _refused(site: Site, clone: Clone, match: str) -> None:
     assert clone.refs() == own
 
 
-def test_remote_out_of_reach_is_a_clear_error_and_changes_nothing(site: Site, one: Clone) -> None:
+def test_remote_out_of_reach_is_a_clear_error_and_changes_nothing(
+    site: RegistrySite, one: Clone
+) -> None:
     own = one.refs()
     away = site.origin.rename(site.folder / "away.git")
     for act in (one.sync, lambda: one.add(move(ONE, "production"))):
@@ -51,7 +53,7 @@ def test_remote_out_of_reach_is_a_clear_error_and_changes_nothing(site: Site, on
 
 
 def test_remote_lost_before_the_push_is_an_error_that_says_what_is_not_known(
-    site: Site, one: Clone
+    site: RegistrySite, one: Clone
 ) -> None:
     trial = Clone(site.copy(site.folder / "trial").clone("one").folder)
     trial.add(move(ONE, "production"))
@@ -68,7 +70,7 @@ def test_remote_lost_before_the_push_is_an_error_that_says_what_is_not_known(
     site.assert_sound(one)
 
 
-def test_hook_that_rejects_the_push_is_quoted(site: Site, one: Clone) -> None:
+def test_hook_that_rejects_the_push_is_quoted(site: RegistrySite, one: Clone) -> None:
     site.hook("pre-receive", "echo 'releases are frozen' >&2; exit 1")
     _refused(site, one, r"(?s)did not take the tag recognition-facenet#production#2.*are frozen")
     (site.origin / "hooks" / "pre-receive").unlink()
@@ -78,7 +80,7 @@ def test_hook_that_rejects_the_push_is_quoted(site: Site, one: Clone) -> None:
 
 @pytest.mark.parametrize("ref", ["refs/tags/*", "refs/facemodels/*"])
 def test_hook_that_rejects_one_of_the_two_refs_leaves_neither(
-    site: Site, one: Clone, ref: str
+    site: RegistrySite, one: Clone, ref: str
 ) -> None:
     site.hook("update", f'case "$1" in {ref}) echo "no $1" >&2; exit 1;; esac')
     _refused(site, one, f"(?s)did not take the tag.*no {ref[:-1]}")
@@ -87,7 +89,7 @@ def test_hook_that_rejects_one_of_the_two_refs_leaves_neither(
     site.assert_sound(one)
 
 
-def test_remote_without_atomic_pushes_is_refused(site: Site, one: Clone) -> None:
+def test_remote_without_atomic_pushes_is_refused(site: RegistrySite, one: Clone) -> None:
     git(site.origin, "config", "receive.advertiseAtomic", "false")
     _refused(site, one, "does not support --atomic push")
 
@@ -110,7 +112,7 @@ def _deaf(clone: Clone) -> tuple[TagStore, _Deaf]:
     return TagStore(told, RegistryPolicy(), clock=lambda: CLOCK), told
 
 
-def test_push_that_is_done_though_git_says_failed_is_done(site: Site, one: Clone) -> None:
+def test_push_that_is_done_though_git_says_failed_is_done(site: RegistrySite, one: Clone) -> None:
     registry, _ = _deaf(one)
     event = registry.add(move(ONE, "production"))
     assert site.refs()[f"refs/tags/{event.tag}"] == event.object
@@ -118,7 +120,7 @@ def test_push_that_is_done_though_git_says_failed_is_done(site: Site, one: Clone
 
 
 def test_push_that_is_done_though_git_says_failed_is_done_even_if_others_went_on(
-    site: Site, one: Clone
+    site: RegistrySite, one: Clone
 ) -> None:
     two = site.clone("two")
     registry, told = _deaf(one)
@@ -133,7 +135,7 @@ def test_push_that_is_done_though_git_says_failed_is_done_even_if_others_went_on
 
 
 def test_hook_that_fails_after_the_push_changes_nothing_of_its_success(
-    site: Site, one: Clone
+    site: RegistrySite, one: Clone
 ) -> None:
     site.hook("post-receive", "exit 1")
     one.add(move(ONE, "production"))
@@ -142,7 +144,7 @@ def test_hook_that_fails_after_the_push_changes_nothing_of_its_success(
 
 @pytest.mark.parametrize("ref", [HEAD, "refs/tags/recognition-facenet#production#2"])
 def test_stale_lock_in_the_clone_is_named_and_the_done_event_is_not_lost(
-    site: Site, one: Clone, ref: str
+    site: RegistrySite, one: Clone, ref: str
 ) -> None:
     lock = one.folder / ".git" / f"{ref}.lock"
     lock.touch()
@@ -157,7 +159,7 @@ def test_stale_lock_in_the_clone_is_named_and_the_done_event_is_not_lost(
 
 @pytest.mark.parametrize("ref", [HEAD, "refs/tags/recognition-facenet@v1.0.1"])
 def test_stale_lock_in_a_clone_without_remote_is_named_and_nothing_is_done(
-    site: Site, ref: str
+    site: RegistrySite, ref: str
 ) -> None:
     one = site.alone("one")
     lock = one.folder / ".git" / f"{ref}.lock"
@@ -172,7 +174,7 @@ def test_stale_lock_in_a_clone_without_remote_is_named_and_nothing_is_done(
 
 
 def test_users_own_push_configuration_sends_nothing_else(
-    site: Site, one: Clone, monkeypatch: pytest.MonkeyPatch
+    site: RegistrySite, one: Clone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GIT_COMMITTER_DATE", f"@{int(CLOCK)} +0000")
     one.git("config", "push.followTags", "true")
@@ -186,7 +188,9 @@ def test_users_own_push_configuration_sends_nothing_else(
 # --- a remote added later -------------------------------------------------------------------
 
 
-def test_a_tag_dated_far_ahead_does_not_drag_the_registry_along(site: Site, one: Clone) -> None:
+def test_a_tag_dated_far_ahead_does_not_drag_the_registry_along(
+    site: RegistrySite, one: Clone
+) -> None:
     one.git("tag", "--annotate", "--message", "mine", "recognition-facenet@v9.0.0", one.commit(0))
     before = site.refs()
     with pytest.raises(IntegrityError, match=r"recognition-facenet@v9\.0\.0 is dated"):
@@ -194,7 +198,7 @@ def test_a_tag_dated_far_ahead_does_not_drag_the_registry_along(site: Site, one:
     assert site.refs() == before
 
 
-def test_events_made_before_there_was_a_remote_are_told_and_published(site: Site) -> None:
+def test_events_made_before_there_was_a_remote_are_told_and_published(site: RegistrySite) -> None:
     alone = site.alone("one")
     tags = [alone.add(register(model, alone.commit(n))).tag for n, model in ((1, ONE), (2, TWO))]
     one, two = Clone(alone.folder), site.clone("two")
@@ -208,7 +212,7 @@ def test_events_made_before_there_was_a_remote_are_told_and_published(site: Site
     site.assert_sound(one, two)
 
 
-def test_two_clones_with_events_of_their_own_cannot_both_publish(site: Site) -> None:
+def test_two_clones_with_events_of_their_own_cannot_both_publish(site: RegistrySite) -> None:
     first, second = site.alone("one"), site.alone("two")
     first.add(register(ONE, first.commit(1)))
     second.add(register(TWO, second.commit(2)))
@@ -224,7 +228,7 @@ def test_two_clones_with_events_of_their_own_cannot_both_publish(site: Site) -> 
 # --- tampering ------------------------------------------------------------------------------
 
 
-def _both(site: Site, one: Clone) -> tuple[Clone, Clone]:
+def _both(site: RegistrySite, one: Clone) -> tuple[Clone, Clone]:
     two = site.clone("two")
     two.sync()
     return one, two
@@ -236,7 +240,7 @@ STAGED = "recognition-facenet#staging#1"
 
 @pytest.mark.parametrize("tag", [REGISTERED, STAGED])
 def test_tag_deleted_on_the_remote_is_named_and_publishing_heals(
-    site: Site, one: Clone, tag: str
+    site: RegistrySite, one: Clone, tag: str
 ) -> None:
     one, two = _both(site, one)
     git(site.origin, "tag", "--delete", tag)
@@ -251,7 +255,7 @@ def test_tag_deleted_on_the_remote_is_named_and_publishing_heals(
 
 
 def test_head_deleted_or_moved_back_on_the_remote_is_told_and_publishing_heals(
-    site: Site, one: Clone
+    site: RegistrySite, one: Clone
 ) -> None:
     one, two = _both(site, one)
     first = one.refs()[f"refs/tags/{REGISTERED}"]
@@ -265,7 +269,7 @@ def test_head_deleted_or_moved_back_on_the_remote_is_told_and_publishing_heals(
 
 
 def test_whole_history_deleted_on_the_remote_is_named_and_publishing_heals(
-    site: Site, one: Clone
+    site: RegistrySite, one: Clone
 ) -> None:
     one, two = _both(site, one)
     for ref in site.refs():
@@ -278,7 +282,7 @@ def test_whole_history_deleted_on_the_remote_is_named_and_publishing_heals(
 
 
 def test_tag_moved_on_the_remote_is_named_and_not_healed_by_publishing(
-    site: Site, one: Clone
+    site: RegistrySite, one: Clone
 ) -> None:
     one, two = _both(site, one)
     git(site.origin, "tag", "--force", "--annotate", "--message", "x", REGISTERED, "all")
@@ -293,7 +297,7 @@ def test_tag_moved_on_the_remote_is_named_and_not_healed_by_publishing(
 
 
 def test_history_rewritten_after_an_event_is_named_by_clones_that_saw_the_old_one(
-    site: Site, one: Clone
+    site: RegistrySite, one: Clone
 ) -> None:
     """Somebody takes the last event back and puts another one in its place, head and all."""
     one, two = _both(site, one)
@@ -311,7 +315,7 @@ def test_history_rewritten_after_an_event_is_named_by_clones_that_saw_the_old_on
         assert clone.findings() != []
 
 
-def test_history_rewritten_under_the_same_names_is_named(site: Site, one: Clone) -> None:
+def test_history_rewritten_under_the_same_names_is_named(site: RegistrySite, one: Clone) -> None:
     one, two = _both(site, one)
     evil = site.clone("three")
     for ref in site.refs():
@@ -324,7 +328,7 @@ def test_history_rewritten_under_the_same_names_is_named(site: Site, one: Clone)
 
 
 def test_last_event_deleted_in_a_clone_without_remote_is_named_and_not_forgotten(
-    site: Site,
+    site: RegistrySite,
 ) -> None:
     alone = site.alone("one")
     alone.add(register(ONE, alone.commit(1)))
@@ -338,13 +342,13 @@ def test_last_event_deleted_in_a_clone_without_remote_is_named_and_not_forgotten
     assert [(f.kind, f.tag) for f in alone.findings()] != []
 
 
-def test_tag_deleted_in_a_clone_comes_back_from_the_remote(site: Site, one: Clone) -> None:
+def test_tag_deleted_in_a_clone_comes_back_from_the_remote(site: RegistrySite, one: Clone) -> None:
     one.git("tag", "--delete", STAGED)
     assert one.sync() == 1
     site.assert_sound(one)
 
 
-def test_push_seen_half_by_a_reader_is_no_alarm(site: Site, one: Clone) -> None:
+def test_push_seen_half_by_a_reader_is_no_alarm(site: RegistrySite, one: Clone) -> None:
     """A server shows the refs of a push one after the other."""
     two = site.clone("two")
     two.sync()

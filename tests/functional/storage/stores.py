@@ -30,7 +30,13 @@ from facemodels.registry.state import State
 from facemodels.storage.stores.object_store import CACHE, ObjectStore
 from facemodels.storage.stores.objects import VersionObjects, objects_of
 from facemodels.storage.stores.stores import open_store
-from tests.functional.deployment.site import Site, free_port, git, wait_until, write_package
+from tests.functional.deployment.site import (
+    EnvironmentSite,
+    free_port,
+    git,
+    wait_until,
+    write_package,
+)
 
 BIN = Path(sys.executable).parent
 REGION = "us-east-1"
@@ -165,8 +171,8 @@ def seaweed(folder: Path) -> Store:
 
 
 @dataclass
-class S3Site(Site):
-    """A clone whose packages DVC tracks; see `Site` for what else can be done in it."""
+class S3Site(EnvironmentSite):
+    """A clone whose packages DVC tracks; see `EnvironmentSite` for what else can be done in it."""
 
     def register(
         self, identity: str, behaviour: Any = "good", *, space: str = "one", size: int = 0

@@ -1,9 +1,9 @@
 """Print the tests that mirror what a change touches, for `make test-quick`.
 
 A changed module of the library stands for the unit tests of its room and for the unit tests that
-import it; a changed unit test stands for itself. Functional tests start processes and take minutes,
-so they are not printed: name the file to pytest. The comparison is with the working tree at the merge base of a
-branch:
+import it; a changed unit test stands for itself. Functional tests start processes and take
+minutes, so they are not printed: name the file to pytest. The comparison is with the merge base
+of a branch:
 
     python tools/quick_tests.py [BRANCH]
 """

@@ -1,3 +1,17 @@
-"""Rebuild, version, release, deploy, monitor and roll back face recognition models."""
+"""Rebuild, version, release, deploy, monitor and roll back face recognition models.
+
+Packages and modules in reading order; each imports only those before it:
+
+- `errors`, `text`, `files`, `names`, `git`, `progress`, `dvc_files`: tools for all others
+- `params`: the typed parameters of params.yaml
+- `imaging`, `data`: images, and datasets as arrays
+- `training`, `runtime`: the training loop, and sessions of ONNX Runtime
+- `detection`, `recognition`, `landmarks`, `models`: architectures by task, and by name
+- `package`, `evaluate`, `pipeline`: the folder of a version, measurements, and the stages
+- `registry`, `provenance`: versions and statuses as tags, and where a version comes from
+- `storage`, `serving`, `monitoring`: remotes, the server of a version, and its verdicts
+- `deployment`, `release`: environments, and the release of a version
+- `cli`: the command `facemodels`
+"""
 
 __version__ = "0.1.0"

@@ -89,6 +89,11 @@ class PublishedRoutes:
             return TypeAdapter(dict[str, PublishedModel]).validate_json(self._path.read_bytes())
         return {}
 
+    @property
+    def models(self) -> Mapping[str, PublishedModel]:
+        """What was published last, by model."""
+        return self._models
+
     def traffic(self) -> dict[str, Traffic]:
         """How the requests are shared out, by model."""
         return {model: one.traffic for model, one in self._models.items()}

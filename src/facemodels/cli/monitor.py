@@ -108,10 +108,10 @@ def _plain(seen: Any) -> dict[str, Any]:
 
 
 def _source(place: Path, found: Environment) -> SampleSource:
-    """The samples of this host's controller, or Prometheus.
+    """The source of samples: Prometheus if it is configured, or else this host's controller.
 
     Raises:
-        InputError: there are none.
+        InputError: there are no samples.
     """
     from facemodels.monitoring.metrics.prometheus import PrometheusSource
     from facemodels.monitoring.metrics.store import StoredSamples
@@ -129,7 +129,7 @@ def _source(place: Path, found: Environment) -> SampleSource:
 
 
 def _span(path: Path, now: float, seconds: float, *, fresh: bool) -> ObservedSpan:
-    """From now on; or from where a watch began that was cut short."""
+    """The time to observe: from now on, or from the start of a watch that was interrupted."""
     from facemodels.files import write_json
     from facemodels.monitoring.report.observe import ObservedSpan
 
@@ -138,7 +138,7 @@ def _span(path: Path, now: float, seconds: float, *, fresh: bool) -> ObservedSpa
     except (OSError, ValueError, KeyError, TypeError):
         began = now
     if not now - seconds < began <= now:
-        began = now  # that one is over
+        began = now  # the earlier watch is over
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, {"began": began})
     return ObservedSpan(began, began + seconds)
@@ -147,7 +147,7 @@ def _span(path: Path, now: float, seconds: float, *, fresh: bool) -> ObservedSpa
 def _watch(
     look: Callable[..., Observation], span: ObservedSpan, source: SampleSource
 ) -> Observation:
-    """Look again and again; a live table where somebody looks on."""
+    """Observe again and again until the span is over, with a live table in a terminal."""
     from rich.console import Console
     from rich.live import Live
 

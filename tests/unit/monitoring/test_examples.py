@@ -8,7 +8,7 @@ from importlib import import_module
 import pytest
 
 
-@pytest.mark.parametrize("package", ["analysis"])
+@pytest.mark.parametrize("package", ["alerts", "analysis", "metrics", "probes", "report"])
 def test_the_example_of_a_package_runs(package: str) -> None:
     module = import_module(f"facemodels.monitoring.{package}")
     found = doctest.testmod(module)

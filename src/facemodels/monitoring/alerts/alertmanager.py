@@ -1,4 +1,4 @@
-"""Alertmanager's configuration, and what its webhook tells. Pure."""
+"""Alertmanager's configuration, and the reader of its webhook's body. Pure."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from facemodels.monitoring.alerts.rules import ACTIONS, duration
 from facemodels.names import ModelName, Version
 
 PATH = "/alerts"
-MOST = 1_000_000  # bytes of a body
+MOST = 1_000_000  # bytes of one body
 _RECEIVER = "facemodels-controller"
-_TEXT = 1000  # characters of a label
+_TEXT = 1000  # characters of one label
 
 
 def alertmanager(
     *, control: str, token_file: str = "", wait_s: float = 1.0, repeat_s: float = 300.0
 ) -> dict[str, Any]:
-    """alertmanager.yml, as plain values: every alert goes to the controller.
+    """The content of alertmanager.yml as plain values: every alert goes to the controller.
 
-    Add receivers for people beside it, with `continue: true` on the controller's route.
+    Receivers for people may be added beside it, with `continue: true` on the controller's route.
 
     Args:
         control: `host:port` of the controller.
-        token_file: holds the bearer token that the controller asks for; "" sends none.
-        wait_s: for more alerts of the same version, before the first is told.
-        repeat_s: until one that still holds is told again; the controller may have been away.
+        token_file: the file with the bearer token for the controller; "" sends none.
+        wait_s: the time to wait for more alerts of the same version before the first is sent.
+        repeat_s: the time after which an alert that still fires is sent again, because the
+            controller may have been down.
     """
     access = (
         {"http_config": {"authorization": {"credentials_file": token_file}}} if token_file else {}
@@ -54,12 +55,12 @@ def alertmanager(
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """What Alertmanager told of one alert.
+    """One alert as Alertmanager sends it.
 
     Attributes:
-        model_name: "" if it is about no model.
-        model_version: likewise.
-        alertname: of the rule.
+        model_name: the model, for example `recognition-facenet`; "" if the alert is about none.
+        model_version: the version, for example `2.1.3`; "" if the alert is about none.
+        alertname: the name of the alerting rule.
         status: `firing` or `resolved`.
     """
 
@@ -70,13 +71,13 @@ class Alert:
 
     @property
     def rolls_back(self) -> bool:
-        """Whether a version is to be taken back: one of our triggers fires and names it."""
+        """Whether it asks for a rollback: a rule of ours fires and names the version."""
         asked = self.status == "firing" and ACTIONS.get(self.alertname) == "rollback"
         return asked and bool(self.model_name and self.model_version)
 
 
 class _Labels(BaseModel):
-    """Labels are the rule's and the series'; those that we do not know do not matter."""
+    """The labels of the rule and of its series; unknown ones are ignored."""
 
     model_config = ConfigDict(strict=True)
     alertname: str = Field(min_length=1, max_length=_TEXT)
@@ -97,10 +98,10 @@ class _Body(BaseModel):
 
 
 def read_alert(body: bytes) -> list[Alert]:
-    """The alerts in a webhook's body (Alertmanager's format, version 4).
+    """Read the alerts from the body of a webhook (Alertmanager's format, version 4).
 
     Raises:
-        InputError: another format, or a model or version that cannot be.
+        InputError: the body has another format, or the name of a model or version is not valid.
     """
     if len(body) > MOST:
         raise InputError(f"A webhook of {len(body)} bytes is none.", f"Send at most {MOST}.")

@@ -1,4 +1,4 @@
-"""Grafana's dashboard of all models: every key metric of the model guide, version by version."""
+"""Grafana's dashboard: every key metric of the model guide, by model and version. Pure."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _WIDTH, _HEIGHT = 8, 7  # of a panel, in Grafana's grid of 24 columns
 
 @dataclass(frozen=True, slots=True)
 class DashboardPanel:
-    """One panel.
+    """One panel of the dashboard.
 
     Attributes:
-        row: heading that it stands under.
-        title: for people.
-        unit: Grafana's name of it.
-        queries: PromQL by what the legend adds to the version.
-        text: what is to be seen.
+        row: the heading that the panel stands under.
+        title: the panel's title.
+        unit: the unit, under Grafana's name.
+        queries: the PromQL queries, by what the legend adds to the version.
+        text: a description of what the panel shows.
     """
 
     row: str
@@ -36,7 +36,7 @@ class DashboardPanel:
 
 
 def panels() -> list[DashboardPanel]:
-    """Every panel, in order; the rows are the guide's."""
+    """Every panel in order, under the headings of the model guide."""
     probes = "On the labelled probes that the controller sends through the live address."
     accuracy, performance = "Accuracy metrics", "Performance metrics"
     business, traffic = "Business metrics", "Traffic and health"
@@ -121,7 +121,7 @@ def _quantiles(row: str, title: str, kind: str, text: str) -> DashboardPanel:
 
 
 def dashboard() -> str:
-    """JSON that Grafana imports or is provisioned with; asks for a Prometheus data source."""
+    """The dashboard as JSON for Grafana's import or provisioning; it uses a Prometheus source."""
     from grafana_foundation_sdk.builders import common, prometheus, timeseries
     from grafana_foundation_sdk.builders import dashboard as board
     from grafana_foundation_sdk.cog.encoder import JSONEncoder

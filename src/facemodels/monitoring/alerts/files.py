@@ -1,4 +1,4 @@
-"""All of it as files, each written at once or not at all."""
+"""Writes the configuration of Prometheus, Alertmanager and Grafana as files, each atomically."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ def write(
 ) -> list[Path]:
     """Write rules.yml, prometheus.yml, alertmanager.yml and dashboards/models.json.
 
-    The same settings give the same bytes. The list of servers is the controller's to write;
-    an empty one is begun if there is none.
+    The same settings give the same bytes. The controller writes the list of servers; an empty
+    list is written here if there is none yet.
 
     Args:
-        folder: made if it is not there.
-        triggers: of the repository.
+        folder: the folder for the files; it is made if it does not exist.
+        triggers: the rollback triggers of the repository.
         control: `host:port` of the controller.
-        alertmanagers: `host:port` of each.
-        targets_file: the list of servers, from `folder`.
-        price_per_hour: of one server.
-        interval_s: between two scrapes.
-        window_s: of rates; the triggers' window if None.
-        hold_s: how long memory, accuracy or a loss must last before it is told.
-        token_file: with the scope `metrics`, for the servers.
-        webhook_token_file: for the controller's webhook.
+        alertmanagers: `host:port` of each Alertmanager.
+        targets_file: the list of servers, as a path from `folder`.
+        price_per_hour: the price of one server.
+        interval_s: the time between two scrapes.
+        window_s: the window of the rates; the triggers' monitoring window if None.
+        hold_s: how long the memory, a drop of the accuracy or a loss must last before it alerts.
+        token_file: the file with a bearer token of the scope `metrics`, for the servers.
+        webhook_token_file: the file with the bearer token for the controller's webhook.
 
     Returns:
-        What was written.
+        The paths that were written.
     """
     paths = [folder / name for name in (RULES, "prometheus.yml", "alertmanager.yml")]
     ruling = rules(

@@ -1,4 +1,4 @@
-"""Prometheus' configuration, and the list of servers that it scrapes. Pure."""
+"""Prometheus' own configuration, and the list of servers that it scrapes. Pure."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ TARGETS = "targets.json"
 
 
 def targets(servers: Iterable[ScrapeTarget]) -> list[dict[str, Any]]:
-    """The list for `file_sd_configs`; write it whenever servers start or end.
+    """The list of servers for `file_sd_configs`; the controller writes it when one starts or ends.
 
-    The process is the `instance`: a server that starts anew on the same port is another one,
-    so its counters are not taken for those of the one before.
+    The label `instance` names the process. A server that starts again on the same port is another
+    instance, so its counters are not taken for those of the process before.
 
     Raises:
         InputError: a server's URL has no host and port.
@@ -44,14 +44,15 @@ def prometheus(
     interval_s: float = 5.0,
     token_file: str = "",
 ) -> dict[str, Any]:
-    """prometheus.yml, as plain values.
+    """The content of prometheus.yml as plain values.
 
     Args:
         control: `host:port` of the controller's own metrics.
-        alertmanagers: `host:port` of each.
-        targets_file: what the controller writes, from prometheus.yml's folder.
-        interval_s: between two scrapes.
-        token_file: holds a bearer token with the scope `metrics`; "" sends none.
+        alertmanagers: `host:port` of each Alertmanager.
+        targets_file: the list of servers that the controller writes, as a path from the folder of
+            prometheus.yml.
+        interval_s: the time between two scrapes.
+        token_file: the file with a bearer token of the scope `metrics`; "" sends none.
     """
     interval = f"{round(interval_s * 1000)}ms"
     access = {"authorization": {"credentials_file": token_file}} if token_file else {}
@@ -71,7 +72,7 @@ def prometheus(
         "scrape_configs": [
             {
                 "job_name": SERVERS,
-                # Else the servers' own names of model and version would become `exported_…`.
+                # Without it the servers' own labels would be renamed to `exported_…`.
                 "honor_labels": True,
                 "file_sd_configs": [{"files": [targets_file], "refresh_interval": "5s"}],
                 **access,

@@ -10,7 +10,7 @@ from facemodels.monitoring.metrics.reading import PROBE
 from facemodels.monitoring.settings import Triggers
 
 Action = Literal["rollback", "hold"]
-FEWEST = 20  # predictions in the window; a rate of fewer is noise
+FEWEST = 20  # predictions in the window; a rate over fewer of them is noise
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 ACCURACY_DROP = "facemodels_probe:accuracy_drop:max"
 _BY = "by (model_name, model_version)"
@@ -19,14 +19,14 @@ _KEYS = "on (model_name, model_version)"
 
 @dataclass(frozen=True, slots=True)
 class AlertRule:
-    """What is told of one alerting rule.
+    """One alerting rule.
 
     Attributes:
-        name: of the alert.
-        expr: PromQL.
-        action: what the controller makes of it.
-        summary: for people; Prometheus' templates are allowed.
-        hold_s: how long it must be true.
+        name: the name of the alert.
+        expr: the condition in PromQL.
+        action: what the controller does when the alert fires.
+        summary: a sentence for people; it may hold Prometheus' templates.
+        hold_s: how long the condition must be true before the alert fires.
     """
 
     name: str
@@ -36,7 +36,7 @@ class AlertRule:
     hold_s: float
 
 
-# What each alert asks the controller to do; it knows no others.
+# What the controller does about each alert; it ignores all others.
 ACTIONS: dict[str, Action] = {
     "ModelErrorRateHigh": "rollback",
     "ModelLatencyHigh": "rollback",
@@ -56,14 +56,15 @@ def rules(
     window_s: float | None = None,
     hold_s: float = 60.0,
 ) -> dict[str, Any]:
-    """The rules file, as plain values.
+    """The content of the rules file as plain values.
 
     Args:
-        triggers: of the repository.
-        price_per_hour: of one server, for the cost of inferences.
-        interval_s: between two evaluations.
-        window_s: of rates; the triggers' window if None. Never less than four scrapes.
-        hold_s: how long memory, accuracy or a loss must last before it is told.
+        triggers: the rollback triggers of the repository.
+        price_per_hour: the price of one server, for the cost of inferences.
+        interval_s: the time between two evaluations.
+        window_s: the window of the rates, at least four scrapes long; the triggers' monitoring
+            window if None.
+        hold_s: how long the memory, a drop of the accuracy or a loss must last before it alerts.
     """
     window = window_s or triggers.monitoring_window_minutes * 60
     return {
@@ -83,7 +84,7 @@ def rules(
 
 
 def duration(seconds: float) -> str:
-    """A length of time in Prometheus' words, which know no fractions."""
+    """A length of time as Prometheus writes it, without fractions."""
     return f"{round(seconds * 1000)}ms" if seconds % 1 else f"{round(seconds)}s"
 
 
@@ -96,16 +97,16 @@ def _recording(window: str, price_per_hour: float) -> list[dict[str, Any]]:
         return f"sum {_BY} (rate(model_predictions_total{{{selected}}}[{window}]))"
 
     failed = rate('status=~"error|timeout|rejected"')
-    # Rules of a group run in order: what is recorded first, later ones may use.
+    # The rules of a group run in order, so a later rule may use what an earlier one records.
     return [
         _record("model:requests:rate", rate('status!="invalid"')),
         _record("model:throughput:rate", rate('status="success"')),
-        # A version that never failed may have no series of errors: its rate is 0, not nothing.
+        # A version that never failed may have no series of errors; its rate is 0 all the same.
         _record(
             "model:errors:rate",
             f"({failed}) or 0 * model:requests:rate",
         ),
-        # Without requests there is no share of them: nothing rather than 0 / 0.
+        # Without requests there is no ratio; 0 / 0 would be NaN.
         _record(
             "model:error_ratio:rate", "model:errors:rate / (model:requests:rate > 0)"
         ),
@@ -137,7 +138,13 @@ def _recording(window: str, price_per_hour: float) -> list[dict[str, Any]]:
 
 
 def alerts(triggers: Triggers, window_s: float, hold_s: float = 60.0) -> list[AlertRule]:
-    """Every alert, with its threshold from the triggers."""
+    """Every alerting rule, with its threshold from the triggers.
+
+    Args:
+        triggers: the rollback triggers of the repository.
+        window_s: the window of the rates.
+        hold_s: how long the memory, a drop of the accuracy or a loss must last before it alerts.
+    """
     window = duration(window_s)
     enough = (
         f'{_KEYS} (sum {_BY} (increase(model_predictions_total{{status!="invalid"}}[{window}]))'
@@ -179,7 +186,7 @@ def alerts(triggers: Triggers, window_s: float, hold_s: float = 60.0) -> list[Al
             f"version before (allowed: {drop:.2%}).",
             hold_s,
         ),
-        # A server that is gone leaves no series: the list of servers that shall be there does.
+        # A server that is gone has no series of its own, but the list of servers gives it `up`.
         AlertRule(
             "ModelMetricsLost",
             f"count {_BY} ({servers}) unless {_KEYS} "

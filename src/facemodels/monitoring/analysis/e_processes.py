@@ -1,9 +1,13 @@
-"""Evidence that may be looked at after every window: e-processes.
+"""E-processes: evidence that may be looked at after every window. Pure.
 
-An e-process starts at 1, is never negative, and its mean under the null hypothesis is at most
-1 whenever one stops. So by Ville's inequality it ever reaches 1/a with a chance of at most a,
-however often and for whatever reason one looks (Ramdas et al. 2023, Game-theoretic statistics
-and safe anytime-valid inference). A mixture of e-processes is one too. Logarithms throughout.
+An e-process starts at 1, is never negative, and its mean under the null hypothesis is at most 1
+at every stopping time. So by Ville's inequality the chance that it ever reaches 1/a is at most a,
+however often one looks (Ramdas et al. 2023, Game-theoretic statistics and safe anytime-valid
+inference). A weighted mean of e-processes is an e-process. All values are kept as logarithms.
+
+The sums of logarithms are our own: `scipy.special.logsumexp` gives the same to 1e-12, but takes
+316 us instead of 1.3 for the five values of a mixture, in a test that runs after every window. So
+is the ratio of Fisher's distributions: `scipy.stats` takes 4 ms instead of 0.1 ms a window.
 """
 
 from __future__ import annotations
@@ -14,22 +18,24 @@ from math import exp, inf, log, log1p
 import numpy as np
 
 ODDS = (1.5, 2.5, 5.0, 15.0, 100.0)
-"""How many times worse the canary's odds of an error may be, each as likely as the others."""
+"""The alternatives: how many times worse the canary's odds of an error are, with equal weights."""
 CEILING = 2.0
-"""Of the logarithm of what one window may say: a smaller e-value is one, too. So at least four
-bad windows condemn, and a hiccup of one does not: a burst that strikes one version alone is
-outside the null of `OddsEProcess`, but no reason to take a version back. With 4 instead, a canary
-that fails half was found in 2 s instead of 4, and a good one with hiccups taken back three times
-as often (docs/verdict.md)."""
+"""The most that one window may add to the logarithm; a smaller e-value is an e-value, too.
+
+At least four bad windows are needed for a rollback, so a short burst of errors of one version,
+which is outside the null hypothesis of `OddsEProcess`, does not suffice. With 4 instead of 2, a
+canary that fails half was found in 2 s instead of 4, but a good one with bursts of its own was
+rolled back three times as often (docs/verdict.md)."""
 FRACTIONS = (0.97, 0.75, 0.5, 0.25, 0.1)
-"""Bets, as shares of the largest that cannot lose more than everything."""
+"""The bets, as shares of the largest bet that cannot lose more than the whole stake."""
 BOLD = (0.5, 0.2, 0.1, 0.1, 0.1)
-"""How much is set on each: most on the bold one, as a good canary hardly ever fails."""
+"""The weights of the bets for a promotion: most on the largest, as a good canary rarely fails."""
 EVEN = (0.2, 0.2, 0.2, 0.2, 0.2)
+"""Equal weights."""
 
 
 def log_mean_exp(logs: Sequence[float], weights: Sequence[float]) -> float:
-    """Logarithm of a weighted mean of numbers whose logarithms are given."""
+    """The logarithm of the weighted mean of numbers whose logarithms are given."""
     most = max(logs)
     if most == -inf:
         return -inf
@@ -40,26 +46,27 @@ def log_mean_exp(logs: Sequence[float], weights: Sequence[float]) -> float:
 def log_odds_ratios(
     canary_errors: int, canary: int, stable_errors: int, stable: int, odds: Sequence[float]
 ) -> list[float]:
-    """How much likelier the canary's part of the errors is under other odds than under equal ones.
+    """The likelihood ratio of the canary's part of the errors under worse odds and equal odds.
 
-    Given how many errors there were in all, the canary's part is hypergeometric if both fail
-    alike, whatever the chance of a failure was in this window; with `odds` times the odds it
-    has Fisher's noncentral hypergeometric distribution. The ratio's mean is 1 under the first,
-    and at most 1 if the canary's part is stochastically smaller, as the ratio rises with it.
+    Given the number of errors of both versions together, the canary's part is hypergeometric if
+    both fail alike, whatever the chance of an error was in this window. If the canary's odds of an
+    error are `odds` times those of the stable version, it has Fisher's noncentral hypergeometric
+    distribution. The mean of the ratio is 1 if both fail alike, and at most 1 if the canary's part
+    is stochastically smaller, because the ratio rises with it.
 
     Args:
-        canary_errors: 0 to `canary`.
-        canary: requests.
-        stable_errors: 0 to `stable`.
-        stable: requests.
-        odds: above 1.
+        canary_errors: the canary's errors, 0 to `canary`.
+        canary: the canary's requests.
+        stable_errors: the stable version's errors, 0 to `stable`.
+        stable: the stable version's requests.
+        odds: the ratios of the odds, each above 1.
 
     Returns:
-        The logarithm, by odds.
+        The logarithm of the likelihood ratio, for each of `odds`.
     """
     errors = canary_errors + stable_errors
     least, most = max(0, errors - stable), min(errors, canary)
-    if least == most:  # nothing could have been otherwise
+    if least == most:  # only one split of the errors is possible
         return [0.0] * len(odds)
     part = np.arange(least, most, dtype=np.float64)
     steps = np.log((canary - part) * (errors - part) / ((stable - errors + part + 1) * (part + 1)))
@@ -76,15 +83,16 @@ def _log_sum(logs: np.ndarray) -> np.ndarray:
 
 
 class OddsEProcess:
-    """Against "in no window does the canary fail more than the stable version".
+    """The e-process against "in no window does the canary fail more than the stable version".
 
-    Exactly: in each window, given all before it, the requests of both and the errors of both
-    together, the canary's errors are hypergeometric or stochastically fewer. Bursts that
-    strike both alike are within it. The mixture over `ODDS` of products over windows.
+    The null hypothesis in full: in each window, given the past, the requests of both versions and
+    their errors together, the canary's errors are hypergeometric or stochastically fewer. Bursts
+    of errors that strike both versions alike are within it. The e-process is the mean over `ODDS`
+    of the products over windows of the likelihood ratios.
 
     Attributes:
-        log_e: now.
-        highest: it ever was.
+        log_e: the logarithm of its present value.
+        highest: the highest value of the logarithm so far.
     """
 
     def __init__(self) -> None:
@@ -93,7 +101,7 @@ class OddsEProcess:
         self.highest = 0.0
 
     def add(self, canary_errors: int, canary: int, stable_errors: int, stable: int) -> None:
-        """One window more."""
+        """Take one window."""
         if canary_errors + stable_errors == 0 or not canary or not stable:
             return
         ratios = log_odds_ratios(canary_errors, canary, stable_errors, stable, ODDS)
@@ -105,20 +113,20 @@ class OddsEProcess:
 
 
 class BettingEProcess:
-    """Against "the mean of y, given all before, is at most 0", for y of at least `-worst`.
+    """The e-process against "the mean of y, given the past, is at most 0", for y >= `-worst`.
 
-    Waudby-Smith and Ramdas 2024, Estimating means of bounded random variables by betting.
-    Nothing is assumed of a window but its mean: its requests may depend on each other as they
-    like. The bets are constants and mixed, so that a smaller y never leaves more evidence.
+    Source: Waudby-Smith and Ramdas 2024, Estimating means of bounded random variables by betting.
+    Nothing but the mean is assumed of a window, so its requests may depend on each other in any
+    way. The bets are constants that are mixed, so a smaller y never leaves more evidence.
 
     Args:
-        worst: above 0.
-        weights: of `FRACTIONS`.
+        worst: how far y may lie below 0, above 0.
+        weights: the weight of each bet in `FRACTIONS`.
 
     Attributes:
-        log_e: now.
-        highest: it ever was.
-        windows: so far.
+        log_e: the logarithm of its present value.
+        highest: the highest value of the logarithm so far.
+        windows: the number of windows so far.
     """
 
     def __init__(self, worst: float, weights: Sequence[float]) -> None:
@@ -130,7 +138,7 @@ class BettingEProcess:
         self.windows = 0
 
     def add(self, y: float) -> None:
-        """One window more."""
+        """Take one window."""
         self.windows += 1
         self._sums = [
             total + log1p(bet * y) for total, bet in zip(self._sums, self._bets, strict=True)

@@ -1,9 +1,9 @@
-"""One version held to the triggers' file, with no other beside it (or a canary as well).
+"""Tests one version alone against the rollback triggers. Pure.
 
-A rate over the last minutes would fire with one error in three requests, and would see a version
-that breaks after a good quarter of an hour only minutes later. So the triggers for errors and
-latency are tests: did, from some moment of the monitoring window on, the expected share stay
-above the threshold?
+A plain rate over the last minutes would fire at one error in three requests, and would notice only
+minutes later when a version breaks after a good quarter of an hour. So the triggers for errors and
+latency are tests of this question: has the expected share been above the threshold since some
+window within the monitoring window?
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from facemodels.monitoring.analysis.e_processes import EVEN, FRACTIONS
 from facemodels.monitoring.metrics.windows import Tally
 from facemodels.monitoring.settings import Triggers
 
-SLOW = 0.05  # the share above the 95th percentile
-READINGS = 3
+SLOW = 0.05  # the share of answers above the 95th percentile
+READINGS = 3  # of memory, at least
 
 
 @dataclass(frozen=True, slots=True)
 class FiredTrigger:
-    """A trigger that fired.
+    """A rollback trigger that fired.
 
     Attributes:
-        trigger: its name in the file.
-        value: what was seen: a rate, milliseconds, 10⁶ bytes, a drop.
-        threshold: in the same unit.
-        reason: in words with numbers.
+        trigger: its name in conf/rollback_triggers.yaml.
+        value: what was measured: a rate, milliseconds, 10⁶ bytes or a drop.
+        threshold: the threshold in the same unit.
+        reason: a sentence with numbers, for people.
     """
 
     trigger: str
@@ -41,7 +41,7 @@ class FiredTrigger:
     reason: str
 
     def as_json(self) -> dict[str, Any]:
-        """As a record keeps it."""
+        """The trigger as the record of an event keeps it."""
         return {
             "trigger": self.trigger,
             "value": self.value,
@@ -60,31 +60,32 @@ def fired_triggers(
     false_alarm: float = 0.01,
     sustained_s: float = 30.0,
 ) -> tuple[FiredTrigger, ...]:
-    """Which triggers a version fires now.
+    """The rollback triggers that a version fires now.
 
-    Errors: the null is that in each window the expected share of errors, given all before, is
-    at most `error_rate_threshold`. Latency: that the expected share of answers slower than
-    `latency_threshold_ms` (or than the next bound of the histogram above it) is at most 5 %.
-    Against both one bets, starting anew in each window with equal shares of the stake (Shin,
-    Ramdas and Rinaldo 2023, E-detectors); if the nulls hold, the chance that one of the two
-    fires in a monitoring window is at most `false_alarm`. Requests of a window may depend on
-    each other, so one window alone hardly fires.
+    Errors: the null hypothesis is that in each window the expected share of errors, given the
+    past, is at most `error_rate_threshold`. Latency: the null hypothesis is that the expected share
+    of answers slower than `latency_threshold_ms` (or than the next bound of the histogram above it)
+    is at most 5 %. The evidence against both is an e-detector (Shin, Ramdas and Rinaldo 2023,
+    E-detectors), which starts a bet in each window with an equal part of the stake. If the null
+    hypotheses hold, the chance that one of the two fires within a monitoring window is at most
+    `false_alarm`. Requests of a window may depend on each other, so one window hardly ever fires.
 
-    Memory fires if every reading of the last `sustained_s` is above, three at least. Accuracy
-    is of the same probes for both versions: no chance is in it, so it is compared.
+    Memory fires if every reading of the last `sustained_s`, and at least three, is above the
+    threshold. Accuracy is measured on the same probes for both versions, so it is compared
+    without a test.
 
     Args:
-        triggers: the file.
-        tallies: of the last windows in order; what is before the monitoring window is left out.
-            A window without numbers is left out by the caller.
-        window_s: length of a window.
-        memory_mb: readings, one a window, of the server with the most, 10⁶ bytes.
-        accuracy: of the version before, and of this one, on the probes; 0 to 1.
-        false_alarm: chance over a monitoring window.
-        sustained_s: how long memory must be above.
+        triggers: the thresholds.
+        tallies: the counts of the last windows in order, without the windows that have no numbers.
+            Those before the monitoring window are ignored.
+        window_s: the length of a window.
+        memory_mb: the memory of the largest server in each window, 10⁶ bytes.
+        accuracy: the accuracy on the probes of the version beside it and of this one, 0 to 1.
+        false_alarm: the chance of a false alarm within a monitoring window.
+        sustained_s: how long the memory must be above its threshold.
 
     Returns:
-        Those that fire, in the file's order.
+        The triggers that fire, in the order of the file.
     """
     span = 60 * triggers.monitoring_window_minutes
     kept = tallies[-max(1, int(span / window_s)) :]
@@ -98,21 +99,21 @@ def fired_triggers(
 
 
 def log_evidence(shares: Sequence[float], threshold: float, start: float) -> float:
-    """Evidence that the shares' mean is above a threshold since some window.
+    """The evidence that the mean of shares has been above a threshold since some window.
 
     Args:
-        shares: by window, 0 to 1.
-        threshold: likewise.
-        start: part of the stake with which each window begins.
+        shares: the share in each window, 0 to 1.
+        threshold: the threshold, 0 to 1.
+        start: the part of the stake with which a bet starts in each window.
 
     Returns:
-        The logarithm.
+        The logarithm of the e-detector's value.
     """
     if not shares:
         return float("-inf")
     y = np.asarray(shares) - threshold
     gains = np.log1p(np.outer(np.asarray(FRACTIONS) / threshold, y))
-    since = gains[:, ::-1].cumsum(axis=1)  # from the window at which one began, until now
+    since = gains[:, ::-1].cumsum(axis=1)  # from the window in which a bet started until now
     return float(np.logaddexp.reduce(since + np.log(EVEN)[:, None], axis=None) + log(start))
 
 
@@ -136,7 +137,7 @@ def _latency(
     threshold = triggers.latency_threshold_ms
     pairs = []
     for tally in tallies:
-        # What is above a bound over the threshold is above the threshold, too.
+        # Answers above a bound that is not below the threshold are above the threshold, too.
         place = bisect_left(tally.bounds, threshold / 1000 * (1 - 1e-9))
         answers = tally.answers
         if answers and place < len(tally.bounds):
@@ -151,7 +152,7 @@ def _latency(
 
 
 def _worst(pairs: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """The last windows from the first of an unbroken run of bad ones on: what the words show."""
+    """Sums over the last unbroken run of windows with bad requests, for the sentence to people."""
     bad = of = 0
     for one, all_ in reversed(pairs):
         if not one and bad:
@@ -161,7 +162,7 @@ def _worst(pairs: Sequence[tuple[int, int]]) -> tuple[int, int]:
 
 
 def _p95_ms(tallies: Sequence[Tally]) -> float:
-    """Bound under which 95 % of the answers lie; the last bound if it is above all."""
+    """The bound under which 95 % of the answers lie; the last bound if it lies above all."""
     total = sum((tally for tally in tallies if tally.latency), Tally(0, 0))
     below = 0
     for bound, count in zip(total.bounds, total.latency, strict=False):

@@ -1,4 +1,4 @@
-"""The file of samples: its tables, and how it is opened. Readers and one writer at a time."""
+"""The SQLite file of samples: its tables, how it is opened, and what happens if it is broken."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ VERSION = 1
 _BUSY_S = 2.0
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 _LOG = logging.getLogger(__name__)
-# `passes.time` rises; `passes.wall` is what the machine's clock said.
+# `passes.time` only rises; `passes.wall` is the machine's clock at that moment.
 _TABLES = f"""
 CREATE TABLE passes (id INTEGER PRIMARY KEY, time REAL NOT NULL, wall REAL NOT NULL);
 CREATE INDEX passes_time ON passes (time);
@@ -39,10 +39,10 @@ PRAGMA user_version = {VERSION};
 
 
 def open_writer(path: Path) -> sqlite3.Connection:
-    """Open the file, or begin a new one; one that is broken is moved aside with a warning.
+    """Open the file for writing, or make a new one; a broken file is moved aside with a warning.
 
     Raises:
-        ToolError: the disk refuses.
+        ToolError: the file cannot be opened or written.
     """
     with failures(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def _open(path: Path) -> sqlite3.Connection:
         path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
     )
     try:
-        # A kill loses nothing; a power cut the last moments, never the file.
+        # A kill loses nothing. A power cut may lose the last transactions, but not the file.
         for setting in (
             "journal_mode = WAL",
             "synchronous = NORMAL",
@@ -88,27 +88,27 @@ def _check(connection: sqlite3.Connection) -> None:
 
 
 def broken(why: str) -> sqlite3.DatabaseError:
-    """What SQLite would raise if it knew what we know."""
+    """The error that SQLite raises for a broken file, for a fault that only we can see."""
     error = sqlite3.DatabaseError(why)
     error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
     return error
 
 
 def is_broken(error: sqlite3.Error) -> bool:
-    """Whether the file is at fault, and not the disk or another program."""
+    """Whether the file itself is broken, and not the disk full or another program in the way."""
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in _BROKEN
 
 
 def move_aside(path: Path, why: str) -> None:
-    """Keep a broken file under another name; the one before it goes, as disks are finite.
+    """Rename a broken file to `<name>.broken`, in place of an earlier one.
 
     Raises:
-        ToolError: the disk refuses.
+        ToolError: the file cannot be renamed.
     """
     aside = path.with_name(f"{path.name}.broken")
     with failures(path):
-        for tail in ("-wal", "-shm"):  # parts of the broken file, poison for the next one
+        for tail in ("-wal", "-shm"):  # parts of the broken file, which would spoil the next one
             path.with_name(path.name + tail).unlink(missing_ok=True)
         path.replace(aside)
     _LOG.warning(
@@ -119,10 +119,10 @@ def move_aside(path: Path, why: str) -> None:
 
 @contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """One look at the file, all of it at the same moment; the writer goes on meanwhile.
+    """Open the file for reading in one transaction; the writer may go on meanwhile.
 
     Raises:
-        ToolError: it cannot be read.
+        ToolError: the file cannot be read.
     """
     with failures(path):
         connection = sqlite3.connect(
@@ -137,10 +137,10 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def failures(path: Path) -> Iterator[None]:
-    """What the disk or SQLite refuses, as our error.
+    """Turn errors of the disk and of SQLite into our error.
 
     Raises:
-        ToolError: it was refused.
+        ToolError: reading or writing the file failed.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""A reading as a few bytes, and back."""
+"""Packs a reading into a few bytes for the store, and unpacks it. Pure."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _Bounds = tuple[float, ...]
 
 
 def shape(reading: Reading) -> str:
-    """The bounds of its buckets; readings share them, so they are kept once."""
+    """The bounds of its buckets as text; many readings share them, so they are stored once."""
     return json.dumps([reading.latency.bounds, reading.inference.bounds])
 
 
 def bounds_of(text: str) -> tuple[_Bounds, _Bounds]:
-    """What `shape` wrote."""
+    """Read the bounds that `shape` wrote."""
     latency, inference = json.loads(text)
     return tuple(latency), tuple(inference)
 
 
 def encode(reading: Reading) -> bytes:
-    """Counts as whole numbers of 8 bytes, most of them zeros, so packed; 150 bytes of 600."""
+    """Pack a reading: counts of 8 bytes each, mostly zeros, so compression leaves 150 of 600."""
     counts = (*reading.statuses, *reading.latency.counts, *reading.inference.counts)
     floats = (
         reading.latency.sum,
@@ -39,10 +39,10 @@ def encode(reading: Reading) -> bytes:
 
 
 def decode(data: bytes, bounds: tuple[_Bounds, _Bounds]) -> Reading:
-    """What `encode` packed.
+    """Unpack what `encode` packed.
 
     Raises:
-        ValueError: other bytes.
+        ValueError: the bytes are no packed reading.
     """
     latency, inference = bounds
     middle = len(STATUSES) + len(latency) + 1

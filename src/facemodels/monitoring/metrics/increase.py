@@ -1,9 +1,9 @@
-"""Counters → what happened between two looks. Pure.
+"""From readings of counters to what was counted between two readings. Pure.
 
-A server counts from its start. Between two looks at the same process, what happened is the
-difference, without Prometheus' extrapolation: sums over windows are sums of events. A process
-that appears while we watch counts from zero; so does one whose numbers fell. The first look at a
-process that was there before we were says nothing: nobody knows when its events were.
+A server counts from its start. The increase between two readings of a process is their difference,
+without Prometheus' extrapolation, so sums over windows are sums of events. A process that appears
+while the source watches counts from zero, and so does one whose counters fell. The first reading
+of a process that started earlier counts for nothing, because the times of its events are unknown.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _NONE = Histogram((), (0,), 0.0)
 
 @dataclass(frozen=True, slots=True)
 class InstanceReading:
-    """A look at one process.
+    """One reading of one server process.
 
     Attributes:
-        time: on the source's own clock, which never goes back.
+        time: when it was read, on the source's own clock, which never goes back.
         instance: the process, for example `rec-facenet-v2.1.3-0@2214`.
-        fresh: the first look at a process that was not there when the source looked before.
-        reading: what it told.
+        fresh: whether it is the first reading of a process that started while the source watched.
+        reading: the numbers.
     """
 
     time: float
@@ -38,12 +38,12 @@ class InstanceReading:
 
 @dataclass(frozen=True, slots=True)
 class Increase:
-    """What was done in a stretch of time.
+    """What was counted in some time.
 
     Attributes:
-        statuses: predictions by how they ended, in the order of `STATUSES`.
-        latency: of requests.
-        inference: of the model's runs.
+        statuses: the number of predictions by how they ended, in the order of `STATUSES`.
+        latency: the durations of requests, seconds.
+        inference: the durations of the model's runs, seconds.
     """
 
     statuses: tuple[int, ...] = field(default=(0,) * len(STATUSES))
@@ -51,7 +51,7 @@ class Increase:
     inference: Histogram = _NONE
 
     def __add__(self, other: Increase) -> Increase:
-        """Both together."""
+        """The sum of both."""
         return Increase(
             tuple(a + b for a, b in zip(self.statuses, other.statuses, strict=True)),
             merge(self.latency, other.latency),
@@ -60,21 +60,21 @@ class Increase:
 
     @property
     def inferences(self) -> int:
-        """Predictions that were answered."""
+        """The number of predictions that were answered."""
         return self.statuses[_SUCCESS]
 
     @property
     def tally(self) -> Tally:
-        """The verdict's words; what the client did wrong is left out."""
+        """The counts that the verdict takes; they leave out what the client got wrong."""
         requests = sum(self.statuses) - self.statuses[_INVALID]
         errors = requests - self.inferences
         return Tally(requests, errors, self.latency.bounds, self.latency.counts)
 
 
 def merge(one: Histogram, other: Histogram) -> Histogram:
-    """Both together, in the buckets that both know; exact, as the buckets of a server are kept."""
+    """The sum of two histograms, in the bounds that both have."""
     if one.bounds != other.bounds:
-        # An empty one knows every bucket.
+        # A histogram without counts has any bounds.
         if not any(one.counts):
             return other
         if not any(other.counts):
@@ -100,7 +100,7 @@ def _coarser(histogram: Histogram, bounds: tuple[float, ...]) -> Histogram:
 
 
 def between(before: Reading | None, after: Reading) -> Increase:
-    """What happened between two readings of a process; all of `after` if it began anew."""
+    """The increase between two readings of a process; all of `after` if it was started again."""
     whole = Increase(after.statuses, after.latency, after.inference)
     if before is None:
         return whole
@@ -119,21 +119,26 @@ def _difference(before: Histogram, after: Histogram) -> Histogram | None:
     return Histogram(after.bounds, counts, after.sum - before.sum) if min(counts) >= 0 else None
 
 
-def increases(seen: Iterable[InstanceReading], since: float) -> Iterator[tuple[float, Increase]]:
-    """When it was seen, and what happened since the look before, of every process.
+def increases(
+    readings: Iterable[InstanceReading], since: float
+) -> Iterator[tuple[float, Increase]]:
+    """The increase at each reading since the one before of the same process.
 
     Args:
-        seen: looks, of each process in order; the last one up to `since` included.
-        since: earlier ones only tell where counting starts.
+        readings: the readings, of each process in order, with the last one up to `since`.
+        since: readings up to this time only say where counting starts.
+
+    Yields:
+        The time of the later reading, and the increase.
     """
     last: dict[str, Reading] = {}
-    for look in seen:
-        before = last.get(look.instance)
-        if look.time > since and (before is not None or look.fresh):
-            yield look.time, between(before, look.reading)
-        last[look.instance] = look.reading
+    for each in readings:
+        before = last.get(each.instance)
+        if each.time > since and (before is not None or each.fresh):
+            yield each.time, between(before, each.reading)
+        last[each.instance] = each.reading
 
 
 def together(works: Sequence[Increase]) -> Increase | None:
-    """The sum; None of nothing."""
+    """The sum of increases; None if there are none."""
     return reduce(lambda a, b: a + b, works) if works else None

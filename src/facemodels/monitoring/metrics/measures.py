@@ -1,4 +1,4 @@
-"""Quantiles, rates and cost of what was done. Pure."""
+"""Quantiles, rates and the cost of what was counted. Pure."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from facemodels.monitoring.metrics.windows import Tally
 
 
 def quantile(tally: Tally, q: float) -> float | None:
-    """Seconds below which a share of the answers lies; None without answers.
+    """A quantile of the latency in seconds; None without answers.
 
-    As `histogram_quantile` of Prometheus: linear within the bucket that holds the rank; the
-    first bucket starts at 0; in the bucket without an end, its start.
+    It is that of Prometheus' `histogram_quantile`: linear within the bucket that holds the rank,
+    where the first bucket starts at 0; in the last bucket, which has no end, its start.
 
     Args:
-        tally: with latencies.
+        tally: the counts, with latencies.
         q: above 0, up to 1.
 
     Raises:
-        InputError: no such quantile.
+        InputError: `q` is out of range.
     """
     if not 0 < q <= 1:
         raise InputError(f"{q} is no quantile.", "Give a share above 0, up to 1.")
@@ -37,25 +37,25 @@ def quantile(tally: Tally, q: float) -> float | None:
 
 
 def success_rate(tally: Tally) -> float | None:
-    """Share of the predictions that were answered, 0 to 1; None without any."""
+    """The share of the predictions that were answered, 0 to 1; None without predictions."""
     return 1 - tally.errors / tally.requests if tally.requests else None
 
 
 def throughput(tally: Tally, seconds: float) -> float:
-    """Answered predictions a second."""
+    """The number of answered predictions a second."""
     return (tally.requests - tally.errors) / seconds
 
 
 def cost_per_1000(
     price_per_hour: float, instances: int, seconds: float, inferences: int
 ) -> float | None:
-    """What 1,000 inferences cost, in the currency of the price; None without any.
+    """The cost of 1,000 inferences, in the currency of the price; None without inferences.
 
     Args:
-        price_per_hour: of one server.
-        instances: servers that ran.
-        seconds: for how long.
-        inferences: that they answered.
+        price_per_hour: the price of one server.
+        instances: the number of servers that ran.
+        seconds: how long they ran.
+        inferences: the number of inferences that they answered.
     """
     if not inferences:
         return None

@@ -1,7 +1,7 @@
-"""The samples of a Prometheus server: raw ones, so that they mean what our own do.
+"""A Prometheus server as a source of samples.
 
-`rate` and `increase` guess beyond the first and the last sample. Ours count; so the samples
-themselves are asked for, and go through the same code.
+Prometheus' `rate` and `increase` extrapolate beyond the first and the last sample. So its raw
+samples are asked for, and go through the same code as our own scrapes.
 """
 
 from __future__ import annotations
@@ -28,27 +28,28 @@ from facemodels.monitoring.metrics.source import PeakUsage
 if TYPE_CHECKING:
     import httpx
 
-_LOOK_BACK_S = 300.0  # for the last look before; longer than scrapes are apart
-_AT_ONCE_S = 600.0  # of samples in one answer: a server has 75 series
-_KNOWN = "1d"  # for how long a server may have been silent
+_LOOK_BACK_S = 300.0  # for the last reading before; longer than the time between scrapes
+_AT_ONCE_S = 600.0  # of samples in one answer; a server has 75 series
+_KNOWN = "1d"  # how long a server may have been silent
 T = TypeVar("T")
 _JOBS = 'up{job=~"facemodels.*"}'
 
 
 class PrometheusSource:
-    """Asks a Prometheus server; its scrapes must carry the labels of `alerts.prometheus`.
+    """Asks a Prometheus server, whose scrapes must carry the labels of `alerts.prometheus`.
 
-    A server that does not answer, or answers wrongly, leaves nothing: `problem` says so.
+    If Prometheus does not answer, or not as it should, the answer is empty and `problem` says why.
 
     Args:
-        url: base, for example `http://127.0.0.1:9090`.
-        timeout_s: of one question.
-        settled_s: a server that shows up so soon after Prometheus began may have been there
-            before; its first numbers are where counting starts.
-        lag_s: a scrape has the time of its beginning, and is known when it has ended.
+        url: the base URL, for example `http://127.0.0.1:9090`.
+        timeout_s: the time limit of one query.
+        settled_s: a server that appears within this time after Prometheus' own start may have
+            started before it, so counting starts at its first reading.
+        lag_s: the time after which a scrape is surely in the answers; a scrape carries the time of
+            its start.
 
     Attributes:
-        problem: why the answer before is empty; "" if nothing is wrong.
+        problem: why the last answer is empty; "" if nothing is wrong.
     """
 
     def __init__(
@@ -65,10 +66,10 @@ class PrometheusSource:
         self._client.close()
 
     def now(self) -> float:
-        """The server's clock, less the time until a scrape that began is in its answers.
+        """The time on Prometheus' clock, less `lag_s`.
 
         Raises:
-            ToolError: it does not answer.
+            ToolError: Prometheus does not answer as it should.
         """
         try:
             return float(self._query("time()")[1]) - self._lag_s
@@ -78,7 +79,7 @@ class PrometheusSource:
     def readings(
         self, series: Series, since: float, until: float, width_s: float | None = None
     ) -> list[InstanceReading]:
-        """Looks at a version's servers, see `Source`; none if the server fails."""
+        """The readings of a version's servers, see `SampleSource`; none if Prometheus fails."""
         begin = since - _LOOK_BACK_S
         selected = _selector(series)
 
@@ -87,22 +88,22 @@ class PrometheusSource:
             before = self._query(f"last_over_time({status}[{_KNOWN}])", begin)
             known = {row["metric"]["instance"] for row in before}
             names = "|".join(NAMES)
-            looks: list[InstanceReading] = []
+            readings: list[InstanceReading] = []
             for low, high in _spans(begin, until):
                 found = self._range(f'{{__name__=~"{names}",{selected[1:]}', low, high)
-                looks += _looks(found, series)
-            return sorted(self._with_fresh(looks, known), key=lambda look: look.time)
+                readings += _readings(found, series)
+            return sorted(self._with_fresh(readings, known), key=lambda each: each.time)
 
         return self._answer(ask, [])
 
     def peaks(self, series: Series, since: float, until: float) -> PeakUsage | None:
-        """The most that a server took, see `Source`; None if the server fails."""
+        """The highest usage of a server, see `SampleSource`; None if Prometheus fails."""
 
         def ask() -> PeakUsage | None:
             most = {}
             for name in (MEMORY, IN_FLIGHT, GPU_LOAD):
                 most[name] = self._most(f"{name}{_selector(series)}", since, until)
-            # All GPUs of a server together, at each moment: a sum of peaks would be too much.
+            # All GPUs of a server are summed at each moment; a sum of peaks would be too high.
             rows = self._range(f"{GPU_MEMORY}{_selector(series)}", since, until)
             sums: dict[tuple[str, float], float] = defaultdict(float)
             for row in rows:
@@ -118,7 +119,7 @@ class PrometheusSource:
     def gauge(
         self, name: str, series: Series, since: float, until: float
     ) -> list[tuple[float, float]]:
-        """Time and value of a gauge of the controller, see `Source`; none if the server fails."""
+        """The times and values of a gauge, see `SampleSource`; none if Prometheus fails."""
 
         def ask() -> list[tuple[float, float]]:
             rows = self._range(f"{name}{_selector(series)}", since, until)
@@ -139,14 +140,14 @@ class PrometheusSource:
         return answer
 
     def _with_fresh(
-        self, looks: Iterable[InstanceReading], known: set[str]
+        self, readings: Iterable[InstanceReading], known: set[str]
     ) -> Iterator[InstanceReading]:
-        """Mark the first look at a server that was not there when Prometheus watched before."""
-        for look in looks:
-            new = look.instance not in known
-            known.add(look.instance)
-            fresh = new and bool(self._query(_JOBS, look.time - self._settled_s))
-            yield replace(look, fresh=fresh)
+        """Mark the first reading of a server that started while Prometheus watched."""
+        for each in readings:
+            new = each.instance not in known
+            known.add(each.instance)
+            fresh = new and bool(self._query(_JOBS, each.time - self._settled_s))
+            yield replace(each, fresh=fresh)
 
     def _most(self, selected: str, since: float, until: float) -> float | None:
         values = [
@@ -157,10 +158,10 @@ class PrometheusSource:
         return max(values, default=None)
 
     def _range(self, selected: str, since: float, until: float) -> list[Any]:
-        """Raw samples in (since, until]."""
+        """The raw samples in (since, until]."""
         length = max(round((until - since) * 1000), 1)
         rows = self._query(f"{selected}[{length}ms]", until)
-        # Whether the first moment belongs to a range depends on the server's version.
+        # Whether a range includes its start depends on the version of Prometheus.
         for row in rows:
             row["values"] = [pair for pair in row["values"] if since < pair[0] <= until]
         return [row for row in rows if row["values"]]
@@ -169,7 +170,7 @@ class PrometheusSource:
         """The result of an instant query.
 
         Raises:
-            ToolError: no answer, or not Prometheus' answer.
+            ToolError: there is no answer, or it is not Prometheus' answer.
         """
         import httpx
 
@@ -201,8 +202,11 @@ def _selector(series: Series) -> str:
     return f'{{model_name="{model}",model_version="{version}"}}'
 
 
-def _looks(rows: list[Any], series: Series) -> Iterator[InstanceReading]:
-    """Samples of one scrape share its time; those of a scrape that is not whole are left out."""
+def _readings(rows: list[Any], series: Series) -> Iterator[InstanceReading]:
+    """Make readings from samples; a scrape with a missing sample is left out.
+
+    The samples of one scrape of one server share their time.
+    """
     scrapes: dict[tuple[float, str], list[tuple[str, Mapping[str, str], float]]]
     scrapes = defaultdict(list)
     for row in rows:

@@ -1,4 +1,4 @@
-"""What one server told at one time, from the text of its /metrics."""
+"""One reading of one server: the counters and gauges in the text of its /metrics. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NAMES = (
 
 
 class Series(NamedTuple):
-    """Whose numbers: the labels that every series of a server has.
+    """The labels that every series of a server has; they say which version the numbers are of.
 
     Attributes:
         model: for example `recognition-facenet`.
@@ -41,10 +41,10 @@ class Series(NamedTuple):
 
     @classmethod
     def of(cls, model_id: str) -> Series:
-        """The series of `rec-facenet-v2.1.3`; variants of a version share them.
+        """The labels of a model id such as `rec-facenet-v2.1.3`; variants of a version share them.
 
         Raises:
-            NameFormatError: no model id.
+            NameFormatError: the text is no model id.
         """
         parsed = ModelId.parse(model_id)
         return cls(str(parsed.name), str(parsed.version))
@@ -52,12 +52,12 @@ class Series(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Counts by bucket.
+    """The counts of a Prometheus histogram, by bucket.
 
     Attributes:
-        bounds: upper bounds, rising, without the infinite one.
-        counts: by bucket, not cumulated; one more than `bounds`.
-        sum: of all values.
+        bounds: the upper bounds of the buckets, rising, without the infinite one.
+        counts: the count of each bucket, not cumulated; one more than `bounds`.
+        sum: the sum of all values.
     """
 
     bounds: tuple[float, ...]
@@ -67,16 +67,16 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one server told; everything has counted since its start.
+    """The numbers of one server at one time; its counters count since the server's start.
 
     Attributes:
-        statuses: predictions by how they ended, in the order of `STATUSES`.
-        latency: of requests, seconds.
-        inference: of the model's runs, seconds.
-        memory_bytes: resident.
-        in_flight: predictions in work or waiting.
-        gpu_memory_bytes: of all GPUs; None without one.
-        gpu_load: of the busiest GPU, 0 to 1; None without one.
+        statuses: the number of predictions by how they ended, in the order of `STATUSES`.
+        latency: the durations of requests, seconds.
+        inference: the durations of the model's runs, seconds.
+        memory_bytes: the resident memory.
+        in_flight: the number of predictions that are running or waiting.
+        gpu_memory_bytes: the memory on all GPUs together; None without a GPU.
+        gpu_load: the load of the busiest GPU, 0 to 1; None without a GPU.
     """
 
     statuses: tuple[int, ...]
@@ -89,7 +89,7 @@ class Reading:
 
     @property
     def total(self) -> int:
-        """Grows with everything counted; falls only if the server began anew."""
+        """The sum of all counters; it falls only if the server was started again."""
         return sum(self.statuses) + sum(self.latency.counts) + sum(self.inference.counts)
 
 
@@ -97,16 +97,16 @@ Samples = Iterable[tuple[str, Mapping[str, str], float]]
 
 
 def parse(text: str, series: Series) -> Reading:
-    """Read a server's /metrics.
+    """Read the text of a server's /metrics.
 
     Args:
-        text: Prometheus' text format.
-        series: whom it must be about.
+        text: the text, in Prometheus' format.
+        series: the labels of the version that the numbers must be of.
 
     Raises:
-        ValueError: it is about another version, or lacks a number.
+        ValueError: the numbers are of another version, or one is missing.
     """
-    # The library takes 2 ms for a whole page; lines that nobody reads are left out before it.
+    # The parser takes 2 ms for a whole page, so lines that are not needed are left out before it.
     lines = "".join(f"{line}\n" for line in text.splitlines() if line.startswith(NAMES))
     return from_samples(
         (
@@ -119,10 +119,10 @@ def parse(text: str, series: Series) -> Reading:
 
 
 def from_samples(samples: Samples, series: Series) -> Reading:
-    """One reading from its samples: name, labels, value.
+    """Make a reading from samples, which have a name, labels and a value each.
 
     Raises:
-        ValueError: they are about another version, or one is missing or no number.
+        ValueError: the samples are of another version, one is missing, or a value is not finite.
     """
     values: dict[str, list[float]] = defaultdict(list)
     statuses: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Many servers at once; one that does not answer in time is missing, never zero."""
+"""Scrapes many servers at once. A server that does not answer in time is missing, never zero."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from facemodels.monitoring.metrics.reading import Reading, Series, parse
 if TYPE_CHECKING:
     import httpx
 
-_MOST = 4_000_000  # bytes of an answer; ours have 13,000
+_MOST = 4_000_000  # bytes of one answer; our servers send 13,000
 
 
 @dataclass(frozen=True, slots=True)
 class ScrapeTarget:
-    """A server.
+    """A server to scrape.
 
     Attributes:
-        url: without a path, for example `http://127.0.0.1:9001`.
-        series: the version that it serves.
-        instance: the process; another one after each start.
-        started_s: when, in seconds since the boot, as CLOCK_BOOTTIME counts; None if unknown.
+        url: its address without a path, for example `http://127.0.0.1:9001`.
+        series: the labels of the version that it serves.
+        instance: the name of the process; it differs after each start.
+        started_s: when it started, in seconds of CLOCK_BOOTTIME; None if that is unknown.
     """
 
     url: str
@@ -34,10 +34,10 @@ class ScrapeTarget:
 
 @dataclass(frozen=True, slots=True)
 class MissingReading:
-    """No numbers.
+    """A scrape that brought no numbers.
 
     Attributes:
-        why: for people.
+        why: the reason, for people.
     """
 
     why: str
@@ -45,18 +45,18 @@ class MissingReading:
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """What came of a look at a server."""
+    """The outcome of scraping one server."""
 
     target: ScrapeTarget
     found: Reading | MissingReading
 
 
 class Scraper:
-    """Keeps its connections; close it, or use it in `with`. For one thread.
+    """Scrapes servers over connections that it keeps; use it in `with`, in one thread.
 
     Args:
-        timeout_s: for a whole answer, however slowly it comes.
-        token: bearer's, with the scope `metrics`; "" sends none.
+        timeout_s: the time limit of a whole answer.
+        token: a bearer token of the scope `metrics`; "" sends none.
     """
 
     def __init__(self, timeout_s: float = 0.8, token: str = "") -> None:
@@ -78,14 +78,14 @@ class Scraper:
         self._runner.close()
 
     def scrape(self, targets: Sequence[ScrapeTarget]) -> list[Scrape]:
-        """Look at every server, at once; takes no longer than the timeout."""
+        """Scrape all servers concurrently; it takes no longer than the timeout."""
         return self._runner.run(self._all(targets)) if targets else []
 
     async def _all(self, targets: Sequence[ScrapeTarget]) -> list[Scrape]:
         if self._client is None:
             import httpx
 
-            # No proxy of the environment: these are our own servers.
+            # No proxy from environment variables: these are our own servers.
             self._client = httpx.AsyncClient(
                 headers=self._headers, timeout=self._timeout_s, trust_env=False
             )

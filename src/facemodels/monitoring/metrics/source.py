@@ -1,4 +1,4 @@
-"""What a source of samples gives, and the questions that are asked of any of them."""
+"""The interface of a source of samples, and what is computed from any source: windows, sums."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from facemodels.monitoring.metrics.increase import Increase, InstanceReading, in
 from facemodels.monitoring.metrics.reading import Series
 from facemodels.monitoring.metrics.windows import Tally, Window
 
-_ROUNDING = 1e-6  # of a window; times are sums of floats
+_ROUNDING = 1e-6  # of a window's width; times are sums of floats
 
 
 @dataclass(frozen=True, slots=True)
 class PeakUsage:
-    """The most that any server of a version took.
+    """The highest usage of any server of a version over some time.
 
     Attributes:
-        memory_bytes: resident.
-        in_flight: predictions in work or waiting.
-        gpu_memory_bytes: of all GPUs; None without one.
-        gpu_load: of the busiest GPU, 0 to 1; None without one.
+        memory_bytes: the resident memory.
+        in_flight: the number of predictions that were running or waiting.
+        gpu_memory_bytes: the memory on all GPUs together; None without a GPU.
+        gpu_load: the load of the busiest GPU, 0 to 1; None without a GPU.
     """
 
     memory_bytes: float
@@ -34,54 +34,57 @@ class PeakUsage:
 
 
 class SampleSource(Protocol):
-    """Samples of servers. Times are on the source's clock, which `now` tells.
+    """A source of samples: our own store, or a Prometheus server.
+
+    All times are on the source's own clock, which `now` reads.
 
     Attributes:
-        problem: why the answer before is empty or old, for an alarm; "" if nothing is wrong.
+        problem: why the last answer is empty or old, for an alarm; "" if nothing is wrong.
     """
 
     problem: str
 
     def now(self) -> float:
-        """Seconds since 1970, on the clock of the samples."""
+        """The time on the clock of the samples, seconds since 1970."""
 
     def readings(
         self, series: Series, since: float, until: float, width_s: float | None = None
     ) -> Sequence[InstanceReading]:
-        """Looks at a version's servers in (since, until], and the last one before of each.
+        """The readings of a version's servers in (since, until], and of each the last one before.
 
         Args:
-            series: whose.
-            since: seconds.
-            until: seconds.
-            width_s: of the windows they are for; looks that change nothing may be left out.
+            series: the labels of the version.
+            since: seconds since 1970.
+            until: seconds since 1970.
+            width_s: the width of the windows for which the readings are meant; readings that do
+                not change the sums of such windows may be left out.
         """
 
     def peaks(self, series: Series, since: float, until: float) -> PeakUsage | None:
-        """The most in (since, until]; None without a look."""
+        """The highest usage in (since, until]; None without a reading."""
 
     def gauge(
         self, name: str, series: Series, since: float, until: float
     ) -> Sequence[tuple[float, float]]:
-        """Time and value of what was measured beside the servers, for example by probes."""
+        """The times and values of a gauge of the controller, for example of the probes."""
 
 
 def total_increase(
     source: SampleSource, series: Series, since: float, until: float
 ) -> Increase | None:
-    """What a version did in (since, until]; None if nobody knows."""
-    looks = source.readings(series, since, until, None)
-    return together([done for _, done in increases(looks, since)])
+    """What was counted of a version in (since, until]; None without readings."""
+    readings = source.readings(series, since, until, None)
+    return together([done for _, done in increases(readings, since)])
 
 
 def tally(source: SampleSource, series: Series, since: float, until: float) -> Tally | None:
-    """As `total_increase`, in the verdict's words."""
+    """The same as counts of requests, errors and latencies; None without readings."""
     done = total_increase(source, series, since, until)
     return done.tally if done else None
 
 
 def memory(source: SampleSource, series: Series, since: float, until: float) -> float | None:
-    """Bytes of the largest server of a version in (since, until]; None if nobody knows."""
+    """The bytes of a version's largest server in (since, until]; None without readings."""
     found = source.peaks(series, since, until)
     return found.memory_bytes if found else None
 
@@ -89,10 +92,10 @@ def memory(source: SampleSource, series: Series, since: float, until: float) -> 
 def windows(
     source: SampleSource, canary: Series, stable: Series, since: float, until: float, width_s: float
 ) -> list[Window]:
-    """The whole windows in (since, until], both versions side by side.
+    """The whole windows in (since, until], with the counts of both versions.
 
-    What happened between two looks belongs to the window of the later look: every event is
-    counted once. A window must be wider than the scrapes are apart, or it may be empty.
+    What was counted between two readings belongs to the window of the later one, so every event is
+    counted once. A window must be wider than the time between two scrapes, or it may be empty.
 
     Raises:
         InputError: the width is not above zero.
@@ -112,7 +115,7 @@ def windows(
 
 
 def window_of(time: float, since: float, width_s: float) -> int:
-    """Number of the window that holds a time; its end is its own, its start is not."""
+    """The number of the window that holds a time; a window includes its end, not its start."""
     return max(math.ceil((time - since) / width_s - _ROUNDING) - 1, 0)
 
 

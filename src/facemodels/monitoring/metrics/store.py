@@ -1,4 +1,4 @@
-"""The samples of our own scrapes, in SQLite: one writer, and readers in other processes."""
+"""The store of our own scrapes in SQLite, with one writer and readers in other processes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from facemodels.monitoring.metrics.source import PeakUsage, window_of
 
 RETENTION_S = 48 * 3600.0
 _PRUNE_EVERY = 60  # passes
-_PRUNE_AT_ONCE = 3600  # passes; after a long stop the writer catches up bit by bit
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # counts sleep, where it can
+_PRUNE_AT_ONCE = 3600  # passes; after a long stop the writer prunes in several steps
+# It counts while the machine sleeps, where the system has such a clock.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 T = TypeVar("T")
 
-# Of the looks in (low, high]: the last in its window, and both sides of a fall. What lies between
-# changes no sum. The last look before is where counting starts.
-_LOOKS = """
+# Of the readings in (low, high]: the last of each window, and both sides of a fall of the counters.
+# The readings between change no sum. Counting starts at the last reading before.
+_CHOSEN_READINGS = """
 WITH looks AS (
     SELECT r.pass, r.total, p.time, slot(p.time) AS slot
     FROM readings r JOIN passes p ON p.id = r.pass
@@ -50,10 +51,12 @@ ORDER BY r.pass
 
 
 class StoredSamples:
-    """Reads what a `SampleStore` writes; opens the file for each question, so it may come and go.
+    """A source that reads what a `SampleStore` writes, for example in another process.
+
+    It opens the file for each question, so the file may be replaced meanwhile.
 
     Args:
-        path: of the file.
+        path: the path of the file.
 
     Attributes:
         problem: why nothing can be read; "" if it can.
@@ -64,7 +67,7 @@ class StoredSamples:
         self.problem = ""
 
     def now(self) -> float:
-        """The machine's clock, as far off as the samples' clock was at the last pass."""
+        """The time on the samples' clock: the machine's, corrected as at the last pass."""
         with self._reading() as file:
             last = file.execute("SELECT time, wall FROM passes ORDER BY id DESC LIMIT 1").fetchone()
         return time.time() + (last[0] - last[1] if last else 0.0)
@@ -72,7 +75,7 @@ class StoredSamples:
     def readings(
         self, series: Series, since: float, until: float, width_s: float | None = None
     ) -> list[InstanceReading]:
-        """Looks at a version's servers, see `Source`.
+        """The readings of a version's servers, see `SampleSource`.
 
         Raises:
             ToolError: the file cannot be read.
@@ -84,18 +87,18 @@ class StoredSamples:
             )
             span = {"low": _pass(file, since), "high": _pass(file, until)}
             return [
-                look
+                each
                 for number, instance in file.execute(
                     "SELECT id, instance FROM instances i WHERE model = ? AND version = ?"
                     " AND EXISTS (SELECT 1 FROM readings WHERE instance = i.id"
                     " AND total IS NOT NULL AND pass > ? AND pass <= ?) ORDER BY id",
                     (*series, span["low"], span["high"]),
                 ).fetchall()
-                for look in _looks(file, instance, {"instance": number, **span})
+                for each in _readings(file, instance, {"instance": number, **span})
             ]
 
     def peaks(self, series: Series, since: float, until: float) -> PeakUsage | None:
-        """The most that a server took, see `Source`.
+        """The highest usage of a server, see `SampleSource`.
 
         Raises:
             ToolError: the file cannot be read.
@@ -112,7 +115,7 @@ class StoredSamples:
     def gauge(
         self, name: str, series: Series, since: float, until: float
     ) -> list[tuple[float, float]]:
-        """Time and value of what `Store.put_gauge` kept.
+        """The times and values that `SampleStore.put_gauge` stored.
 
         Raises:
             ToolError: the file cannot be read.
@@ -125,7 +128,7 @@ class StoredSamples:
             ).fetchall()
 
     def missing(self, series: Series, since: float, until: float) -> list[tuple[float, str, str]]:
-        """Time, instance and reason of the looks that brought nothing.
+        """The time, instance and reason of each scrape that brought no numbers.
 
         Raises:
             ToolError: the file cannot be read.
@@ -151,15 +154,15 @@ class StoredSamples:
 
 
 def _pass(file: sqlite3.Connection, at: float) -> int:
-    """The last pass up to a time; 0 if all are later."""
+    """The number of the last pass up to a time; 0 if all are later."""
     (found,) = file.execute("SELECT max(id) FROM passes WHERE time <= ?", (at,)).fetchone()
     return found or 0
 
 
-def _looks(
+def _readings(
     file: sqlite3.Connection, instance: str, span: dict[str, int]
 ) -> Iterator[InstanceReading]:
-    for at, fresh, data, bounds in file.execute(_LOOKS, span):
+    for at, fresh, data, bounds in file.execute(_CHOSEN_READINGS, span):
         try:
             found = encoding.decode(data, encoding.bounds_of(bounds))
         except ValueError as error:
@@ -168,24 +171,24 @@ def _looks(
 
 
 class SampleStore(StoredSamples):
-    """The writer; the only one of its file. For several threads.
+    """The only writer of its file; it may be used by several threads.
 
-    Its clock never goes back: it starts with the machine's clock and then counts seconds, time
-    asleep included. If the machine's clock went back before a start, the samples of before are
-    dated back by as much, so that they stay the past.
+    Its clock never goes back: it starts at the machine's clock and then counts seconds, also while
+    the machine sleeps. If the machine's clock was set back before a start, the older samples are
+    dated back by as much, so that they stay in the past.
 
-    A server that the first pass finds may have counted for long, so its first numbers are where
-    counting starts; so are those of one that started before the first pass, where its target
-    says when. Let the first pass, an empty one, come before the first server starts.
+    A server that the first pass finds may have counted for a long time, so counting starts at its
+    first reading. The same holds for a server that started before the first pass, where its target
+    says when it started. So put an empty pass before the first server starts.
 
     Args:
-        path: of the file; begun if it is not there, or broken.
+        path: the path of the file; a new one is made if it does not exist or is broken.
         retention_s: how long samples are kept.
-        wall: the machine's clock.
-        elapsed: seconds that only rise.
+        wall: the machine's clock, seconds since 1970.
+        elapsed: a clock whose seconds only rise.
 
     Raises:
-        ToolError: the disk refuses.
+        ToolError: the file cannot be written.
     """
 
     def __init__(
@@ -209,17 +212,17 @@ class SampleStore(StoredSamples):
             self._file.close()
 
     def now(self) -> float:
-        """Seconds since 1970, on the samples' clock."""
+        """The time on the samples' clock, seconds since 1970."""
         return self._start + self._elapsed()
 
     def put(self, scrapes: Sequence[Scrape]) -> float:
-        """Keep a pass over all servers, those that gave nothing included.
+        """Store a pass over all servers, with those that brought no numbers.
 
         Returns:
-            Its time, on the samples' clock.
+            The time of the pass, on the samples' clock.
 
         Raises:
-            ToolError: the disk refuses; nothing of it was kept.
+            ToolError: the file cannot be written; nothing of the pass was stored.
         """
         now, wall = self.now(), self._wall()
 
@@ -237,22 +240,22 @@ class SampleStore(StoredSamples):
         return now
 
     def put_gauge(self, name: str, series: Series, value: float, at: float | None = None) -> None:
-        """Keep a number that was measured beside the servers.
+        """Store the value of a gauge that the controller measured.
 
         Args:
             name: for example `facemodels_probe_accuracy`.
-            series: of whom.
-            value: a number.
-            at: on the samples' clock; now if None.
+            series: the labels of the version.
+            value: the value.
+            at: the time on the samples' clock; now if None.
 
         Raises:
-            ToolError: the disk refuses.
+            ToolError: the file cannot be written.
         """
         row = (self.now() if at is None else at, name, *series, value)
         self._write(lambda file: file.execute("INSERT INTO gauges VALUES (?, ?, ?, ?, ?)", row))
 
     def _is_new(self, file: sqlite3.Connection, target: ScrapeTarget) -> bool:
-        """Whether a server that was never seen started while we watched, as far as is known."""
+        """Whether a server without readings started after the first pass, as far as is known."""
         if target.started_s is None:
             return True
         (begun,) = file.execute("SELECT min(time) FROM passes").fetchone()
@@ -266,7 +269,7 @@ class SampleStore(StoredSamples):
             file.execute("UPDATE gauges SET time = time - ?", (ahead,))
 
     def _write(self, act: Callable[[sqlite3.Connection], T]) -> T:
-        """All of it or nothing; a file that turns out broken is replaced, and it is done there."""
+        """Run one transaction; if the file is broken, run it on a new one instead."""
         with self._lock:
             try:
                 return self._transact(act)
@@ -280,7 +283,7 @@ class SampleStore(StoredSamples):
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        """Who reads a broken file learns it; the next one reads a new one."""
+        """Read the file; if it turns out broken, replace it for the next reader."""
         try:
             with super()._reading() as file:
                 yield file
@@ -350,7 +353,7 @@ def _shape(file: sqlite3.Connection, found: Reading) -> int:
 
 
 def _prune(file: sqlite3.Connection, before: float) -> None:
-    """Drop what is too old; a server's row goes with its last reading."""
+    """Delete old passes, and each server whose last reading goes with them."""
     first, last = file.execute(
         "SELECT min(id), max(id) FROM passes WHERE time < ?", (before,)
     ).fetchone()

@@ -1,4 +1,4 @@
-"""What two versions did in the same time: the words between samples and verdict. Pure."""
+"""Counts of requests in a window of time, of two versions side by side. Pure."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What one version did.
+    """The counts of one version over some time.
 
     Attributes:
-        requests: predictions that ended, those that were the client's mistake left out.
-        errors: of these, how many ended in error, timeout, or were turned away.
-        bounds: upper bounds of the buckets of latency, seconds, rising; one more is above all.
-        latency: answers by bucket (not cumulated); one number more than `bounds`.
+        requests: the number of predictions that ended, without those that the client got wrong.
+        errors: how many of these ended in an error, a timeout or a rejection.
+        bounds: the upper bounds of the buckets of latency, seconds, rising; a last bucket without
+            a bound follows.
+        latency: the number of answers in each bucket, not cumulated; one more than `bounds`.
     """
 
     requests: int
@@ -24,15 +25,15 @@ class Tally:
 
     @property
     def answers(self) -> int:
-        """How many latencies there are; not always `requests`, as scrapes fall between the two."""
+        """The number of latencies. A scrape may fall between both, so `requests` may differ."""
         return sum(self.latency)
 
     def above(self, seconds: float) -> int:
-        """Answers in buckets that lie wholly above a bound; `seconds` is one of the bounds."""
+        """The number of answers in the buckets above a bound; `seconds` is one of `bounds`."""
         return sum(self.latency[bisect_right(self.bounds, seconds) :])
 
     def __add__(self, other: Tally) -> Tally:
-        """Both together; the buckets are the same."""
+        """The sum of both; they have the same buckets, or one has no latencies."""
         longer, shorter = sorted((self, other), key=lambda one: len(one.latency), reverse=True)
         latency = shorter.latency or (0,) * len(longer.latency)
         return Tally(
@@ -45,13 +46,13 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A stretch of time.
+    """The counts of both versions of a rollout in one window of time.
 
     Attributes:
-        start: seconds since 1970.
-        end: likewise; later.
-        canary: of the version on its way; None if its numbers were lost.
-        stable: of the version beside it; None likewise.
+        start: the start, seconds since 1970.
+        end: the end, seconds since 1970.
+        canary: the counts of the version that the rollout brings; None if they were lost.
+        stable: the counts of the version beside it; None if they were lost.
     """
 
     start: float

@@ -1,4 +1,4 @@
-"""Asks one version the golden set over HTTP, through the address that clients use."""
+"""Sends a golden set to one version over HTTP, through the address that clients use."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from facemodels.names import ModelId
 if TYPE_CHECKING:
     import httpx
 
-HEADER = "X-Facemodels-Version"  # which version behind the router is meant
-_TRIES = 3  # of a request that is turned away because the server is busy
+HEADER = "X-Facemodels-Version"  # it names the version that the router must choose
+_TRIES = 3  # for a request that a busy server answers with 503
 _LONGEST_WAIT_S = 1.0
-_MOST_BYTES = 10_000_000  # of an answer
+_MOST_BYTES = 10_000_000  # of one answer
 
 
 class _Failed(Exception):  # noqa: N818  (a reason, counted by the caller)
-    """A probe was not answered, or not by the version that was asked."""
+    """A probe was not answered, or not by the version that was asked; the text is the reason."""
 
 
 def replay(
@@ -42,18 +42,18 @@ def replay(
 ) -> ReplayResult:
     """Send every probe, one after the other, and count what comes back.
 
-    Nothing that goes wrong on the way raises: it is a failed probe with its reason, and the
+    A request that fails raises nothing: the probe counts as failed with its reason, and the
     result is incomplete.
 
     Args:
-        base_url: what the addresses of `/api` are below, for example `http://127.0.0.1:8080`
-            or `http://127.0.0.1:8080/models/recognition-facenet`.
-        probes: for the task of the version.
-        version: id, for example `rec-facenet-v2.1.3`; asked for by the header `HEADER`. An
+        base_url: the address before `/api`, for example `http://127.0.0.1:8080` or
+            `http://127.0.0.1:8080/models/recognition-facenet`.
+        probes: the golden set of the version's task.
+        version: the id, for example `rec-facenet-v2.1.3`; the header `HEADER` asks for it, and an
             answer of another version is a failure.
-        headers: further ones, for example a bearer token with the scopes `predict` and `info`.
-        timeout: seconds without a byte after which a request has failed.
-        budget: seconds for the whole replay; what is left then has failed.
+        headers: further headers, for example a bearer token with the scopes `predict` and `info`.
+        timeout: the seconds without a byte after which a request has failed.
+        budget: the seconds for the whole replay; probes that are left then have failed.
 
     Raises:
         NameFormatError: `version` is no id.
@@ -66,8 +66,8 @@ def replay(
     with httpx.Client(
         base_url=base_url.rstrip("/"),
         headers={**(headers or {}), HEADER: str(identity)},
-        follow_redirects=False,  # the golden set and the token are for this address alone
-        trust_env=False,  # a proxy is not the address that is meant
+        follow_redirects=False,  # the token and the images are for this address alone
+        trust_env=False,  # a proxy is not the address that clients use
     ) as client:
         asker = _Asker(client, identity, timeout, began + budget)
         for probe in probes.probes:
@@ -82,10 +82,10 @@ class _Asker:
     """Sends probes to one version.
 
     Args:
-        client: of the address.
-        identity: the version.
-        timeout: seconds without a byte after which a request has failed.
-        until: monotonic seconds at which the time is up.
+        client: the HTTP client, with the base URL and the headers.
+        identity: the version that must answer.
+        timeout: the seconds without a byte after which a request has failed.
+        until: when the budget is spent, in seconds of the monotonic clock.
     """
 
     def __init__(
@@ -98,10 +98,10 @@ class _Asker:
         self._known = False
 
     def ask(self, probe: Probe, images: Mapping[str, bytes]) -> dict[str, Any]:
-        """The answer to one probe.
+        """Send one probe and return the answer.
 
         Raises:
-            _Failed: none that counts.
+            _Failed: there was no answer, or it does not count.
         """
         self._check_version()
         if isinstance(probe, PairProbe):
@@ -125,7 +125,7 @@ class _Asker:
         return answer
 
     def _check_version(self) -> None:
-        """By the id, which has the variant too; predictions tell name and version alone."""
+        """Check the id of the version that answers; predictions name it without its variant."""
         if self._known:
             return
         if self._send("GET", "/api/model/info").get("model_id") != str(self._identity):
@@ -172,7 +172,11 @@ def _object(response: httpx.Response) -> dict[str, Any]:
 
 
 class _Tally:
-    """Judges answers and counts."""
+    """Compares answers with labels, and counts the outcomes.
+
+    Args:
+        probes: the golden set that is replayed.
+    """
 
     def __init__(self, probes: GoldenSet) -> None:
         self._probes = probes
@@ -183,15 +187,15 @@ class _Tally:
         self._threshold: float | None = None
 
     def fail(self, reason: str) -> None:
-        """No answer to the next probe."""
+        """Count the next probe as failed, with the reason."""
         self._failures[reason] += 1
         self._correct.append(None)
 
     def take(self, probe: Probe, answer: Mapping[str, Any]) -> None:
-        """The answer to the next probe.
+        """Count the answer to the next probe.
 
         Raises:
-            _Failed: it makes no sense; nothing was counted.
+            _Failed: the answer makes no sense; nothing was counted.
         """
         try:
             outcome = self._judge(probe, answer)
@@ -213,7 +217,7 @@ class _Tally:
         return _placed(error)
 
     def result(self, model_id: str, seconds: float) -> ReplayResult:
-        """Of all that was taken."""
+        """The result over all probes so far."""
         negatives = self._counts["tn"] if self._probes.task == "recognition" else None
         return ReplayResult(
             model_id=model_id,
@@ -271,7 +275,7 @@ def _nme(face: FaceProbe, points: Any) -> float:
 
 
 def _placed(error: float) -> Counter[str]:
-    """Right up to an NME of 0.08, the limit of 300-W's failure rate: see `landmarks.metrics`."""
+    """Points are right up to an NME of 0.08, the limit of 300-W's failure rate."""
     from facemodels.landmarks.metrics import LIMIT
 
     return Counter(tp=1) if error <= LIMIT else Counter(fp=1, fn=1)

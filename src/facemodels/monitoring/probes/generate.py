@@ -1,4 +1,4 @@
-"""A golden set from the prepared test split: people and pictures that no model was trained on."""
+"""Makes a golden set from the prepared test split, whose people and pictures no model has seen."""
 
 from __future__ import annotations
 
@@ -20,29 +20,30 @@ from facemodels.monitoring.probes.golden_set import FILE, MAX_PROBES, GoldenSet,
 from facemodels.names import TASKS
 
 PREPARED = Path("data", "prepared")
-# One answer is then a step of about 1 %, half of the guide's accuracy_drop_threshold.
+# With these counts one answer is about 1 % of the accuracy, half of accuracy_drop_threshold.
 COUNTS = {"recognition": 100, "detection": 48, "landmarks": 80}
 _SOURCE = "prepared data, test split"
-_PREFIX = "probe-"  # of the images' names, by which an older set is known as ours
+_PREFIX = "probe-"  # of the names of generated images; it tells them from other files
 _DIGITS = 16  # of an image's SHA-256 in its name
-_JPEG = {"quality": 92}  # as clients send; a sixth of a PNG
+_JPEG = {"quality": 92}  # what clients usually send; a sixth of the size of a PNG
 _Index = NDArray[np.intp]
 
 
 def make(
     root: Path, task: str, folder: Path, *, count: int | None = None, seed: int = 1
 ) -> GoldenSet:
-    """Build a golden set from `data/prepared/<task>`, groups of faces in equal parts.
+    """Make a golden set from `data/prepared/<task>`, with equal numbers from each group of faces.
 
     The same data, count and seed give the same bytes. Images are named by their content, so a
-    set that is made anew while another is being read is never a mixture of both.
+    reader never gets a mixture of two sets while one replaces the other.
 
     Args:
-        root: of the repository.
+        root: the repository's root.
         task: `detection`, `recognition` or `landmarks`.
-        folder: gets the images and `probes.json`.
-        count: pairs (half of them of one person), scenes, or faces; of `COUNTS` by default.
-        seed: of the choice.
+        folder: the folder that gets the images and `probes.json`.
+        count: the number of pairs (half of them of one person), scenes, or faces; the one in
+            `COUNTS` if None.
+        seed: the seed of the random choice.
 
     Raises:
         InputError: no such task, a count that cannot be had, or a folder with a set that someone
@@ -76,7 +77,7 @@ def make(
 
 
 def _text(task: str, source: str, labels: list[dict[str, Any]]) -> str:
-    """The file: one probe a line, which diffs well and is a third of what indenting makes of it."""
+    """The text of probes.json, with one probe a line: it diffs well and is short."""
     head = json.dumps({"format": 1, "task": task, "source": source})
     lines = ",\n".join(json.dumps(label, sort_keys=True) for label in labels)
     return f'{head[:-1]}, "probes": [\n{lines}\n]}}\n'
@@ -120,7 +121,7 @@ def _pairs(data: Path, count: int, rng: np.random.Generator, keep: Keep) -> list
 
 def _scenes(data: Path, count: int, rng: np.random.Generator, keep: Keep) -> list[dict[str, Any]]:
     test = DetectionSplit.load(data / "test")
-    # Scenes hold faces of several groups: they are drawn at large.
+    # A scene holds faces of several groups, so scenes are drawn from all.
     everyone = np.zeros(len(test), np.int8)
     rows = _evenly(rng, np.arange(len(test)), everyone, count, data)
     return [
@@ -155,7 +156,7 @@ def _evenly(
     count: int,
     data: Path,
 ) -> _Index:
-    """`count` candidates, the groups taking turns as long as each has some; in rising order."""
+    """Choose `count` candidates, from each group in turn while it has some; in rising order."""
     if len(candidates) < count:
         raise DataError(
             f"{data / 'test'} has {len(candidates)} of the {count} that are wanted.",
@@ -171,5 +172,5 @@ def _evenly(
 
 
 def _plain(values: NDArray[np.float32]) -> Any:
-    """Numbers of a label; a hundredth of a pixel is enough."""
+    """The numbers of a label as plain lists, rounded to a hundredth of a pixel."""
     return np.round(values.astype(np.float64), 2).tolist()

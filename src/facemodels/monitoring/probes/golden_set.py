@@ -1,6 +1,6 @@
-"""A golden set on disk: images and `probes.json`. Its format is told in docs/probes.md.
+"""Reads and checks a golden set: a folder of images with `probes.json` (see docs/probes.md).
 
-Boxes are in the edges frame, points in the frame of pixel centres, as everywhere; see `imaging`.
+Boxes are in the frame of pixel edges, points in the frame of pixel centres; see `imaging`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from facemodels.params import Frozen
 FILE = "probes.json"
 MAX_PROBES = 2000
 MAX_FILE_BYTES = 20_000_000  # of probes.json
-MAX_IMAGE_BYTES = 10_000_000  # of one file: what a server takes by default
-MAX_IMAGE_PIXELS = 25_000_000  # of one image: a pair stays within a request's limit
-MAX_TOTAL_BYTES = 100_000_000  # of all files; they are held in memory
+MAX_IMAGE_BYTES = 10_000_000  # of one image file; a server takes no larger one by default
+MAX_IMAGE_PIXELS = 25_000_000  # of one image; a pair stays within the limit of a request
+MAX_TOTAL_BYTES = 100_000_000  # of all image files; they are held in memory
 _REMEDY = "docs/probes.md has the format."
 
 
@@ -60,31 +60,31 @@ Box = Annotated[Rectangle, AfterValidator(_with_area)]
 
 
 class PairProbe(Frozen):
-    """Two aligned face crops, and whether they show one person."""
+    """A probe for recognition: two aligned face crops, and whether they show one person."""
 
     images: tuple[ImageName, ImageName]
     same: Annotated[bool, Field(strict=True)]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the images."""
+        """The names of its images."""
         return self.images
 
 
 class SceneProbe(Frozen):
-    """A picture and every face in it; there may be none."""
+    """A probe for detection: a picture with the boxes of all its faces; there may be none."""
 
     image: ImageName
     boxes: tuple[Box, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the images."""
+        """The names of its images."""
         return (self.image,)
 
 
 class FaceProbe(Frozen):
-    """A picture, the box of one face in it, and its 68 points in iBUG order."""
+    """A probe for landmarks: a picture, the box of one face, and its 68 points in iBUG order."""
 
     image: ImageName
     box: Box
@@ -99,7 +99,7 @@ class FaceProbe(Frozen):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the images."""
+        """The names of its images."""
         return (self.image,)
 
 
@@ -149,10 +149,10 @@ class GoldenSet:
 
     Attributes:
         task: `detection`, `recognition` or `landmarks`.
-        probes: in the order of the file; all of one kind.
-        images: encoded bytes by name.
-        digest: `sha256:…` of the labels and images; results of other sets are not compared.
-        source: where it is from, in words.
+        probes: the probes in the order of the file, all of one kind.
+        images: the encoded bytes of each image by its name.
+        digest: `sha256:…` of the labels and images; it tells one set from another.
+        source: where the set is from, in words.
     """
 
     task: str
@@ -166,10 +166,10 @@ class GoldenSet:
 
 
 def load(folder: Path) -> GoldenSet:
-    """Read a golden set and check all of it.
+    """Read a golden set, and check all of it before anything is sent.
 
     Args:
-        folder: with `probes.json` and the images that it names.
+        folder: the folder with `probes.json` and the images that it names.
 
     Raises:
         DataError: the file is missing or does not fit the schema, an image is missing, lies
@@ -216,7 +216,7 @@ def _read(path: Path) -> _Pairs | _Scenes | _Faces:
 
 
 def _first(error: ValidationError) -> str:
-    """The first of the mistakes, with its place in the file."""
+    """The first of the mistakes with its place in the file, and how many more there are."""
     every = error.errors(include_url=False, include_input=False, include_context=False)
     where = ".".join(str(part) for part in every[0]["loc"])
     more = f" (and {len(every) - 1} more)" if len(every) > 1 else ""
@@ -224,9 +224,9 @@ def _first(error: ValidationError) -> str:
 
 
 def _read_image(folder: Path, name: str) -> tuple[bytes, tuple[int, int]]:
-    """The bytes of an image with its width and height."""
+    """The bytes of an image, and its width and height in pixels."""
     path = folder / name
-    # A link may lead out of the folder, to what is nobody's business.
+    # A symbolic link may lead out of the folder, to a file that must not be sent.
     if not path.resolve().is_relative_to(folder.resolve()):
         raise DataError(f"{path} lies outside of the set's folder.", "Copy it into the folder.")
     try:
@@ -242,7 +242,7 @@ def _read_image(folder: Path, name: str) -> tuple[bytes, tuple[int, int]]:
 
 
 def _strays(probe: Probe, sizes: Mapping[str, tuple[int, int]]) -> Iterator[str]:
-    """Labels with their centre outside; a face may be cut off, but not be elsewhere."""
+    """Name the labels whose centre is outside of the image; a face at the edge may be cut off."""
     if isinstance(probe, PairProbe):
         return
     size = np.array(sizes[probe.image])

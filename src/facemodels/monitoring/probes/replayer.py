@@ -1,4 +1,4 @@
-"""The golden set, sent to every version that serves, through the address that clients use."""
+"""Replays the golden sets to every version that serves, and keeps what the replays show."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from facemodels.files import write_json
-from facemodels.monitoring import probes
 from facemodels.monitoring.metrics.reading import PROBE, Series
 from facemodels.monitoring.metrics.store import SampleStore
+from facemodels.monitoring.probes.client import replay
+from facemodels.monitoring.probes.golden_set import load
+from facemodels.monitoring.probes.result import ReplayResult
 from facemodels.monitoring.served import ServedModel
 from facemodels.names import ModelName
 
 
 class ProbeReplayer:
-    """Replays probes and keeps what they show.
+    """Replays the golden sets and keeps what they show, in files and as gauges of the store.
 
     Args:
         folder: the folder for results; `<id>.json` is the last result of a version.
@@ -53,17 +55,17 @@ class ProbeReplayer:
 
     def _replay_all(self, url: str, served: ServedModel, folder: Path) -> None:
         """Ask the stable version first: the other one is compared with it."""
-        golden = probes.load(folder)
-        first: probes.ReplayResult | None = None
+        golden_set = load(folder)
+        first: ReplayResult | None = None
         for identity in (version.id for version in served.receiving):
-            result = probes.replay(url, golden, identity, headers=self._headers)
+            result = replay(url, golden_set, identity, headers=self._headers)
             first = first or result
             told = {**result.as_json(), "agreement": _agreement(result, first)}
             self._folder.mkdir(parents=True, exist_ok=True)
             write_json(self._folder / f"{identity}.json", told)
             self._note(identity, result)
 
-    def _note(self, identity: str, result: probes.ReplayResult) -> None:
+    def _note(self, identity: str, result: ReplayResult) -> None:
         name = f"probes {identity}"
         if not result.complete:
             failures = ", ".join(f"{count} x {why}" for why, count in result.failures.items())
@@ -79,8 +81,8 @@ class ProbeReplayer:
                 self._store.put_gauge(f"{PROBE}{name}", series, float(value))
 
 
-def _agreement(one: probes.ReplayResult, other: probes.ReplayResult) -> dict[str, Any]:
-    """On how many probes two versions are both right or both wrong."""
+def _agreement(one: ReplayResult, other: ReplayResult) -> dict[str, Any]:
+    """The number of probes on which two versions are both right or both wrong."""
     pairs = [
         (mine, theirs)
         for mine, theirs in zip(one.correct, other.correct, strict=True)

@@ -1,4 +1,4 @@
-"""What a replay showed: counts and rates. Pure."""
+"""The result of a replay: counts of the outcomes and the rates from them. Pure."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ RATES = ("precision", "recall", "f1", "fpr", "tpr", "accuracy")
 
 @dataclass(frozen=True)
 class OutcomeCounts:
-    """Outcomes at the package's threshold.
+    """The number of outcomes of each kind, at the threshold of the package.
 
-    Recognition counts pairs. Detection counts faces at IoU 0.5, where nothing is a true
-    negative. Landmarks counts faces: points that miss are a false positive, and the face that
-    they miss is a false negative; so precision and recall are the share of faces that are right.
+    Recognition counts pairs. Detection counts faces at an IoU of 0.5 and has no true negatives.
+    Landmarks counts faces: points that miss a face are a false positive and a false negative, so
+    precision and recall are both the share of faces whose points are right.
 
     Attributes:
         tp: true positives.
         fp: false positives.
         fn: false negatives.
-        tn: true negatives; None where there is no such thing.
+        tn: true negatives; None for a task that has none.
     """
 
     tp: int
@@ -31,27 +31,27 @@ class OutcomeCounts:
 
     @property
     def precision(self) -> float | None:
-        """0..1; None if nothing was called positive."""
+        """TP / (TP + FP), 0 to 1; None if nothing was called positive."""
         return _ratio(self.tp, self.tp + self.fp)
 
     @property
     def recall(self) -> float | None:
-        """0..1; the true positive rate."""
+        """TP / (TP + FN), 0 to 1: the true positive rate; None without positives."""
         return _ratio(self.tp, self.tp + self.fn)
 
     @property
     def f1(self) -> float | None:
-        """0..1: 2PR / (P + R) without its division by zero."""
+        """2 TP / (2 TP + FP + FN), 0 to 1; None if all three are zero."""
         return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
     @property
     def fpr(self) -> float | None:
-        """0..1; None where there are no true negatives."""
+        """FP / (FP + TN), 0 to 1; None without negatives."""
         return None if self.tn is None else _ratio(self.fp, self.fp + self.tn)
 
     @property
     def right(self) -> float | None:
-        """Share of all outcomes that are right, 0..1.
+        """The share of all outcomes that are right, 0 to 1; None without outcomes.
 
         Without true negatives it is TP / (TP + FP + FN), the critical success index of
         Donaldson, Dyer, Kraus, "An objective evaluator of techniques for predicting severe
@@ -69,20 +69,20 @@ def _ratio(part: int, whole: int) -> float | None:
 class ReplayResult:
     """What one version answered to one golden set.
 
-    Rates are given over all probes or not at all: a version that fails on the hard ones would
-    look better for it.
+    Rates are given over all probes or not at all, because a version that does not answer the
+    hard ones would look better without them.
 
     Attributes:
         model_id: the version that was asked, for example `rec-facenet-v2.1.3`.
         task: `detection`, `recognition` or `landmarks`.
-        probes: digest of the set.
-        asked: how many probes there are.
-        counts: of those that were answered.
-        correct: of each probe, whether it was answered right; None where no answer came.
-        failures: how many probes failed, by reason.
-        threshold: of the decisions; None for landmarks.
-        mean_nme: landmarks: over the answers; None for others.
-        seconds: that the replay took.
+        probes: the digest of the golden set.
+        asked: the number of probes in the set.
+        counts: the outcomes of the probes that were answered.
+        correct: for each probe whether the answer was right; None without an answer.
+        failures: the number of probes that failed, by reason.
+        threshold: the threshold of the decisions; None for landmarks.
+        mean_nme: the mean normalised error over the answers; None for other tasks than landmarks.
+        seconds: how long the replay took.
     """
 
     model_id: str
@@ -98,12 +98,12 @@ class ReplayResult:
 
     @property
     def answered(self) -> int:
-        """How many probes this version answered, by itself and with sense."""
+        """The number of probes that this version answered, with an answer that makes sense."""
         return sum(one is not None for one in self.correct)
 
     @property
     def failed(self) -> int:
-        """The others."""
+        """The number of probes without such an answer."""
         return self.asked - self.answered
 
     @property
@@ -113,7 +113,7 @@ class ReplayResult:
 
     @property
     def accuracy(self) -> float | None:
-        """0..1; None unless complete. Of landmarks the share of faces that are right."""
+        """The accuracy, 0 to 1; None unless complete. For landmarks the share of right faces."""
         if not self.complete:
             return None
         if self.task == "landmarks":
@@ -122,7 +122,7 @@ class ReplayResult:
 
     @property
     def rates(self) -> dict[str, float | None]:
-        """`RATES` by name, each 0..1; all None unless complete."""
+        """The rates of `RATES` by name, each 0 to 1; all None unless complete."""
         if not self.complete:
             return dict.fromkeys(RATES)
         counts = self.counts
@@ -136,7 +136,7 @@ class ReplayResult:
         }
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, for status.json and reports."""
+        """The result as plain values, for `probes/<id>.json`."""
         return {
             "model_id": self.model_id,
             "task": self.task,

@@ -1,4 +1,20 @@
-"""What `facemodels monitor` shows while it runs, and what it leaves."""
+"""What `facemodels monitor` shows while it runs, and the report that it leaves.
+
+observe      makes an observation from samples, served versions and the registry's events
+observation  what was observed: the input of everything below
+ab_test      two versions compared, with confidence intervals
+figures      the figures as text, the same in every form
+text         the table for the terminal, and the Markdown report
+html         the report as one HTML file (template: report.html.j2), with `plots` of the figures
+durations    `24h`, `1h30m` and the like
+
+Example:
+    >>> parse_duration("1h30m")
+    5400.0
+    >>> found = wilson(99, 100)
+    >>> round(found.low, 3), round(found.high, 3)
+    (0.946, 0.998)
+"""
 
 from facemodels.monitoring.report.ab_test import (
     Arm,

@@ -1,9 +1,9 @@
-"""Two arms of a test beside each other, each figure with its confidence interval. Pure.
+"""Compares the two arms of an A/B test, each figure with its confidence interval. Pure.
 
 Intervals of rates: Wilson, "Probable inference, the law of succession, and statistical
 inference", JASA 22, 1927. Of their difference: Newcombe, "Interval estimation for the difference
-between independent proportions", Statistics in Medicine 17, 1998, method 10. They keep their
-promise for rates near 0 and 1, where error rates are; the textbook's normal interval does not.
+between independent proportions", Statistics in Medicine 17, 1998, method 10. Both keep their
+confidence for rates near 0 and 1, where error rates are; the normal approximation does not.
 """
 
 from __future__ import annotations
@@ -18,7 +18,13 @@ from facemodels.monitoring.metrics.windows import Tally
 
 @dataclass(frozen=True)
 class ConfidenceInterval:
-    """An estimate and where the truth lies with the confidence asked for."""
+    """An estimate with its confidence interval.
+
+    Attributes:
+        value: the estimate.
+        low: the lower end of the interval.
+        high: the upper end of the interval.
+    """
 
     value: float
     low: float
@@ -26,18 +32,18 @@ class ConfidenceInterval:
 
     @property
     def excludes_zero(self) -> bool:
-        """Of a difference: the two differ, with the confidence asked for."""
+        """For a difference: whether the two values differ, at the confidence of the interval."""
         return self.low > 0 or self.high < 0
 
 
 @dataclass(frozen=True)
 class Arm:
-    """What one version did.
+    """The figures of one version in an A/B test.
 
     Attributes:
-        requests: that ended, the client's mistakes left out.
-        success: rate, 0..1; None without requests.
-        latency_ms: mean; None with fewer than two answers.
+        requests: the number of requests that ended, without those that the client got wrong.
+        success: the success rate, 0 to 1; None without requests.
+        latency_ms: the mean latency; None with fewer than two answers.
     """
 
     requests: int
@@ -50,11 +56,11 @@ class ArmComparison:
     """Two versions and their difference, a − b.
 
     Attributes:
-        a: the first.
-        b: the second.
-        success: difference of the success rates; None where an arm has none.
-        latency_ms: difference of the mean latencies; None where an arm has none.
-        confidence: of every interval, each by itself.
+        a: the first version.
+        b: the second version.
+        success: the difference of the success rates; None where an arm has none.
+        latency_ms: the difference of the mean latencies; None where an arm has none.
+        confidence: the confidence of each interval by itself.
     """
 
     a: Arm
@@ -67,17 +73,17 @@ class ArmComparison:
 def compare_arms(a: Tally, b: Tally, *, confidence: float = 0.95) -> ArmComparison:
     """Compare two versions over the same time.
 
-    For a look at the end of a test with a length that was fixed before: who looks again and
-    again and stops at the first difference is wrong more often than `confidence` says. The
-    verdict is made for looking again and again.
+    The intervals hold for one look at the end of a test whose length was fixed before. Whoever
+    looks again and again and stops at the first difference is wrong more often than `confidence`
+    says; the sequential test of `monitoring.analysis` is made for that.
 
     Args:
-        a: what the first version did.
-        b: what the second did.
-        confidence: of every interval, 0 < confidence < 1.
+        a: the counts of the first version.
+        b: the counts of the second version.
+        confidence: the confidence of each interval, 0 < confidence < 1.
 
     Raises:
-        InputError: the confidence is no such number.
+        InputError: the confidence is not between 0 and 1.
     """
     _check(confidence)
     z = NormalDist().inv_cdf((1 + confidence) / 2)
@@ -142,10 +148,10 @@ def _newcombe(
 
 
 def _latency(tally: Tally, z: float) -> ConfidenceInterval | None:
-    """Mean of the buckets' middles, and its normal interval.
+    """The mean over the middles of the buckets, with its normal interval.
 
-    Answers above the last bound count as that bound. The buckets add an error of their own, of
-    at most half a bucket: 12 % of a latency, the same way for both arms.
+    Answers above the last bound count as that bound. The buckets add an error of at most half a
+    bucket, 12 % of a latency, in the same direction for both arms.
     """
     if tally.answers < 2:
         return None
@@ -160,7 +166,10 @@ def _latency(tally: Tally, z: float) -> ConfidenceInterval | None:
 
 
 def _welch(a: ConfidenceInterval | None, b: ConfidenceInterval | None) -> ConfidenceInterval | None:
-    """Of means with unequal variances; thousands of answers need no degrees of freedom."""
+    """The difference of means with unequal variances.
+
+    Welch's degrees of freedom are left out: with thousands of answers they change nothing.
+    """
     if a is None or b is None:
         return None
     difference = a.value - b.value

@@ -1,4 +1,4 @@
-"""Stretches of time as people write them: `24h`, `90s`, `2d`, `1h30m`. Pure."""
+"""Durations as people write them: `24h`, `90s`, `2d`, `1h30m`. Pure."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _LONGEST_S = 366 * 86_400.0
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of `24h`, `90s`, `2d`, `1h30m`, `1.5h`.
+    """Read a duration such as `24h`, `90s`, `2d`, `1h30m` or `1.5h`.
 
     Args:
-        text: numbers with the units w, d, h, m, s, the longest unit first, each once.
+        text: numbers with the units w, d, h, m and s, the longest unit first, each at most once.
 
     Returns:
-        Seconds, above 0 and at most 366 days.
+        The seconds, above 0 and at most 366 days.
 
     Raises:
-        InputError: another text, nothing, or more than a year.
+        InputError: the text is no duration, or it is zero or more than 366 days.
     """
     match = _TEXT.fullmatch(text.strip())
     parts = match.groups() if match else ()
@@ -39,11 +39,11 @@ def parse_duration(text: str) -> float:
 
 
 def duration_text(seconds: float) -> str:
-    """The shortest text that `parse_duration` reads as so many whole seconds; `0s` for none."""
+    """The shortest text that `parse_duration` reads as the seconds, rounded; `0s` for zero."""
     left = round(seconds)
     parts = []
     for unit, scale in _SECONDS.items():
-        if unit == "w":  # nobody reads 3w3d faster than 24d
+        if unit == "w":  # 24d is easier to read than 3w3d
             continue
         count, left = divmod(left, scale)
         if count:

@@ -1,4 +1,4 @@
-"""The figures of an observation in words: the same in terminal, Markdown and page. Pure."""
+"""The figures of an observation as text: the same in terminal, Markdown and page. Pure."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ Row = tuple[str, list[str]]
 
 
 def percent(value: float | None) -> str:
-    """A rate 0..1 with two digits, for example `0.25 %`."""
+    """A rate of 0 to 1 as percent with two digits, for example `0.25 %`."""
     return UNKNOWN if value is None else f"{100 * value:.2f} %"
 
 
 def number(value: float | None, digits: int = 1) -> str:
-    """With thousands marked, for example `1,234.5`."""
+    """A number with its thousands marked, for example `1,234.5`."""
     return UNKNOWN if value is None else f"{value:,.{digits}f}"
 
 
 def moment(seconds: float) -> str:
-    """Seconds since 1970 as `2026-11-14 10:30:00 UTC`."""
+    """A time in seconds since 1970 as `2026-11-14 10:30:00 UTC`."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
@@ -56,12 +56,12 @@ _FIGURES: tuple[tuple[str, Callable[[VersionFigures], str]], ...] = (
 
 
 def heads(observation: Observation) -> list[str]:
-    """Of the columns: each version with its part."""
+    """The heads of the columns: each version with its role."""
     return [one_line(f"{seen.model_id} ({seen.role})") for seen in observation.versions]
 
 
 def rows(observation: Observation) -> list[Row]:
-    """Label and a cell a version."""
+    """The rows of the table of figures: a label, and a cell for each version."""
     versions = observation.versions
     made: list[Row] = [(label, [tell(seen) for seen in versions]) for label, tell in _FIGURES]
     for key, label in _RATES.items():
@@ -74,7 +74,7 @@ def rows(observation: Observation) -> list[Row]:
 
 
 def facts(observation: Observation) -> list[tuple[str, str]]:
-    """What is watched: name and value."""
+    """What is observed, as pairs of label and value."""
     spent = duration_text(max(0.0, observation.now - observation.began))
     whole = duration_text(max(0.0, observation.until - observation.began))
     made = [
@@ -95,7 +95,7 @@ def facts(observation: Observation) -> list[tuple[str, str]]:
 
 
 def verdict(observation: Observation) -> tuple[str, list[str]]:
-    """The answer and its reasons; an alarm is the first of them."""
+    """The answer and its reasons, of which an alarm is the first."""
     given = observation.verdict
     if given is None:
         return "none", ["There is no rollout to judge."]
@@ -108,12 +108,12 @@ def _lines(texts: Any) -> list[str]:
 
 
 def notes(observation: Observation) -> list[str]:
-    """In one line each."""
+    """The notes, each in one line."""
     return _lines(observation.notes)
 
 
 def arms_rows(observation: Observation) -> list[Row]:
-    """Of an A/B test: success and latency of the arms, and their difference; may be empty."""
+    """The rows of an A/B test: both arms and their difference; empty without such a test."""
     arms = observation.arms
     if arms is None:
         return []
@@ -132,7 +132,7 @@ def arms_rows(observation: Observation) -> list[Row]:
 
 
 def arms_heads(observation: Observation) -> list[str]:
-    """Of their columns."""
+    """The heads of the columns of `arms_rows`."""
     confidence = observation.arms.confidence if observation.arms else 0.0
     with_it = f"({100 * confidence:g} % interval)"
     return ["requests", f"success rate {with_it}", f"mean latency, ms {with_it}"]
@@ -160,7 +160,7 @@ def _difference(
 
 
 def agreement_text(agreement: Agreement) -> str:
-    """Of a shadow, in a sentence."""
+    """How far a shadow agrees with the stable version, as a sentence."""
     share = wilson(agreement.agreed, agreement.compared)
     if share is None:
         return "No answers were compared yet."

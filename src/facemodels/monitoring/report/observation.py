@@ -1,4 +1,4 @@
-"""What was seen of a model's versions up to a moment: the input of table and report. Pure."""
+"""What was observed of a model's versions until some time: the input of the reports. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from facemodels.monitoring.report.ab_test import ArmComparison
 
-NO_SOURCE = "no source"  # of users' satisfaction: nobody tells the system
+NO_SOURCE = "no source"  # what the reports show for the users' satisfaction without a source
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Curve:
 
     Attributes:
         times: seconds since 1970, rising.
-        values: as many; None where the number was lost.
+        values: a value for each time; None where the number was lost.
     """
 
     times: tuple[float, ...]
@@ -30,25 +30,26 @@ class Curve:
 
 @dataclass(frozen=True)
 class VersionFigures:
-    """What one version did over the time that is observed; None is not known.
+    """The figures of one version over the time that is observed; None if a figure is unknown.
 
     Attributes:
         model_id: for example `rec-facenet-v2.2.0`.
-        role: `stable`, `canary`, `shadow` …
-        percent: of the requests; of a shadow, of the copies.
-        requests: that ended, the client's mistakes left out.
-        error_rate: 0..1.
-        success_rate: 0..1.
-        p50_ms: of a prediction, from its complete request to its answer.
-        p95_ms: likewise.
-        p99_ms: likewise.
-        requests_per_s: throughput.
-        memory_mb: largest resident memory of a server, 10⁶ bytes.
-        gpu_utilization: 0..1; None without a GPU.
-        gpu_memory_mb: likewise.
-        cost_per_1000: inferences, in the currency of the price an hour.
-        accuracy: rates on the probes by name, as `probes.Result.rates`; None without probes.
-        series: by the name of the attribute above, and `accuracy`.
+        role: `stable`, `warm`, `absent`, or the strategy of its rollout: `canary`, `shadow` …
+        percent: its share of the requests; a shadow's share of the copies.
+        requests: the number of requests that ended, without those that the client got wrong.
+        error_rate: the share of the requests that failed, 0 to 1.
+        success_rate: the share of the requests that were answered, 0 to 1.
+        p50_ms: the median latency, from the complete request to the end of its answer.
+        p95_ms: the 95th percentile of the latency.
+        p99_ms: the 99th percentile of the latency.
+        requests_per_s: the number of answered requests a second.
+        memory_mb: the largest resident memory of a server, 10⁶ bytes.
+        gpu_utilization: the highest load of a GPU, 0 to 1; None without a GPU.
+        gpu_memory_mb: the largest memory on the GPUs of a server, 10⁶ bytes; None without a GPU.
+        cost_per_1000: the cost of 1,000 inferences, in the currency of the price an hour.
+        accuracy: the rates on the probes by name, as `probes.ReplayResult.rates`; None without
+            probes.
+        series: figures over time, by the name of the attribute above or of a rate.
     """
 
     model_id: str
@@ -71,13 +72,13 @@ class VersionFigures:
 
 @dataclass(frozen=True)
 class RolloutProgress:
-    """The rollout that is observed.
+    """The rollout that goes on, or else how the stable version came into its place.
 
     Attributes:
-        strategy: `canary`, `ab` …; `` if none is going on.
-        percent: of the version on its way.
-        since: seconds since 1970.
-        by: `Name <mail>`.
+        strategy: `canary`, `ab` …; "" if no rollout goes on.
+        percent: the share of the version that the rollout brings.
+        since: when it began, seconds since 1970.
+        by: who began it, as `Name <mail>`.
         reason: why.
     """
 
@@ -90,11 +91,11 @@ class RolloutProgress:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Shadow: answers of two versions to one request.
+    """How far a shadow and the stable version agree on the probes.
 
     Attributes:
-        compared: pairs of answers.
-        agreed: pairs that say the same.
+        compared: the number of probes that both answered.
+        agreed: the number of these on which both are right or both are wrong.
     """
 
     compared: int
@@ -103,22 +104,22 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Observation:
-    """Everything that table and report show.
+    """Everything that the table and the reports show.
 
     Attributes:
         model: for example `recognition-facenet`.
-        model_id: the version that is watched.
+        model_id: the version that is observed.
         environment: `staging` or `production`.
-        began: seconds since 1970.
-        now: likewise; the end of what was seen.
-        until: when the watch is over, likewise.
-        versions: the watched one first.
-        verdict: as `verdict.Verdict.as_json`: `answer`, `reasons`, `alarm`; None without a rollout.
-        rollout: None without one.
-        arms: of `ab`: the watched version against the other.
-        agreement: of `shadow`.
-        satisfaction: of users; None, as nothing tells it.
-        notes: further sentences, for example what could not be read.
+        began: the start of the observation, seconds since 1970.
+        now: the end of what was observed so far, seconds since 1970.
+        until: when the observation is over, seconds since 1970.
+        versions: the figures of each version, the observed one first.
+        verdict: `answer`, `reasons` and `alarm`, as in `Verdict.as_json`; None without a verdict.
+        rollout: the rollout that goes on; None if the environment does not serve the model.
+        arms: for the strategy `ab`, the observed version against the other.
+        agreement: for the strategy `shadow`.
+        satisfaction: the users' satisfaction; None without a source of it.
+        notes: further sentences, for example about what could not be read.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""From tags and samples to what `facemodels monitor` shows."""
+"""Makes an observation of a version from samples, served versions and the registry's events."""
 
 from __future__ import annotations
 
@@ -9,40 +9,52 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from facemodels.monitoring import report
 from facemodels.monitoring.analysis.watch import ModelAssessment, Watch
 from facemodels.monitoring.metrics import measures
 from facemodels.monitoring.metrics.reading import PROBE, Series
 from facemodels.monitoring.metrics.source import SampleSource, tally, total_increase, windows
 from facemodels.monitoring.metrics.windows import Tally
 from facemodels.monitoring.probes.result import RATES
+from facemodels.monitoring.report.ab_test import ArmComparison, compare_arms
+from facemodels.monitoring.report.observation import (
+    Agreement,
+    Curve,
+    Observation,
+    RolloutProgress,
+    VersionFigures,
+)
 from facemodels.monitoring.served import ServedModel
 from facemodels.names import ModelId
 from facemodels.registry.events import Event
 from facemodels.registry.state import ROLLOUT, State
 
-_POINTS = 120  # of a curve
+_POINTS = 120  # of one curve
 _MB = 1e6
 
 
 @dataclass(frozen=True)
 class ObservedSpan:
-    """The time that is observed, seconds since 1970."""
+    """The time that is observed.
+
+    Attributes:
+        began: the start, seconds since 1970.
+        until: the end, seconds since 1970.
+    """
 
     began: float
     until: float
 
 
 class VersionObserver:
-    """Looks at one version and the one beside it.
+    """Observes one version and the versions beside it.
 
     Args:
         source: where the samples come from.
-        watch: judges the model; it reads the same source.
+        watch: the watch that assesses the model; it reads the same source.
         folder: the folder of the replays' results, `<id>.json` each.
-        environment: the environment's name.
-        model: the version that is watched.
-        span: from when until when.
+        environment: the environment's name, `staging` or `production`.
+        model: the version that is observed.
+        span: the time that is observed.
         scrape_interval_s: the time between two looks at the metrics.
         price_per_hour: the price of one server; 0 if the cost is not known.
         replicas: the number of servers of a version.
@@ -73,23 +85,23 @@ class VersionObserver:
 
     def look(
         self, served: ServedModel | None, state: State, *, curves: bool = False
-    ) -> report.Observation:
-        """What is to be seen now.
+    ) -> Observation:
+        """The observation from the start of the span until now.
 
         Args:
             served: the versions of the model that the environment serves; None if it serves none.
             state: the state of the registry.
-            curves: every figure over time as well, which takes longer.
+            curves: whether to compute every figure over time as well, which takes longer.
         """
         name, identity = str(self._model.name), str(self._model)
         now = min(self._source.now(), self._span.until)
-        judgement = self._watch.assess([served])[name] if served else None
+        assessment = self._watch.assess([served])[name] if served else None
         receiving = served.receiving if served else ()
         ids = list(dict.fromkeys((identity, *(one.id for one in receiving))))
         ended = ending(state, self._model, self._span.began)
         seen = tuple(self._seen(one, served, now, curves=curves) for one in ids)
         strategy = served.candidate.role if served and served.candidate else ""
-        return report.Observation(
+        return Observation(
             model=name,
             model_id=identity,
             environment=self._environment,
@@ -97,7 +109,7 @@ class VersionObserver:
             now=now,
             until=self._span.until,
             versions=seen,
-            verdict=_verdict(identity, served, judgement, ended),
+            verdict=_verdict(identity, served, assessment, ended),
             rollout=_progress(served),
             arms=self._arms(ids, now) if strategy == "ab" and len(ids) == 2 else None,
             agreement=self._agreement(identity) if strategy == "shadow" else None,
@@ -112,13 +124,13 @@ class VersionObserver:
 
     def _seen(
         self, identity: str, served: ServedModel | None, now: float, *, curves: bool
-    ) -> report.VersionFigures:
+    ) -> VersionFigures:
         series, began = Series.of(identity), self._span.began
         done = total_increase(self._source, series, began, now)
         counts = done.tally if done else Tally(0, 0)
         peaks = self._source.peaks(series, began, now)
         seconds = max(now - began, 1e-9)
-        return report.VersionFigures(
+        return VersionFigures(
             model_id=identity,
             role=_role(identity, served),
             percent=_percent(identity, served),
@@ -146,8 +158,8 @@ class VersionObserver:
             found[name] = values[-1][1] if values else None
         return found if any(value is not None for value in found.values()) else None
 
-    def _curves(self, series: Series, now: float) -> dict[str, report.Curve]:
-        """Every figure, in stretches that are wide enough to hold scrapes."""
+    def _curves(self, series: Series, now: float) -> dict[str, Curve]:
+        """Every figure over time, in windows that are wide enough to hold scrapes."""
         width = max((now - self._span.began) / _POINTS, 2 * self._scrape_interval_s)
         found = windows(self._source, series, series, self._span.began, now, width)
         times = tuple(window.end for window in found)
@@ -160,29 +172,35 @@ class VersionObserver:
             values["memory_mb"] = _mb(peaks.memory_bytes if peaks else None)
             for name, value in values.items():
                 rows.setdefault(name, []).append(value)
-        curves = {name: report.Curve(times, tuple(values)) for name, values in rows.items()}
+        curves = {name: Curve(times, tuple(values)) for name, values in rows.items()}
         points = self._source.gauge(f"{PROBE}accuracy", series, self._span.began, now)
         if points:
-            curves["accuracy"] = report.Curve(
+            curves["accuracy"] = Curve(
                 tuple(at for at, _ in points), tuple(value for _, value in points)
             )
         return curves
 
-    def _arms(self, ids: list[str], now: float) -> report.ArmComparison | None:
+    def _arms(self, ids: list[str], now: float) -> ArmComparison | None:
         found = [tally(self._source, Series.of(one), self._span.began, now) for one in ids]
         first, second = (one or Tally(0, 0) for one in found)
-        return report.compare_arms(first, second)
+        return compare_arms(first, second)
 
-    def _agreement(self, identity: str) -> report.Agreement | None:
-        """Of the probes' answers; the router throws a shadow's own answers away."""
+    def _agreement(self, identity: str) -> Agreement | None:
+        """How far the answers to the probes agree; the router drops a shadow's other answers."""
         with suppress(OSError, ValueError, KeyError, TypeError):
             found = json.loads((self._folder / f"{identity}.json").read_bytes())["agreement"]
-            return report.Agreement(int(found["compared"]), int(found["agreed"]))
+            return Agreement(int(found["compared"]), int(found["agreed"]))
         return None
 
 
 def ending(state: State, model: ModelId, since: float) -> Event | None:
-    """The event that decided over a version's rollout after some time; None if none did."""
+    """The last event since some time that ended a rollout of the version's model; None without.
+
+    Args:
+        state: the state of the registry.
+        model: the version.
+        since: seconds since 1970.
+    """
     for event in reversed(state.events):
         if event.time < since:
             return None
@@ -197,15 +215,15 @@ def ending(state: State, model: ModelId, since: float) -> Event | None:
 def _verdict(
     identity: str,
     served: ServedModel | None,
-    judgement: ModelAssessment | None,
+    assessment: ModelAssessment | None,
     ended: Event | None,
 ) -> dict[str, Any] | None:
-    """The test's, as long as the rollout goes on; what was decided, afterwards."""
+    """The verdict of the test while the rollout goes on, and afterwards what ended it."""
     candidate = served.candidate if served else None
-    if candidate is not None and candidate.id == identity and judgement and judgement.verdict:
-        return judgement.verdict.as_json()
-    if served is not None and served.stable.id == identity and judgement is not None:
-        fired = [one.reason for one in judgement.fired]
+    if candidate is not None and candidate.id == identity and assessment and assessment.verdict:
+        return assessment.verdict.as_json()
+    if served is not None and served.stable.id == identity and assessment is not None:
+        fired = [one.reason for one in assessment.fired]
         if fired:
             return {"answer": "roll back", "reasons": fired, "alarm": False}
         words = [f"in production by {ended.tag}" if ended else "in production; no trigger fires"]
@@ -220,13 +238,13 @@ def _mb(size: float | None) -> float | None:
     return None if size is None else size / _MB
 
 
-def _progress(served: ServedModel | None) -> report.RolloutProgress | None:
+def _progress(served: ServedModel | None) -> RolloutProgress | None:
     if served is None:
         return None
     stable, candidate = served.stable, served.candidate
     if candidate is None:
-        return report.RolloutProgress("", 0, stable.since, stable.by, stable.reason)
-    return report.RolloutProgress(
+        return RolloutProgress("", 0, stable.since, stable.by, stable.reason)
+    return RolloutProgress(
         candidate.role, candidate.percent, candidate.since, candidate.by, candidate.reason
     )
 

@@ -1,4 +1,4 @@
-"""The figures over time, drawn as SVG: the same observation gives the same bytes."""
+"""Plots of the figures over time as SVG; the same observation gives the same bytes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from facemodels.text import one_line
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-POINTS = 400  # of a line; a day has 86,400 scrapes
-# Okabe and Ito's colours, told apart by the colour-blind; dashes tell them apart in grey.
+POINTS = 400  # of one line; a day has 86,400 scrapes
+# Okabe and Ito's colours, which colour-blind people can tell apart; dashes do so without colour.
 _LINES = (("#0072b2", "-"), ("#d55e00", "--"), ("#009e73", "-."), ("#cc79a7", ":"))
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "facemodels", "svg.fonttype": "path", "font.family": "DejaVu Sans",
@@ -29,12 +29,12 @@ _SIZE = (7.2, 2.6)  # inches
 
 @dataclass(frozen=True)
 class Plot:
-    """A drawing.
+    """One plot.
 
     Attributes:
         title: what it shows, with the unit.
-        words: what can be seen on it, for who does not see it.
-        svg: the drawing.
+        words: what can be seen on it, as the alternative text.
+        svg: the image.
     """
 
     title: str
@@ -43,11 +43,11 @@ class Plot:
 
     @property
     def data_url(self) -> str:
-        """The drawing as the address of an image that is part of the page."""
+        """The image as a `data:` URL."""
         return f"data:image/svg+xml;base64,{base64.b64encode(self.svg).decode()}"
 
 
-# attribute, title, scale of the values, whether a stretch shows its worst or its mean
+# attribute, title, scale of the values, and how the values of an interval become one
 _PLOTS: tuple[tuple[str, str, float, Callable[[Sequence[float]], float]], ...] = (
     ("error_rate", "Error rate, %", 100.0, max),
     ("p50_ms", "Latency p50, ms", 1.0, max),
@@ -63,7 +63,7 @@ _PLOTS: tuple[tuple[str, str, float, Callable[[Sequence[float]], float]], ...] =
 
 
 def plots(observation: Observation) -> list[Plot]:
-    """A drawing of every figure that some version has numbers of."""
+    """A plot of each figure that at least one version has values of."""
     made = []
     for key, title, scale, choose in _PLOTS:
         lines = [
@@ -83,9 +83,9 @@ _Line = list[tuple[float, float | None]]
 def _thinned(
     series: Curve, scale: float, choose: Callable[[Sequence[float]], float], seen: Observation
 ) -> _Line:
-    """At most `POINTS` points: of each stretch of time the worst value, or the mean.
+    """At most `POINTS` points: `choose` makes one value from those of each interval of time.
 
-    A stretch in which every number was lost is a gap.
+    An interval in which every number was lost is a gap in the line.
     """
     if len(series.times) <= POINTS:
         return [

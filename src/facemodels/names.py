@@ -11,16 +11,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Literal, get_args
 
 from facemodels.errors import NameFormatError
 
-# task prefix in names → (short prefix in ids, folder and package of the task)
-_TASKS = {
+# What a model does; also the name of the folder and of the package of the task.
+Task = Literal["detection", "recognition", "landmarks"]
+TASKS: tuple[Task, ...] = get_args(Task)
+# Short prefix in ids, and task, by prefix in names.
+_TASKS: dict[str, tuple[str, Task]] = {
     "detection": ("det", "detection"),
     "recognition": ("rec", "recognition"),
     "landmark": ("lmk", "landmarks"),
 }
-TASKS = tuple(folder for _, folder in _TASKS.values())
 
 _PART = r"[a-z][a-z0-9_]{0,39}"
 _SUFFIX = r"[a-z][a-z0-9]{0,39}"  # of a version: SemVer, hence GTO, has no underscore there

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from facemodels.errors import ParamsError
-from facemodels.names import ModelId, ModelName, Version
+from facemodels.names import ModelId, ModelName, Task, Version
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -135,7 +135,7 @@ class ModelParams(Frozen):
     """
 
     name: str
-    task: Literal["detection", "recognition", "landmarks"]
+    task: Task
     architecture: str
     code: str
     version: str

@@ -19,13 +19,13 @@ from facemodels.cli.registry_options import (
 from facemodels.cli.table import print_table
 from facemodels.errors import InputError
 from facemodels.names import TASKS, ModelId, ModelName, Version
+from facemodels.registry.state import STATUSES
 
 if TYPE_CHECKING:
     from facemodels.registry.events import Event
     from facemodels.registry.registry import Registry
     from facemodels.registry.state import Entry
 
-_STATUSES = ("development", "staging", "production", "deprecated")
 _SORTS = ("name", "version", "created_at", "deployed_at", "status")
 
 
@@ -117,7 +117,7 @@ def register(
 @registry.command("list")
 @name_option
 @click.option("--task", type=click.Choice(TASKS))
-@click.option("--status", type=click.Choice(_STATUSES))
+@click.option("--status", type=click.Choice(STATUSES))
 @click.option("--tag", help="Only versions with this word.")
 @click.option("--sort", type=click.Choice(_SORTS), default="name", show_default=True)
 @click.option("--reverse", is_flag=True, help="Highest or latest first.")
@@ -162,7 +162,7 @@ def _sort_key(sort: str) -> Callable[[Entry], Any]:
         if sort == "version":
             return (entry.version, *own)
         if sort == "status":
-            return (_STATUSES.index(entry.status), *own)
+            return (STATUSES.index(entry.status), *own)
         return (str(entry.as_json()[sort] or ""), *own)
 
     return key
@@ -210,7 +210,7 @@ def _plain(value: Any) -> object:
 
 @registry.command("update-status")
 @id_option
-@click.option("--status", type=click.Choice(_STATUSES), required=True)
+@click.option("--status", type=click.Choice(STATUSES), required=True)
 @click.option("--reason", "-m", default="", help="Why; a rollback needs one.")
 @click.option(
     "--re-enrolment-plan", default="", metavar="TEXT|@FILE",

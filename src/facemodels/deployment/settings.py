@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from facemodels.deployment.strategies import ENVIRONMENTS
 from facemodels.errors import InputError, NameFormatError
 from facemodels.monitoring.settings import ProbeSettings, VerdictSettings
-from facemodels.names import ModelId
+from facemodels.names import ModelId, Task
 from facemodels.params import Frozen, Gate, load_yaml, parse
 
 FOLDER = Path("conf", "deploy")
@@ -141,9 +141,7 @@ class Environment(Frozen):
     steps: tuple[Percent, ...] = (10, 25, 50)
     sticky_cookie: str = ""
     user_header: str = "X-User-Id"
-    defaults: dict[Literal["detection", "recognition", "landmarks"], str] = Field(
-        default_factory=dict
-    )
+    defaults: dict[Task, str] = Field(default_factory=dict)
     price_per_hour: Wait = 0.0
     policy: DeploymentPolicy = DeploymentPolicy()
     verdict: VerdictSettings = VerdictSettings()

@@ -1,12 +1,13 @@
-"""10,000 rollouts of canaries whose truth is known: our verdict beside fixed thresholds.
+"""Simulates rollouts of canaries whose truth is known: our verdict beside fixed thresholds.
 
 python -m benchmarks.verdict [--runs 10000] [--quick] [--seed 1]
 
-Prints, by scenario and rule, the share of wrong answers with its 95 % Clopper-Pearson interval
-(taking back a good canary, promoting a worse one), then holds, time to the answer and requests
-that the canary got until then. The rules of the others, with their sources: docs/verdict.md.
+It prints, by scenario and rule, the share of wrong answers with its 95 % Clopper-Pearson interval
+(rolling back a good canary, promoting a worse one). Then it prints the share of holds, the time to
+the answer, and the requests that the canary got until then. docs/verdict.md has the fixed rules
+with their sources.
 
-Ours is run by arrays, all rollouts at once; `check` runs some of them again through
+Our verdict is computed by arrays for all rollouts at once; `_check` runs some of them again through
 `analysis.SequentialTest`, and the program ends with an error if one answer or moment differs.
 """
 
@@ -33,13 +34,13 @@ from facemodels.text import markdown
 
 BOUNDS = tuple(bound for bound in _REQUEST_SECONDS if 0.02 <= bound <= 1.6)
 MEDIAN_S, SPREAD = 0.06, 0.4  # a lognormal latency: p95 116 ms, p99 152 ms
-RATE = 50.0  # requests a second, of both together
-SHARE = 0.1  # of the canary, where the rule does not say
-BASE = 0.005  # share of errors
+RATE = 50.0  # requests a second of both versions together
+SHARE = 0.1  # the canary's share of the requests, unless the rule sets its own
+BASE = 0.005  # the share of errors of a good version
 HORIZON_S = 1800
 PROMOTE, BACK, HOLD = 1, -1, 0
 LOT = 2500
-CHECKED = 3  # rollouts of a lot that run through the real thing too
+CHECKED = 3  # rollouts of a lot that run through `SequentialTest` too
 Truth = Literal["good", "between", "worse"]
 
 
@@ -48,12 +49,12 @@ class Version:
     """How a version behaves.
 
     Attributes:
-        errors: chance that a request fails.
-        burst: chance that a private burst begins in a second.
-        burst_s: how long it lasts.
-        burst_errors: chance in it.
-        slower: factor on every latency.
-        stuck: share of the answers that take six times as long.
+        errors: the chance that a request fails.
+        burst: the chance that a burst of errors of this version alone begins in a second.
+        burst_s: how long such a burst lasts.
+        burst_errors: the chance that a request fails in a burst.
+        slower: the factor on every latency.
+        stuck: the share of the answers that take six times as long.
     """
 
     errors: float = BASE
@@ -65,7 +66,7 @@ class Version:
 
     @property
     def latency(self) -> np.ndarray:
-        """Chances of the buckets."""
+        """The probability of each bucket of latency."""
 
         def below(factor: float) -> np.ndarray:
             z = np.log(np.asarray(BOUNDS) / (MEDIAN_S * factor)) / SPREAD
@@ -80,13 +81,13 @@ class Scenario:
     """A rollout whose truth is known.
 
     Attributes:
-        name: in the table.
-        truth: of the canary; `between` is inside the zone where either answer is right.
-        canary: how it behaves.
-        stable: how the one beside it behaves.
-        rate: requests a second of both together.
-        weather: chance of a second in which 30 % of all requests fail, whoever answers.
-        silent: the canary's numbers never come.
+        name: its name in the tables.
+        truth: whether the canary is good or worse; for `between` either answer is right.
+        canary: how the canary behaves.
+        stable: how the stable version behaves.
+        rate: the requests a second of both versions together.
+        weather: the chance of a second in which 30 % of the requests to both versions fail.
+        silent: whether the canary's numbers never come.
     """
 
     name: str
@@ -122,7 +123,13 @@ SCENARIOS = (
 
 @dataclass
 class Outcome:
-    """What a rule did with all rollouts of a scenario; arrays by rollout."""
+    """The outcome of a rule in all rollouts of a scenario.
+
+    Attributes:
+        answer: PROMOTE, BACK or HOLD, by rollout.
+        seconds: the time to the answer, by rollout.
+        requests: the canary's requests until then, by rollout.
+    """
 
     answer: np.ndarray
     seconds: np.ndarray
@@ -130,14 +137,14 @@ class Outcome:
 
 
 class Bursts:
-    """Which rollouts are in a burst, second by second."""
+    """Simulates the bursts of one version in all rollouts, second by second."""
 
     def __init__(self, version: Version, runs: int) -> None:
         self._version = version
         self._left = np.zeros(runs, dtype=int)
 
     def step(self, rng: np.random.Generator) -> np.ndarray:
-        """One second more; every rollout's chance of an error in it."""
+        """Simulate the next second; return each rollout's chance of an error in it."""
         starts = rng.random(len(self._left)) < self._version.burst
         self._left = np.where(
             (self._left == 0) & starts, self._version.burst_s, np.maximum(self._left - 1, 0)
@@ -146,7 +153,7 @@ class Bursts:
 
 
 class Traffic:
-    """Counts of both versions in all rollouts, a second at a time."""
+    """Simulates the counts of both versions in all rollouts, second by second."""
 
     def __init__(self, scenario: Scenario, runs: int, rng: np.random.Generator) -> None:
         self._scenario = scenario
@@ -156,7 +163,7 @@ class Traffic:
         self.latencies = scenario.canary.latency, scenario.stable.latency
 
     def second(self, share: np.ndarray | float) -> tuple[np.ndarray, ...]:
-        """Requests and errors of the canary, then of the stable version."""
+        """Simulate the next second; return requests and errors of the canary, then of the other."""
         rng, scenario = self._rng, self._scenario
         storm = rng.random(self._runs) < scenario.weather
         counts = []
@@ -180,12 +187,12 @@ class Wealth:
         self._sums = np.zeros((runs, len(weights)))
 
     def add(self, rows: np.ndarray, y: np.ndarray) -> None:
-        """One window more of these rollouts."""
+        """Take one window of some of the rollouts."""
         self._sums[rows] += np.log1p(self._bets * y[:, None])
 
     @property
     def log_e(self) -> np.ndarray:
-        """Of every rollout."""
+        """The logarithm of the evidence, by rollout."""
         return _log_mean(self._sums, self._weights)
 
 
@@ -211,7 +218,7 @@ class Many:
         self.requests = np.zeros(runs, dtype=int)
 
     def add(self, counts: tuple[np.ndarray, ...], histograms: tuple[np.ndarray, ...]) -> None:
-        """One second more; rollouts that are decided stay as they are."""
+        """Take the next second; rollouts that are decided do not change."""
         self._add_odds(*counts)
         self._pool += np.stack(counts)
         self._histograms += np.stack(histograms)
@@ -276,10 +283,10 @@ def _choose(n: np.ndarray, k: np.ndarray) -> np.ndarray:
 def ours(
     scenario: Scenario, runs: int, rng: np.random.Generator, windows_s: Sequence[float]
 ) -> list[Outcome]:
-    """Our verdict at several lengths of a pooled window, on the same traffic."""
+    """The outcomes of our verdict for several lengths of a pooled window, on the same traffic."""
     if scenario.silent:
         return [_silent(runs, window_s) for window_s in windows_s]
-    # A lot runs until the last of it is decided.
+    # A lot runs until its last rollout is decided.
     lots = [_lot(scenario, min(LOT, runs - at), rng, windows_s) for at in range(0, runs, LOT)]
     return [
         Outcome(*(np.concatenate([getattr(lot[place], name) for lot in lots])
@@ -297,7 +304,7 @@ def _lot(
     for _ in range(HORIZON_S):
         counts = traffic.second(SHARE)
         waiting = np.any([one.answer == HOLD for one in many], axis=0)
-        # Nobody looks at the latencies of a rollout that is decided.
+        # The latencies of a rollout that is decided are not needed.
         histograms = tuple(
             rng.multinomial(np.where(waiting, requests, 0), chances)
             for requests, chances in zip(counts[::2], traffic.latencies, strict=True)
@@ -318,7 +325,11 @@ Stored = tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]
 
 
 def _check(stored: list[Stored], many: Many, settings: VerdictSettings) -> None:
-    """The first rollouts again, through the real thing."""
+    """Run the first rollouts again through `SequentialTest`, and compare.
+
+    Raises:
+        SystemExit: an answer or its time differs.
+    """
     for run in range(min(CHECKED, len(many.answer))):
         test, answer, seconds = SequentialTest(settings), "hold", 0
         for second, (counts, histograms) in enumerate(stored):
@@ -334,7 +345,7 @@ def _check(stored: list[Stored], many: Many, settings: VerdictSettings) -> None:
 
 
 def _silent(runs: int, window_s: float) -> Outcome:
-    """Without numbers nothing is random: the real thing, once."""
+    """The outcome without numbers of the canary: nothing is random, so one run suffices."""
     test = SequentialTest(VerdictSettings(window_s=window_s))
     stable = Tally(45, 0, BOUNDS, (45,) + (0,) * len(BOUNDS))
     answer = HOLD
@@ -350,14 +361,14 @@ ANSWERS = {"promote": PROMOTE, "roll back": BACK, "hold": HOLD}
 
 
 class Minutes:
-    """What Prometheus would say of the last minute, in all rollouts."""
+    """Simulates what Prometheus says of the last minute, in all rollouts."""
 
     def __init__(self, scenario: Scenario, runs: int, rng: np.random.Generator) -> None:
         self._traffic = Traffic(scenario, runs, rng)
         self._rng = rng
 
     def next(self, share: np.ndarray | float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Requests of the canary, its success rate (NaN without requests), its histogram."""
+        """Simulate a minute; return the canary's requests, success rate (or NaN) and histogram."""
         seconds = [self._traffic.second(share) for _ in range(60)]
         requests = np.sum([one[0] for one in seconds], axis=0)
         failed = np.sum([one[1] for one in seconds], axis=0)
@@ -367,7 +378,7 @@ class Minutes:
 
 
 def quantile_s(histograms: np.ndarray, quantile: float) -> np.ndarray:
-    """Prometheus' histogram_quantile: straight lines within buckets; NaN without answers."""
+    """Prometheus' histogram_quantile, linear within a bucket; NaN without answers."""
     below = histograms.cumsum(axis=1)
     rank = quantile * below[:, -1:]
     place = np.minimum((below < rank).sum(axis=1), len(BOUNDS))
@@ -397,7 +408,7 @@ class Argo:
     count: int = 5
 
     def __call__(self, scenario: Scenario, runs: int, rng: np.random.Generator) -> Outcome:
-        """Run it."""
+        """Run the rule in all rollouts of a scenario."""
         if scenario.silent:  # no series: Error; the fifth in a row aborts
             return Outcome(np.full(runs, BACK), np.full(runs, 300), np.zeros(runs, dtype=int))
         minutes = Minutes(scenario, runs, rng)
@@ -435,7 +446,7 @@ class Flagger:
     most: int = 50
 
     def __call__(self, scenario: Scenario, runs: int, rng: np.random.Generator) -> Outcome:
-        """Run it."""
+        """Run the rule in all rollouts of a scenario."""
         if scenario.silent:  # no values found: a failed check each minute
             last = 60 * self.threshold
             spent = rng.poisson(scenario.rate * self.step / 100 * last, runs)
@@ -467,13 +478,13 @@ WINDOWS_S = (1.0, 5.0)
 
 
 def interval(hits: int, of: int) -> tuple[float, float]:
-    """Clopper and Pearson's 95 % interval of a share."""
+    """The 95 % Clopper-Pearson interval of a share."""
     low, high = binomtest(hits, of).proportion_ci(0.95, method="exact")
     return float(low), float(high)
 
 
 def main() -> None:
-    """Run and print."""
+    """Run all scenarios and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--quick", action="store_true", help="200 rollouts a scenario")

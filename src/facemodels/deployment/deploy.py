@@ -7,7 +7,8 @@ the tag:
 1. `cli/deploy.py`, `deploy`: reads the options and the settings, calls 2 and then 3.
 2. `deployment/deploy.py`, `deploy` (this module): checks the environment's policy and makes a
    proposal, a function from the registry's state to the event.
-3. `registry/registry.py`, `Registry.act`: verifies the package of the version and calls 5.
+3. `registry/registry.py`, `Registry.act`: gives 5 the proposal, and a check that verifies the
+   version's package before anything is written.
 4. `registry/rules.py`, `roll_out`: decides whether the state allows the rollout, and names the
    tag, for example `recognition-facenet#rollout#7`.
 5. `registry/tag_store.py`, `TagStore.add`: fetches, asks the proposal for the event, writes the

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from facemodels.deployment.controller import lock
@@ -250,6 +251,32 @@ def test_a_remote_that_says_nothing_holds_no_rollback_and_no_end(
     production.start()
     wait_until(lambda: site.state().events[-1].act == "rollback", "the event")
     production.wait_for(v1_0_0=100)
+    all_is_right(site, OLD)
+
+
+def test_a_hook_that_never_ends_holds_no_rollback(site: EnvironmentSite, up: Up) -> None:
+    site.in_production(OLD)
+    site.in_production(NEW)
+    production = up(site)
+    production.wait_for(v1_1_0=100)
+    production.wait_ready(OLD)
+    hook = site.folder / ".git/hooks/pre-push"
+    hook.write_text("#!/bin/sh\nexec sleep 1000\n")
+    hook.chmod(0o755)
+    with Load(production) as load:
+        command = site.begin(*BACK)
+        production.wait_for(v1_0_0=100)
+        below = psutil.Process(command.pid).children  # the command waits for its hook still
+        [sleep] = wait_until(
+            lambda: [one for one in below(recursive=True) if one.name() == "sleep"], "the hook"
+        )
+        hook.unlink()
+        sleep.kill()
+        told, _ = command.communicate(timeout=60)
+        assert command.returncode == 0
+        assert "Traffic goes back to rec-facenet-v1.0.0 now" in told
+        wait_until(lambda: site.state().events[-1].act == "rollback", "the event")
+    assert load.problems == []
     all_is_right(site, OLD)
 
 

@@ -1,8 +1,9 @@
 """Decides what follows from a judgement: roll back, take the next step, or raise an alarm. Pure.
 
 A canary is rolled back here, in `_on_rollout`, if the verdict's answer is "roll back". The
-verdict itself is decided in `monitoring/analysis`: the sequential test compares the two versions,
-and the triggers look at one version alone. `recording` carries the reaction out.
+verdict is made in `monitoring/analysis/verdict.py`, `decide`, from the sequential tests of the two
+versions and from the triggers that the canary fires by itself. `recording` carries the reaction
+out.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class Packages:
         if self._is_proven(path, entry):
             return path
         if fetch is None or self._due(fetch):
-            self._fetches[entry.id] = _Fetch(self._pool.submit(self._bring, entry, path))
+            self._fetches[entry.id] = _Fetch(self._pool.submit(self._fetch_into, entry, path))
         return None
 
     def suspect(self, identity: str) -> None:
@@ -92,7 +92,7 @@ class Packages:
     def _due(self, fetch: _Fetch) -> bool:
         return fetch.future.done() and time.monotonic() - fetch.began > fetch.again_s
 
-    def _bring(self, entry: Entry, path: Path) -> None:
+    def _fetch_into(self, entry: Entry, path: Path) -> None:
         partial = path.with_name(f"{path.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         try:

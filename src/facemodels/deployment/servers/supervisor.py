@@ -84,7 +84,7 @@ class ServerSupervisor:
         self._root = root
         self._settings = settings
         self._slots: dict[str, _Slot] = {}
-        self._told: dict[str, dict[str, Any]] = {}  # the last about/<id>.json of each version
+        self._written: dict[str, dict[str, Any]] = {}  # the last about/<id>.json of each version
         self._pool = ThreadPoolExecutor(16, "health")
         self._backoff = Backoff(settings.backoff_s, settings.backoff_max_s, settings.start_s)
         self._tended = time.monotonic()
@@ -113,7 +113,7 @@ class ServerSupervisor:
             wanted: the versions that must run.
             busy: the versions that may still get requests.
         """
-        self._wake_up(time.monotonic())
+        self._excuse_silence(time.monotonic())
         for identity, entry in wanted.items():
             for number in range(self._settings.replicas):
                 name = f"{identity}-{number}"
@@ -126,9 +126,9 @@ class ServerSupervisor:
                     slot.problem = str(error)
         for name, slot in list(self._slots.items()):
             if slot.id not in wanted or self._number(name) >= self._settings.replicas:
-                self._dismiss(name, slot, busy=slot.id in busy)
+                self._end_unwanted(name, slot, busy=slot.id in busy)
 
-    def _wake_up(self, now: float) -> None:
+    def _excuse_silence(self, now: float) -> None:
         """After a pause of this process, count no server as silent until it is checked again."""
         if now - self._tended > min(_STALE_S, self._settings.hang_s / 2):
             for slot in self._slots.values():
@@ -146,9 +146,9 @@ class ServerSupervisor:
         """Write what the registry says of a version, for its /api/model/info."""
         path = self._about(entry.id)
         value = entry.as_json()
-        if self._told.get(entry.id) != value:
+        if self._written.get(entry.id) != value:
             write_json(path, value)
-            self._told[entry.id] = value
+            self._written[entry.id] = value
 
     def _about(self, identity: str) -> Path:
         return self._folder / "about" / f"{identity}.json"
@@ -156,7 +156,7 @@ class ServerSupervisor:
     def _tend_one(self, slot: _Slot, entry: Entry) -> None:
         now = time.monotonic()
         if slot.process is not None and not slot.process.alive():
-            self._bury(slot, now)
+            self._count_death(slot, now)
         if slot.process is None:
             self._begin(slot, entry, now)
             return
@@ -166,9 +166,9 @@ class ServerSupervisor:
         if silent > allowed:
             slot.problem = f"gave no answer for {silent:.0f} s and was killed"
             slot.process.end(0)
-            self._bury(slot, now)
+            self._count_death(slot, now)
 
-    def _bury(self, slot: _Slot, now: float) -> None:
+    def _count_death(self, slot: _Slot, now: float) -> None:
         """Count the death of a server and forget its process."""
         assert slot.process is not None  # noqa: S101  (the callers checked it)
         lived = now - slot.begun
@@ -231,7 +231,7 @@ class ServerSupervisor:
             known = slot.process.pid if slot.process and not slot.good else None
             slot.look = self._pool.submit(_is_ready, slot.port, known)
 
-    def _dismiss(self, name: str, slot: _Slot, *, busy: bool) -> None:
+    def _end_unwanted(self, name: str, slot: _Slot, *, busy: bool) -> None:
         """End a server that is not wanted, `drain_s` after its last request may have come."""
         now = time.monotonic()
         if slot.process is None or not slot.process.alive():

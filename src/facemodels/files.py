@@ -39,11 +39,15 @@ def refuse_file(path: Path, remedy: str = "Give a folder.") -> None:
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, mode: int = 0o644) -> Iterator[Path]:
     """Give a temporary path beside `path` that replaces it when the block succeeds.
 
     The file is on disk (fsync) before it takes the name, so a crash leaves the old file
-    or the new one, never a part of one.
+    or the new one, never a part of one. Until then only its owner can read it.
+
+    Args:
+        path: the file to replace.
+        mode: the permissions of the new file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -53,7 +57,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
-        temporary.chmod(0o644)
+        temporary.chmod(mode)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

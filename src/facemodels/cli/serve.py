@@ -15,12 +15,12 @@ import click
 from facemodels.cli.options import FILE, json_option, output
 from facemodels.cli.registry_options import complete_ids
 from facemodels.cli.table import print_table
+from facemodels.serving.routes import SCOPES
 
 if TYPE_CHECKING:
     from facemodels.package.load import Package
 
 _TOKENS = Path("conf", "tokens.yaml")
-_SCOPES = ("predict", "info", "metrics", "admin")
 
 
 @click.command()
@@ -124,7 +124,7 @@ def token() -> None:
 
 @token.command()
 @click.option("--name", required=True, help="Who holds it.")
-@click.option("--scope", "scopes", type=click.Choice(_SCOPES), multiple=True, required=True)
+@click.option("--scope", "scopes", type=click.Choice(SCOPES), multiple=True, required=True)
 @click.option("--file", "path", type=FILE, default=_TOKENS, show_default=True)
 @json_option
 def add(name: str, scopes: Sequence[Any], path: Path, as_json: bool) -> None:

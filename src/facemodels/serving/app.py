@@ -1,4 +1,4 @@
-"""The application: endpoints, their documentation, and the gate before them all."""
+"""The ASGI application: the endpoints, their documentation, and the middleware before them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,23 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
 from facemodels.serving.api import documents
-from facemodels.serving.api.endpoints import Api, ApiRequest
+from facemodels.serving.api.endpoints import Api, add_api
 from facemodels.serving.engine.engine import Engine
-from facemodels.serving.http.bodies import json_response, read_body
+from facemodels.serving.http.bodies import json_response
 from facemodels.serving.http.errors import RequestError
 from facemodels.serving.http.middleware import RequestMiddleware
+from facemodels.serving.http.openapi import add_endpoint
 from facemodels.serving.http.readiness import Readiness
 from facemodels.serving.http.tokens import Tokens
 from facemodels.serving.memory import return_large_blocks
 from facemodels.serving.metrics import Metrics
-from facemodels.serving.oip.endpoints import add_routes
+from facemodels.serving.oip.endpoints import add_oip
+from facemodels.serving.routes import INFO, METRICS, OPENAPI, PAGE
+
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "img-src blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'"
+)
 
 
 def create(
@@ -32,91 +39,91 @@ def create(
     about: Callable[[], Mapping[str, Any]],
     readiness: Readiness,
 ) -> RequestMiddleware:
-    """The application around a warm engine."""
+    """Make the application of one server.
+
+    Args:
+        engine: the engine that predicts, warm.
+        metrics: where predictions are counted.
+        tokens: the tokens that are accepted; None lets everyone do everything.
+        about: gives the fields that the registry has for the version now.
+        readiness: whether the server is ready.
+    """
     return_large_blocks()
-    limits = engine.settings.limits
-    api = Api(engine, about)
-    model, version = str(engine.package.id.name), str(engine.package.id.version)
     secured = tokens is not None
+    app = build(engine, metrics, secured=secured, about=about, readiness=readiness)
+    return RequestMiddleware(app, limits=engine.settings.limits, tokens=tokens, metrics=metrics)
+
+
+def build(
+    engine: Engine,
+    metrics: Metrics,
+    *,
+    secured: bool,
+    about: Callable[[], Mapping[str, Any]],
+    readiness: Readiness,
+) -> FastAPI:
+    """Make the application without the middleware: every endpoint and its documentation."""
+    model, version = str(engine.package.id.name), str(engine.package.id.version)
     app = FastAPI(
         title=f"{model} {version}",
         version=version,
         description=documents.DESCRIPTION,
-        docs_url=None,  # both pages load their scripts from elsewhere
+        openapi_url=OPENAPI.path,
+        docs_url=None,  # the pages of FastAPI load their scripts from other servers
         redoc_url=None,
-        redirect_slashes=False,  # an answer that is no JSON, to an address the client names
+        redirect_slashes=False,  # a redirect is no JSON and repeats an address of the client's
     )
-
-    async def info() -> Response:
-        return json_response(api.info())
 
     async def expose() -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    app.add_api_route("/", _page, include_in_schema=False)
-    app.add_api_route("/api/model/info", info, **documents.info(secured=secured))
-    app.add_api_route("/metrics", expose, **documents.metrics(secured=secured))
-    for ability in api.abilities:
-        app.add_api_route(
-            f"/api/{ability}",
-            _endpoint(api, ability, metrics),
-            methods=["POST"],
-            **documents.ability(ability, model=model, version=version, secured=secured),
-        )
-    add_routes(app, engine, readiness, metrics, secured=secured)
-    app.add_exception_handler(RequestError, _on_problem)
-    app.add_exception_handler(HTTPException, _on_http)
+    add_endpoint(app, PAGE, _page, {"include_in_schema": False})
+    api = add_api(app, engine, about, metrics, secured=secured)
+    add_endpoint(app, METRICS, expose, documents.metrics(secured=secured))
+    add_oip(app, engine, readiness, metrics, secured=secured)
+    app.add_exception_handler(RequestError, _on_request_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(Exception, _on_failure)
-    _complete(app, api, secured=secured)
-    return RequestMiddleware(app, limits=limits, tokens=tokens, metrics=metrics)
+    _complete_document(app, api, secured=secured)
+    return app
 
 
 async def _page() -> HTMLResponse:
     text = resources.files("facemodels.serving").joinpath("page.html").read_text("utf-8")
-    return HTMLResponse(text, headers={"content-security-policy": documents.PAGE_POLICY})
+    return HTMLResponse(text, headers={"content-security-policy": _PAGE_POLICY})
 
 
-def _complete(app: FastAPI, api: Api, *, secured: bool) -> None:
-    """Give the document what FastAPI takes no argument for, or drops: an example's nulls."""
+def _complete_document(app: FastAPI, api: Api, *, secured: bool) -> None:
+    """Add to the OpenAPI document what FastAPI has no argument for.
+
+    FastAPI drops the nulls of an example, so the example of the model's info is set here.
+    """
     document = app.openapi()
-    answer = document["paths"]["/api/model/info"]["get"]["responses"]["200"]
+    answer = document["paths"][INFO.path]["get"]["responses"]["200"]
     answer["content"]["application/json"]["example"] = api.info()
     if secured:
         scheme = {"bearer": {"type": "http", "scheme": "bearer"}}
         document.setdefault("components", {})["securitySchemes"] = scheme
 
 
-def _endpoint(api: Api, ability: str, metrics: Metrics) -> Any:
-    async def predict(request: Request) -> Response:
-        body = await read_body(request)
-        metrics.request_size.observe(len(body))
-        asked = ApiRequest(
-            request.headers.get("content-type", ""), body, dict(request.query_params)
-        )
-        return json_response(await api.predict(ability, asked))
-
-    predict.__name__ = ability
-    return predict
-
-
-async def _on_problem(request: Request, problem: Exception) -> Response:
-    assert isinstance(problem, RequestError)  # noqa: S101  (the handler is registered for it)
-    response = json_response(problem.body(request.state.request_id), problem.status)
-    response.headers.update(problem.headers)
+async def _on_request_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)  # noqa: S101  (the handler is registered for it)
+    response = json_response(error.body(request.state.request_id), error.status)
+    response.headers.update(error.headers)
     return response
 
 
-async def _on_http(request: Request, error: Exception) -> Response:
-    """No such address, or not with this method."""
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    """Starlette found no endpoint at the address, or none for the method."""
     assert isinstance(error, HTTPException)  # noqa: S101  (likewise)
     words = {404: ("not_found", "No such address."), 405: ("method", "Not with this method.")}
     code, text = words.get(error.status_code, ("refused", "The request was refused."))
     problem = RequestError(error.status_code, code, text, dict(error.headers or {}))
-    return await _on_problem(request, problem)
+    return await _on_request_error(request, problem)
 
 
 async def _on_failure(request: Request, error: Exception) -> Response:
-    """Nobody foresaw it. The gate gets it too, and logs it."""
-    return await _on_problem(
+    """An error that nothing else handles. The middleware gets it too, and logs it."""
+    return await _on_request_error(
         request, RequestError(500, "internal", "The server failed; it has the details.")
     )

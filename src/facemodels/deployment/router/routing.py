@@ -12,7 +12,7 @@ from facemodels.deployment.settings import Environment
 from facemodels.deployment.strategies import Strategy
 from facemodels.names import ModelId
 from facemodels.registry.state import State
-from facemodels.serving.api.endpoints import ABILITIES
+from facemodels.serving.routes import ability_paths
 
 Urls = Mapping[str, tuple[str, ...]]
 _ORDER = ("recognition", "detection", "landmarks")
@@ -71,10 +71,7 @@ def embedding_spaces(state: State) -> dict[str, str | None]:
 
 def _paths(wanted: Mapping[str, Desired], settings: Environment) -> dict[str, tuple[str, ...]]:
     """The plain addresses that each model answers; one model of a task gets all of them."""
-    return {
-        model: tuple(f"/api/{ability}" for ability in ABILITIES[task])
-        for task, model in _by_task(wanted, settings).items()
-    }
+    return {model: ability_paths(task) for task, model in _by_task(wanted, settings).items()}
 
 
 def _by_task(wanted: Mapping[str, Desired], settings: Environment) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Boxes that a client gives: near its image, and with an area."""
+"""The check of the boxes that a client gives: each is near its image and has an area."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ from numpy.typing import NDArray
 
 from facemodels.serving.http.errors import RequestError
 
-_REACH = 2  # how far a box may reach beyond an image, in units of the image's longer side
+_MARGIN = 2  # how far a box may go beyond its image, in lengths of the image's longer side
 
 
 def check(boxes: NDArray[np.floating[Any]], sizes: NDArray[np.int_]) -> None:
-    """Raise unless every box is one of a face in its image.
+    """Raise unless every box can hold a face of its image.
+
+    A box may go beyond its image, but not so far that float32 loses the pixel.
 
     Args:
         boxes: (N, 4), x0 y0 x1 y1 in pixels; finite.
-        sizes: (N, 2), width and height of each image, or (1, 2) for all.
+        sizes: (N, 2), the width and height of each image in pixels, or (1, 2) for all of them.
 
     Raises:
-        RequestError: 400. A box may reach beyond its image, but not to where numbers end.
+        RequestError: 400.
     """
     longest = sizes.max(axis=1, keepdims=True)
-    near = (boxes >= -_REACH * longest) & (boxes <= (_REACH + 1) * longest)
+    near = (boxes >= -_MARGIN * longest) & (boxes <= (_MARGIN + 1) * longest)
     if not near.all() or (boxes[:, 2:] <= boxes[:, :2]).any():
         raise RequestError(
             400, "wrong_box", "A box is x0,y0,x1,y1 in pixels, near its image and with an area."

@@ -1,4 +1,4 @@
-"""`/api`: detect, landmarks, embed, verify, and what model this is."""
+"""The endpoints of `/api`: detect, landmarks, embed, verify, and what model answers."""
 
 from __future__ import annotations
 
@@ -9,33 +9,32 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from fastapi import FastAPI, Request, Response
 from numpy.typing import NDArray
 
-from facemodels.serving.api import boxes
+from facemodels.serving.api import boxes, documents
 from facemodels.serving.api.images import Upload, decode_all, read_upload
 from facemodels.serving.engine.engine import Engine
+from facemodels.serving.http.bodies import json_response, read_body
 from facemodels.serving.http.errors import RequestError
+from facemodels.serving.http.openapi import add_endpoint
+from facemodels.serving.metrics import Metrics
+from facemodels.serving.routes import ABILITIES, ABILITY, INFO
 
 Image = NDArray[np.uint8]
-# task → what its models can do
-ABILITIES: Mapping[str, tuple[str, ...]] = {
-    "detection": ("detect",),
-    "recognition": ("embed", "verify"),
-    "landmarks": ("landmarks",),
-}
-# Where a package has none. Detection: YOLO's own default.
+# The threshold of a task if a package has none. Detection: YOLO's own default.
 _THRESHOLDS: Mapping[str, float] = {"detection": 0.25, "recognition": 0.5}
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 
 @dataclass(frozen=True)
 class ApiRequest:
-    """One request.
+    """A request for a prediction.
 
     Attributes:
-        content_type: of the body.
-        body: the whole of it, within the limit.
-        query: parameters of the address; the last of a name counts.
+        content_type: the `Content-Type` header.
+        body: the whole body.
+        query: the parameters of the query; of several with one name the last.
     """
 
     content_type: str
@@ -44,12 +43,12 @@ class ApiRequest:
 
 
 class Api:
-    """Answers requests with one engine.
+    """Answers the requests of `/api` with one engine.
 
     Args:
-        engine: what predicts.
-        about: what the registry says of the version now; fields of the package where it says
-            none.
+        engine: the engine that predicts.
+        about: gives the fields that the registry has for the version now. A field that it does
+            not give is taken from the package.
     """
 
     def __init__(self, engine: Engine, about: Callable[[], Mapping[str, Any]] = dict) -> None:
@@ -59,7 +58,7 @@ class Api:
 
     @property
     def abilities(self) -> tuple[str, ...]:
-        """What this model can do."""
+        """The abilities of this model."""
         return ABILITIES[self._engine.package.task]
 
     def info(self) -> dict[str, Any]:
@@ -91,12 +90,12 @@ class Api:
             "uptime_seconds": round(time.monotonic() - self._since, 3),
         }
 
-    async def predict(self, ability: str, asked: ApiRequest) -> dict[str, Any]:
-        """Answer one request.
+    async def predict(self, ability: str, request: ApiRequest) -> dict[str, Any]:
+        """Answer one request for a prediction.
 
         Raises:
-            RequestError: 404 where the model cannot do that; 400, 413, 415 or 422 for a request
-            that is wrong.
+            RequestError: 404 if the model has not this ability; 400, 413, 415 or 422 if the
+                request is wrong.
         """
         if ability not in self.abilities:
             raise RequestError(
@@ -104,12 +103,12 @@ class Api:
                 f"A model of {self._engine.package.task} answers {', '.join(self.abilities)}.",
             )  # fmt: skip
         limits = self._engine.settings.limits
-        upload = read_upload(asked.content_type, asked.body, limits)
+        upload = read_upload(request.content_type, request.body, limits)
         _check_count(ability, upload)
         answer = getattr(self, f"_{ability}")
-        # The graph runs in the batcher's thread; decoding and the rest in one of the pool's.
+        # The graph runs in the batcher's thread, everything else in a thread of the pool.
         body: dict[str, Any] = await self._engine.work(
-            lambda: answer(decode_all(upload, limits), asked.query)
+            lambda: answer(decode_all(upload, limits), request.query)
         )
         package = self._engine.package
         return {
@@ -119,7 +118,7 @@ class Api:
         }
 
     def _threshold(self, query: Mapping[str, str]) -> float:
-        """The client's, else the package's."""
+        """The threshold of the query, else the package's, else the task's."""
         package = self._engine.package
         own = package.config.get("threshold")
         return _number(query, "threshold", _THRESHOLDS[package.task] if own is None else own)
@@ -162,8 +161,50 @@ class Api:
         }
 
 
+def add_api(
+    app: FastAPI, engine: Engine, about: Callable[[], Mapping[str, Any]], metrics: Metrics, *,
+    secured: bool,
+) -> Api:  # fmt: skip
+    """Add the endpoints of `/api` to an application.
+
+    Args:
+        app: the application.
+        engine: the engine that predicts.
+        about: see `Api`.
+        metrics: where the sizes of requests are counted.
+        secured: whether the server asks for tokens.
+
+    Returns:
+        What answers the requests.
+    """
+    api = Api(engine, about)
+    package = engine.package
+    model, version = str(package.id.name), str(package.id.version)
+
+    async def info() -> Response:
+        return json_response(api.info())
+
+    add_endpoint(app, INFO, info, documents.info(secured=secured))
+    for ability in api.abilities:
+        documented = documents.ability(ability, model=model, version=version, secured=secured)
+        add_endpoint(app, ABILITY, _predict(api, ability, metrics), documented, ability=ability)
+    return api
+
+
+def _predict(api: Api, ability: str, metrics: Metrics) -> Callable[[Request], Any]:
+    async def predict(request: Request) -> Response:
+        body = await read_body(request)
+        metrics.request_size.observe(len(body))
+        content_type = request.headers.get("content-type", "")
+        given = ApiRequest(content_type, body, dict(request.query_params))
+        return json_response(await api.predict(ability, given))
+
+    predict.__name__ = ability  # FastAPI makes the operation's id from it
+    return predict
+
+
 def _check_count(ability: str, upload: Upload) -> None:
-    """Before anything is decoded."""
+    """Raise before anything is decoded if the number of images is wrong."""
     if ability == "verify" and len(upload.data) != 2:
         raise RequestError(
             400, "two_images", f"Send two images to compare, not {len(upload.data)}."
@@ -184,7 +225,7 @@ def _number(query: Mapping[str, str], name: str, default: float) -> float:
 
 
 def _box(query: Mapping[str, str], image: Image) -> list[float]:
-    """The face's box, x0 y0 x1 y1 in pixels; the whole image where none is given."""
+    """The face's box, x0 y0 x1 y1 in pixels; the whole image if the query has none."""
     text = query.get("box")
     height, width = image.shape[:2]
     if text is None:

@@ -1,23 +1,24 @@
-"""Pictures that are cheap to send and dear to decode, told by their outline alone.
+"""Finds images that are cheap to send and expensive to decode, from their structure alone.
 
-A picture within the limits of bytes and pixels can still keep a thread for minutes: each scan
-of a JPEG passes over all pixels again (45 ms at 49 million, from 75 bytes), and Pillow spends
-4 microseconds on each segment of a JPEG or chunk of a PNG, of which 10 MB hold two million.
+An image within the limits of bytes and pixels can still keep a thread for minutes. Each scan of a
+JPEG makes the decoder pass over all pixels again (45 ms at 49 million pixels, for 75 bytes), and
+Pillow spends 4 microseconds on each segment of a JPEG or chunk of a PNG, of which 10 MB hold two
+million.
 """
 
 from __future__ import annotations
 
 import re
 
-MOST_SCANS = 64  # progressive encoders write about ten
-MOST_PARTS = 5000  # 10 MB in the chunks of 8 kB that libpng writes are 1,221
+MOST_SCANS = 64  # a progressive encoder writes about ten
+MOST_PARTS = 5000  # libpng writes chunks of 8 kB: 1,221 of them are 10 MB
 _JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
-_MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd7]")  # what is left out has no parameters
+_MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd7]")  # the markers left out have no length
 _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
 
 
 def is_costly(data: bytes) -> bool:
-    """Whether an encoded picture has more scans or parts than a picture needs."""
+    """Whether an encoded image has more scans, segments or chunks than an image needs."""
     if data.startswith(_JPEG):
         return _jpeg(data)
     return data.startswith(_PNG) and _png(data)

@@ -1,4 +1,4 @@
-"""Bodies of requests, and JSON as an answer."""
+"""The body of a request that has arrived, its media type, and JSON as an answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from facemodels.serving.http.errors import RequestError
 
 
 async def read_body(request: Request) -> bytes:
-    """The body; the gate has taken it in, within its limit, before an endpoint is called.
+    """The body of a request.
+
+    The request middleware has read it, within its limit, before an endpoint is called.
 
     Raises:
         RequestError: 415 for a compressed body.
@@ -21,12 +23,12 @@ async def read_body(request: Request) -> bytes:
     return await request.body()
 
 
-def media_type(request: Request) -> str:
-    """The content type without its parameters, in lower case; empty if there is none."""
-    return request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
+def media_type(content_type: str) -> str:
+    """The media type in a `Content-Type` header: in lower case, without its parameters."""
+    return content_type.split(";", 1)[0].strip().lower()
 
 
 def json_response(value: Any, status: int = 200) -> Response:
-    """A value as JSON; NumPy's numbers and arrays included."""
+    """A response with a value as JSON; NumPy's numbers and arrays may be in it."""
     data = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
     return Response(data, status_code=status, media_type="application/json")

@@ -1,4 +1,4 @@
-"""What a client is told when a request cannot be answered: a word, a sentence, never a trace."""
+"""The error that ends a request, and how it is told to the client."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from typing import Any
 
 
 class RequestError(Exception):
-    """A request that ends without an answer.
+    """A request cannot be answered as it was asked.
+
+    This is no `FacemodelsError`. Those end a command and become its exit code; this one is the
+    client's fault or the server's load, becomes an HTTP status, and never leaves the server.
 
     Attributes:
-        status: of HTTP.
+        status: the HTTP status.
         code: a word for programs.
-        text: a sentence for people; it names what was wrong and nothing of the server.
+        text: a sentence for people. It names what was wrong, and nothing of the server's inside.
         headers: further headers of the answer.
     """
 
@@ -26,7 +29,7 @@ class RequestError(Exception):
 
     @property
     def outcome(self) -> str:
-        """The label of the metric that counts it."""
+        """The value of the metric's label `status` under which this error is counted."""
         if self.status == 504:
             return "timeout"
         if self.status == 503:
@@ -34,5 +37,5 @@ class RequestError(Exception):
         return "invalid" if self.status < 500 else "error"
 
     def body(self, request_id: str) -> dict[str, Any]:
-        """The answer. `error` alone is what the Open Inference Protocol asks for."""
+        """The body of the answer. The Open Inference Protocol requires only its `error`."""
         return {"error": self.text, "code": self.code, "request_id": request_id}

@@ -1,4 +1,4 @@
-"""The two directions of one request: the body that comes in, the answer that goes out."""
+"""The two directions of one request: the body that arrives and the response that leaves."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from facemodels.serving.http.errors import RequestError
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-_LINGER_S = 2.0  # to swallow what a client still sends, so that it comes to read the answer
+_LINGER_S = 2.0  # for reading on after an early answer, so that the client comes to read it
 
 
 class Disconnected(Exception):  # noqa: N818  (nothing went wrong here)
-    """The client left before its request was complete."""
+    """The client closed the connection before its request was complete."""
 
 
 class RequestBody:
-    """What a client sends after the head of its request.
+    """The body of one request.
 
     Args:
-        receive: of ASGI.
-        headers: of the request.
-        most: bytes that are let in.
+        receive: ASGI's function that gives the next message.
+        headers: the headers of the request, with names in lower case.
+        most: the limit of the body in bytes.
 
     Attributes:
-        pending: whether more of it is to come.
-        admitted: bytes that `read` found room for.
+        pending: whether more of the body is to come.
+        admitted: the bytes that `read` has passed to its `admit` so far.
     """
 
     def __init__(self, receive: Receive, headers: Mapping[bytes, bytes], most: int) -> None:
         self._receive = receive
         self._most = most
         length = headers.get(b"content-length")
-        self._announced = int(length) if length is not None else 0  # the parser let digits through
+        self._announced = int(length) if length is not None else 0  # the parser checked the digits
         chunked = b"transfer-encoding" in headers
         self._short = not chunked and self._announced <= most and b"expect" not in headers
         self._whole: Message | None = None
@@ -46,18 +46,18 @@ class RequestBody:
 
     @property
     def blocks(self) -> bool:
-        """Whether so much is still to come that the connection is better closed than kept."""
+        """Whether so much may still come that the connection is closed rather than kept."""
         return self.pending and not self._short
 
     async def read(self, admit: Callable[[int], None]) -> None:
-        """Take in all of it; `receive` gives it out as one message then.
+        """Read the whole body; `receive` then gives it as one message.
 
         Args:
-            admit: told of the bytes of every part; raises where there is no room for them.
+            admit: is called with the size of every part in bytes; raises if there is no room.
 
         Raises:
-            RequestError: 413, before more than the limit was read.
-            Disconnected: it ends in the middle.
+            RequestError: 413; no more than the limit and one part has been read by then.
+            Disconnected: the body ends before its end.
         """
         self._check(self._announced)
         parts = [await self._next()]
@@ -84,7 +84,7 @@ class RequestBody:
         return part
 
     async def receive(self) -> Message:
-        """What the app receives: all of the body if it was read, else as it comes."""
+        """ASGI's `receive` for the application: the whole body if it was read, else each part."""
         whole, self._whole = self._whole, None
         if whole is not None:
             return whole
@@ -93,9 +93,10 @@ class RequestBody:
         return message
 
     async def discard(self) -> None:
-        """Read on for a while and forget it.
+        """Read and drop the rest of the body for up to `_LINGER_S` seconds.
 
-        A connection that is closed on unread bytes is reset, and the answer may be lost with it.
+        If a connection is closed while bytes are unread, it is reset, and the client may lose the
+        answer.
         """
         try:
             async with asyncio.timeout(_LINGER_S):
@@ -106,16 +107,16 @@ class RequestBody:
 
 
 class ResponseWriter:
-    """The way back: adds the request's id, and ends the connection where that is due.
+    """ASGI's `send` for the application. It adds the request's id, and closes if it must.
 
     Args:
-        send: of ASGI.
-        request_id: of the request.
-        body: of the request.
+        send: ASGI's function that takes the next message.
+        request_id: the id of the request, for the header `X-Request-Id`.
+        body: the body of the request.
 
     Attributes:
-        request_id: as given.
-        status: of HTTP; 0 as long as nothing was answered.
+        request_id: the id of the request.
+        status: the HTTP status; 0 until the response has started.
     """
 
     def __init__(self, send: Send, request_id: str, body: RequestBody) -> None:
@@ -126,7 +127,7 @@ class ResponseWriter:
         self.status = 0
 
     async def __call__(self, message: Message) -> None:
-        """Send a part of the answer, as ASGI has it."""
+        """Send one ASGI message of the response."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self._lingers = self._body.blocks or (self._body.pending and self.status == 504)
@@ -140,21 +141,21 @@ class ResponseWriter:
             message = {**message, "more_body": True}
         await self._send(message)
 
-    async def problem(self, problem: RequestError) -> None:
-        """Answer with a problem, unless an answer is on its way already."""
+    async def send_error(self, error: RequestError) -> None:
+        """Answer with an error, unless the response has started already."""
         if self.status:
             return
-        body = orjson.dumps(problem.body(self.request_id))
+        body = orjson.dumps(error.body(self.request_id))
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),
-            *((k.encode(), v.encode()) for k, v in problem.headers.items()),
+            *((k.encode(), v.encode()) for k, v in error.headers.items()),
         ]
-        await self({"type": "http.response.start", "status": problem.status, "headers": headers})
+        await self({"type": "http.response.start", "status": error.status, "headers": headers})
         await self({"type": "http.response.body", "body": body})
 
     async def end(self) -> None:
-        """Wait for the client to finish where it was cut short, and close."""
+        """End a response that was sent before the request was complete, and close."""
         if self._lingers:
             await self._body.discard()
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})

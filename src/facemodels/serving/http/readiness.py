@@ -1,10 +1,14 @@
-"""Whether the server wants requests."""
+"""Whether the server is ready for requests; the health endpoint and the connections read it."""
 
 from __future__ import annotations
 
 
 class Readiness:
-    """Not ready before the model is warm, nor once the server is to end."""
+    """A flag that the server sets.
+
+    Attributes:
+        ready: false until the model is warm, and false again from the first signal to end.
+    """
 
     def __init__(self) -> None:
         self.ready = False

@@ -1,4 +1,4 @@
-"""Bearer tokens: stored as hashes, read again when their file changes."""
+"""Bearer tokens: they are stored as hashes, and a server reads their file again when it changes."""
 
 from __future__ import annotations
 
@@ -9,30 +9,33 @@ import os
 import re
 import secrets
 import stat
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated
 
 import structlog
 import yaml
 from pydantic import Field
 
 from facemodels.errors import InputError
+from facemodels.files import atomic_path
 from facemodels.params import Frozen, load_yaml, parse
+from facemodels.serving.routes import SCOPES, Scope
 
-Scope = Literal["predict", "info", "metrics", "admin"]
-SCOPES: tuple[Scope, ...] = get_args(Scope)
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
-_RACY_NS = 100_000_000  # a file as young as this may change again without another time stamp
+_RACY_NS = 100_000_000  # a file that is younger may change again without a new time stamp
 
 
 class Token(Frozen):
-    """A token as it is stored.
+    """A token as the file stores it.
 
-    A plain SHA-256 is enough: a token has 256 random bits, so there is nothing to guess.
+    A plain SHA-256 is enough: a token has 256 random bits, so nobody can guess it.
+
+    Attributes:
+        sha256: the hash of the token, in hexadecimal digits.
+        scopes: what the token allows.
     """
 
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -40,19 +43,23 @@ class Token(Frozen):
 
 
 class TokenFile(Frozen):
-    """Tokens by the name of who holds them."""
+    """The content of a token file.
+
+    Attributes:
+        tokens: the tokens by the names of their holders.
+    """
 
     tokens: dict[str, Token] = Field(default_factory=dict)
 
 
 class Tokens:
-    """The tokens of a file, as it is now.
+    """The tokens in a file, as the file is now.
 
-    A file that is missing or does not fit, as in the middle of an edit, changes nothing: the
-    last good one stays in force, and the log says so.
+    If the file is missing or does not fit the schema, as in the middle of an edit, the tokens of
+    its last good state stay valid, and the log says so.
 
     Args:
-        path: YAML, as `add` writes it.
+        path: the YAML file that `add` writes.
 
     Raises:
         InputError: the file is missing, does not fit the schema, or anyone may write to it.
@@ -66,7 +73,7 @@ class Tokens:
         self._tokens = self._load()
 
     def scopes(self, token: bytes) -> frozenset[Scope] | None:
-        """What a token may do; None if nobody holds it. Takes as long for every token."""
+        """The scopes of a token; None if nobody holds it. The time does not depend on the token."""
         self._refresh()
         digest = _digest(token)
         found: frozenset[Scope] | None = None
@@ -79,7 +86,7 @@ class Tokens:
         stamp = self._look()
         if stamp == self._stamp:
             return
-        self._stamp = stamp  # taken before reading: what is written meanwhile has another
+        self._stamp = stamp  # taken before reading: a later write gives another stamp
         try:
             fresh, complaint = self._load(), ""
         except InputError as error:
@@ -91,7 +98,7 @@ class Tokens:
         self._tokens, self._complaint = fresh, complaint
 
     def _look(self) -> tuple[int, ...]:
-        """What tells one state of the file from the next."""
+        """A stamp that differs between one state of the file and the next."""
         try:
             status = self._path.stat()
         except OSError:
@@ -112,12 +119,18 @@ class Tokens:
 
 
 def add(path: Path, name: str, scopes: Iterable[Scope]) -> str:
-    """Make a token and store its hash; the token itself is nowhere but in the answer.
+    """Make a token and store its hash. The token itself is only in the return value.
 
-    A holder who has one already gets a new one: the old one is void.
+    If the holder has a token already, the new one replaces it.
+
+    Args:
+        path: the token file; it is made if it does not exist.
+        name: the name of the holder.
+        scopes: what the token allows.
 
     Raises:
-        InputError: the name is none, no scope is given, or the file does not fit the schema.
+        InputError: the name has not the form of a name, no scope is given, or the file does not
+            fit the schema.
     """
     if _NAME.fullmatch(name) is None:
         raise InputError(
@@ -134,10 +147,10 @@ def add(path: Path, name: str, scopes: Iterable[Scope]) -> str:
 
 
 def remove(path: Path, name: str) -> None:
-    """Void the token of a holder.
+    """Delete the token of a holder.
 
     Raises:
-        InputError: nobody of that name holds one, or the file does not fit the schema.
+        InputError: nobody of that name holds a token, or the file does not fit the schema.
     """
     with _edited(path) as known:
         if name not in known:
@@ -148,7 +161,7 @@ def remove(path: Path, name: str) -> None:
 
 
 def holders(path: Path) -> dict[str, tuple[Scope, ...]]:
-    """Who holds a token, and what it allows.
+    """The scopes of every token, by the name of its holder.
 
     Raises:
         InputError: the file is missing or does not fit the schema.
@@ -159,7 +172,10 @@ def holders(path: Path) -> dict[str, tuple[Scope, ...]]:
 
 @contextmanager
 def _edited(path: Path) -> Iterator[dict[str, Token]]:
-    """The tokens of a file, to change; written when the block succeeds, one editor at a time."""
+    """The tokens of a file, to be changed in the block and written at its end.
+
+    A lock on the folder lets one process edit at a time.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
@@ -173,18 +189,10 @@ def _edited(path: Path) -> Iterator[dict[str, Token]]:
 
 
 def _write(path: Path, tokens: Mapping[str, Token]) -> None:
-    """Replace the file as a whole; it is nobody else's to read at any moment."""
+    """Replace the whole file at once. At no moment can another user read it."""
     values = TokenFile(tokens=dict(tokens)).model_dump(mode="json")
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            yaml.safe_dump(values, stream, sort_keys=False)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_path(path, mode=0o600) as temporary:
+        temporary.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
 
 def _digest(token: bytes) -> str:

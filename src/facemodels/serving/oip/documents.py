@@ -3,36 +3,51 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
-from facemodels.serving.api.documents import (
+from facemodels.serving.http.openapi import (
+    BINARY,
+    FLAG,
+    INTEGER,
     NUMBER,
     TEXT,
-    Route,
+    Operation,
     Schema,
     content,
     listing,
+    operation,
     record,
-    route,
+)
+from facemodels.serving.routes import (
+    LIVE,
+    MODEL,
+    MODEL_INFER,
+    MODEL_READY,
+    READY,
+    SERVER,
+    VERSION,
+    VERSION_INFER,
+    VERSION_READY,
+    Endpoint,
 )
 
 _MOST_VALUES = 1000  # of an example; larger tensors have an example in binary only
-_FREE = 4  # length of a free axis in examples: enough for a box
-_SHAPE = listing({"type": "integer"})
-_FLAG: Schema = {"type": "boolean"}
+_FREE = 4  # the length of a free axis in examples; a box has four numbers
+_SHAPE = listing(INTEGER)
 _TENSOR = record(name=TEXT, datatype=TEXT, shape=_SHAPE)
 _SIZES = {"FP32": 4, "UINT8": 1}
 
 
 class OipDocuments:
-    """Of the protocol's addresses for one model.
+    """Documents the endpoints of the protocol for one model.
 
     Args:
-        metadata: of the model, as the protocol has it.
-        secured: whether requests need a token.
+        metadata: the model's metadata, as the protocol gives it.
+        secured: whether the server asks for tokens.
     """
 
     def __init__(self, metadata: Mapping[str, Any], *, secured: bool) -> None:
@@ -41,44 +56,44 @@ class OipDocuments:
         (self._version,) = metadata["versions"]
         self._secured = secured
 
-    def server(self, example: Mapping[str, Any]) -> Route:
-        """Of the server's metadata."""
+    def server(self, example: Mapping[str, Any]) -> Operation:
+        """Document the server's metadata."""
         schema = record(name=TEXT, version=TEXT, extensions=listing(TEXT))
-        return route("What server this is", schema, dict(example), secured=self._secured)
+        return self._operation(SERVER, "What server this is", schema, dict(example))
 
-    def live(self) -> Route:
-        """Of the server's life; open to all."""
-        schema = record(live=_FLAG)
-        return route("Whether the process answers", schema, {"live": True}, secured=False)
+    def live(self) -> Operation:
+        """Document whether the process answers."""
+        schema = record(live=FLAG)
+        return self._operation(LIVE, "Whether the process answers", schema, {"live": True})
 
-    def ready(self) -> Route:
-        """Of the server's readiness; open to all."""
-        schema = record(ready=_FLAG)
-        made = route("Whether the server wants requests", schema, {"ready": True}, secured=False)
+    def ready(self) -> Operation:
+        """Document whether the server is ready."""
+        schema = record(ready=FLAG)
+        made = self._operation(READY, "Whether the server wants requests", schema, {"ready": True})
         return _with_unready(made, schema, {"ready": False})
 
-    def metadata(self, *, versioned: bool) -> Route:
-        """Of the model's metadata."""
+    def metadata(self, *, versioned: bool) -> Operation:
+        """Document the model's metadata."""
         tensors = listing(_TENSOR)
         schema = record(
             name=TEXT, versions=listing(TEXT), platform=TEXT, inputs=tensors, outputs=tensors
         )
-        return route(
-            "Inputs and outputs of the model", schema, dict(self._metadata), 404,
-            secured=self._secured, extra=self._path("metadata", versioned),
+        return self._operation(
+            VERSION if versioned else MODEL, "Inputs and outputs of the model", schema,
+            dict(self._metadata), 404, extra=self._path("metadata", versioned),
         )  # fmt: skip
 
-    def model_ready(self, *, versioned: bool) -> Route:
-        """Of the model's readiness."""
-        schema = record(name=TEXT, ready=_FLAG)
-        made = route(
-            "Whether the model wants requests", schema, {"name": self._name, "ready": True}, 404,
-            secured=self._secured, extra=self._path("ready", versioned),
+    def model_ready(self, *, versioned: bool) -> Operation:
+        """Document whether the model is ready."""
+        schema = record(name=TEXT, ready=FLAG)
+        made = self._operation(
+            VERSION_READY if versioned else MODEL_READY, "Whether the model wants requests", schema,
+            {"name": self._name, "ready": True}, 404, extra=self._path("ready", versioned),
         )  # fmt: skip
         return _with_unready(made, schema, {"name": self._name, "ready": False})
 
-    def infer(self, *, versioned: bool) -> Route:
-        """Of inference."""
+    def infer(self, *, versioned: bool) -> Operation:
+        """Document inference."""
         answer = record(
             model_name=TEXT, model_version=TEXT, id=TEXT,
             outputs=listing(self._output(), least=1), optional=("id",),
@@ -94,13 +109,20 @@ class OipDocuments:
         extra["requestBody"] = {"required": True, "content": self._requests()}
         extra["parameters"] = [*extra["parameters"], _HEADER]
         extra["x-codeSamples"] = [{"lang": "Shell", "source": self._curl(versioned=versioned)}]
-        made = route(
-            "Run the model on tensors", answer, example, 400, 404, 413, 415, 503, 504,
-            secured=self._secured, extra=extra,
+        made = self._operation(
+            VERSION_INFER if versioned else MODEL_INFER, "Run the model on tensors", answer,
+            example, 400, 404, 413, 415, 503, 504, extra=extra,
         )  # fmt: skip
-        binary = {"schema": {"type": "string", "format": "binary"}}
-        made["responses"][200]["content"]["application/octet-stream"] = binary
+        made["responses"][200]["content"]["application/octet-stream"] = {"schema": BINARY}
         return made
+
+    def _operation(
+        self, endpoint: Endpoint, summary: str, schema: Schema, example: Any, *errors: int,
+        extra: Any = None,
+    ) -> Operation:  # fmt: skip
+        return operation(
+            endpoint, summary, schema, example, *errors, secured=self._secured, extra=extra
+        )
 
     def _path(self, name: str, versioned: bool) -> dict[str, Any]:
         kind = "version" if versioned else "model"
@@ -115,23 +137,23 @@ class OipDocuments:
         names = [tensor["name"] for tensor in self._metadata["outputs"]]
         return record(
             name={**TEXT, "enum": names}, datatype=TEXT, shape=_SHAPE,
-            parameters=record(binary_data_size={"type": "integer"}), data=listing(NUMBER),
+            parameters=record(binary_data_size=INTEGER), data=listing(NUMBER),
             optional=("parameters", "data"),
         )  # fmt: skip
 
     def _requests(self) -> dict[str, Any]:
         inputs = self._metadata["inputs"]
-        # One schema each: a tensor of one name has one type and one shape.
+        # Each input has a schema of its own, since it has one type and one shape.
         tensors = [_input(tensor) for tensor in inputs]
         outputs = [tensor["name"] for tensor in self._metadata["outputs"]]
         wanted = record(
             name={**TEXT, "enum": outputs},
-            parameters={"type": "object", "properties": {"binary_data": _FLAG}},
+            parameters={"type": "object", "properties": {"binary_data": FLAG}},
             optional=("parameters",),
         )
         schema = record(
             id=TEXT,
-            parameters={"type": "object", "properties": {"binary_data_output": _FLAG}},
+            parameters={"type": "object", "properties": {"binary_data_output": FLAG}},
             inputs={
                 "type": "array", "items": {"anyOf": tensors},
                 "minItems": len(inputs), "maxItems": len(inputs),
@@ -143,11 +165,11 @@ class OipDocuments:
         example = {"inputs": [_filled(tensor) for tensor in inputs]}
         return {
             **content(schema, example if values <= _MOST_VALUES else None),
-            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            "application/octet-stream": {"schema": BINARY},
         }
 
     def _curl(self, *, versioned: bool) -> str:
-        """A request in binary, every byte of it."""
+        """A command that sends a request with binary tensors, every byte of it."""
         inputs = []
         data = b""
         for tensor in self._metadata["inputs"]:
@@ -176,8 +198,8 @@ _HEADER: Schema = {
 }  # fmt: skip
 
 
-def _with_unready(made: Route, schema: Schema, example: Any) -> Route:
-    """A 503 that is the answer, and no error."""
+def _with_unready(made: Operation, schema: Schema, example: Any) -> Operation:
+    """Add the 503 of an endpoint of health, which is an answer and no error."""
     made["responses"][503] = {
         "description": "Not yet, or no more", "content": content(schema, example)
     }  # fmt: skip
@@ -200,13 +222,13 @@ def _input(tensor: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shape(tensor: Mapping[str, Any]) -> list[int]:
-    """Of an example: one row."""
+    """The shape of a tensor with one row, for an example."""
     first, *rest = tensor["shape"]
     return [1 if first == -1 else first, *(_FREE if n == -1 else n for n in rest)]
 
 
 def _filled(tensor: Mapping[str, Any]) -> dict[str, Any]:
-    """A tensor of zeros, or boxes of one whole image."""
+    """A tensor of zeros with its data as JSON; of boxes, one around the whole image."""
     shape = _shape(tensor)
     boxes = tensor["shape"] == [-1, 4]
     data = [0, 0, _FREE, _FREE] if boxes else [0] * math.prod(shape)
@@ -214,8 +236,7 @@ def _filled(tensor: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _bytes(tensor: Mapping[str, Any], values: list[int]) -> bytes:
-    import struct
-
+    """The values of a tensor in its binary form."""
     return b"".join(
         struct.pack("<f" if tensor["datatype"] == "FP32" else "B", value) for value in values
     )

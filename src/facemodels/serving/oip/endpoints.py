@@ -1,4 +1,4 @@
-"""`/v2`: the Open Inference Protocol, version 2, over HTTP."""
+"""The endpoints of `/v2`: the Open Inference Protocol, version 2, over HTTP."""
 
 from __future__ import annotations
 
@@ -16,24 +16,42 @@ from facemodels.serving.api import boxes
 from facemodels.serving.engine.engine import Engine
 from facemodels.serving.http.bodies import json_response, media_type, read_body
 from facemodels.serving.http.errors import RequestError
+from facemodels.serving.http.openapi import add_endpoint
 from facemodels.serving.http.readiness import Readiness
 from facemodels.serving.metrics import Metrics
 from facemodels.serving.oip import tensors
 from facemodels.serving.oip.documents import OipDocuments
 from facemodels.serving.oip.tensors import TensorSpec
+from facemodels.serving.routes import (
+    LIVE,
+    MODEL,
+    MODEL_INFER,
+    MODEL_READY,
+    READY,
+    SERVER,
+    VERSION,
+    VERSION_INFER,
+    VERSION_READY,
+)
 
 _HEADER = "inference-header-content-length"
 _LENGTH = re.compile(r"[0-9]{1,12}")
 _JSON, _BINARY = "application/json", "application/octet-stream"
-# The protocol names platforms <project>_<format>, and knows none of dlib's.
+# The protocol calls a platform <project>_<format>. It has no name for dlib's, so we gave it one.
 _PLATFORMS = {"onnx": "onnx_onnxv1", "native": "dlib_dat"}
 
 
 class OipModel:
-    """One model in the protocol's words.
+    """One model as the protocol describes it.
 
     Args:
-        engine: what predicts.
+        engine: the engine that predicts.
+
+    Attributes:
+        name: the name of the model.
+        version: the version of the model.
+        inputs: what the input tensors must be.
+        outputs: what the output tensors are.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -43,7 +61,7 @@ class OipModel:
         self.inputs, self.outputs = _specs(engine)
 
     def check(self, name: str, version: str | None = None) -> None:
-        """Raise unless this is the model that is meant.
+        """Raise unless an address names this model, and this version or none.
 
         Raises:
             RequestError: 404.
@@ -52,7 +70,7 @@ class OipModel:
             raise RequestError(404, "no_such_model", f"This server has {self.name} {self.version}.")
 
     def metadata(self) -> dict[str, Any]:
-        """Of the model."""
+        """The model's metadata, as the protocol gives it."""
         return {
             "name": self.name,
             "versions": [self.version],
@@ -62,7 +80,14 @@ class OipModel:
         }
 
     async def infer(self, body: bytes, header_length: int | None) -> tuple[bytes, int | None]:
-        """Answer an inference request; see `tensors.write`.
+        """Answer an inference request.
+
+        Args:
+            body: the JSON, and the binary tensors behind it.
+            header_length: the length of the JSON in bytes; None if there are no binary tensors.
+
+        Returns:
+            The body of the answer, and the length of its JSON if binary tensors follow it.
 
         Raises:
             RequestError: 400 for a wrong request, 413 for too many rows.
@@ -88,7 +113,7 @@ class OipModel:
 
 
 def _specs(engine: Engine) -> tuple[list[TensorSpec], list[TensorSpec]]:
-    """Inputs and outputs: of the graph, or of dlib's predictor."""
+    """The inputs and outputs of the graph; without a graph, those of dlib's shape predictor."""
     graph = engine.graph
     if graph is None:
         boxes = TensorSpec("boxes", "FP32", (-1, 4))
@@ -101,24 +126,24 @@ def _specs(engine: Engine) -> tuple[list[TensorSpec], list[TensorSpec]]:
 
 
 def _lengths(shape: tuple[Any, ...]) -> list[int]:
-    """Of the axes; ONNX gives a free one a name, or nothing."""
+    """The lengths of the axes, -1 for a free one, to which ONNX gives a name or None."""
     return [length if isinstance(length, int) else -1 for length in shape]
 
 
-def add_routes(
+def add_oip(
     app: FastAPI, engine: Engine, readiness: Readiness, metrics: Metrics, *, secured: bool
 ) -> None:
-    """Add the protocol's addresses, with and without a version.
+    """Add the endpoints of the protocol to an application.
 
     Args:
-        app: to add them to.
-        engine: what predicts.
-        readiness: whether the server wants requests.
-        metrics: told of the sizes of requests.
-        secured: whether requests need a token.
+        app: the application.
+        engine: the engine that predicts.
+        readiness: whether the server is ready.
+        metrics: where the sizes of requests are counted.
+        secured: whether the server asks for tokens.
     """
-    protocol = OipModel(engine)
-    documents = OipDocuments(protocol.metadata(), secured=secured)
+    model = OipModel(engine)
+    documents = OipDocuments(model.metadata(), secured=secured)
     about = {"name": "facemodels", "version": __version__, "extensions": ["binary_tensor_data"]}
 
     async def server() -> Response:
@@ -131,50 +156,53 @@ def add_routes(
         return json_response({"ready": readiness.ready}, 200 if readiness.ready else 503)
 
     async def metadata(request: Request) -> Response:
-        protocol.check(**request.path_params)
-        return json_response(protocol.metadata())
+        model.check(**request.path_params)
+        return json_response(model.metadata())
 
     async def model_ready(request: Request) -> Response:
-        protocol.check(**request.path_params)
-        value = {"name": protocol.name, "ready": readiness.ready}
+        model.check(**request.path_params)
+        value = {"name": model.name, "ready": readiness.ready}
         return json_response(value, 200 if readiness.ready else 503)
 
     async def infer(request: Request) -> Response:
-        protocol.check(**request.path_params)
+        model.check(**request.path_params)
         _check_type(request)
         length = _header_length(request)
         body = await read_body(request)
         metrics.request_size.observe(len(body))
-        data, head = await protocol.infer(body, length)
+        data, head = await model.infer(body, length)
         if head is None:
             return Response(data, media_type=_JSON)
         return Response(data, media_type=_BINARY, headers={_HEADER: str(head)})
 
-    app.add_api_route("/v2", server, **documents.server(about))
-    app.add_api_route("/v2/health/live", live, **documents.live())
-    app.add_api_route("/v2/health/ready", ready, **documents.ready())
-    for base in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
-        versioned = base.endswith("{version}")
-        app.add_api_route(base, metadata, **documents.metadata(versioned=versioned))
-        app.add_api_route(
-            f"{base}/ready", model_ready, **documents.model_ready(versioned=versioned)
-        )
-        app.add_api_route(
-            f"{base}/infer", infer, methods=["POST"], **documents.infer(versioned=versioned)
-        )
+    add_endpoint(app, SERVER, server, documents.server(about))
+    add_endpoint(app, LIVE, live, documents.live())
+    add_endpoint(app, READY, ready, documents.ready())
+    for versioned, (model_at, ready_at, infer_at) in (
+        (False, (MODEL, MODEL_READY, MODEL_INFER)),
+        (True, (VERSION, VERSION_READY, VERSION_INFER)),
+    ):
+        add_endpoint(app, model_at, metadata, documents.metadata(versioned=versioned))
+        add_endpoint(app, ready_at, model_ready, documents.model_ready(versioned=versioned))
+        add_endpoint(app, infer_at, infer, documents.infer(versioned=versioned))
 
 
 def _check_type(request: Request) -> None:
-    """JSON, binary, or nothing said: Triton's client says nothing.
+    """Raise unless the content type is JSON or binary, or absent as from Triton's client.
 
     Raises:
         RequestError: 415.
     """
-    if media_type(request) not in ("", _JSON, _BINARY):
+    if media_type(request.headers.get("content-type", "")) not in ("", _JSON, _BINARY):
         raise RequestError(415, "unsupported_media_type", f"Send {_JSON}, or {_BINARY}.")
 
 
 def _header_length(request: Request) -> int | None:
+    """The length of the JSON in bytes; None if the request does not give it.
+
+    Raises:
+        RequestError: 400.
+    """
     text = request.headers.get(_HEADER)
     if text is None:
         return None

@@ -1,12 +1,12 @@
-"""Tensors of the Open Inference Protocol v2: JSON, and the binary extension. Pure.
+"""Reads and writes tensors of the Open Inference Protocol v2: JSON and the binary extension. Pure.
 
 Source: KServe, "Open Inference Protocol (V2)", docs/predict-api/v2/required_api.md; Triton,
-"Binary tensor data extension". A binary tensor is little-endian and in row-major order, and
-follows the JSON, whose length `Inference-Header-Content-Length` gives.
+"Binary tensor data extension". A binary tensor is little-endian and in row-major order. It follows
+the JSON, whose length is in the header `Inference-Header-Content-Length`.
 
-Where the protocol leaves a choice: data that are no numbers (booleans, text) are refused and
-not coerced; so is what is not finite, since JSON could not carry the answer. Parameters that
-we do not know are ignored, as clients send Triton's to any server.
+Where the protocol leaves a choice: booleans and text are refused and not converted to numbers.
+Values that are not finite are refused, since JSON cannot carry them in the answer. Unknown
+parameters are ignored, as clients send Triton's parameters to any server.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from facemodels.serving.http.errors import RequestError
 
 DTYPES: Mapping[str, str] = {"FP32": "<f4", "UINT8": "|u1"}
-_LONGEST = 1 << 20  # of one axis
+_LONGEST = 1 << 20  # rows, columns or channels of one axis
 _NAME_LENGTH = 100
 
 
@@ -33,9 +33,9 @@ class TensorSpec:
     """What a tensor must be.
 
     Attributes:
-        name: of the tensor.
+        name: the name of the tensor.
         datatype: FP32 or UINT8.
-        shape: -1 where any length will do.
+        shape: the length of each axis; -1 for an axis of any length.
     """
 
     name: str
@@ -43,19 +43,19 @@ class TensorSpec:
     shape: tuple[int, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """As the model's metadata has it."""
+        """The entry of the tensor in the model's metadata."""
         return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
 
 
 @dataclass(frozen=True)
 class InferenceRequest:
-    """A request that was read.
+    """An inference request after reading.
 
     Attributes:
-        id: the client's own, given back.
-        inputs: by name; all finite, aligned, with the same number of rows.
-        outputs: names that are asked for.
-        binary: names of the outputs that shall be binary.
+        id: the id that the client gave; the answer repeats it.
+        inputs: the tensors by name. All are finite and aligned, with the same number of rows.
+        outputs: the names of the outputs that the client asks for.
+        binary: the names of the outputs that the client wants in binary.
     """
 
     id: str | None
@@ -74,12 +74,12 @@ def read(
 
     Args:
         body: the JSON, and the binary tensors behind it.
-        header_length: of the JSON; None if there is nothing but JSON.
-        inputs: what the model takes.
-        outputs: what the model gives.
+        header_length: the length of the JSON in bytes; None if there are no binary tensors.
+        inputs: what the input tensors must be.
+        outputs: what the output tensors are.
 
     Raises:
-        RequestError: 400, naming what is wrong.
+        RequestError: 400; the sentence names what is wrong.
     """
     length = len(body) if header_length is None else header_length
     if not 0 <= length <= len(body):
@@ -103,18 +103,18 @@ def write(
     outputs: Mapping[str, tuple[TensorSpec, NDArray[Any]]],
     request: InferenceRequest,
 ) -> tuple[bytes, int | None]:
-    """An inference response.
+    """Write an inference response.
 
     Args:
-        head: model_name, model_version.
-        outputs: of the model, by name.
-        request: what was asked for.
+        head: model_name and model_version.
+        outputs: the outputs of the model, by name.
+        request: the request to answer.
 
     Returns:
-        The body, and the length of its JSON where binary tensors follow it.
+        The body, and the length of its JSON in bytes if binary tensors follow it.
 
     Raises:
-        RequestError: 400, the model gives nothing finite for these inputs.
+        RequestError: 400 if an output for these inputs is not finite.
     """
     described, tail = [], []
     for name in request.outputs:
@@ -158,7 +158,7 @@ def _inputs(
 def _outputs(
     request: Mapping[str, Any], specs: Sequence[TensorSpec]
 ) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Names of the outputs that are asked for, and of those that shall be binary."""
+    """The names of the outputs that the client asks for, and of those it wants in binary."""
     known = {spec.name: spec for spec in specs}
     default = _flag(_parameters(request), "binary_data_output", default=False)
     asked = request.get("outputs") or [{"name": name} for name in known]
@@ -172,7 +172,7 @@ def _outputs(
 def _named(
     given: Any, kind: str, known: Mapping[str, TensorSpec]
 ) -> list[tuple[str, Mapping[str, Any]]]:
-    """A list of tensors by name: known ones, each once."""
+    """The tensors of a list with their names. Each name must be known and occur once."""
     if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
         raise _wrong(f"{kind}s is no list of tensors")
     found: dict[str, Mapping[str, Any]] = {}
@@ -205,7 +205,7 @@ def _flag(parameters: Mapping[str, Any], name: str, *, default: bool) -> bool:
 def _tensor(
     item: Mapping[str, Any], spec: TensorSpec, rest: memoryview
 ) -> tuple[NDArray[Any], memoryview]:
-    """One input, and the binary data that is left behind it."""
+    """One input tensor, and the binary data that is left after it."""
     if item.get("datatype") != spec.datatype:
         raise _wrong(f"{spec.name} is {spec.datatype}, not {_shown(item.get('datatype'))}")
     shape = _shape(item.get("shape"), spec)
@@ -242,7 +242,7 @@ def _from_binary(
     if type(size) is not int or size != wanted or size > len(rest):
         raise _wrong(f"{spec.name} needs {wanted} bytes of binary data, and {len(rest)} are left")
     values = np.frombuffer(rest[:size], dtype).reshape(shape)
-    # Where the JSON ends is the client's affair; kernels want numbers on their own boundaries.
+    # The JSON may end at any byte, but kernels need numbers at addresses aligned to their size.
     return np.require(values, requirements="A"), rest[size:]
 
 
@@ -255,12 +255,12 @@ def _from_json(data: Any, spec: TensorSpec, shape: tuple[int, ...]) -> NDArray[A
         return np.array(flat, np.uint8).reshape(shape)
     if not kinds <= {int, float}:
         raise _wrong(f"the data of {spec.name} are no numbers")
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+    with np.errstate(over="ignore"):  # a number that is too large becomes infinite: refused
         return np.array(flat, np.float64).astype(np.float32).reshape(shape)
 
 
 def _flat(data: Any, spec: TensorSpec, shape: tuple[int, ...]) -> list[Any]:
-    """Data in one list, whether they came so or nested as the shape is."""
+    """The data in one flat list, from a flat list or from lists nested as the shape says."""
     problem = _wrong(f"the data of {spec.name} are no list of its shape, neither flat nor nested")
     if not isinstance(data, list):
         raise problem
@@ -276,7 +276,7 @@ def _flat(data: Any, spec: TensorSpec, shape: tuple[int, ...]) -> list[Any]:
 
 
 def _shown(value: Any) -> str:
-    """Text of a client, made fit for a sentence of ours; nothing else is worth showing."""
+    """A text of the client in quotes, short and in ASCII; other values are not shown."""
     if not isinstance(value, str):
         return "what is no text"
     plain = value[:_NAME_LENGTH].encode("ascii", "replace").decode()

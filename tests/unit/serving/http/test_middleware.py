@@ -1,4 +1,4 @@
-"""The rules of the gate that need no server."""
+"""The rules of the request middleware that need no server."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from facemodels.serving.http.access import OPEN, authorise, is_loopback, is_prediction
+from facemodels.serving.http.access import authorise, is_loopback
 from facemodels.serving.http.errors import RequestError
 from facemodels.serving.http.exchange import Disconnected, Message, RequestBody, ResponseWriter
 from facemodels.serving.http.middleware import identify, outcome, printable
 from facemodels.serving.http.tokens import Tokens
 from facemodels.serving.metrics import STATUSES
+from facemodels.serving.routes import ENDPOINTS, needed_scope
 
 
 @pytest.mark.parametrize(
@@ -25,23 +26,6 @@ from facemodels.serving.metrics import STATUSES
 )  # fmt: skip
 def test_only_what_is_surely_loopback_counts_as_loopback(host: str, inside: bool) -> None:
     assert is_loopback(host) is inside
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "predicts"),
-    [
-        ("POST", "/api/embed", True),
-        ("POST", "/v2/models/m/infer", True),
-        ("POST", "/v2/models/m/versions/1.0.0/infer", True),
-        ("GET", "/api/embed", False),
-        ("POST", "/", False),
-        ("POST", "/v2/models/m/ready", False),
-        ("POST", "/v2/models/a/b/infer", False),
-        ("POST", "/api/embed/x", False),
-    ],
-)
-def test_predictions_are_told_by_method_and_path(method: str, path: str, predicts: bool) -> None:
-    assert is_prediction(method, path) is predicts
 
 
 def test_every_status_has_its_word_in_the_metrics() -> None:
@@ -84,12 +68,16 @@ class Nobody(Tokens):
         return None
 
 
-def test_what_is_open_is_open_to_look_at_only() -> None:
-    for path in OPEN:
-        authorise(Nobody(), path, {}, predicts=False)
-        with pytest.raises(RequestError) as refused:
-            authorise(Nobody(), path, {}, predicts=True)
-        assert refused.value.status == 401
+def test_what_is_open_needs_no_token_and_everything_else_does() -> None:
+    for endpoint in ENDPOINTS:
+        for method in ("GET", "POST", endpoint.method):
+            needed = needed_scope(method, endpoint.path)
+            if needed is None:
+                authorise(Nobody(), {}, needed)
+                continue
+            with pytest.raises(RequestError) as refused:
+                authorise(Nobody(), {}, needed)
+            assert refused.value.status == 401
 
 
 # Bodies and answers.
@@ -164,8 +152,8 @@ def test_an_answer_before_the_end_of_a_long_body_ends_the_connection(
 
     async def talk() -> None:
         answer = ResponseWriter(send, "an-id", body(headers, [b"12", b"3"]))
-        await answer.problem(RequestError(status, "code", "text"))
-        await answer.problem(RequestError(500, "late", "no second answer"))
+        await answer.send_error(RequestError(status, "code", "text"))
+        await answer.send_error(RequestError(500, "late", "no second answer"))
         await answer.end()
 
     asyncio.run(talk())

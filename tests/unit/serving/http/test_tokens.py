@@ -14,7 +14,8 @@ import pytest
 from facemodels.cli import serve as command
 from facemodels.errors import InputError, ParamsError
 from facemodels.serving.http import tokens
-from facemodels.serving.http.tokens import SCOPES, Tokens
+from facemodels.serving.http.tokens import Tokens
+from facemodels.serving.routes import SCOPES
 
 
 def path_of(folder: Path) -> Path:
@@ -161,4 +162,5 @@ def test_a_new_token_voids_the_old_one_and_remove_the_last(tmp_path: Path) -> No
 
 
 def test_the_command_offers_the_scopes_that_there_are() -> None:
-    assert command._SCOPES == SCOPES
+    (scopes,) = (option for option in command.add.params if option.name == "scopes")
+    assert scopes.type.choices == SCOPES

@@ -1,0 +1,131 @@
+"""Parts of the OpenAPI document that the endpoints of `/api` and `/v2` share.
+
+An operation documents only the statuses that it can answer: 401 and 403 where the server asks
+for tokens, and each other status where a request can bring it about. 500 is documented nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fastapi import FastAPI, Response
+
+from facemodels.serving.routes import Endpoint
+
+# Keyword arguments of FastAPI's `add_api_route`.
+Operation = dict[str, Any]
+Schema = Mapping[str, Any]
+TEXT: Schema = {"type": "string"}
+NUMBER: Schema = {"type": "number"}
+INTEGER: Schema = {"type": "integer"}
+FLAG: Schema = {"type": "boolean"}
+BINARY: Schema = {"type": "string", "format": "binary"}
+_ERRORS: Mapping[int, tuple[str, str]] = {
+    400: ("wrong_parameter", "A parameter, a tensor or the form is wrong"),
+    401: ("unauthenticated", "No bearer token that is known"),
+    403: ("forbidden", "The token lacks the scope"),
+    404: ("no_such_model", "Another model or version"),
+    413: ("body_too_large", "Too many bytes, pixels, images or rows"),
+    415: ("unsupported_media_type", "Not a type of body that is taken here, or a compressed one"),
+    422: ("undecodable_image", "An image cannot be decoded"),
+    503: ("busy", "Busy: come back after Retry-After seconds"),
+    504: ("deadline", "The answer took too long"),
+}
+
+
+def record(
+    given: Mapping[str, Schema] | None = None,
+    /,
+    *,
+    optional: tuple[str, ...] = (),
+    **further: Schema,
+) -> dict[str, Any]:
+    """The schema of an object.
+
+    Args:
+        given: schemas of properties by name.
+        optional: names of the properties that may be absent.
+        further: more schemas of properties.
+    """
+    properties = {**(given or {}), **further}
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "required": required, "properties": properties}
+
+
+def listing(items: Schema, *, least: int = 0, most: int | None = None) -> dict[str, Any]:
+    """The schema of an array of `least` to `most` items."""
+    bounds = {"minItems": least, **({"maxItems": most} if most is not None else {})}
+    return {"type": "array", "items": items, **bounds}
+
+
+def content(schema: Schema, example: Any = None) -> dict[str, Any]:
+    """The description of a JSON body."""
+    given = {} if example is None else {"example": example}
+    return {"application/json": {"schema": schema, **given}}
+
+
+def operation(
+    endpoint: Endpoint,
+    summary: str,
+    schema: Schema,
+    example: Any,
+    *errors: int,
+    secured: bool,
+    extra: Any = None,
+) -> Operation:
+    """Document an endpoint that answers JSON.
+
+    Args:
+        endpoint: the address.
+        summary: one line on what it does.
+        schema: the schema of its answer.
+        example: an example of its answer.
+        errors: the statuses of its errors, besides those of the access check.
+        secured: whether the server asks for tokens.
+        extra: further fields of the operation.
+    """
+    secured = secured and endpoint.scope is not None
+    statuses = (*((401, 403) if secured else ()), *errors)
+    access: dict[str, Any] = {"security": [{"bearer": []}]} if secured else {}
+    return {
+        "summary": summary,
+        "response_class": Response,  # without it FastAPI documents an answer of its own
+        "responses": {
+            200: {"description": "The answer", "content": content(schema, example)},
+            **{status: _error(status) for status in sorted(statuses)},
+        },
+        "openapi_extra": {**access, **(extra or {})},
+    }
+
+
+def add_endpoint(
+    app: FastAPI,
+    endpoint: Endpoint,
+    function: Callable[..., Any],
+    documented: Operation,
+    **parameters: str,
+) -> None:
+    """Add an endpoint to an application.
+
+    Args:
+        app: the application.
+        endpoint: the address.
+        function: what answers its requests.
+        documented: what `operation` gives.
+        parameters: values of parameters in the path that the application fixes.
+    """
+    path = endpoint.path.format(**parameters) if parameters else endpoint.path
+    app.add_api_route(path, function, methods=[endpoint.method], **documented)
+
+
+def _error(status: int) -> dict[str, Any]:
+    code, description = _ERRORS[status]
+    schema = record(error=TEXT, code=TEXT, request_id=TEXT)
+    example = {"error": f"{description}.", "code": code, "request_id": "5f0c1d8a"}
+    made: dict[str, Any] = {"description": description, "content": content(schema, example)}
+    if status == 503:
+        made["headers"] = {"Retry-After": {"description": "Seconds", "schema": TEXT}}
+    if status in (401, 403):
+        made["headers"] = {"WWW-Authenticate": {"required": True, "schema": TEXT}}
+    return made

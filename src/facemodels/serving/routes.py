@@ -1,0 +1,126 @@
+"""The list of the server's addresses: path, method, and the scope that a token needs for it.
+
+This is the only list of addresses. The application adds its endpoints from it. The access check,
+the request log, the OpenAPI document and the router of a deployment environment read it. The
+module imports nothing heavy, so that the command line and the router can use it.
+
+Open to everyone are `/`, `/openapi.json` and the health of the server: the probes of an
+orchestrator carry no token, and the page and the description tell no more than the public source
+code does, apart from the name and version of the model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Scope = Literal["predict", "info", "metrics", "admin"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+# The abilities of the models of each task. Every ability is an endpoint under /api.
+ABILITIES: Mapping[str, tuple[str, ...]] = {
+    "detection": ("detect",),
+    "recognition": ("embed", "verify"),
+    "landmarks": ("landmarks",),
+}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One address of the server.
+
+    Attributes:
+        path: the path, with parameters in braces as FastAPI takes them.
+        scope: the scope that a token needs; None for an address that is open to everyone.
+        method: the HTTP method.
+    """
+
+    path: str
+    scope: Scope | None
+    method: str = "GET"
+
+
+PAGE = Endpoint("/", None)
+OPENAPI = Endpoint("/openapi.json", None)
+METRICS = Endpoint("/metrics", "metrics")
+INFO = Endpoint("/api/model/info", "info")
+ABILITY = Endpoint("/api/{ability}", "predict", "POST")
+SERVER = Endpoint("/v2", "info")
+LIVE = Endpoint("/v2/health/live", None)
+READY = Endpoint("/v2/health/ready", None)
+# The endpoints of the Open Inference Protocol for a model exist with and without a version.
+MODEL = Endpoint("/v2/models/{name}", "info")
+MODEL_READY = Endpoint("/v2/models/{name}/ready", "info")
+MODEL_INFER = Endpoint("/v2/models/{name}/infer", "predict", "POST")
+VERSION = Endpoint("/v2/models/{name}/versions/{version}", "info")
+VERSION_READY = Endpoint("/v2/models/{name}/versions/{version}/ready", "info")
+VERSION_INFER = Endpoint("/v2/models/{name}/versions/{version}/infer", "predict", "POST")
+ENDPOINTS = (
+    PAGE, OPENAPI, METRICS, INFO, ABILITY, SERVER, LIVE, READY,
+    MODEL, MODEL_READY, MODEL_INFER, VERSION, VERSION_READY, VERSION_INFER,
+)  # fmt: skip
+
+
+def ability_path(ability: str) -> str:
+    """The path of one ability, for example `/api/embed`."""
+    return ABILITY.path.format(ability=ability)
+
+
+def ability_paths(task: str) -> tuple[str, ...]:
+    """The paths of all abilities of a task, for example `("/api/embed", "/api/verify")`."""
+    return tuple(ability_path(ability) for ability in ABILITIES[task])
+
+
+def is_prediction(method: str, path: str) -> bool:
+    """Whether a request asks the model for a prediction, even one that the model cannot make."""
+    return method == "POST" and _PREDICTION.fullmatch(path) is not None
+
+
+def needed_scope(method: str, path: str) -> Scope | None:
+    """The scope that a token needs for a request; None if the address is open to everyone.
+
+    An address that does not exist needs a token too, so that nobody learns from the answer which
+    addresses exist.
+    """
+    return "predict" if is_prediction(method, path) else _SCOPES_BY_PATH.get(path, "info")
+
+
+def is_ours(path: str) -> bool:
+    """Whether a path is an address of the server and its parameters have the form of ours.
+
+    A client can put anything into a path. A path with this form can be written to the log.
+    """
+    return _OURS.fullmatch(path) is not None
+
+
+def _pattern(endpoints: Iterable[Endpoint], parameters: Mapping[str, str]) -> re.Pattern[str]:
+    """An expression that matches the paths of endpoints.
+
+    Args:
+        endpoints: the endpoints to match.
+        parameters: by name of a parameter, the expression that its values match.
+    """
+    templates = (re.split(r"\{(\w+)\}", endpoint.path) for endpoint in endpoints)
+    paths = (
+        "".join(parameters[part] if at % 2 else re.escape(part) for at, part in enumerate(parts))
+        for parts in templates
+    )
+    return re.compile("|".join(paths))
+
+
+_PREDICTION = _pattern(
+    (endpoint for endpoint in ENDPOINTS if endpoint.scope == "predict"),
+    {"ability": "[a-z]+", "name": "[^/]+", "version": "[^/]+"},
+)
+_OURS = _pattern(
+    ENDPOINTS,
+    {
+        "ability": f"(?:{'|'.join(ability for task in ABILITIES.values() for ability in task)})",
+        "name": "[a-z0-9-]+",
+        "version": "[0-9.]+",
+    },
+)
+_SCOPES_BY_PATH = {
+    endpoint.path: endpoint.scope for endpoint in ENDPOINTS if "{" not in endpoint.path
+}

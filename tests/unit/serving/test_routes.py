@@ -1,0 +1,110 @@
+"""The list of addresses: what the application serves, what a token needs, what is logged."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+from starlette.routing import Route
+
+from facemodels.names import ModelId
+from facemodels.serving.app import build
+from facemodels.serving.http.readiness import Readiness
+from facemodels.serving.metrics import Metrics
+from facemodels.serving.routes import (
+    ABILITIES,
+    ABILITY,
+    ENDPOINTS,
+    ability_path,
+    ability_paths,
+    is_ours,
+    is_prediction,
+    needed_scope,
+)
+
+IDS = {"detection": "det-yolov8-v1.0.0", "recognition": "rec-facenet-v1.2.3"}
+
+
+def engine(task: str) -> Any:
+    """What the application asks of an engine before any request."""
+    metadata = {
+        "created_at": "", "accuracy_metrics": {}, "parent_version": None, "changelog": "",
+        "architecture": "", "embedding_space": None,
+    }  # fmt: skip
+    identity = ModelId.parse(IDS.get(task, "lmk-dlib-v1.0.0"))
+    package = SimpleNamespace(
+        id=identity, task=task, metadata=metadata, config={}, digest="0" * 64, runtimes=("onnx",)
+    )
+    return SimpleNamespace(package=package, graph=None)
+
+
+@pytest.fixture(params=ABILITIES)
+def app(request: pytest.FixtureRequest) -> Any:
+    metrics = Metrics("name", "1.0.0", "0" * 64)
+    return build(
+        engine(request.param), metrics, secured=True, about=dict, readiness=Readiness()
+    ), request.param  # fmt: skip
+
+
+def test_the_application_serves_the_list_and_nothing_else(app: Any) -> None:
+    built, task = app
+    served = {
+        (method, route.path)
+        for route in built.routes
+        if isinstance(route, Route | APIRoute)
+        for method in (route.methods or ()) if method != "HEAD"
+    }  # fmt: skip
+    listed = {(one.method, one.path) for one in ENDPOINTS if one != ABILITY}
+    assert served == listed | {(ABILITY.method, path) for path in ability_paths(task)}
+
+
+def test_the_document_asks_for_a_token_where_the_list_does(app: Any) -> None:
+    built, _ = app
+    for path, operations in built.openapi()["paths"].items():
+        for method, operation in operations.items():
+            needed = needed_scope(method.upper(), path)
+            assert ("security" in operation) is (needed is not None)
+            assert ("401" in operation["responses"]) is (needed is not None)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "predicts"),
+    [
+        ("POST", "/api/embed", True),
+        ("POST", "/v2/models/m/infer", True),
+        ("POST", "/v2/models/m/versions/1.0.0/infer", True),
+        ("GET", "/api/embed", False),
+        ("POST", "/", False),
+        ("POST", "/v2/models/m/ready", False),
+        ("POST", "/v2/models/a/b/infer", False),
+        ("POST", "/api/embed/x", False),
+    ],
+)
+def test_predictions_are_told_by_method_and_path(method: str, path: str, predicts: bool) -> None:
+    assert is_prediction(method, path) is predicts
+
+
+def test_every_ability_is_a_prediction_under_its_own_address() -> None:
+    for task, abilities in ABILITIES.items():
+        assert ability_paths(task) == tuple(ability_path(ability) for ability in abilities)
+        for path in ability_paths(task):
+            assert path.startswith("/api/")
+            assert is_prediction("POST", path)
+            assert is_ours(path)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "scope"),
+    [
+        ("GET", "/", None), ("POST", "/", None), ("GET", "/v2/health/ready", None),
+        ("GET", "/openapi.json", None), ("GET", "/metrics", "metrics"), ("GET", "/v2", "info"),
+        ("GET", "/api/model/info", "info"), ("POST", "/api/embed", "predict"),
+        ("GET", "/api/embed", "info"), ("POST", "/v2/models/m/infer", "predict"),
+        ("GET", "/v2/models/m/ready", "info"), ("GET", "/nowhere", "info"), ("GET", "//", "info"),
+        ("POST", "/api/nothing", "predict"), ("GET", "/metrics/", "info"),
+    ],
+)  # fmt: skip
+def test_every_address_needs_its_scope(method: str, path: str, scope: str | None) -> None:
+    assert needed_scope(method, path) == scope

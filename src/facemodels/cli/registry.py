@@ -392,14 +392,14 @@ def lineage(model_id: str, form: str, graph: Path | None, as_json: bool) -> None
       facemodels registry lineage --model-id rec-facenet-v2.1.3 --graph lineage.svg
     """
     from facemodels.git import Git, find_root
-    from facemodels.provenance import lineage as tracing
+    from facemodels.provenance.lineage import draw, mermaid, text, trace
 
-    asked = ModelId.parse(model_id)
-    traced = tracing.trace(Git(find_root(Path.cwd())), clone_state(str(asked.name)), asked)
+    model = ModelId.parse(model_id)
+    traced = trace(Git(find_root(Path.cwd())), clone_state(str(model.name)), model)
     if graph is not None:
-        tracing.draw(traced, graph)
-    text = tracing.mermaid(traced) if form == "mermaid" else tracing.text(traced)
-    output(traced.as_json(), text, as_json=as_json)
+        draw(traced, graph)
+    shown = mermaid(traced) if form == "mermaid" else text(traced)
+    output(traced.as_json(), shown, as_json=as_json)
 
 
 @registry.command()

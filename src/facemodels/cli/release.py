@@ -11,7 +11,7 @@ import click
 from facemodels.cli.options import json_option, output
 
 if TYPE_CHECKING:
-    from facemodels.release.plan import Plan
+    from facemodels.release.plan import ReleasePlan
 
 _LEVELS = ("patch", "minor", "major")
 
@@ -43,11 +43,11 @@ def release(
       facemodels release recognition-facenet --bump minor -m "Trained on twice the people"
     """
     from facemodels.registry.registry import open_registry
-    from facemodels.release.plan import Asked
+    from facemodels.release.plan import ReleaseRequest
     from facemodels.release.steps import Release
 
-    asked = Asked(name, bump, message, accept_regression, labels)
-    act = Release(open_registry(Path.cwd()), asked, say=lambda line: click.echo(line, err=True))
+    request = ReleaseRequest(name, bump, message, accept_regression, labels)
+    act = Release(open_registry(Path.cwd()), request, say=lambda line: click.echo(line, err=True))
     if dry_run:
         made = act.plan()
         output(made.as_json(), _plan_text(made), as_json=as_json)
@@ -59,7 +59,7 @@ def release(
     output(entry.as_json(), text, as_json=as_json)
 
 
-def _plan_text(made: Plan) -> str:
+def _plan_text(made: ReleasePlan) -> str:
     lines = [
         f"{number}. {step.name:<9}{step.text}" for number, step in enumerate(made.steps, start=1)
     ]

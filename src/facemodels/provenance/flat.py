@@ -17,7 +17,7 @@ Flat = Mapping[Key, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ValueChange:
     """A value that is not what it was.
 
     Attributes:
@@ -68,16 +68,16 @@ def _walk(values: Mapping[str, Any], above: Key) -> Iterator[tuple[Key, Any]]:
             yield (*above, name), value
 
 
-def changes(before: Flat, after: Flat) -> tuple[Change, ...]:
+def changes(before: Flat, after: Flat) -> tuple[ValueChange, ...]:
     """What was added, removed or changed, sorted by key."""
     found = []
     for key in sorted(before.keys() | after.keys()):
         if key not in before:
-            found.append(Change(key, "added", None, after[key]))
+            found.append(ValueChange(key, "added", None, after[key]))
         elif key not in after:
-            found.append(Change(key, "removed", before[key], None))
+            found.append(ValueChange(key, "removed", before[key], None))
         elif not same(before[key], after[key]):
-            found.append(Change(key, "changed", before[key], after[key]))
+            found.append(ValueChange(key, "changed", before[key], after[key]))
     return tuple(found)
 
 
@@ -86,7 +86,7 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b) and isinstance(a, bool) == isinstance(b, bool)
 
 
-def summary(found: Sequence[Change]) -> str:
+def summary(found: Sequence[ValueChange]) -> str:
     """How many of each kind: `2 changed, 1 new, 1 gone`."""
     words = {"changed": "changed", "added": "new", "removed": "gone"}
     counts = {kind: sum(change.kind == kind for change in found) for kind in words}

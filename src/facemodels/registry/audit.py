@@ -37,7 +37,7 @@ _ASIDE = {
 
 
 @dataclass(frozen=True)
-class Finding:
+class AuditFinding:
     """Something that is not as it was signed off.
 
     Attributes:
@@ -101,7 +101,7 @@ def _backwards(recorded: Mapping[str, Event], tip: str | None) -> list[Event]:
 
 def audit(
     events: Iterable[Event], head: str | None, originals: Mapping[str, Event] | None = None
-) -> list[Finding]:
+) -> list[AuditFinding]:
     """Find everything that is wrong with the tags of a registry.
 
     Args:
@@ -115,12 +115,12 @@ def audit(
     trunk = _trunk(recorded, head)
     findings = [finding for event in held for finding in _alone(event)]
     if head is not None and head not in recorded:
-        findings.append(Finding("head", "", f"it names {head[:10]}, which is no event here"))
+        findings.append(AuditFinding("head", "", f"it names {head[:10]}, which is no event here"))
     findings += _lost(trunk, held, recorded)
     named = {finding.tag for finding in findings}
     within = {event.object for event in trunk}
     findings += [
-        Finding("inserted", event.tag, "no event of the chain follows it, nor is it the last")
+        AuditFinding("inserted", event.tag, "no event of the chain follows it, nor is it the last")
         for event in held
         if event.record is not None and event.object not in within and event.tag not in named
     ]
@@ -167,7 +167,7 @@ def _tip(recorded: Mapping[str, Event], among: Iterable[Event]) -> str | None:
 
 def _lost(
     trunk: Iterable[Event], held: Iterable[Event], recorded: Collection[str]
-) -> list[Finding]:
+) -> list[AuditFinding]:
     """Events of the chain that no tag holds."""
     tags = {event.tag: event for event in held}
     objects = {event.object for event in tags.values()}
@@ -186,7 +186,7 @@ def _lost(
 
 def _name_lost(
     wanted: str, tag: str, tags: Mapping[str, Event], original: Event | None, more: int = 0
-) -> Finding:
+) -> AuditFinding:
     """Say whether a lost event's tag was deleted, or what the tag holds now.
 
     Args:
@@ -200,44 +200,48 @@ def _name_lost(
     now = tags.get(tag)
     if now is None:
         text = f"the chain names it ({wanted[:10]}); no such tag is here{before}"
-        return Finding("deleted", tag, text)
+        return AuditFinding("deleted", tag, text)
     if original is None:
-        return Finding("rewritten", tag, f"it was {wanted[:10]}, it is {now.object[:10]}{before}")
+        return AuditFinding(
+            "rewritten", tag, f"it was {wanted[:10]}, it is {now.object[:10]}{before}"
+        )
     if now.commit != original.commit:
         text = f"pointed to {original.commit[:10]}, points to {now.commit[:10]}"
-        return Finding("moved", tag, text)
+        return AuditFinding("moved", tag, text)
     if now.time != original.time:
         text = f"was of {to_text(original.time)}, is of {to_text(now.time)}"
-        return Finding("re-dated", tag, text)
-    return Finding("forged", tag, "its message or its tagger is not what it was")
+        return AuditFinding("re-dated", tag, text)
+    return AuditFinding("forged", tag, "its message or its tagger is not what it was")
 
 
-def _alone(event: Event) -> list[Finding]:
+def _alone(event: Event) -> list[AuditFinding]:
     """The findings that one tag shows without the others."""
     record = event.record
     if not event.inner_tag:
-        return [Finding("inserted", event.tag, "a lightweight tag; nobody answers for it")]
+        return [AuditFinding("inserted", event.tag, "a lightweight tag; nobody answers for it")]
     if record is None:
         return [
-            Finding(
+            AuditFinding(
                 "inserted", event.tag, f"made outside the registry by {event.tagger}: no record"
             )
         ]
     found = []
     other = next((name for name in (event.inner_tag, record["tag"]) if name != event.tag), "")
     if other:
-        found.append(Finding("moved", event.tag, f"the ref holds {other}, another event"))
+        found.append(AuditFinding("moved", event.tag, f"the ref holds {other}, another event"))
     elif not _speaks_of_itself(event):
-        found.append(Finding("forged", event.tag, "the record speaks of another act or version"))
+        found.append(
+            AuditFinding("forged", event.tag, "the record speaks of another act or version")
+        )
     if event.commit != record["commit"]:
         text = f"points to {event.commit[:10]}, its record says {record['commit'][:10]}"
-        found.append(Finding("moved", event.tag, text))
+        found.append(AuditFinding("moved", event.tag, text))
     if to_text(event.time) != record["time"]:
         text = f"dated {to_text(event.time)}, its record says {record['time']}"
-        found.append(Finding("re-dated", event.tag, text))
+        found.append(AuditFinding("re-dated", event.tag, text))
     if event.tagger != record["actor"]:
         text = f"tagged by {event.tagger}, its record says {record['actor']}"
-        found.append(Finding("forged", event.tag, text))
+        found.append(AuditFinding("forged", event.tag, text))
     return found
 
 
@@ -262,10 +266,12 @@ def _speaks_of_itself(event: Event) -> bool:
     return bool(told) and record["act"] in ("promote", "rollback", "deprecate")
 
 
-def _order(trunk: list[Event]) -> list[Finding]:
+def _order(trunk: list[Event]) -> list[AuditFinding]:
     """Find links along which the date or the number does not rise, starting from number 1."""
     findings = [
-        Finding("forged", first.tag, f"number {first.sequence}, and it names no event before it")
+        AuditFinding(
+            "forged", first.tag, f"number {first.sequence}, and it names no event before it"
+        )
         for first in trunk[:1]
         if first.previous is None and first.sequence != 1
     ]
@@ -274,14 +280,14 @@ def _order(trunk: list[Event]) -> list[Finding]:
             continue  # what was between them is lost
         if event.time <= before.time:
             text = f"of {to_text(event.time)}, though it follows {before.tag}"
-            findings.append(Finding("re-dated", event.tag, text))
+            findings.append(AuditFinding("re-dated", event.tag, text))
         if event.sequence != before.sequence + 1:
             text = f"number {event.sequence} follows number {before.sequence}"
-            findings.append(Finding("forged", event.tag, text))
+            findings.append(AuditFinding("forged", event.tag, text))
     return findings
 
 
-def _replay(trunk: list[Event]) -> list[Finding]:
+def _replay(trunk: list[Event]) -> list[AuditFinding]:
     """Replay the events and find those that the rules would have refused."""
     state = State()
     findings = []
@@ -291,13 +297,13 @@ def _replay(trunk: list[Event]) -> list[Finding]:
         try:
             change = _plan(state, event)
         except FacemodelsError as error:
-            findings.append(Finding("illegal", event.tag, str(error)))
+            findings.append(AuditFinding("illegal", event.tag, str(error)))
         else:
             told = (record["act"], event.tag, event.commit, record["status"])
             if (change.act, change.tag, change.commit, change.status) != told:
                 text = f"the rules make it {change.act} {change.tag} at {change.commit[:10]}"
                 text += f", and the version's status {change.status}"
-                findings.append(Finding("illegal", event.tag, text))
+                findings.append(AuditFinding("illegal", event.tag, text))
         state.apply(event)
     return findings
 

@@ -26,7 +26,7 @@ class Comparison:
         evidence: the package compared with, the metric, and its interval.
     """
 
-    ruling: semver.Ruling
+    ruling: semver.BumpRuling
     evidence: dict[str, Any]
 
 

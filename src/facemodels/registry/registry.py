@@ -195,7 +195,7 @@ class Registry:
             lambda state: rules.deprecate(state, model, reason=reason, retire=retire)
         )
 
-    def audit(self) -> list[audit.Finding]:
+    def audit(self) -> list[audit.AuditFinding]:
         """Find everything that is wrong with the tags of this clone, signatures included."""
         events = reading.read_events(self.git)
         head = reading.read_head(self.git)
@@ -242,7 +242,7 @@ def previous_production(state: State, model: str) -> Entry:
     )
 
 
-def explain(findings: Sequence[audit.Finding]) -> IntegrityError:
+def explain(findings: Sequence[audit.AuditFinding]) -> IntegrityError:
     """Make the findings of an audit an error with exit code 3."""
     named = tuple(f"{f.tag or 'head'} ({f.kind})" for f in findings)
     return IntegrityError("the registry is not what was signed off", changed=named)

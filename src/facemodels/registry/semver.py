@@ -30,7 +30,7 @@ _BREAKING: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Ruling:
+class BumpRuling:
     """The smallest legal bump and why.
 
     Attributes:
@@ -44,7 +44,7 @@ class Ruling:
     regression: bool
 
 
-def rule(old: Mapping[str, Any], new: Mapping[str, Any], accuracy: Accuracy) -> Ruling:
+def rule(old: Mapping[str, Any], new: Mapping[str, Any], accuracy: Accuracy) -> BumpRuling:
     """Rule on the smallest legal bump from one package to another.
 
     Args:
@@ -64,7 +64,7 @@ def rule(old: Mapping[str, Any], new: Mapping[str, Any], accuracy: Accuracy) -> 
     gains += [f"runs on {runtime} too" for runtime in gained]
     level: Level = "major" if breaks else "minor" if gains else "patch"
     reasons = tuple(breaks or gains or ["same interface and no difference in accuracy shown"])
-    return Ruling(level, reasons, accuracy == "worse")
+    return BumpRuling(level, reasons, accuracy == "worse")
 
 
 def bump(version: Version, level: Level) -> Version:
@@ -89,7 +89,7 @@ def level_between(old: Version, new: Version) -> Level:
     return "minor" if new.minor != old.minor else "patch"
 
 
-def check(old: Version, new: Version, ruling: Ruling, *, accept_regression: str = "") -> None:
+def check(old: Version, new: Version, ruling: BumpRuling, *, accept_regression: str = "") -> None:
     """Refuse a version number that promises more than the ruling allows.
 
     Raises:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from facemodels.errors import InputError, ToolError
 from facemodels.git import Git, GitError
-from facemodels.registry.audit import Finding
+from facemodels.registry.audit import AuditFinding
 from facemodels.registry.events import Event
 from facemodels.registry.policy import RegistryPolicy, role_of
 
@@ -78,22 +78,24 @@ def _fingerprint(git: Git, key: str) -> str:
     return match[1]
 
 
-def check(git: Git, root: Path, policy: RegistryPolicy, events: Iterable[Event]) -> list[Finding]:
+def check(
+    git: Git, root: Path, policy: RegistryPolicy, events: Iterable[Event]
+) -> list[AuditFinding]:
     """Find events that are not signed by somebody who has the role for them."""
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         found = pool.map(lambda event: _check(git, root, policy, event), events)
     return [finding for finding in found if finding is not None]
 
 
-def _check(git: Git, root: Path, policy: RegistryPolicy, event: Event) -> Finding | None:
+def _check(git: Git, root: Path, policy: RegistryPolicy, event: Event) -> AuditFinding | None:
     if "-----BEGIN " not in event.message:
-        return Finding("unsigned", event.tag, "it carries no signature")
+        return AuditFinding("unsigned", event.tag, "it carries no signature")
     who = principal(git, root, policy, event.object)
     if who is None:
-        return Finding("unsigned", event.tag, "its signature is not of an allowed signer")
+        return AuditFinding("unsigned", event.tag, "its signature is not of an allowed signer")
     role = role_of(event.name.act)  # the tag's act is what counts, whatever its record calls it
     if not policy.may(who, role):
-        return Finding("role", event.tag, f"{who} signed it and may not {role}")
+        return AuditFinding("role", event.tag, f"{who} signed it and may not {role}")
     return None
 
 

@@ -98,20 +98,20 @@ def contains(git: Git, oid: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Change:
+class FileChange:
     """A path that differs from HEAD."""
 
     path: str
     untracked: bool
 
 
-def changes(git: Git) -> list[Change]:
+def changes(git: Git) -> list[FileChange]:
     """What differs from HEAD, in the index or beside it, and what Git does not know."""
     fields = git.text("status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames")
-    return [Change(item[3:], item.startswith("??")) for item in fields.split("\0") if item]
+    return [FileChange(item[3:], item.startswith("??")) for item in fields.split("\0") if item]
 
 
-def foreign(found: Iterable[Change], own: Collection[str], deps: Collection[str]) -> list[str]:
+def foreign(found: Iterable[FileChange], own: Collection[str], deps: Collection[str]) -> list[str]:
     """Paths that a release must not run over: changed by somebody, or untracked below a
     dependency of the build, which a fresh clone would not have.
     """
@@ -170,7 +170,7 @@ def push(git: Git, branch: Branch, release: str) -> None:
 
 
 def abandon(
-    found: Sequence[Change], own: Collection[str], folder: str, stages: Sequence[str]
+    found: Sequence[FileChange], own: Collection[str], folder: str, stages: Sequence[str]
 ) -> str:
     """The commands that take back what a release changed, and nothing else; "" for nothing.
 

@@ -12,7 +12,7 @@ _WIDTH = 4096  # columns; no line is folded that was not
 
 
 @dataclass(frozen=True)
-class Words:
+class CardWords:
     """What a release writes into a model's card.
 
     Attributes:
@@ -28,7 +28,7 @@ class Words:
     parent_version: str
 
 
-def edit_card(text: str, words: Words, where: str) -> str:
+def edit_card(text: str, words: CardWords, where: str) -> str:
     """A model's conf file with new words.
 
     A card that has the version already keeps its date: it is of the version, not of the

@@ -17,12 +17,12 @@ from facemodels.registry import signatures
 from facemodels.registry.registry import Registry
 from facemodels.registry.state import Entry, State
 from facemodels.release import branch, card, dvc, plan
-from facemodels.release.plan import Asked, Facts, Previous
+from facemodels.release.plan import PreviousVersion, ReleaseFacts, ReleaseRequest
 
 _REMEDY = "Commit, stash or remove them first: a release must be what everybody else can build."
 
 
-def read(registry: Registry, asked: Asked) -> Facts:
+def read(registry: Registry, request: ReleaseRequest) -> ReleaseFacts:
     """The facts of a clone.
 
     Raises:
@@ -35,12 +35,12 @@ def read(registry: Registry, asked: Asked) -> Facts:
     git, root = registry.git, registry.root
     _require_role(registry)
     composed, values = compose_now(root)
-    model = composed.model(asked.name).id
+    model = composed.model(request.name).id
     entry = latest(registry.repository.state(), model)
     previous = None if entry is None else _previous(entry)
     here = branch.read(git, registry.repository.remote)
     branch.require_up_to_date(git, here)
-    facts = Facts(
+    facts = ReleaseFacts(
         model=model,
         siblings=[name for name, one in composed.models.items() if one.task == model.name.task],
         branch=here.name,
@@ -50,11 +50,11 @@ def read(registry: Registry, asked: Asked) -> Facts:
         git_remote=here.remote,
         dvc_remote=dvc_files.default_remote(root),
     )
-    _require_own(git, root, asked.name, facts, values)
+    _require_own(git, root, request.name, facts, values)
     _require_no_strays(root, composed, facts)
     if previous is not None and not facts.started and model.version == previous.id.version:
-        found = changes(git, root, asked.name, previous, values)
-        facts = Facts(**{**vars(facts), "changes": found})
+        found = changes(git, root, request.name, previous, values)
+        facts = ReleaseFacts(**{**vars(facts), "changes": found})
     return facts
 
 
@@ -80,13 +80,13 @@ def latest(state: State, model: ModelId) -> Entry | None:
     return found[-1] if found else None
 
 
-def _previous(entry: Entry) -> Previous:
+def _previous(entry: Entry) -> PreviousVersion:
     model = ModelId.parse(entry.id)
     path = str(entry.facts.get("path") or model.folder)
-    return Previous(model, path, entry.event.commit)
+    return PreviousVersion(model, path, entry.event.commit)
 
 
-def _has(git: Git, previous: Previous) -> bool:
+def _has(git: Git, previous: PreviousVersion) -> bool:
     if branch.contains(git, previous.commit):
         return True
     there = dvc_files.find_hash(git, previous.commit, previous.path)
@@ -108,7 +108,9 @@ def _require_role(registry: Registry) -> None:
 # --- is the tree the release's own? ------------------------------------------------------
 
 
-def _require_own(git: Git, root: Path, name: str, facts: Facts, values: Mapping[str, Any]) -> None:
+def _require_own(
+    git: Git, root: Path, name: str, facts: ReleaseFacts, values: Mapping[str, Any]
+) -> None:
     own = set(plan.files(name, facts))
     found = branch.changes(git)
     deps = _dependencies(root, name, facts.model.name.task)
@@ -149,7 +151,7 @@ def is_pulled(root: Path, name: str, task: str) -> bool:
     return all(path.exists() for path in [*outs, *frozen])
 
 
-def _config_is_foreign(git: Git, root: Path, facts: Facts) -> bool:
+def _config_is_foreign(git: Git, root: Path, facts: ReleaseFacts) -> bool:
     """Whether conf/config.yaml has more than the baseline that a release pins."""
     task = facts.model.name.task
     now = (root / plan.CONFIG).read_text(encoding="utf-8")
@@ -158,7 +160,7 @@ def _config_is_foreign(git: Git, root: Path, facts: Facts) -> bool:
     return card.edit_baseline(before, task, pinned, plan.CONFIG) != now
 
 
-def _foreign_stages(git: Git, root: Path, facts: Facts) -> list[str]:
+def _foreign_stages(git: Git, root: Path, facts: ReleaseFacts) -> list[str]:
     """Stages of other tasks in which dvc.lock differs from HEAD."""
     own = {*facts.siblings, facts.model.name.task}
     before, now = dvc_files.read_lock(git, "HEAD"), dvc_files.read_lock_here(root)
@@ -169,7 +171,7 @@ def _foreign_stages(git: Git, root: Path, facts: Facts) -> list[str]:
     ]
 
 
-def _require_no_strays(root: Path, composed: Params, facts: Facts) -> None:
+def _require_no_strays(root: Path, composed: Params, facts: ReleaseFacts) -> None:
     """`compare` depends on the whole folder of the task: what no one tracks there would go
     into dvc.lock, and a fresh clone would not have it.
     """
@@ -192,7 +194,7 @@ def _require_no_strays(root: Path, composed: Params, facts: Facts) -> None:
         )
 
 
-def _own_outs(root: Path, facts: Facts) -> Collection[str]:
+def _own_outs(root: Path, facts: ReleaseFacts) -> Collection[str]:
     """Packages of the task as dvc.lock has them: one of an interrupted release, for example."""
     stages = dvc_files.read_lock_here(root)
     return [
@@ -206,7 +208,7 @@ def _own_outs(root: Path, facts: Facts) -> Collection[str]:
 
 
 def changes(
-    git: Git, root: Path, name: str, previous: Previous, values: Mapping[str, Any]
+    git: Git, root: Path, name: str, previous: PreviousVersion, values: Mapping[str, Any]
 ) -> list[str]:
     """What a version is made of that differs from the previous one: parameters and the words
     of the card, what dvc.lock has, and code or data that were not built yet.

@@ -22,7 +22,7 @@ SUBJECT = "Release "  # of every release's commit
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReleaseRequest:
     """What the user wants.
 
     Attributes:
@@ -42,7 +42,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Previous:
+class PreviousVersion:
     """The highest registered version of a model.
 
     Attributes:
@@ -62,7 +62,7 @@ class Previous:
 
 
 @dataclass(frozen=True)
-class Facts:
+class ReleaseFacts:
     """What a clone looks like.
 
     Attributes:
@@ -80,7 +80,7 @@ class Facts:
     model: ModelId
     siblings: Sequence[str]
     branch: str
-    previous: Previous | None = None
+    previous: PreviousVersion | None = None
     contained: bool = True
     frozen: bool = False
     changes: Sequence[str] = ()
@@ -104,7 +104,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ReleasePlan:
     """A release to be.
 
     Attributes:
@@ -116,7 +116,7 @@ class Plan:
     """
 
     target: ModelId
-    previous: Previous | None
+    previous: PreviousVersion | None
     steps: Sequence[Step]
     files: Sequence[str]
     notes: Sequence[str] = field(default=())
@@ -132,7 +132,7 @@ class Plan:
         }
 
 
-def choose(asked: Asked, facts: Facts) -> Version:
+def choose(request: ReleaseRequest, facts: ReleaseFacts) -> Version:
     """The version to be released.
 
     Raises:
@@ -145,17 +145,17 @@ def choose(asked: Asked, facts: Facts) -> Version:
     if current < released or not facts.contained:
         raise InputError(
             f"{previous.id} is registered, and this branch lacks its release: "
-            f"conf/model/{asked.name}.yaml has version {current}.",
+            f"conf/model/{request.name}.yaml has version {current}.",
             f"Bring it in first: git merge {previous.commit[:10]}",
         )
     if current == released and not facts.started and not facts.changes:
         raise InputError(
             f"Nothing has changed since {previous.id}, which is registered.",
-            f"Change parameters, code, data or the card's words (conf/model/{asked.name}.yaml) "
+            f"Change parameters, code, data or the card's words (conf/model/{request.name}.yaml) "
             "first; `facemodels registry info` shows what was released.",
         )
-    if asked.bump is not None:
-        return semver.bump(released, asked.bump)
+    if request.bump is not None:
+        return semver.bump(released, request.bump)
     if current > released:
         return current
     raise InputError(
@@ -164,23 +164,23 @@ def choose(asked: Asked, facts: Facts) -> Version:
     )
 
 
-def make(asked: Asked, facts: Facts) -> Plan:
+def make(request: ReleaseRequest, facts: ReleaseFacts) -> ReleasePlan:
     """The plan of a release.
 
     Raises:
         InputError: see `choose`; or the message cannot stand in conf/.
     """
-    _require_plain(asked.message)
-    target = ModelId(facts.model.name, choose(asked, facts), facts.model.variant)
+    _require_plain(request.message)
+    target = ModelId(facts.model.name, choose(request, facts), facts.model.variant)
     notes = []
-    if facts.previous is None and asked.bump is not None:
-        notes.append(f"This is the first release, so --bump {asked.bump} says nothing.")
+    if facts.previous is None and request.bump is not None:
+        notes.append(f"This is the first release, so --bump {request.bump} says nothing.")
     if not facts.dvc_remote:
         notes.append("No default DVC remote: nobody else can get the weights.")
     if not facts.git_remote:
         notes.append("No Git remote: the release stays in this clone.")
-    steps = [Step(name, text) for name, text in _texts(asked, facts, target).items()]
-    return Plan(target, facts.previous, steps, files(asked.name, facts), notes)
+    steps = [Step(name, text) for name, text in _texts(request, facts, target).items()]
+    return ReleasePlan(target, facts.previous, steps, files(request.name, facts), notes)
 
 
 def _require_plain(message: str) -> None:
@@ -193,9 +193,9 @@ def _require_plain(message: str) -> None:
         )
 
 
-def _texts(asked: Asked, facts: Facts, target: ModelId) -> dict[str, str]:
+def _texts(request: ReleaseRequest, facts: ReleaseFacts, target: ModelId) -> dict[str, str]:
     """What each step does; the order of the keys is the order of the steps."""
-    name, task, old = asked.name, target.name.task, facts.previous
+    name, task, old = request.name, target.name.task, facts.previous
     card = f"conf/model/{name}.yaml"
     freeze, edit, judge = (
         "nothing to freeze: no version is registered",
@@ -209,7 +209,9 @@ def _texts(asked: Asked, facts: Facts, target: ModelId) -> dict[str, str]:
             f"{CONFIG}: compare.baselines.{task} = {old.path}"
         )
         judge = f"gates; {target} against {old.id} for a {level(target, old)} bump" + (
-            f", regression accepted: {asked.accept_regression}" if asked.accept_regression else ""
+            f", regression accepted: {request.accept_regression}"
+            if request.accept_regression
+            else ""
         )
     before = str(old.id) if old else "nothing"
     synced = f"registry in step with {facts.git_remote}, " if facts.git_remote else ""
@@ -234,7 +236,7 @@ STEPS = (
 )  # fmt: skip
 
 
-def level(target: ModelId, previous: Previous) -> Level:
+def level(target: ModelId, previous: PreviousVersion) -> Level:
     """The level at which the target differs from the version before."""
     return semver.level_between(previous.id.version, target.version)
 
@@ -266,7 +268,7 @@ def stages(name: str, task: str) -> list[str]:
     return [*made_of(name, task), f"benchmark@{name}", f"compare@{task}"]
 
 
-def files(name: str, facts: Facts) -> tuple[str, ...]:
+def files(name: str, facts: ReleaseFacts) -> tuple[str, ...]:
     """Everything in Git that a release writes; its commit holds no other file.
 
     `compare` builds all models of the task, so their reports are among them.

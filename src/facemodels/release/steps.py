@@ -15,7 +15,7 @@ from facemodels.registry.events import to_text
 from facemodels.registry.registry import Registration, Registry
 from facemodels.registry.state import Entry
 from facemodels.release import branch, card, dvc, facts, frozen, plan
-from facemodels.release.plan import Asked, Facts, Plan
+from facemodels.release.plan import ReleaseFacts, ReleasePlan, ReleaseRequest
 
 if TYPE_CHECKING:  # it brings torch along
     from facemodels.registry.bump import Comparison
@@ -26,7 +26,7 @@ class Release:
 
     Args:
         registry: of the clone.
-        asked: what the user wants.
+        request: what the user wants.
         say: gets a line for each step.
         before_step: called with each step's name before it; tests stop there.
         clock: seconds since 1970, for the card.
@@ -35,7 +35,7 @@ class Release:
     def __init__(
         self,
         registry: Registry,
-        asked: Asked,
+        request: ReleaseRequest,
         *,
         say: Callable[[str], None] = lambda line: None,
         before_step: Callable[[str], None] = lambda step: None,
@@ -44,22 +44,22 @@ class Release:
         self._registry = registry
         self._git = registry.git
         self._root = registry.root
-        self._asked = asked
+        self._request = request
         self._say = say
         self._before_step = before_step
         self._clock = clock
-        self._facts: Facts | None = None
-        self._plan: Plan | None = None
+        self._facts: ReleaseFacts | None = None
+        self._plan: ReleasePlan | None = None
         self._comparison: Comparison | None = None
 
-    def plan(self) -> Plan:
+    def plan(self) -> ReleasePlan:
         """What would be done. Touches nothing; the registry is taken as this clone knows it.
 
         Raises:
             FacemodelsError: what `check` refuses with.
         """
-        self._facts = facts.read(self._registry, self._asked)
-        self._plan = plan.make(self._asked, self._facts)
+        self._facts = facts.read(self._registry, self._request)
+        self._plan = plan.make(self._request, self._facts)
         return self._plan
 
     def run(self) -> Entry:
@@ -102,12 +102,12 @@ class Release:
         self._say(f"[{number}/{len(plan.STEPS)}] {name}: {step.text}")
 
     @property
-    def _made(self) -> Plan:
+    def _made(self) -> ReleasePlan:
         assert self._plan is not None  # noqa: S101  (run() plans first)
         return self._plan
 
     @property
-    def _known(self) -> Facts:
+    def _known(self) -> ReleaseFacts:
         assert self._facts is not None  # noqa: S101  (likewise)
         return self._facts
 
@@ -143,13 +143,13 @@ class Release:
         current = self._known.model
         if current.version not in (old.id.version, self._target.version):
             self._drop(current)  # of a release that went on under another number
-        words = card.Words(
+        words = card.CardWords(
             version=str(self._target.version),
             created_at=to_text(int(self._clock())),
-            changelog=self._asked.message,
+            changelog=self._request.message,
             parent_version=str(old.id.version),
         )
-        path = f"conf/model/{self._asked.name}.yaml"
+        path = f"conf/model/{self._request.name}.yaml"
         config = self._read(plan.CONFIG)
         task = self._target.name.task
         # The card goes last: by its version the next run knows that the rest is done.
@@ -174,16 +174,16 @@ class Release:
 
         output = self._root / plan.PARAMS
         compose(self._root / "conf", output, [], dry_run=False)
-        composed = load(output).model(self._asked.name).id
+        composed = load(output).model(self._request.name).id
         if composed != self._target:
             raise InputError(
                 f"conf/ composes to {composed}, not to {self._target}: something other than "
-                f"conf/model/{self._asked.name}.yaml sets the version.",
+                f"conf/model/{self._request.name}.yaml sets the version.",
                 "Let that file alone set version and variant.",
             )
 
     def _rebuild(self) -> None:
-        name, task = self._asked.name, self._target.name.task
+        name, task = self._request.name, self._target.name.task
         # What was only not pulled is fetched, not trained again; otherwise no remote is asked.
         ask = self._known.dvc_remote and not facts.is_pulled(self._root, name, task)
         try:
@@ -197,15 +197,15 @@ class Release:
 
     # --- 6: the judgement --------------------------------------------------------------------
 
-    def _asked_registration(self) -> Registration:
+    def _registration(self) -> Registration:
         from facemodels.package.load import open_package
 
         package = open_package(self._root / self._target.folder)
         return Registration(
             package,
-            labels=self._asked.labels,
-            reason=self._asked.message,
-            accept_regression=self._asked.accept_regression,
+            labels=self._request.labels,
+            reason=self._request.message,
+            accept_regression=self._request.accept_regression,
             comparison=self._comparison,
         )
 
@@ -214,7 +214,7 @@ class Release:
             self._require_gates()
             before = self._previous_entry
             if before is not None:
-                self._comparison = self._registry.judge(before, self._asked_registration())
+                self._comparison = self._registry.judge(before, self._registration())
                 ruling = self._comparison.ruling
                 self._say(f"{ruling.level} or more is due: {'; '.join(ruling.reasons)}.")
         except (RuleError, GateError) as error:
@@ -224,8 +224,8 @@ class Release:
         from facemodels.evaluate.gates import judge, require
         from facemodels.params import load
 
-        gates = load(self._root / plan.PARAMS).model(self._asked.name).gates
-        package = self._asked_registration().package
+        gates = load(self._root / plan.PARAMS).model(self._request.name).gates
+        package = self._registration().package
         require(judge(package.metadata["accuracy_metrics"], gates), str(self._target))
 
     def _go_on(self, error: RuleError | GateError) -> str:
@@ -233,7 +233,7 @@ class Release:
         parts = [error.remedy, "Nothing was committed, tagged or pushed."]
         if isinstance(error, RuleError):
             parts.append(
-                f"`facemodels release {self._asked.name}` with a bigger --bump, or with "
+                f"`facemodels release {self._request.name}` with a bigger --bump, or with "
                 "--accept-regression, goes on from here without training again."
             )
         return " ".join([*parts, self._way_out()])
@@ -243,21 +243,21 @@ class Release:
             branch.changes(self._git),
             self._made.files,
             str(self._target.folder),
-            plan.stages(self._asked.name, self._target.name.task),
+            plan.stages(self._request.name, self._target.name.task),
         )
         return f"To give the release up: {commands}" if commands else ""
 
     # --- 7 to 9: out of the clone ------------------------------------------------------------
 
     def _commit(self) -> None:
-        message = plan.subject(self._asked.name, self._target.version)
-        body = [self._asked.message.strip()]
+        message = plan.subject(self._request.name, self._target.version)
+        body = [self._request.message.strip()]
         if self._comparison is not None:
             ruling = self._comparison.ruling
             against = self._comparison.evidence["against"]
             body.append(f"Against {against} at least {ruling.level}: {'; '.join(ruling.reasons)}.")
-            if self._asked.accept_regression:
-                body.append(f"Worse accuracy was accepted: {self._asked.accept_regression}")
+            if self._request.accept_regression:
+                body.append(f"Worse accuracy was accepted: {self._request.accept_regression}")
         text = "\n\n".join([message, *body]) + "\n"
         if not branch.commit(self._git, set(self._made.files), text):
             self._say("Committed already.")
@@ -270,7 +270,7 @@ class Release:
             self._push_weights()
         here = branch.read(self._git, self._registry.repository.remote)
         if here.remote:
-            subject = plan.subject(self._asked.name, self._target.version)
+            subject = plan.subject(self._request.name, self._target.version)
             branch.push(self._git, here, subject)
 
     def _push_weights(self) -> None:
@@ -298,7 +298,7 @@ class Release:
         return [digest for digest in found if digest]
 
     def _register(self) -> Entry:
-        event = self._registry.register(self._asked_registration())
+        event = self._registry.register(self._registration())
         state = self._registry.repository.state()
         return state.entry(state.id_of(event) or "")
 

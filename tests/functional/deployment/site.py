@@ -219,7 +219,7 @@ class EnvironmentSite:
     def state(self) -> State:
         return self.repository.state()
 
-    def findings(self) -> list[audit.Finding]:
+    def findings(self) -> list[audit.AuditFinding]:
         plain = Git(self.folder)
         return audit.audit(reading.read_events(plain), reading.read_head(plain))
 

@@ -137,7 +137,7 @@ class Clone:
     def statuses(self) -> dict[str, str]:
         return {key: entry.status for key, entry in self.state().entries.items()}
 
-    def findings(self) -> list[audit.Finding]:
+    def findings(self) -> list[audit.AuditFinding]:
         plain = Git(self.folder)
         return audit.audit(reading.read_events(plain), reading.read_head(plain))
 

@@ -35,13 +35,13 @@ def workshop(tmp_path: Path) -> Workshop:
     return Workshop(tmp_path / "repository")
 
 
-def compare(workshop: Workshop, a: str, b: str) -> difference.Difference:
+def compare(workshop: Workshop, a: str, b: str) -> difference.VersionDifference:
     return difference.compare(workshop.git, workshop.repository.state(), a, b)
 
 
 def pair(
     workshop: Workshop, first: dict[str, Any], second: dict[str, Any]
-) -> difference.Difference:
+) -> difference.VersionDifference:
     """The difference of two versions whose facts are given."""
     workshop.commit({"dvc.lock": pipeline("1.0.0")})
     one = workshop.register("1.0.0", **first)

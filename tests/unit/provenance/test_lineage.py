@@ -18,7 +18,7 @@ from facemodels.dvc_files import parse_yaml
 from facemodels.errors import InputError, NameFormatError, ParamsError
 from facemodels.provenance import lineage
 from facemodels.provenance.lineage import dvc_lock
-from facemodels.provenance.lineage.ancestry import End
+from facemodels.provenance.lineage.ancestry import LineageEnd
 from facemodels.provenance.lineage.graph import build
 from facemodels.provenance.lineage.inputs import Artifact, Inputs
 
@@ -44,19 +44,19 @@ def family(workshop: Workshop) -> lineage.Lineage:
 
 def test_parents_are_followed_to_the_first(family: lineage.Lineage) -> None:
     assert [version.id for version in family.versions] == [f"{V}2.0.0", f"{V}1.1.0", f"{V}1.0.0"]
-    assert family.end == End("first")
+    assert family.end == LineageEnd("first")
 
 
 @pytest.mark.parametrize(
     ("parent", "end"),
     [
-        ("0.9.0", End("not registered", f"{V}0.9.0")),
-        ("1.0.0", End("cycle", f"{V}1.0.0")),
-        ("one", End("malformed", "one")),
-        ("", End("first")),
+        ("0.9.0", LineageEnd("not registered", f"{V}0.9.0")),
+        ("1.0.0", LineageEnd("cycle", f"{V}1.0.0")),
+        ("one", LineageEnd("malformed", "one")),
+        ("", LineageEnd("first")),
     ],
 )
-def test_the_end_of_the_chain_is_named(workshop: Workshop, parent: str, end: End) -> None:
+def test_the_end_of_the_chain_is_named(workshop: Workshop, parent: str, end: LineageEnd) -> None:
     found = workshop.trace(workshop.build("1.0.0", parent))
     assert found.end == end
     assert str(end) in lineage.text(found)
@@ -66,20 +66,20 @@ def test_a_circle_of_two_ends_at_the_one_met_before(workshop: Workshop) -> None:
     workshop.build("1.0.0", "1.1.0")
     found = workshop.trace(workshop.build("1.1.0", "1.0.0"))
     assert [version.id for version in found.versions] == [f"{V}1.1.0", f"{V}1.0.0"]
-    assert found.end == End("cycle", f"{V}1.1.0")
+    assert found.end == LineageEnd("cycle", f"{V}1.1.0")
 
 
 def test_a_parent_is_of_the_same_variant(workshop: Workshop) -> None:
     workshop.build("1.0.0")
     workshop.commit({}, "For the GPU")
     model = workshop.register("1.1.0-gpu", "1.0.0")
-    assert workshop.trace(model).end == End("not registered", f"{V}1.0.0-gpu")
+    assert workshop.trace(model).end == LineageEnd("not registered", f"{V}1.0.0-gpu")
 
 
 def test_generations_stop_the_chain(workshop: Workshop, family: lineage.Lineage) -> None:
     found = workshop.trace(f"{V}2.0.0", generations=2)
     assert [version.id for version in found.versions] == [f"{V}2.0.0", f"{V}1.1.0"]
-    assert found.end == End("not asked for", f"{V}1.0.0")
+    assert found.end == LineageEnd("not asked for", f"{V}1.0.0")
 
 
 def test_an_unknown_version_and_a_broken_id_are_refused(workshop: Workshop) -> None:
@@ -140,7 +140,7 @@ def test_a_version_of_gto_has_what_git_has(workshop: Workshop) -> None:
     workshop.commit({"dvc.lock": pipeline("1.0.0")})
     workshop.git.text("tag", "-a", f"{MODEL}@v1.0.0", "-m", "Registering artifact version")
     found = workshop.trace(f"{V}1.0.0")
-    assert found.end == End("not recorded")
+    assert found.end == LineageEnd("not recorded")
     version = found.versions[0]
     assert version.path == f"{FOLDER}1.0.0"
     assert version.inputs.package is not None
@@ -303,7 +303,7 @@ def test_facts_that_are_no_mapping_are_none(workshop: Workshop) -> None:
     state = workshop.repository.state()
     record = dict(state.entry(model).event.record or {})
     object.__setattr__(state.entry(model).event, "record", {**record, "entry": ["odd"]})
-    assert lineage.trace(workshop.git, state, model).end == End("not recorded")
+    assert lineage.trace(workshop.git, state, model).end == LineageEnd("not recorded")
 
 
 def test_numbers_of_yaml_1_2_are_numbers() -> None:

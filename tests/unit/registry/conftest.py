@@ -18,7 +18,7 @@ from facemodels.errors import FacemodelsError
 from facemodels.git import Git
 from facemodels.names import ModelId
 from facemodels.registry import audit, events, reading, rules, state, tag_names
-from facemodels.registry.audit import Finding
+from facemodels.registry.audit import AuditFinding
 from facemodels.registry.events import Event
 from facemodels.registry.policy import RegistryPolicy
 from facemodels.registry.rules import Proposal, ProposedEvent
@@ -69,7 +69,7 @@ class Clone:
     def chain(self) -> list[Event]:
         return sorted(self.events().values(), key=lambda event: event.sequence)
 
-    def audit(self) -> list[Finding]:
+    def audit(self) -> list[AuditFinding]:
         read, head = reading.read_events(self.git), reading.read_head(self.git)
         return audit.audit(read, head, reading.read_originals(self.git, read, head))
 
@@ -281,7 +281,7 @@ def ledger() -> Ledger:
     return Ledger()
 
 
-def kinds(findings: list[Finding]) -> dict[str, set[str]]:
+def kinds(findings: list[AuditFinding]) -> dict[str, set[str]]:
     """Kinds by tag."""
     found: dict[str, set[str]] = {}
     for finding in findings:

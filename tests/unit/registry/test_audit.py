@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from facemodels.errors import IntegrityError
 from facemodels.registry import audit, reading
-from facemodels.registry.audit import Finding
+from facemodels.registry.audit import AuditFinding
 from facemodels.registry.events import Event
 from facemodels.registry.policy import RegistryPolicy
 
@@ -41,7 +41,7 @@ LAST = "recognition-facenet@v2.0.0"
 OTHER = "detection-yolov8@v1.0.0"
 
 
-def both(clone: Clone) -> list[list[Finding]]:
+def both(clone: Clone) -> list[list[AuditFinding]]:
     """What is found where the old objects still are, and where they are not."""
     return [clone.audit(), clone.fresh().audit()]
 

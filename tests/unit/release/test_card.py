@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from facemodels.errors import InputError
 from facemodels.release import card
-from facemodels.release.card import Words
+from facemodels.release.card import CardWords
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
 MODELS = sorted((CONF / "model").glob("*.yaml"))
-WORDS = Words("9.8.7", "2026-11-23T01:02:03Z", "Twice the people.", "9.8.6")
+WORDS = CardWords("9.8.7", "2026-11-23T01:02:03Z", "Twice the people.", "9.8.6")
 # What YAML can hold and a person may type; Hydra's own signs are refused before.
 messages = st.text(
     st.characters(
@@ -51,13 +51,13 @@ def test_a_card_changes_in_four_lines_and_keeps_its_comments(path: Path) -> None
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_going_on_with_the_same_version_keeps_its_date(path: Path) -> None:
     once = card.edit_card(path.read_text(), WORDS, path.name)
-    later = Words(WORDS.version, "2030-01-01T00:00:00Z", WORDS.changelog, WORDS.parent_version)
+    later = CardWords(WORDS.version, "2030-01-01T00:00:00Z", WORDS.changelog, WORDS.parent_version)
     assert card.edit_card(once, later, path.name) == once
 
 
 def test_another_version_gets_another_date() -> None:
     once = card.edit_card(MODELS[0].read_text(), WORDS, "x")
-    other = Words("10.0.0", "2030-01-01T00:00:00Z", WORDS.changelog, WORDS.parent_version)
+    other = CardWords("10.0.0", "2030-01-01T00:00:00Z", WORDS.changelog, WORDS.parent_version)
     assert "2030-01-01T00:00:00Z" in card.edit_card(once, other, "x")
 
 
@@ -66,7 +66,7 @@ def test_another_version_gets_another_date() -> None:
 def test_any_message_comes_back_as_it_was(message: str) -> None:
     text = MODELS[0].read_text()
     for changelog in (message, f"{message}\n\nsecond: paragraph\n"):
-        words = Words("9.8.7", "2026-11-23T01:02:03Z", changelog, "9.8.6")
+        words = CardWords("9.8.7", "2026-11-23T01:02:03Z", changelog, "9.8.6")
         edited = card.edit_card(text, words, "x")
         values = yaml.safe_load(edited)
         assert values["card"].pop("changelog") == changelog

@@ -21,7 +21,7 @@ from facemodels.params import Compare
 from facemodels.registry import bump as bumps
 from facemodels.registry import semver
 from facemodels.release import branch, dvc, frozen
-from facemodels.release.branch import Change
+from facemodels.release.branch import FileChange
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "dlib-v1.0.0"
 OUT = {
@@ -55,12 +55,12 @@ def test_ignored_folders_keep_their_order_and_come_once(
 
 def test_only_what_a_fresh_clone_would_miss_is_foreign() -> None:
     found = [
-        Change("params.yaml", untracked=False),
-        Change("NOTICE", untracked=False),
-        Change("notes.txt", untracked=True),
-        Change("src/facemodels/landmarks/new.py", untracked=True),
-        Change("src/facemodels/landmarks2.py", untracked=True),
-        Change("models/landmarks/dlib-v1.0.0.dvc", untracked=True),
+        FileChange("params.yaml", untracked=False),
+        FileChange("NOTICE", untracked=False),
+        FileChange("notes.txt", untracked=True),
+        FileChange("src/facemodels/landmarks/new.py", untracked=True),
+        FileChange("src/facemodels/landmarks2.py", untracked=True),
+        FileChange("models/landmarks/dlib-v1.0.0.dvc", untracked=True),
     ]
     own = {"params.yaml", "models/landmarks/dlib-v1.0.0.dvc"}
     deps = {"src/facemodels/landmarks", "models/landmarks"}
@@ -69,9 +69,9 @@ def test_only_what_a_fresh_clone_would_miss_is_foreign() -> None:
 
 def test_giving_up_names_the_releases_files_alone() -> None:
     found = [
-        Change("params.yaml", untracked=False),
-        Change("a.dvc", untracked=True),
-        Change("notes.txt", untracked=True),
+        FileChange("params.yaml", untracked=False),
+        FileChange("a.dvc", untracked=True),
+        FileChange("notes.txt", untracked=True),
     ]
     told = branch.abandon(found, {"params.yaml", "a.dvc", "dvc.lock"}, "models/x", ["train@x"])
     assert told == (

@@ -10,7 +10,7 @@ from facemodels.errors import InputError
 from facemodels.names import ModelId, ModelName, Version
 from facemodels.registry import semver
 from facemodels.release import plan
-from facemodels.release.plan import Asked, Facts, Previous
+from facemodels.release.plan import PreviousVersion, ReleaseFacts, ReleaseRequest
 
 NAME = "recognition-facenet"
 versions = st.builds(Version, st.integers(0, 20), st.integers(0, 20), st.integers(0, 20))
@@ -22,18 +22,18 @@ def _id(version: Version, variant: str = "") -> ModelId:
     return ModelId(ModelName.parse(NAME), version, variant)
 
 
-def _facts(current: Version, released: Version | None, **changes) -> Facts:
+def _facts(current: Version, released: Version | None, **changes) -> ReleaseFacts:
     previous = None
     if released is not None:
         old = _id(released, changes.get("variant", ""))
-        previous = Previous(old, str(old.folder), "c" * 40)
+        previous = PreviousVersion(old, str(old.folder), "c" * 40)
     model = _id(current, changes.pop("variant", ""))
     values = {"model": model, "siblings": [NAME], "branch": "main", "previous": previous}
-    return Facts(**{**values, **changes})
+    return ReleaseFacts(**{**values, **changes})
 
 
-def _asked(bump: str | None, message: str = "Better") -> Asked:
-    return Asked(NAME, bump, message)  # type: ignore[arg-type]
+def _asked(bump: str | None, message: str = "Better") -> ReleaseRequest:
+    return ReleaseRequest(NAME, bump, message)  # type: ignore[arg-type]
 
 
 @given(versions, st.none() | levels, variants)

@@ -2,6 +2,6 @@
 
 from facemodels.provenance.difference.as_text import text
 from facemodels.provenance.difference.compare import compare
-from facemodels.provenance.difference.values import Difference
+from facemodels.provenance.difference.values import VersionDifference
 
-__all__ = ["Difference", "compare", "text"]
+__all__ = ["VersionDifference", "compare", "text"]

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from facemodels.provenance.difference.values import Bump, Code, Commits, Difference, Metric
-from facemodels.provenance.flat import Change, summary
+from facemodels.provenance.difference.values import (
+    BumpCheck,
+    CodeDifference,
+    Commits,
+    MetricDifference,
+    VersionDifference,
+)
+from facemodels.provenance.flat import ValueChange, summary
 from facemodels.provenance.lineage.ancestry import Ancestor
 from facemodels.text import counted, one_line, short, size_text
 
@@ -14,7 +20,7 @@ _SHOWN = 30  # changes of a kind
 _NOT_RECORDED = "not recorded for both"
 
 
-def text(difference: Difference) -> str:
+def text(difference: VersionDifference) -> str:
     """The difference as plain text."""
     before, after = difference.before, difference.after
     lines = [f"{before.id} → {after.id}", *_heading(difference)]
@@ -36,7 +42,7 @@ def _row(label: str, value: str) -> str:
     return f"{label:<{_LABEL}} {value}".rstrip()
 
 
-def _heading(difference: Difference) -> list[str]:
+def _heading(difference: VersionDifference) -> list[str]:
     before, after = difference.before, difference.after
     package = {True: "the same to the byte", False: "another", None: "not recorded for both"}
     lines = [
@@ -68,7 +74,7 @@ def _sizes(before: Ancestor, after: Ancestor) -> str:
     return f"{size_text(sizes[0])} → {size_text(sizes[1])} ({change})"
 
 
-def _metrics(metrics: Sequence[Metric]) -> list[str]:
+def _metrics(metrics: Sequence[MetricDifference]) -> list[str]:
     if not metrics:
         return [_row("metrics", "not recorded")]
     rows = [("", "before", "after", "difference")]
@@ -88,7 +94,7 @@ def _value(value: object) -> str:
     return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else short(value)
 
 
-def _section(label: str, found: Sequence[Change] | None, origin: str = "") -> list[str]:
+def _section(label: str, found: Sequence[ValueChange] | None, origin: str = "") -> list[str]:
     if found is None:
         return [_row(label, _NOT_RECORDED)]
     words = summary(found) or "no difference"
@@ -101,7 +107,7 @@ def _indented(lines: Iterable[str]) -> list[str]:
     return [*shown[:_SHOWN], f"  … and {rest} more"] if rest > 0 else shown
 
 
-def _bump(bump: Bump | None) -> list[str]:
+def _bump(bump: BumpCheck | None) -> list[str]:
     if bump is None:
         return []
     if not bump.reasons:
@@ -113,7 +119,7 @@ def _bump(bump: Bump | None) -> list[str]:
             _row("", f"{bump.older} → {bump.newer} is {bump.actual}{verdict}")]  # fmt: skip
 
 
-def _code(code: Code) -> list[str]:
+def _code(code: CodeDifference) -> list[str]:
     words = {
         "same": "the same commit",
         "after": "the second commit follows the first",

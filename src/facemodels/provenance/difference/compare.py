@@ -9,14 +9,16 @@ from facemodels.errors import InputError
 from facemodels.git import Git, GitError
 from facemodels.names import ModelId
 from facemodels.provenance.difference import values
-from facemodels.provenance.difference.as_text import text
-from facemodels.provenance.difference.values import Code, Commits, Difference, Relation
-from facemodels.provenance.flat import Change, Flat, changes
+from facemodels.provenance.difference.values import (
+    CodeDifference,
+    Commits,
+    Relation,
+    VersionDifference,
+)
+from facemodels.provenance.flat import Flat, ValueChange, changes
 from facemodels.provenance.lineage.ancestry import Ancestor, changed_parameters, other_paths
 from facemodels.provenance.lineage.trace import ancestor, facts_of, read_file
 from facemodels.registry.state import State
-
-__all__ = ["Difference", "compare", "text"]
 
 CODE = ("src", "stages", "conf")
 REQUIREMENTS = "requirements.lock"
@@ -24,7 +26,7 @@ _LISTED = 20  # commits
 _ENVIRONMENT = ("framework", "framework_version")
 
 
-def compare(git: Git, state: State, a: ModelId | str, b: ModelId | str) -> Difference:
+def compare(git: Git, state: State, a: ModelId | str, b: ModelId | str) -> VersionDifference:
     """What differs from one version to another.
 
     Args:
@@ -54,7 +56,7 @@ def compare(git: Git, state: State, a: ModelId | str, b: ModelId | str) -> Diffe
     known = all(side.parameters_from for side in inputs)
     locked = all(side.stages for side in inputs)
     requirements, origin = _requirements(git, (before, after), facts)
-    return Difference(
+    return VersionDifference(
         before,
         after,
         values.metrics(*(recorded.get("metrics") for recorded in facts)),
@@ -84,7 +86,7 @@ def _same_package(before: Ancestor, after: Ancestor) -> bool | None:
 
 def _requirements(
     git: Git, sides: tuple[Ancestor, Ancestor], facts: list[Mapping[str, Any]]
-) -> tuple[tuple[Change, ...] | None, str]:
+) -> tuple[tuple[ValueChange, ...] | None, str]:
     """Changed pins, and where they were recorded."""
     recorded = [_environment(values) for values in facts]
     if all(recorded):
@@ -112,15 +114,15 @@ def _environment(facts: Mapping[str, Any]) -> Flat:
 # --- code ----------------------------------------------------------------------------------
 
 
-def _code(git: Git, before: Ancestor, after: Ancestor) -> Code:
+def _code(git: Git, before: Ancestor, after: Ancestor) -> CodeDifference:
     files = None
     if before.inputs.stages and after.inputs.stages:
         files = other_paths(before.inputs.code, after.inputs.code)
     if not (before.revision.time and after.revision.time):
-        return Code("not known", CODE, Commits(), Commits(), files)
+        return CodeDifference("not known", CODE, Commits(), Commits(), files)
     first, second = before.revision.commit, after.revision.commit
     gained, lost = _commits(git, first, second), _commits(git, second, first)
-    return Code(_relation(git, first, second), CODE, gained, lost, files)
+    return CodeDifference(_relation(git, first, second), CODE, gained, lost, files)
 
 
 def _relation(git: Git, first: str, second: str) -> Relation:

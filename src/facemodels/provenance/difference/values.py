@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from facemodels.dvc_files import plain
 from facemodels.names import ModelId
-from facemodels.provenance.flat import Change, Flat, changes, flatten
+from facemodels.provenance.flat import Flat, ValueChange, changes, flatten
 from facemodels.provenance.lineage.ancestry import Ancestor
 from facemodels.provenance.lineage.inputs import Artifact
 from facemodels.registry import semver
@@ -19,7 +19,7 @@ Relation = Literal["same", "after", "before", "diverged", "not known"]
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class MetricDifference:
     """A metric of two versions; None where one has it not."""
 
     name: str
@@ -44,7 +44,7 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True)
-class Bump:
+class BumpCheck:
     """What the two interfaces alone ask of the version number.
 
     Attributes:
@@ -96,7 +96,7 @@ class Commits:
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
+class CodeDifference:
     """How the code of two versions differs.
 
     Attributes:
@@ -125,7 +125,7 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class VersionDifference:
     """What differs between two versions; None where a side recorded nothing to compare.
 
     Attributes:
@@ -145,16 +145,16 @@ class Difference:
 
     before: Ancestor
     after: Ancestor
-    metrics: tuple[Metric, ...]
-    interface: tuple[Change, ...] | None
-    bump: Bump | None
-    parameters: tuple[Change, ...] | None
-    data: tuple[Change, ...] | None
+    metrics: tuple[MetricDifference, ...]
+    interface: tuple[ValueChange, ...] | None
+    bump: BumpCheck | None
+    parameters: tuple[ValueChange, ...] | None
+    data: tuple[ValueChange, ...] | None
     same_package: bool | None
-    code: Code
-    requirements: tuple[Change, ...] | None
+    code: CodeDifference
+    requirements: tuple[ValueChange, ...] | None
     requirements_from: str
-    labels: tuple[Change, ...]
+    labels: tuple[ValueChange, ...]
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -191,7 +191,7 @@ def _side(version: Ancestor) -> dict[str, Any]:
     }
 
 
-def _listed(found: Sequence[Change] | None) -> list[dict[str, Any]] | None:
+def _listed(found: Sequence[ValueChange] | None) -> list[dict[str, Any]] | None:
     return None if found is None else [change.as_json() for change in found]
 
 
@@ -202,14 +202,14 @@ def _is_number(value: Any) -> bool:
 # --- comparing what was recorded -----------------------------------------------------------
 
 
-def metrics(before: Any, after: Any) -> tuple[Metric, ...]:
+def metrics(before: Any, after: Any) -> tuple[MetricDifference, ...]:
     """Every metric of two versions, sorted by name."""
     sides = [{".".join(key): v for key, v in leaves(values).items()} for values in (before, after)]
     names = sorted(sides[0].keys() | sides[1].keys())
-    return tuple(Metric(name, sides[0].get(name), sides[1].get(name)) for name in names)
+    return tuple(MetricDifference(name, sides[0].get(name), sides[1].get(name)) for name in names)
 
 
-def interface(before: Any, after: Any) -> tuple[Change, ...] | None:
+def interface(before: Any, after: Any) -> tuple[ValueChange, ...] | None:
     """What differs in two interfaces; None unless both were recorded."""
     sides = leaves(before), leaves(after)
     return changes(*sides) if all(sides) else None
@@ -220,7 +220,7 @@ def leaves(values: Any) -> Flat:
     return flatten(plain(values)) if isinstance(values, Mapping) else {}
 
 
-def labels(before: Any, after: Any) -> tuple[Change, ...]:
+def labels(before: Any, after: Any) -> tuple[ValueChange, ...]:
     """Tags that were added and removed."""
     sides: list[Flat] = [
         {(str(label),): True for label in (values if isinstance(values, list | tuple) else ())}
@@ -229,7 +229,7 @@ def labels(before: Any, after: Any) -> tuple[Change, ...]:
     return changes(*sides)
 
 
-def digests(before: Sequence[Artifact], after: Sequence[Artifact]) -> tuple[Change, ...]:
+def digests(before: Sequence[Artifact], after: Sequence[Artifact]) -> tuple[ValueChange, ...]:
     """Data whose digest is another, or that one side has alone."""
     sides: list[dict[tuple[str, ...], str]] = []
     for artifacts in (before, after):
@@ -241,7 +241,7 @@ def digests(before: Sequence[Artifact], after: Sequence[Artifact]) -> tuple[Chan
     return changes(*sides)
 
 
-def bump(first: str, second: str, interfaces: Mapping[str, Any]) -> Bump | None:
+def bump(first: str, second: str, interfaces: Mapping[str, Any]) -> BumpCheck | None:
     """What two interfaces ask of the version number; None where there is nothing to ask.
 
     Args:
@@ -260,7 +260,7 @@ def bump(first: str, second: str, interfaces: Mapping[str, Any]) -> Bump | None:
     ruling = semver.rule(interfaces[str(older)], interfaces[str(newer)], "no difference shown")
     reasons = ruling.reasons if ruling.level != "patch" else ()
     actual = semver.level_between(older.version, newer.version)
-    return Bump(str(older), str(newer), ruling.level, reasons, actual)
+    return BumpCheck(str(older), str(newer), ruling.level, reasons, actual)
 
 
 def pins(text: str) -> dict[tuple[str, ...], str]:

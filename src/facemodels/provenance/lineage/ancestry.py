@@ -1,7 +1,7 @@
 """Where a version comes from: values alone.
 
 A version has one parent at most, so its ancestors are a chain, newest first. The chain ends
-at a first version, or where the registry knows no more; `End` says which.
+at a first version, or where the registry knows no more; `LineageEnd` says which.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from facemodels.provenance.flat import Change, changes
+from facemodels.provenance.flat import ValueChange, changes
 from facemodels.provenance.lineage.inputs import Artifact, Inputs
 
 Ending = Literal["first", "not recorded", "not registered", "cycle", "malformed", "not asked for"]
@@ -44,7 +44,7 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True)
-class Differences:
+class InputDifferences:
     """What is not what it was for the parent; None where either side recorded nothing.
 
     Attributes:
@@ -55,7 +55,7 @@ class Differences:
 
     data: tuple[str, ...] | None
     code: tuple[str, ...] | None
-    parameters: tuple[Change, ...] | None
+    parameters: tuple[ValueChange, ...] | None
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -94,7 +94,7 @@ class Ancestor:
     evidence: Mapping[str, Any]
     changelog: str
     inputs: Inputs
-    differences: Differences | None = None
+    differences: InputDifferences | None = None
     notes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class Ancestor:
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class LineageEnd:
     """Why the chain goes no further.
 
     Attributes:
@@ -151,7 +151,7 @@ class Lineage:
     """
 
     versions: tuple[Ancestor, ...]
-    end: End = field(default_factory=lambda: End("first"))
+    end: LineageEnd = field(default_factory=lambda: LineageEnd("first"))
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -162,7 +162,7 @@ class Lineage:
         }
 
 
-def differences(parent: Inputs, child: Inputs) -> Differences:
+def differences(parent: Inputs, child: Inputs) -> InputDifferences:
     """What a version's inputs have that its parent's have not, and the other way round."""
     data = code = None
     if parent.stages and child.stages:
@@ -171,10 +171,10 @@ def differences(parent: Inputs, child: Inputs) -> Differences:
     parameters = None
     if parent.parameters_from and child.parameters_from:
         parameters = changed_parameters(parent, child)
-    return Differences(data, code, parameters)
+    return InputDifferences(data, code, parameters)
 
 
-def changed_parameters(before: Inputs, after: Inputs) -> tuple[Change, ...]:
+def changed_parameters(before: Inputs, after: Inputs) -> tuple[ValueChange, ...]:
     """The parameters that differ, without those that name the version and describe it."""
     return tuple(
         change

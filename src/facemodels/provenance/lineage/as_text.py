@@ -7,7 +7,7 @@ tree that goes in at every parent would leave the screen.
 from __future__ import annotations
 
 from facemodels.provenance.flat import summary
-from facemodels.provenance.lineage.ancestry import Ancestor, Differences, Lineage
+from facemodels.provenance.lineage.ancestry import Ancestor, InputDifferences, Lineage
 from facemodels.provenance.lineage.inputs import Artifact
 from facemodels.text import counted, cut, joined, one_line, size_text
 
@@ -67,7 +67,7 @@ def on_branches(version: Ancestor) -> str:
     return f"on {', '.join(names[:2])}{' …' if len(names) > 2 else ''}" if names else ""
 
 
-def _artifact(artifact: Artifact, differences: Differences | None) -> str:
+def _artifact(artifact: Artifact, differences: InputDifferences | None) -> str:
     mark = differences is not None and artifact.path in (differences.data or ())
     maker = f"by {artifact.made_by}" if artifact.made_by else "from outside"
     return joined(

@@ -15,7 +15,13 @@ from facemodels.errors import NameFormatError, ParamsError
 from facemodels.git import Git, GitError
 from facemodels.names import ModelId, Version
 from facemodels.provenance.lineage import dvc_lock
-from facemodels.provenance.lineage.ancestry import Ancestor, End, Lineage, Revision, differences
+from facemodels.provenance.lineage.ancestry import (
+    Ancestor,
+    Lineage,
+    LineageEnd,
+    Revision,
+    differences,
+)
 from facemodels.provenance.lineage.inputs import Inputs
 from facemodels.registry.events import to_text
 from facemodels.registry.state import Entry, State
@@ -48,7 +54,7 @@ def trace(
     return Lineage(tuple(versions), end)
 
 
-def _chain(state: State, entry: Entry, generations: int | None) -> tuple[list[Entry], End]:
+def _chain(state: State, entry: Entry, generations: int | None) -> tuple[list[Entry], LineageEnd]:
     """The entry and its parents as far as they are registered, and why there are no more."""
     chain, seen = [entry], {entry.id}
     while True:
@@ -56,28 +62,28 @@ def _chain(state: State, entry: Entry, generations: int | None) -> tuple[list[En
         if end is not None:
             return chain, end
         if parent in seen:
-            return chain, End("cycle", parent)
+            return chain, LineageEnd("cycle", parent)
         if parent not in state.entries:
-            return chain, End("not registered", parent)
+            return chain, LineageEnd("not registered", parent)
         if generations is not None and len(chain) >= generations:
-            return chain, End("not asked for", parent)
+            return chain, LineageEnd("not asked for", parent)
         seen.add(parent)
         chain.append(state.entries[parent])
 
 
-def _parent(entry: Entry) -> tuple[str, End | None]:
+def _parent(entry: Entry) -> tuple[str, LineageEnd | None]:
     """Id of the parent, or why there is none."""
     facts = facts_of(entry)
     if "parent_version" not in facts:
-        return "", End("not recorded")
+        return "", LineageEnd("not recorded")
     named = str(facts["parent_version"] or "")
     if not named:
-        return "", End("first")
+        return "", LineageEnd("first")
     own = ModelId.parse(entry.id)
     try:
         return str(ModelId(own.name, Version.parse(named), own.variant)), None
     except NameFormatError:
-        return "", End("malformed", named)
+        return "", LineageEnd("malformed", named)
 
 
 def facts_of(entry: Entry) -> Mapping[str, Any]:

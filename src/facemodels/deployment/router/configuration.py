@@ -31,6 +31,7 @@ from typing import Any
 from facemodels.deployment.router.routes import FlagRoute, Route, RouteArm, check
 from facemodels.deployment.router.settings import ENTRY, PLUGIN, RouterSettings, seconds
 from facemodels.files import canonical_json
+from facemodels.serving.routes import READY
 
 MARK = "generation"  # an unused middleware; Traefik's API shows which one it has
 VERSION_HEADER = "X-Facemodels-Version"
@@ -266,7 +267,7 @@ def _server(url: str, settings: RouterSettings, *, checked: bool) -> dict[str, A
     # A version's only server is asked even if its health check failed: it may be slow.
     if checked:
         balancer["healthCheck"] = {
-            "path": "/v2/health/ready",
+            "path": READY.path,
             "interval": seconds(settings.health_s),
             "timeout": seconds(settings.patience_s),
         }

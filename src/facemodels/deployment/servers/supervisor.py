@@ -28,6 +28,7 @@ from facemodels.files import write_json
 from facemodels.monitoring.metrics.reading import Series
 from facemodels.monitoring.metrics.scraper import ScrapeTarget
 from facemodels.registry.state import Entry
+from facemodels.serving.routes import READY
 
 COMMAND = (str(Path(sys.executable).with_name("facemodels")), "serve")
 _HOST = "127.0.0.1"
@@ -308,7 +309,7 @@ def _is_ready(port: int, pid: int | None) -> bool:
         return False
     connection = http.client.HTTPConnection(_HOST, port, timeout=_CHECK_S)
     try:
-        connection.request("GET", "/v2/health/ready")
+        connection.request("GET", READY.path)
         return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False

@@ -134,7 +134,7 @@ def test_a_failed_request_meets_every_stand_in_once_and_in_order(routes: list[Ro
             assert met == [arm.id, *(one for one in route.fallback if one != arm.id)]
 
 
-@settings(max_examples=25)  # each is a write to the disk
+@settings(max_examples=25, deadline=None)  # each is a write to the disk
 @given(routes=routes_of())
 def test_what_is_written_is_yaml_without_an_opened_template(
     tmp_path_factory: pytest.TempPathFactory, routes: list[Route]

@@ -31,7 +31,7 @@ These exceptions are outside of the tree, because none of them ever ends a comma
 - `Disconnected` (serving.http.exchange) says that a client left; nothing failed.
 - `_RefusedError` (serving.http.connection) leaves the callbacks of the HTTP parser and is caught
   in the same module.
-- `_Failed` (monitoring.probes.live) is one failed probe and is counted in the same module.
+- `_Failed` (monitoring.probes.client) is one failed probe and is counted in the same module.
 """
 
 from __future__ import annotations

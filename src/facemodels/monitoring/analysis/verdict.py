@@ -122,23 +122,24 @@ def decide(
     silent: Sequence[str] = (),
     requests: int = 0,
 ) -> Verdict:
-    """Decide whether the numbers say to promote, to roll back or to hold a canary.
+    """Decide whether the numbers say to promote, to roll back or to hold a version.
 
     This function holds the whole decision; nothing else in the library makes a verdict. The first
     rule that applies gives the answer:
 
-    1. **Roll back** if the canary fires a rollback trigger, or if any metric's evidence that it is
-       worse suffices.
+    1. **Roll back** if the version fires a rollback trigger, or if any metric's evidence that it
+       is worse suffices.
     2. **Hold**, with an alarm, if the numbers of a version are lost for longer than `silence_s`.
     3. **Hold** if a version had no numbers in the last window: what is unknown is no pass.
     4. **Promote** if every metric's evidence suffices that the canary is not worse by the margin.
     5. **Hold** otherwise: the evidence does not suffice yet.
 
-    Lost numbers raise the alarm of a rollback too.
+    Lost numbers raise the alarm of a rollback too. A version in production has no metrics, as there
+    is nothing to compare it with: it passes as long as no trigger fires.
 
     Args:
         metrics: the evidence about the rate of errors and each quantile of the latency.
-        fired: the rollback triggers that the canary fires by itself.
+        fired: the rollback triggers that the version fires by itself.
         lost: a sentence for each version whose numbers are lost.
         silent: a sentence for each version without numbers in the last window.
         requests: the number of the canary's requests so far.

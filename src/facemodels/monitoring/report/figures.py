@@ -9,7 +9,6 @@ from typing import Any
 from facemodels.monitoring.report.ab_test import Arm, ConfidenceInterval, wilson
 from facemodels.monitoring.report.durations import duration_text
 from facemodels.monitoring.report.observation import (
-    NO_SOURCE,
     Agreement,
     Observation,
     VersionFigures,
@@ -17,6 +16,7 @@ from facemodels.monitoring.report.observation import (
 from facemodels.text import one_line
 
 UNKNOWN = "\N{EN DASH}"
+_NO_SOURCE = "no source"  # the product measures it, and no server or probe does
 _RATES = {
     "precision": "precision", "recall": "recall", "f1": "F1",
     "fpr": "false positive rate", "tpr": "true positive rate", "accuracy": "accuracy",
@@ -67,9 +67,7 @@ def rows(observation: Observation) -> list[Row]:
     for key, label in _RATES.items():
         cells = [number((seen.accuracy or {}).get(key), 4) for seen in versions]
         made.append((f"{label} on the probes", cells))
-    satisfied = observation.satisfaction
-    text = NO_SOURCE if satisfied is None else number(satisfied, 2)
-    made.append(("user satisfaction", [text] * len(versions)))
+    made.append(("user satisfaction", [_NO_SOURCE] * len(versions)))
     return made
 
 

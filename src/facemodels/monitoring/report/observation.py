@@ -8,8 +8,6 @@ from typing import Any
 
 from facemodels.monitoring.report.ab_test import ArmComparison
 
-NO_SOURCE = "no source"  # what the reports show for the users' satisfaction without a source
-
 
 @dataclass(frozen=True)
 class Curve:
@@ -118,7 +116,6 @@ class Observation:
         rollout: the rollout that goes on; None if the environment does not serve the model.
         arms: for the strategy `ab`, the observed version against the other.
         agreement: for the strategy `shadow`.
-        satisfaction: the users' satisfaction; None without a source of it.
         notes: further sentences, for example about what could not be read.
     """
 
@@ -133,5 +130,4 @@ class Observation:
     rollout: RolloutProgress | None = None
     arms: ArmComparison | None = None
     agreement: Agreement | None = None
-    satisfaction: float | None = None
     notes: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from facemodels.monitoring.analysis.verdict import decide
 from facemodels.monitoring.analysis.watch import ModelAssessment, Watch
 from facemodels.monitoring.metrics import measures
 from facemodels.monitoring.metrics.reading import PROBE, Series
@@ -223,11 +224,9 @@ def _verdict(
     if candidate is not None and candidate.id == identity and assessment and assessment.verdict:
         return assessment.verdict.as_json()
     if served is not None and served.stable.id == identity and assessment is not None:
-        fired = [one.reason for one in assessment.fired]
-        if fired:
-            return {"answer": "roll back", "reasons": fired, "alarm": False}
-        words = [f"in production by {ended.tag}" if ended else "in production; no trigger fires"]
-        return {"answer": "promote", "reasons": words, "alarm": False}
+        alone = decide((), fired=assessment.fired)
+        words = f"in production by {ended.tag}" if ended else "in production; no trigger fires"
+        return {"answer": alone.answer, "reasons": list(alone.reasons) or [words], "alarm": False}
     if ended is not None:
         reason = ended.reason or ended.act
         return {"answer": "roll back", "reasons": [f"{ended.tag}: {reason}"], "alarm": False}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,10 +51,12 @@ def store(tmp_path: Path) -> Iterator[SampleStore]:
     made.close()
 
 
-def observer(store: SampleStore, folder: Path, watched: str = V2) -> VersionObserver:
+def observer(
+    store: SampleStore, folder: Path, watched: str = V2, triggers: Triggers | None = None
+) -> VersionObserver:
     return VersionObserver(
         store,
-        Watch(store, VerdictSettings(), Triggers(), scrape_interval_s=1.0),
+        Watch(store, VerdictSettings(), triggers or Triggers(), scrape_interval_s=1.0),
         folder=folder,
         environment="production",
         model=ModelId.parse(watched),
@@ -105,6 +108,19 @@ def test_a_version_in_production_is_promoted_as_long_as_no_trigger_fires(
     assert seen.verdict["answer"] == "promote"
     warm = observer(store, tmp_path, V2).look(served, State())
     assert [one.role for one in warm.versions] == ["warm", "stable"]
+
+
+def test_a_version_in_production_that_fires_a_trigger_is_to_be_rolled_back(
+    store: SampleStore, tmp_path: Path
+) -> None:
+    triggers = Triggers(error_rate_threshold=0.001)  # a tenth of its requests fails
+    watching = observer(store, tmp_path, V2, triggers)
+    served = ServedModel(MODEL, replace(STABLE, id=V2))
+    seen = watching.look(served, State())
+    assert seen.verdict is not None
+    assert seen.verdict["answer"] == "roll back"
+    assert seen.verdict["alarm"] is False
+    assert "requests failed" in seen.verdict["reasons"][0]
 
 
 def test_a_version_that_is_not_served_is_told(store: SampleStore, tmp_path: Path) -> None:

@@ -123,9 +123,9 @@ class Watch:
     def _assess(self, served: ServedModel) -> ModelAssessment:
         now = self._source.now()
         stable, candidate = served.stable, served.candidate
-        tripped = self._fired(stable.id, stable.since, now, None)
+        stable_fired = self._fired(stable.id, stable.since, now, None)
         if candidate is None:
-            return ModelAssessment(served.model, "", None, tripped)
+            return ModelAssessment(served.model, "", None, stable_fired)
         running = self._running(candidate, now)
         found = windows(
             self._source, Series.of(candidate.id), Series.of(stable.id),
@@ -136,7 +136,7 @@ class Watch:
             running.until = window.end
         own = self._fired(candidate.id, candidate.since, now, stable.id)
         verdict = running.test.verdict(now, own)
-        return ModelAssessment(served.model, candidate.event, verdict, tripped)
+        return ModelAssessment(served.model, candidate.event, verdict, stable_fired)
 
     def _running(self, candidate: ServedVersion, now: float) -> _RunningTest:
         # The clock that dated the event may be ahead of the samples' clock.
@@ -181,12 +181,12 @@ class Watch:
 
     def _accuracy(self, series: Series, reference: str, now: float) -> tuple[float, float] | None:
         """The accuracy on the probes of the version beside it, and of this one."""
-        ours = latest_accuracy(self._source, series, now)
-        theirs = latest_accuracy(self._source, Series.of(reference), now)
+        ours = _latest_accuracy(self._source, series, now)
+        theirs = _latest_accuracy(self._source, Series.of(reference), now)
         return None if ours is None or theirs is None else (theirs, ours)
 
 
-def latest_accuracy(source: SampleSource, series: Series, now: float) -> float | None:
+def _latest_accuracy(source: SampleSource, series: Series, now: float) -> float | None:
     """The accuracy at the last complete replay within a day; None if there was none."""
     found: Sequence[tuple[float, float]] = source.gauge(
         f"{PROBE}accuracy", series, now - 86400, now

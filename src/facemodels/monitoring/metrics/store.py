@@ -323,18 +323,7 @@ def _put(file: sqlite3.Connection, number: int, scrape: Scrape, *, fresh: bool) 
         "SELECT id, first FROM instances WHERE model = ? AND version = ? AND instance = ?", key
     ).fetchone()
     if isinstance(found, MissingReading):
-        values: tuple[object, ...] = (
-            number,
-            instance,
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            found.why,
-        )
+        values: tuple[object, ...] = (number, instance, *[None] * 7, found.why)
     else:
         if first is None:
             file.execute("UPDATE instances SET first = ? WHERE id = ?", (number, instance))

@@ -21,7 +21,7 @@ from pydantic import model_validator
 
 from facemodels.errors import InputError, IntegrityError, ToolError
 from facemodels.files import sha256
-from facemodels.package.verify import CHECKSUMS, verify
+from facemodels.package.verify import CHECKSUMS
 from facemodels.params import Frozen, load_yaml, parse
 
 if TYPE_CHECKING:
@@ -124,20 +124,6 @@ def signature_path(folder: Path) -> Path:
     """Where the signature of a package lies: beside it, as the package never changes."""
     named = folder if folder.name not in ("", "..") else folder.resolve()
     return named.with_name(f"{named.name}{SUFFIX}")
-
-
-def verify_signature(folder: Path, policy: SignaturePolicy) -> str:
-    """Verify a package's checksums, then its signature, whether the policy requires it or not.
-
-    Returns:
-        Who or what signed, for people.
-
-    Raises:
-        IntegrityError: the package or its signature is not what the policy asks for.
-        InputError: no package, or a key or certificate of the policy cannot be read.
-        ToolError: Sigstore's services cannot be reached.
-    """
-    return policy.check(folder, verify(folder))
 
 
 @dataclass(frozen=True)

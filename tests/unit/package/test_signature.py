@@ -29,10 +29,9 @@ from facemodels.package.signature import (
     SignaturePolicy,
     read_policy,
     signature_path,
-    verify_signature,
 )
 from facemodels.package.signing import CertificateSigner, KeySigner, SigstoreSigner, sign
-from facemodels.package.verify import write_checksums
+from facemodels.package.verify import verify, write_checksums
 
 ROOT = Path(__file__).resolve().parents[3]
 GOLDEN = ROOT / "tests/golden/dlib-v1.0.0"
@@ -42,6 +41,11 @@ FEW = settings(
 )
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
+
+
+def verify_signature(folder: Path, policy: SignaturePolicy) -> str:
+    """Verify the checksums of a package, then its signature, as `open_package` does."""
+    return policy.check(folder, verify(folder))
 
 
 def write_private(path: Path, key: Any, password: str | None = None) -> Path:

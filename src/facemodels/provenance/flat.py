@@ -1,7 +1,7 @@
-"""Nested values as flat keys, and what changed between two of them: pure.
+"""Nested values as flat keys, and the changes between two sets of them. Pure.
 
-A key is a tuple of its parts, since `failure_rate_at_0.08` holds a dot itself. Lists are
-values. Only text joins the parts.
+A key is a tuple of its parts, because a part such as `failure_rate_at_0.08` can hold a dot. A
+list counts as one value. The parts are joined by dots only where text is shown.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ Flat = Mapping[Key, Any]
 
 @dataclass(frozen=True, slots=True)
 class ValueChange:
-    """A value that is not what it was.
+    """A value that was added, removed or changed.
 
     Attributes:
-        key: of the value.
+        key: the flat key of the value.
         kind: added, removed or changed.
-        before: None where it was added.
-        after: None where it was removed.
+        before: the old value; None if it was added.
+        after: the new value; None if it was removed.
     """
 
     key: Key
@@ -34,11 +34,11 @@ class ValueChange:
 
     @property
     def name(self) -> str:
-        """The key as people write it, for example `train.steps`."""
+        """The key with its parts joined by dots, for example `train.steps`."""
         return ".".join(self.key)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, the key as a list of its parts too."""
+        """The values as JSON has them, the key also as a list of its parts."""
         return {
             "key": self.name,
             "parts": list(self.key),
@@ -56,7 +56,7 @@ class ValueChange:
 
 
 def flatten(values: Mapping[str, Any]) -> dict[Key, Any]:
-    """Every value that is no mapping, by the path to it; an empty mapping is a value."""
+    """Flatten nested mappings: each value by its flat key. An empty mapping counts as a value."""
     return dict(_walk(values, ()))
 
 
@@ -69,7 +69,7 @@ def _walk(values: Mapping[str, Any], above: Key) -> Iterator[tuple[Key, Any]]:
 
 
 def changes(before: Flat, after: Flat) -> tuple[ValueChange, ...]:
-    """What was added, removed or changed, sorted by key."""
+    """Find what was added, removed or changed, sorted by key."""
     found = []
     for key in sorted(before.keys() | after.keys()):
         if key not in before:
@@ -82,12 +82,12 @@ def changes(before: Flat, after: Flat) -> tuple[ValueChange, ...]:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Equal as parameters: 1 is 1.0, but not `true`."""
+    """Whether two values are the same parameter: 1 equals 1.0, but not `true`."""
     return bool(a == b) and isinstance(a, bool) == isinstance(b, bool)
 
 
 def summary(found: Sequence[ValueChange]) -> str:
-    """How many of each kind: `2 changed, 1 new, 1 gone`."""
+    """Count the changes of each kind, for example `2 changed, 1 new, 1 gone`."""
     words = {"changed": "changed", "added": "new", "removed": "gone"}
     counts = {kind: sum(change.kind == kind for change in found) for kind in words}
     return ", ".join(f"{counts[kind]} {word}" for kind, word in words.items() if counts[kind])

@@ -1,4 +1,4 @@
-"""The difference of two versions in words. Pure."""
+"""Formats the difference of two versions as text for the terminal. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NOT_RECORDED = "not recorded for both"
 
 
 def text(difference: VersionDifference) -> str:
-    """The difference as plain text."""
+    """Format a difference as plain text."""
     before, after = difference.before, difference.after
     lines = [f"{before.id} → {after.id}", *_heading(difference)]
     lines += _metrics(difference.metrics)

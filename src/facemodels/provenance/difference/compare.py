@@ -1,4 +1,4 @@
-"""What differs between two versions of a task, from the registry and from Git."""
+"""Compares two versions of a task by what the registry and Git have recorded of them."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _ENVIRONMENT = ("framework", "framework_version")
 
 
 def compare(git: Git, state: State, a: ModelId | str, b: ModelId | str) -> VersionDifference:
-    """What differs from one version to another.
+    """Compare two versions.
 
     Args:
-        git: commands in the clone.
-        state: of the registry.
-        a: the version that is compared with.
-        b: the version that is seen from there.
+        git: Git in the clone.
+        state: the state of the registry.
+        a: the version on the left, "before".
+        b: the version on the right, "after".
 
     Raises:
         InputError: one of them is not registered, or they are of different tasks.
@@ -73,7 +73,10 @@ def compare(git: Git, state: State, a: ModelId | str, b: ModelId | str) -> Versi
 
 
 def _same_package(before: Ancestor, after: Ancestor) -> bool | None:
-    """By what was recorded at registration, or else by DVC at the commits."""
+    """Compare the packages by the digests of the registrations, or else by DVC's digests.
+
+    None means that neither kind of digest is known for both.
+    """
     recorded = [str(side.evidence.get("package") or "") for side in (before, after)]
     if all(recorded):
         return recorded[0] == recorded[1]
@@ -87,7 +90,7 @@ def _same_package(before: Ancestor, after: Ancestor) -> bool | None:
 def _requirements(
     git: Git, sides: tuple[Ancestor, Ancestor], facts: list[Mapping[str, Any]]
 ) -> tuple[tuple[ValueChange, ...] | None, str]:
-    """Changed pins, and where they were recorded."""
+    """Find the pinned requirements that changed, and where the pins were recorded."""
     recorded = [_environment(values) for values in facts]
     if all(recorded):
         return changes(*recorded), "registration"
@@ -101,7 +104,7 @@ def _requirements(
 
 
 def _environment(facts: Mapping[str, Any]) -> Flat:
-    """The framework and the requirements of a package, where they were recorded."""
+    """Read the framework and the requirements that a registration recorded of a package."""
     found: dict[tuple[str, ...], Any] = {
         (key,): str(facts[key]) for key in _ENVIRONMENT if key in facts
     }
@@ -142,7 +145,7 @@ def _is_ancestor(git: Git, first: str, second: str) -> bool:
 
 
 def _commits(git: Git, start: str, end: str) -> Commits:
-    """Commits on the code that `end` has and `start` has not."""
+    """List the commits that touch the code and that `end` has and `start` does not have."""
     where = (f"{start}..{end}", "--", *CODE)
     count = int(git.text("rev-list", "--count", *where))
     options = ("--no-show-signature", "--no-color", "--format=%h %s", f"--max-count={_LISTED}")

@@ -1,4 +1,4 @@
-"""Two versions held against each other: values alone."""
+"""The parts of the difference between two versions, and how each part is computed. Pure."""
 
 from __future__ import annotations
 
@@ -14,13 +14,19 @@ from facemodels.provenance.lineage.inputs import Artifact
 from facemodels.registry import semver
 from facemodels.registry.semver import Level
 
-# of two commits, the second seen from the first
+# how the second of two commits stands to the first
 Relation = Literal["same", "after", "before", "diverged", "not known"]
 
 
 @dataclass(frozen=True, slots=True)
 class MetricDifference:
-    """A metric of two versions; None where one has it not."""
+    """A metric of two versions.
+
+    Attributes:
+        name: the key of the metric.
+        before: the value of the first version; None if it has no such metric.
+        after: the value of the second version; None if it has no such metric.
+    """
 
     name: str
     before: Any
@@ -28,13 +34,13 @@ class MetricDifference:
 
     @property
     def difference(self) -> float | None:
-        """The second less the first; None unless both are numbers."""
+        """The second value minus the first; None unless both are numbers."""
         if _is_number(self.before) and _is_number(self.after):
             return float(self.after) - float(self.before)
         return None
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The values as JSON has them."""
         return {
             "name": self.name,
             "before": self.before,
@@ -45,14 +51,14 @@ class MetricDifference:
 
 @dataclass(frozen=True, slots=True)
 class BumpCheck:
-    """What the two interfaces alone ask of the version number.
+    """The version bump that two interfaces ask for, beside the bump that was made.
 
     Attributes:
-        older: id of the lower version.
-        newer: id of the higher one.
-        at_least: the level; accuracy may ask for more, and is not judged here.
-        reasons: empty where the interface asks for nothing.
-        actual: the level at which the numbers differ.
+        older: the id of the lower version.
+        newer: the id of the higher version.
+        at_least: the smallest legal level. Accuracy may ask for more; it is not judged here.
+        reasons: the changes that ask for the level; empty if the interface asks for nothing.
+        actual: the level at which the two version numbers differ.
     """
 
     older: str
@@ -67,7 +73,7 @@ class BumpCheck:
         return semver.LEVELS.index(self.actual) >= semver.LEVELS.index(self.at_least)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The values as JSON has them."""
         return {
             "older": self.older,
             "newer": self.newer,
@@ -83,15 +89,15 @@ class Commits:
     """Commits that touch the code.
 
     Attributes:
-        count: how many.
-        listed: `<short id> <subject>` of the last ones.
+        count: the number of commits.
+        listed: the newest of them, each as `<short id> <subject>`.
     """
 
     count: int = 0
     listed: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The values as JSON has them."""
         return {"count": self.count, "listed": list(self.listed)}
 
 
@@ -100,11 +106,11 @@ class CodeDifference:
     """How the code of two versions differs.
 
     Attributes:
-        relation: of the second commit to the first.
-        paths: that the commits are counted in.
-        gained: commits that the second has and the first has not.
-        lost: the other way round.
-        files: that the stages read and that differ; None where dvc.lock does not say.
+        relation: how the second commit stands to the first.
+        paths: the folders whose commits are counted.
+        gained: the commits that the second version has and the first does not have.
+        lost: the commits that the first version has and the second does not have.
+        files: the files that the stages read and that differ; None if dvc.lock does not say.
     """
 
     relation: Relation
@@ -114,7 +120,7 @@ class CodeDifference:
     files: tuple[str, ...] | None
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The values as JSON has them."""
         return {
             "relation": self.relation,
             "paths": list(self.paths),
@@ -126,21 +132,21 @@ class CodeDifference:
 
 @dataclass(frozen=True, slots=True)
 class VersionDifference:
-    """What differs between two versions; None where a side recorded nothing to compare.
+    """What differs between two versions. A part is None if one side recorded nothing of it.
 
     Attributes:
         before: the first version.
-        after: the second.
-        metrics: all, whether they differ or not.
-        interface: what callers see.
-        bump: what that asks of the number; None also for versions of two models or variants.
-        parameters: apart from the number and the card.
-        data: digests by path.
-        same_package: whether the packages are the same to the byte.
-        code: commits and files.
-        requirements: pinned versions.
-        requirements_from: `registration`, `requirements.lock`, or "" where neither has any.
-        labels: the registry's tags, as added and removed.
+        after: the second version.
+        metrics: all metrics, whether they differ or not.
+        interface: the changes that callers see, such as shapes.
+        bump: the version bump that the interface asks for; None also for two models or variants.
+        parameters: the changed parameters, without the version number and the card.
+        data: the changed digests of data, by path.
+        same_package: whether the packages are equal byte for byte.
+        code: the commits and files of the code.
+        requirements: the changed pins of requirements.
+        requirements_from: `registration` or `requirements.lock`, which had the pins; "" if none.
+        labels: the labels in the registry that were added or removed.
     """
 
     before: Ancestor
@@ -157,7 +163,7 @@ class VersionDifference:
     labels: tuple[ValueChange, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The values as JSON has them."""
         return {
             "before": _side(self.before),
             "after": _side(self.after),
@@ -203,25 +209,30 @@ def _is_number(value: Any) -> bool:
 
 
 def metrics(before: Any, after: Any) -> tuple[MetricDifference, ...]:
-    """Every metric of two versions, sorted by name."""
+    """Pair the metrics of two versions, sorted by name.
+
+    Args:
+        before: what the first registration recorded as `metrics`, whatever it is.
+        after: what the second registration recorded.
+    """
     sides = [{".".join(key): v for key, v in leaves(values).items()} for values in (before, after)]
     names = sorted(sides[0].keys() | sides[1].keys())
     return tuple(MetricDifference(name, sides[0].get(name), sides[1].get(name)) for name in names)
 
 
 def interface(before: Any, after: Any) -> tuple[ValueChange, ...] | None:
-    """What differs in two interfaces; None unless both were recorded."""
+    """Find the changes between two interfaces; None unless both were recorded."""
     sides = leaves(before), leaves(after)
     return changes(*sides) if all(sides) else None
 
 
 def leaves(values: Any) -> Flat:
-    """A recorded mapping, flat; empty for whatever is none."""
+    """Flatten a recorded mapping; a value that is no mapping gives an empty one."""
     return flatten(plain(values)) if isinstance(values, Mapping) else {}
 
 
 def labels(before: Any, after: Any) -> tuple[ValueChange, ...]:
-    """Tags that were added and removed."""
+    """Find the labels that were added and removed."""
     sides: list[Flat] = [
         {(str(label),): True for label in (values if isinstance(values, list | tuple) else ())}
         for values in (before, after)
@@ -230,7 +241,7 @@ def labels(before: Any, after: Any) -> tuple[ValueChange, ...]:
 
 
 def digests(before: Sequence[Artifact], after: Sequence[Artifact]) -> tuple[ValueChange, ...]:
-    """Data whose digest is another, or that one side has alone."""
+    """Find the data whose digest changed, or that only one side has."""
     sides: list[dict[tuple[str, ...], str]] = []
     for artifacts in (before, after):
         found: dict[tuple[str, ...], str] = {}
@@ -242,12 +253,16 @@ def digests(before: Sequence[Artifact], after: Sequence[Artifact]) -> tuple[Valu
 
 
 def bump(first: str, second: str, interfaces: Mapping[str, Any]) -> BumpCheck | None:
-    """What two interfaces ask of the version number; None where there is nothing to ask.
+    """Check the version bump between two versions against their interfaces.
 
     Args:
-        first: id of a version.
-        second: of another.
-        interfaces: of both, by id.
+        first: the id of a version.
+        second: the id of another version.
+        interfaces: what was recorded as the interface of both, by id.
+
+    Returns:
+        The check; None if an interface is not known, the versions are equal, or they are of two
+        models or variants.
     """
     one, other = ModelId.parse(first), ModelId.parse(second)
     known = all(isinstance(value, Mapping) and value for value in interfaces.values())
@@ -264,7 +279,10 @@ def bump(first: str, second: str, interfaces: Mapping[str, Any]) -> BumpCheck | 
 
 
 def pins(text: str) -> dict[tuple[str, ...], str]:
-    """Versions by name from a file of requirements; comments, options and hashes left out."""
+    """Read the pinned versions, by name, from the text of a requirements file.
+
+    Comments, options and hashes are left out.
+    """
     found: dict[tuple[str, ...], str] = {}
     for line in text.splitlines():
         requirement = line.split(" #", 1)[0].split(" --hash", 1)[0].strip().rstrip("\\").strip()

@@ -1,7 +1,7 @@
-"""Where a version comes from: values alone.
+"""A version, its ancestors, and what differs from parent to child. These are values.
 
-A version has one parent at most, so its ancestors are a chain, newest first. The chain ends
-at a first version, or where the registry knows no more; `LineageEnd` says which.
+A version has at most one parent, so its ancestors are a list, newest first. The list ends at a
+first version, or where the registry knows no more; `LineageEnd` says which.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class Revision:
     """A commit.
 
     Attributes:
-        commit: its id.
-        time: of the commit, `2026-01-02T03:04:05Z`; "" if the commit is not in this clone.
-        subject: first line of its message.
-        branches: of this clone that hold it, with those of its remotes.
+        commit: the id of the commit.
+        time: the time of the commit, as `2026-01-02T03:04:05Z`; "" if this clone does not have it.
+        subject: the first line of its message.
+        branches: the branches of this clone and of its remotes that contain it.
     """
 
     commit: str
@@ -34,7 +34,7 @@ class Revision:
     branches: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The values as JSON has them."""
         return {
             "commit": self.commit,
             "time": self.time,
@@ -45,12 +45,14 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class InputDifferences:
-    """What is not what it was for the parent; None where either side recorded nothing.
+    """What differs between the inputs of a version and those of its parent.
+
+    A part is None if one of the two recorded nothing of it.
 
     Attributes:
-        data: paths whose digest is another, or that only one of the two has.
-        code: likewise.
-        parameters: apart from the version's own number and card.
+        data: the paths of data whose digest differs, or that only one of the two has.
+        code: the paths of code whose digest differs, or that only one of the two has.
+        parameters: the changed parameters, without the version number and the card.
     """
 
     data: tuple[str, ...] | None
@@ -58,7 +60,7 @@ class InputDifferences:
     parameters: tuple[ValueChange, ...] | None
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The values as JSON has them."""
         parameters = self.parameters
         return {
             "data": None if self.data is None else list(self.data),
@@ -72,17 +74,17 @@ class Ancestor:
     """A version and what it was made of.
 
     Attributes:
-        id: for example `rec-facenet-v2.1.3`.
-        status: of now.
-        created_at: as recorded, or the tag's date.
-        revision: the commit it was registered at.
-        path: of the package.
-        dvc: DVC's digest of the package, as recorded at registration; "" if it was not.
-        evidence: digests recorded at registration.
-        changelog: what was said of it.
+        id: the id of the version, for example `rec-facenet-v2.1.3`.
+        status: its status now.
+        created_at: its recorded time of creation, or else the date of its tag.
+        revision: the commit that it was registered at.
+        path: the path of its package.
+        dvc: DVC's digest of the package, as recorded at registration; "" if it was not recorded.
+        evidence: the digests that were recorded at registration.
+        changelog: the changelog, or else the reason of the registration.
         inputs: what it was made of.
-        differences: from its parent; None without a parent.
-        notes: what is odd or missing.
+        differences: what differs from its parent; None if it has none.
+        notes: one sentence for each thing that is odd or missing.
     """
 
     id: str
@@ -98,7 +100,7 @@ class Ancestor:
     notes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The values as JSON has them."""
         return {
             "model_id": self.id,
             "status": self.status,
@@ -116,18 +118,19 @@ class Ancestor:
 
 @dataclass(frozen=True, slots=True)
 class LineageEnd:
-    """Why the chain goes no further.
+    """Why the list of ancestors ends.
 
     Attributes:
-        why: `first`: it has no parent, `not recorded`: it was registered without facts, …
-        parent: what was named as the parent; "" where nothing was.
+        why: `first` for a version without a parent, `not recorded` for one that was registered
+            without facts, and so on.
+        parent: the parent that was named; "" if none was.
     """
 
     why: Ending
     parent: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The values as JSON has them."""
         return {"why": self.why, "parent": self.parent}
 
     def __str__(self) -> str:
@@ -146,15 +149,15 @@ class Lineage:
     """A version and its ancestors.
 
     Attributes:
-        versions: newest first; the one asked for is the first.
-        end: why there are no more.
+        versions: the version that was asked for, then its ancestors, newest first.
+        end: why there are no more ancestors.
     """
 
     versions: tuple[Ancestor, ...]
     end: LineageEnd = field(default_factory=lambda: LineageEnd("first"))
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The values as JSON has them."""
         return {
             "model_id": self.versions[0].id,
             "versions": [version.as_json() for version in self.versions],
@@ -163,7 +166,7 @@ class Lineage:
 
 
 def differences(parent: Inputs, child: Inputs) -> InputDifferences:
-    """What a version's inputs have that its parent's have not, and the other way round."""
+    """Compare the inputs of a version with those of its parent."""
     data = code = None
     if parent.stages and child.stages:
         data = other_paths(parent.data, child.data)
@@ -175,7 +178,7 @@ def differences(parent: Inputs, child: Inputs) -> InputDifferences:
 
 
 def changed_parameters(before: Inputs, after: Inputs) -> tuple[ValueChange, ...]:
-    """The parameters that differ, without those that name the version and describe it."""
+    """Find the changed parameters, without those that name or describe the version."""
     return tuple(
         change
         for change in changes(before.parameters, after.parameters)
@@ -184,7 +187,7 @@ def changed_parameters(before: Inputs, after: Inputs) -> tuple[ValueChange, ...]
 
 
 def other_paths(before: tuple[Artifact, ...], after: tuple[Artifact, ...]) -> tuple[str, ...]:
-    """Paths that have another digest, or are on one side alone; sorted."""
+    """Find the paths whose digest differs, or that only one side has; sorted."""
     ours = {(artifact.path, artifact.md5) for artifact in before}
     theirs = {(artifact.path, artifact.md5) for artifact in after}
     return tuple(sorted({path for path, _ in ours ^ theirs}))

@@ -1,7 +1,7 @@
-"""A lineage in words: a graph for the terminal, and Mermaid, which Git hosts draw. Pure.
+"""Formats a lineage as text for the terminal, and as Mermaid, which Git hosts draw. Pure.
 
-In the terminal versions stand below each other, newest first, however many there are: a
-tree that goes in at every parent would leave the screen.
+In the terminal the versions are listed one below the other, newest first. A tree that is indented
+at every parent would become wider than the screen.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Row = tuple[str, str, list[str]]  # label, value, further lines
 
 
 def text(lineage: Lineage) -> str:
-    """The lineage as plain text; `*` marks what is not as it was for the parent."""
+    """Format a lineage as plain text; `*` marks what differs from the parent."""
     lines = []
     for version in lineage.versions:
         lines.append(f"● {joined(version.id, version.status, one_line(version.created_at))}")
@@ -62,7 +62,7 @@ def _rows(version: Ancestor) -> list[Row]:
 
 
 def on_branches(version: Ancestor) -> str:
-    """`on main, origin/main`; "" where no branch holds the commit."""
+    """Name the branches of a version, as `on main, origin/main`; "" if no branch contains it."""
     names = version.revision.branches
     return f"on {', '.join(names[:2])}{' …' if len(names) > 2 else ''}" if names else ""
 
@@ -104,7 +104,7 @@ def _rest(number: int) -> list[str]:
 
 
 def mermaid(lineage: Lineage) -> str:
-    """The lineage as a Mermaid flowchart, oldest version on the left."""
+    """Format a lineage as a Mermaid flowchart, with the oldest version on the left."""
     lines = ["flowchart LR"]
     for place, version in enumerate(reversed(lineage.versions)):
         lines += _node_lines(place, version)
@@ -148,5 +148,5 @@ def _label(*lines: str) -> str:
 
 
 def _escape(words: str) -> str:
-    """Words that Mermaid shows as they are."""
+    """Escape a text so that Mermaid shows it unchanged."""
     return "".join(_ENTITIES.get(character, character) for character in one_line(words))

@@ -1,4 +1,4 @@
-"""A lineage as an SVG drawing: the same lineage gives the same bytes."""
+"""Draws a lineage as SVG. The same lineage gives the same bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MARGIN = 0.35  # inches
 _HEAD = 0.75  # title and legend
 _INK, _MUTED, _EDGE = "#0f172a", "#64748b", "#94a3b8"
 _MARK = "#c2410c"
-# fill and edge: of what is as it was, and of what changed
+# fill and edge of unchanged and of changed nodes
 _SAME, _CHANGED = ("#f8fafc", _EDGE), ("#ffedd5", _MARK)
 _STATUS = {
     "development": "#475569", "staging": "#b45309", "production": "#15803d",
@@ -41,7 +41,7 @@ def draw(lineage: Lineage, path: Path) -> None:
 
 
 def svg(lineage: Lineage) -> bytes:
-    """The drawing; no date, no program's version, no random name is in it."""
+    """Draw a lineage as SVG, without a date, a program version or a random name in it."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
     from matplotlib.style import context
@@ -119,7 +119,7 @@ def _shape(axes: Axes, node: Node) -> None:
 
 
 def _corners(node: Node) -> list[tuple[float, float]]:
-    """A hexagon for code, a parallelogram for parameters."""
+    """The corners of a hexagon for code, or of a parallelogram for parameters."""
     left, right, bottom, top, slant = node.left, node.right, node.bottom, node.top, 0.16
     if node.kind == "code":
         y = node.place[1]
@@ -129,7 +129,7 @@ def _corners(node: Node) -> list[tuple[float, float]]:
 
 
 def _cylinder(node: Node) -> Any:
-    """A drum: its outline, and the front of its lid."""
+    """The path of a cylinder: its outline, and the front edge of its top."""
     from matplotlib.path import Path as Outline
 
     left, right, depth = node.left, node.right, 0.09
@@ -147,7 +147,10 @@ def _cylinder(node: Node) -> Any:
 
 
 def _arrow(axes: Axes, start: Node, end: Node) -> None:
-    """From edge to edge; an input's arrow stays upright as far as the target is wide."""
+    """Draw an arrow between the edges of two nodes.
+
+    The arrow of an input is vertical if the target is wide enough for that.
+    """
     from matplotlib.patches import FancyArrowPatch
 
     row = {start.kind, end.kind} <= {"version", "end"}
@@ -176,7 +179,7 @@ def _arrow(axes: Axes, start: Node, end: Node) -> None:
 
 
 def _words(axes: Axes, node: Node) -> None:
-    """Title and lines, centred on the node."""
+    """Write the title and the lines, centred on the node."""
     x, y = node.place
     height = TITLE + LINE * len(node.lines)
     if node.kind == "data":
@@ -227,7 +230,7 @@ def _text(
 
 
 def _drawable(words: str) -> str:
-    """Words of others, with a box for what the font has no sign for."""
+    """Replace the characters of a text that the font does not have by a box."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     font = get_font(findfont(FontProperties(family="DejaVu Sans")))
@@ -235,7 +238,7 @@ def _drawable(words: str) -> str:
 
 
 def _fit(words: str, size: float, weight: str, room: float) -> str:
-    """Words, with `…` if they are too wide: at their end, or in the middle of a path."""
+    """Shorten a text that is too wide with `…`, at its end or in the middle of a path."""
     if _width(words, size, weight) <= room:
         return words
 
@@ -250,7 +253,7 @@ def _fit(words: str, size: float, weight: str, room: float) -> str:
 
 
 def _width(words: str, size: float, weight: str) -> float:
-    """In inches."""
+    """The width of a text, in inches."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
 

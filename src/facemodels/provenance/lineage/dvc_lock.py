@@ -1,7 +1,7 @@
-"""Reading dvc.lock, `.dvc` files and params.yaml for what a package was made of: pure.
+"""Finds what a package was made of in the texts of dvc.lock, `.dvc` files and params.yaml. Pure.
 
-dvc.lock is walked backwards from the stage whose output is the package. A package that was
-frozen beside a newer one has a `.dvc` file instead, which knows its digest alone.
+The stages of dvc.lock are followed backwards from the one whose output is the package. A package
+that is kept beside a newer version has a `.dvc` file instead, which records its digest only.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from facemodels.names import ModelId
 from facemodels.provenance.flat import Flat, Key, flatten, same
 from facemodels.provenance.lineage.inputs import Artifact, Inputs, Stage
 
-# what stages read of a model, where params.yaml stands in for dvc.lock
+# the keys of a model in params.yaml that its stages read
 _GROUPS = ("name", "version", "variant", "network", "train", "gates", "card")
 
 
 def from_lock(text: str, package: str, model: str, where: str) -> Inputs | None:
-    """Walk dvc.lock backwards from a package; None if no stage makes it.
+    """Follow the stages of dvc.lock backwards from a package; None if no stage makes it.
 
     Args:
-        text: of dvc.lock.
-        package: the folder, from the root.
-        model: for example `recognition-facenet`.
-        where: names the file in errors.
+        text: the text of dvc.lock.
+        package: the folder of the package, from the root of the repository.
+        model: the name of the model, for example `recognition-facenet`.
+        where: the name of the file in errors.
 
     Raises:
-        ParamsError: it is no dvc.lock.
+        ParamsError: the text is no dvc.lock.
     """
     stages = _stages(text, where)
     last = next((stage for stage in stages if _makes(stage, package)), None)
@@ -90,7 +90,7 @@ def _makes(stage: Stage, path: str) -> bool:
 
 
 def _upstream(last: Stage, stages: Sequence[Stage]) -> list[Stage]:
-    """The stages that lead to `last`, itself included, in the order in which they ran."""
+    """Find the stages that lead to `last`, itself included, in the order in which they ran."""
     done: list[Stage] = []
     seen = {last.name}
     todo: list[tuple[Stage, Iterator[Stage]]] = [(last, _feeding(last, stages))]
@@ -107,7 +107,7 @@ def _upstream(last: Stage, stages: Sequence[Stage]) -> list[Stage]:
 
 
 def _feeding(stage: Stage, stages: Sequence[Stage]) -> Iterator[Stage]:
-    """Stages with an output that a stage reads: in it, above it, or the very same."""
+    """Yield the stages with an output that a stage reads: the same path, one in it or above it."""
     for other in stages:
         pairs = ((out.path, dep.path) for out in other.outs for dep in stage.deps)
         if other is not stage and any(_within(a, b) or _within(b, a) for a, b in pairs):
@@ -115,7 +115,7 @@ def _feeding(stage: Stage, stages: Sequence[Stage]) -> Iterator[Stage]:
 
 
 def _stale(chain: Sequence[Stage]) -> Iterator[str]:
-    """A stage that read something else than what the stage before it made."""
+    """Yield a note for each stage that read other bytes than the stage before it had made."""
     made = {out.path: (out.md5, stage.name) for stage in chain for out in stage.outs}
     for stage in chain:
         for dep in stage.deps:
@@ -128,7 +128,10 @@ def _stale(chain: Sequence[Stage]) -> Iterator[str]:
 
 
 def _parameters(chain: Sequence[Stage], model: str) -> tuple[Flat, list[str]]:
-    """Of all stages, and where they disagree. The stage that ran first counts."""
+    """Collect the parameters of all stages, and notes where two stages disagree.
+
+    Where they disagree, the value of the stage that ran first is taken.
+    """
     found: dict[Key, Any] = {}
     notes = []
     for stage in chain:
@@ -142,7 +145,7 @@ def _parameters(chain: Sequence[Stage], model: str) -> tuple[Flat, list[str]]:
 
 
 def _shorten(name: str, model: str) -> Key:
-    """`models.recognition-facenet.train` is `train`; `data.recognition` is `data`."""
+    """Shorten `models.recognition-facenet.train` to `train`, and `data.recognition` to `data`."""
     inside = name.removeprefix(f"models.{model}.")
     if inside != name:
         return tuple(inside.split("."))
@@ -151,10 +154,16 @@ def _shorten(name: str, model: str) -> Key:
 
 
 def from_dvc_file(text: str, package: str, file: str, where: str) -> Inputs:
-    """What a `.dvc` file knows of a package: its digest.
+    """Read the digest of a package from a `.dvc` file.
+
+    Args:
+        text: the text of the `.dvc` file.
+        package: the folder of the package, from the root of the repository.
+        file: the path of the `.dvc` file, of the package itself or of a folder above it.
+        where: the name of the file in errors.
 
     Raises:
-        ParamsError: it is no `.dvc` file.
+        ParamsError: the text is no `.dvc` file.
     """
     entry = parse_dvc_file(text, where)
     note = f"{file} gives its digest alone: the stages that made it are in an earlier dvc.lock."
@@ -165,10 +174,15 @@ def from_dvc_file(text: str, package: str, file: str, where: str) -> Inputs:
 
 
 def from_params(text: str, model: ModelId, where: str) -> tuple[Flat, str]:
-    """The parameters of a version in params.yaml, where dvc.lock has none, and a note.
+    """Read the parameters of a version from params.yaml, and a note for the reader.
+
+    Args:
+        text: the text of params.yaml.
+        model: the version; the file may be of another one, then nothing is taken from it.
+        where: the name of the file in errors.
 
     Raises:
-        ParamsError: it is no mapping.
+        ParamsError: the text is no mapping.
     """
     values = parse_yaml(text, where)
     own = _mapping(_mapping(values, "models"), str(model.name))

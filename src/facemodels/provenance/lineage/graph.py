@@ -1,7 +1,7 @@
-"""A lineage as a graph whose nodes have their places: what is drawn where. Pure.
+"""A lineage as a graph whose nodes have positions. Pure.
 
-Versions stand in a row, oldest on the left. What a version was made of stands in its own
-column: data above it, code and parameters below. Lengths are inches.
+The versions form a row, with the oldest on the left. The inputs of a version are in its column:
+data above it, code and parameters below it. Lengths are in inches.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _SHOWN = 5  # changed parameters of a version
 
 @dataclass(frozen=True)
 class Node:
-    """One shape.
+    """One shape of the drawing.
 
     Attributes:
-        kind: its form.
-        title: its first line.
-        lines: what stands below.
-        marked: it is not as it was for the parent.
-        status: of a version.
-        size: width and height.
-        place: of its centre; y goes up.
+        kind: what it stands for, which decides its form.
+        title: the first line of its text.
+        lines: the further lines of its text.
+        marked: whether it differs from the parent.
+        status: the status of a version; "" for other nodes.
+        size: width and height, in inches.
+        place: the position of its centre, in inches; y grows upwards.
     """
 
     kind: Kind
@@ -54,28 +54,28 @@ class Node:
 
     @property
     def left(self) -> float:
-        """Of its left edge."""
+        """The x of its left edge."""
         return self.place[0] - self.size[0] / 2
 
     @property
     def right(self) -> float:
-        """Of its right edge."""
+        """The x of its right edge."""
         return self.place[0] + self.size[0] / 2
 
     @property
     def bottom(self) -> float:
-        """Of its lower edge."""
+        """The y of its lower edge."""
         return self.place[1] - self.size[1] / 2
 
     @property
     def top(self) -> float:
-        """Of its upper edge."""
+        """The y of its upper edge."""
         return self.place[1] + self.size[1] / 2
 
 
 @dataclass
 class _Column:
-    """One version's nodes by name, around x = 0, and the edges between them."""
+    """The nodes of one version by name, centred at x = 0, and the edges between them."""
 
     nodes: dict[str, Node] = field(default_factory=dict)
     edges: list[tuple[str, str]] = field(default_factory=list)
@@ -87,7 +87,7 @@ class _Column:
 
 
 def build(lineage: Lineage) -> nx.DiGraph:
-    """A directed graph; each node's `node` attribute is its `Node`, in the order of drawing."""
+    """Build a directed graph in the order of drawing; the attribute `node` holds each `Node`."""
     import networkx as nx
 
     columns = [_column(version) for version in reversed(lineage.versions)]
@@ -132,7 +132,7 @@ def _column(version: Ancestor) -> _Column:
 
 
 def _add_data(column: _Column, version: Ancestor) -> None:
-    """Data above the version; what it was made from above that."""
+    """Add the data of a version above it, and above each row the data that it was made from."""
     y = VERSION_SIZE[1] / 2 + _ROW_GAP
     flow = _flow(version)
     for generation in _generations(flow):
@@ -146,7 +146,7 @@ def _add_data(column: _Column, version: Ancestor) -> None:
 
 
 def _flow(version: Ancestor) -> nx.DiGraph:
-    """Which data was made from which."""
+    """Build the graph of which data was made from which."""
     import networkx as nx
 
     stages = {stage.name: stage for stage in version.inputs.stages}
@@ -160,7 +160,7 @@ def _flow(version: Ancestor) -> nx.DiGraph:
 
 
 def _generations(flow: nx.DiGraph) -> Iterable[list[Artifact]]:
-    """What the version's stages read last comes first."""
+    """Group the data by distance from the version, nearest first."""
     import networkx as nx
 
     # A hand-made dvc.lock may go in a circle; then all of it stands in one row.
@@ -170,7 +170,7 @@ def _generations(flow: nx.DiGraph) -> Iterable[list[Artifact]]:
 
 
 def _spread(number: int) -> list[float]:
-    """Centres of things beside each other, around 0."""
+    """The x of the centres of neighbouring nodes, centred at 0."""
     return [(place - (number - 1) / 2) * _CELL for place in range(number)]
 
 

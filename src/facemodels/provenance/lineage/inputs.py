@@ -1,7 +1,8 @@
-"""What a package was made of: values alone.
+"""What a package was made of. These are values; nothing is read here.
 
-What its stages read is code (the folders of `_CODE`), data (what lies in data/, and whatever
-else no stage makes) or built (what stages make of it: weights, metrics).
+What the stages of a package read is of three kinds: code (the folders of `_CODE`), data (what
+lies in data/, and everything else that no stage makes), and built files (the outputs of other
+stages, such as weights and metrics).
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ Source = Literal["stage", ".dvc", ""]
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A file or folder, as DVC knows it.
+    """A file or folder that DVC tracks.
 
     Attributes:
-        path: from the root.
-        md5: DVC's; `….dir` of a folder, "" where only another digest is recorded.
-        size: bytes; None where it is not recorded.
-        made_by: the stage; "" for what comes from outside.
+        path: the path from the root of the repository.
+        md5: DVC's digest, `….dir` for a folder; "" if only another digest is recorded.
+        size: the size in bytes; None if it is not recorded.
+        made_by: the name of the stage that makes it; "" if no stage does.
     """
 
     path: str
@@ -35,7 +36,7 @@ class Artifact:
     made_by: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The values as JSON has them."""
         return {
             "path": self.path, "md5": self.md5, "size": self.size, "made_by": self.made_by,
         }  # fmt: skip
@@ -46,11 +47,11 @@ class Stage:
     """One entry of dvc.lock.
 
     Attributes:
-        name: for example `train@recognition-facenet`.
-        command: what it ran.
-        deps: what it read.
-        outs: what it made.
-        parameters: by the file and the key that dvc.lock names.
+        name: the name of the stage, for example `train@recognition-facenet`.
+        command: the command that the stage ran.
+        deps: the files and folders that it read.
+        outs: the files and folders that it made.
+        parameters: the values of its parameters, by file and then by key, as in dvc.lock.
     """
 
     name: str
@@ -60,7 +61,7 @@ class Stage:
     parameters: Mapping[str, Mapping[str, Any]]
 
     def as_json(self) -> dict[str, Any]:
-        """The entry, as dvc.lock has it."""
+        """The entry in the words of dvc.lock."""
         return {
             "name": self.name,
             "cmd": self.command,
@@ -79,12 +80,12 @@ class Inputs:
     """What a package was made of.
 
     Attributes:
-        package: the package itself, as DVC knows it; None if DVC does not.
-        source: how DVC knows it.
-        stages: that led to it, in the order in which they ran.
-        parameters: flat, without `models.<name>`.
-        parameters_from: `dvc.lock`, `params.yaml`, or "" where none were found.
-        notes: what is odd or missing, one sentence each.
+        package: the package itself; None if DVC does not track it.
+        source: whether a stage or a `.dvc` file tracks the package; "" if neither does.
+        stages: the stages that led to the package, in the order in which they ran.
+        parameters: the parameters by their flat keys, without `models.<name>`.
+        parameters_from: `dvc.lock` or `params.yaml`, which had them; "" if none were found.
+        notes: one sentence for each thing that is odd or missing.
     """
 
     package: Artifact | None = None
@@ -96,27 +97,27 @@ class Inputs:
 
     @property
     def data(self) -> tuple[Artifact, ...]:
-        """Data that the stages read, sorted by path."""
+        """The data that the stages read, sorted by path."""
         return tuple(a for a in self._read() if _kind(a) == "data")
 
     @property
     def built(self) -> tuple[Artifact, ...]:
-        """What one stage made and another read, data aside."""
+        """What one stage made and another stage read, without data; sorted by path."""
         return tuple(a for a in self._read() if _kind(a) == "built")
 
     @property
     def code(self) -> tuple[Artifact, ...]:
-        """Code that the stages read."""
+        """The code that the stages read, sorted by path."""
         return tuple(a for a in self._read() if _kind(a) == "code")
 
     @property
     def code_digest(self) -> str:
-        """Hex SHA-256 over the digests and paths of the code; "" where there is none."""
+        """Hex SHA-256 over the digests and paths of the code; "" if no code is recorded."""
         lines = "".join(f"{a.md5}  {a.path}\n" for a in self.code)
         return hashlib.sha256(lines.encode()).hexdigest() if lines else ""
 
     def _read(self) -> list[Artifact]:
-        """All deps, each path and digest once."""
+        """All dependencies of the stages, each pair of path and digest once."""
         makers = {out.path: stage.name for stage in self.stages for out in stage.outs}
         found = {
             (dep.path, dep.md5): Artifact(dep.path, dep.md5, dep.size, makers.get(dep.path, ""))
@@ -126,7 +127,7 @@ class Inputs:
         return [found[key] for key in sorted(found)]
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values; parameters by their dotted keys."""
+        """The values as JSON has them, parameters by their dotted keys."""
         return {
             "package": self.package.as_json() if self.package else None,
             "source": self.source,

@@ -1,7 +1,7 @@
-"""Tracing a version to its parents, code, data and parameters, from Git alone.
+"""Traces a version to its parents, code, data and parameters, from Git alone.
 
-Everything is read at the commit that the version was registered at: dvc.lock says what the
-package was made of, params.yaml stands in where it has no stage of it.
+Everything is read at the commit that the version was registered at. dvc.lock says what the
+package was made of; params.yaml is read where dvc.lock has no stage of the package.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ PARAMS = "params.yaml"
 def trace(
     git: Git, state: State, model_id: ModelId | str, *, generations: int | None = None
 ) -> Lineage:
-    """A version and its ancestors.
+    """Trace a version to its ancestors.
 
     Args:
-        git: commands in the clone.
-        state: of the registry.
+        git: Git in the clone.
+        state: the state of the registry.
         model_id: the version.
-        generations: how many versions at most; all where None.
+        generations: the largest number of versions; None for all.
 
     Raises:
         InputError: the version is not registered.
@@ -55,7 +55,7 @@ def trace(
 
 
 def _chain(state: State, entry: Entry, generations: int | None) -> tuple[list[Entry], LineageEnd]:
-    """The entry and its parents as far as they are registered, and why there are no more."""
+    """Follow the parents of an entry as far as they are registered; say why the list ends."""
     chain, seen = [entry], {entry.id}
     while True:
         parent, end = _parent(chain[-1])
@@ -72,7 +72,7 @@ def _chain(state: State, entry: Entry, generations: int | None) -> tuple[list[En
 
 
 def _parent(entry: Entry) -> tuple[str, LineageEnd | None]:
-    """Id of the parent, or why there is none."""
+    """Find the id of the parent, or why there is none."""
     facts = facts_of(entry)
     if "parent_version" not in facts:
         return "", LineageEnd("not recorded")
@@ -87,12 +87,12 @@ def _parent(entry: Entry) -> tuple[str, LineageEnd | None]:
 
 
 def facts_of(entry: Entry) -> Mapping[str, Any]:
-    """What was recorded of a version; empty for GTO's, and where it is no mapping."""
+    """What was recorded of a version; empty for a tag of GTO, or if it is no mapping."""
     return entry.facts if isinstance(entry.facts, Mapping) else {}
 
 
 def ancestor(git: Git, entry: Entry) -> Ancestor:
-    """One version and what it was made of.
+    """Read one version and what it was made of.
 
     Raises:
         ParamsError: a dvc.lock, `.dvc` or params.yaml of its commit is broken.
@@ -151,7 +151,7 @@ def _revision(git: Git, commit: str) -> Revision:
 
 
 def _inputs(git: Git, commit: str, path: str, model: ModelId) -> Inputs:
-    """What a package was made of, by what is found at a commit."""
+    """Find what a package was made of, from the files of a commit."""
     inputs = _from_dvc(git, commit, path, str(model.name))
     if inputs.parameters_from:
         return inputs
@@ -184,10 +184,10 @@ def _where(commit: str, path: str) -> str:
 
 
 def read_file(git: Git, commit: str, path: str) -> str | None:
-    """The text of a file at a commit.
+    """Read the text of a file at a commit; None if it is not there.
 
     Raises:
-        ParamsError: it is not UTF-8, or no file can have that path.
+        ParamsError: the file is not UTF-8, or no file can have that path.
     """
     try:
         return git.file(commit, path)

@@ -28,14 +28,14 @@ _FLOAT = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+$")
 
 
 def parse_yaml(text: str, where: str) -> dict[str, Any]:
-    """A mapping of keys to values of JSON; an empty file is an empty one.
+    """Parse YAML that holds a mapping into values that JSON has; an empty file gives an empty one.
 
     Args:
-        text: of the file.
-        where: names the file in errors.
+        text: the text of the file.
+        where: the name of the file in errors.
 
     Raises:
-        ParamsError: the text is no YAML, or no mapping.
+        ParamsError: the text is no YAML, or holds no mapping.
     """
     try:
         values = plain(yaml.load(text, Loader=_loader()))  # noqa: S506  (a safe loader)
@@ -53,7 +53,7 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
 
 @cache
 def _loader() -> type[yaml.SafeLoader]:
-    """The safe loader, in C where PyYAML has it: ten times as fast."""
+    """Make a safe loader, in C where PyYAML has it, which is ten times as fast."""
     base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     loader: type[yaml.SafeLoader] = type("_Loader", (base,), {})
     loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
@@ -61,10 +61,10 @@ def _loader() -> type[yaml.SafeLoader]:
 
 
 def plain(value: Any) -> Any:
-    """A value of YAML as one of JSON: text keys, no dates, no NaN.
+    """Turn a value of YAML into one that JSON has: text keys, no dates, no NaN.
 
     Raises:
-        RecursionError: the value holds itself.
+        RecursionError: the value contains itself.
     """
     if isinstance(value, Mapping):
         return {str(key): plain(inner) for key, inner in value.items()}
@@ -181,7 +181,7 @@ def find_hash(git: Git, commit: str, path: str) -> str | None:
 
 
 def stages_passed_on(stages: Mapping[str, Any], path: str, digest: str) -> list[str]:
-    """Names of the stages that ran through with this very package as their dependency."""
+    """The names of the stages whose recorded run had this package as a dependency."""
     return sorted(
         name
         for name, stage in stages.items()

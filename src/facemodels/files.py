@@ -40,7 +40,7 @@ def refuse_file(path: Path, remedy: str = "Give a folder.") -> None:
 
 @contextmanager
 def atomic_path(path: Path, *, mode: int = 0o644) -> Iterator[Path]:
-    """Give a temporary path beside `path` that replaces it when the block succeeds.
+    """Yield a temporary path beside `path` that replaces it when the block succeeds.
 
     The file is on disk (fsync) before it takes the name, so a crash leaves the old file
     or the new one, never a part of one. Until then only its owner can read it.
@@ -64,21 +64,21 @@ def atomic_path(path: Path, *, mode: int = 0o644) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path` atomically, making the folder if needed."""
+    """Write `data` to `path` atomically; the folder is made if needed."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 `text` to `path` atomically, making the folder if needed."""
+    """Write `text` in UTF-8 to `path` atomically; the folder is made if needed."""
     write_bytes(path, text.encode())
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and a final newline: the same value gives the same bytes.
+    """Format a value as JSON with sorted keys and a final newline: equal values, equal bytes.
 
     Raises:
-        ValueError: the value holds NaN or an infinity, which JSON has no word for.
+        ValueError: the value contains NaN or an infinity, which JSON cannot express.
     """
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -94,7 +94,7 @@ def write_yaml(path: Path, value: Any) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Hex SHA-256 of one file."""
+    """Compute the SHA-256 of one file, in hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(_READ_SIZE):
@@ -103,12 +103,12 @@ def sha256(path: Path) -> str:
 
 
 def list_files(folder: Path) -> list[str]:
-    """Paths of all files below `folder`, relative, with `/`, sorted."""
+    """List the paths of all files below `folder`, relative to it, with `/`, sorted."""
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir())
 
 
 def sha256_tree(folder: Path) -> str:
-    """Hex SHA-256 over the names and contents of all files below `folder`."""
+    """Compute the SHA-256 over the names and contents of all files below `folder`, in hex."""
     digest = hashlib.sha256()
     for name in list_files(folder):
         digest.update(f"{sha256(folder / name)}  {name}\n".encode())

@@ -1,4 +1,4 @@
-"""Running git: argument lists, no shell, every failure named."""
+"""Runs git with argument lists and without a shell; a failure is an error with a remedy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class GitError(ToolError):
     """A git command gave an exit code other than 0.
 
     Attributes:
-        stderr: what git said.
+        stderr: what git wrote to standard error.
     """
 
     def __init__(self, arguments: Sequence[str], stderr: str) -> None:
@@ -64,7 +64,7 @@ class Git:
         stdin: bytes | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> bytes:
-        """Standard output of a git command.
+        """Run a git command and return its standard output.
 
         Raises:
             GitError: the exit code was not 0.
@@ -73,7 +73,7 @@ class Git:
         return self._run(arguments, stdin, environment).stdout
 
     def messages(self, *arguments: str) -> str:
-        """What a git command writes to standard error.
+        """Run a git command and return what it wrote to standard error.
 
         Raises:
             GitError: the exit code was not 0.
@@ -130,23 +130,23 @@ class Git:
         stdin: str | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> str:
-        """Standard output as text, without the final newline."""
+        """Run a git command and return its standard output as text, without the final newline."""
         data = None if stdin is None else stdin.encode()
         output = self.raw(*arguments, stdin=data, environment=environment)
         return output.decode(errors="surrogateescape").removesuffix("\n")
 
     def config(self, key: str) -> str:
-        """A value of git's configuration; "" if it is not set."""
+        """Read a value of git's configuration; "" if it is not set."""
         try:
             return self.text("config", "--get", key)
         except GitError:
             return ""
 
     def commit(self, revision: str) -> str:
-        """The id of the commit that a revision names.
+        """Find the id of the commit that a revision names.
 
         Raises:
-            InputError: there is none.
+            InputError: the revision names no commit.
         """
         try:
             return self.text(
@@ -158,7 +158,7 @@ class Git:
             ) from error
 
     def file(self, commit: str, path: str) -> str | None:
-        """The text of a file at a commit; None if it is not there."""
+        """Read the text of a file at a commit; None if it is not there."""
         try:
             return self.raw("cat-file", "blob", f"{commit}:{path}").decode()
         except GitError:
@@ -175,10 +175,10 @@ def kill_tree(pid: int) -> None:
 
 
 def find_root(start: Path) -> Path:
-    """The top of the working tree that `start` lies in.
+    """Find the root of the working tree that contains `start`.
 
     Raises:
-        InputError: it lies in none.
+        InputError: `start` is in no Git repository.
     """
     for folder in (start.resolve(), *start.resolve().parents):
         if (folder / ".git").exists():

@@ -1,4 +1,4 @@
-"""Names, versions, ids and package paths: pure parsing, no file is touched.
+"""Parses names, versions, ids and package paths. Pure: no file is read.
 
 name      recognition-facenet                 <task prefix>-<architecture>
 version   2.1.3                               MAJOR.MINOR.PATCH
@@ -39,7 +39,13 @@ _VARIANT = re.compile(_SUFFIX)
 
 @dataclass(frozen=True, order=True)
 class Version:
-    """A semantic version without pre-release; orders as numbers."""
+    """A semantic version (semver.org 2.0.0) without pre-release; versions compare as numbers.
+
+    Attributes:
+        major: rises where callers or stored data break.
+        minor: rises with better accuracy or a new form.
+        patch: rises with fixes, speed and size.
+    """
 
     major: int
     minor: int
@@ -50,7 +56,7 @@ class Version:
         """Parse `2.1.3` (a leading `v` is allowed).
 
         Raises:
-            NameFormatError: not three plain numbers.
+            NameFormatError: the text is not three plain numbers.
         """
         match = _VERSION.fullmatch(text.removeprefix("v"))
         if match is None:
@@ -65,11 +71,11 @@ class Version:
 
 @dataclass(frozen=True)
 class ModelName:
-    """What a model is called over all its versions, for example `recognition-facenet`.
+    """The name of a model, the same for all its versions, for example `recognition-facenet`.
 
     Attributes:
         prefix: `detection`, `recognition` or `landmark`.
-        architecture: lower case, for example `facenet`.
+        architecture: the architecture in lower case, for example `facenet`.
     """
 
     prefix: str
@@ -80,7 +86,7 @@ class ModelName:
         """Parse `recognition-facenet`.
 
         Raises:
-            NameFormatError: not `<task>-<architecture>` in lower case.
+            NameFormatError: the text is not `<task>-<architecture>` in lower case.
         """
         match = _NAME.fullmatch(text)
         if match is None:
@@ -93,7 +99,7 @@ class ModelName:
 
     @property
     def task(self) -> str:
-        """The task's folder and package: `detection`, `recognition` or `landmarks`."""
+        """The folder and package of the task: `detection`, `recognition` or `landmarks`."""
         return _TASKS[self.prefix][1]
 
     def __str__(self) -> str:
@@ -102,7 +108,13 @@ class ModelName:
 
 @dataclass(frozen=True)
 class ModelId:
-    """One version of one model, optionally a variant such as `gpu`."""
+    """The id of one version of one model.
+
+    Attributes:
+        name: the name of the model.
+        version: its version.
+        variant: a word for another build of the same version, such as `gpu`; "" for the plain one.
+    """
 
     name: ModelName
     version: Version
@@ -120,7 +132,7 @@ class ModelId:
         """Parse `rec-facenet-v2.1.3`, `recognition-facenet-v2.1.3` or `recognition-facenet@v2.1.3`.
 
         Raises:
-            NameFormatError: none of these forms.
+            NameFormatError: the text has none of these forms.
         """
         match = _ID.fullmatch(text)
         if match is None:
@@ -132,7 +144,7 @@ class ModelId:
 
     @property
     def folder(self) -> PurePosixPath:
-        """Where the package lies, from the repository's root."""
+        """The path of the package from the root of the repository."""
         return PurePosixPath("models", self.name.task, self._versioned(self.name.architecture))
 
     def _versioned(self, stem: str) -> str:

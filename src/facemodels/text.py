@@ -1,4 +1,4 @@
-"""Values and tables as people read them: in a terminal, a log or a pull request. Pure."""
+"""Formats values, sizes and tables for people: in a terminal, a log or a pull request. Pure."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ _WIDEST = 60  # characters of a value
 
 
 def one_line(text: str) -> str:
-    """Words of others without line ends and control characters, which would steer a terminal."""
+    """Put a text on one line, without control characters.
+
+    Text from outside could move the cursor of a terminal or change its colours.
+    """
     line = " ".join(text.split())
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
 
 
 def short(value: Any) -> str:
-    """A value as YAML writes it, cut to 60 characters."""
+    """Format a value as YAML writes it, cut to 60 characters."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     text = one_line(str(value)) if value != "" else "''"
@@ -23,18 +26,21 @@ def short(value: Any) -> str:
 
 
 def cut(text: str, width: int) -> str:
-    """The first characters of a line, with `…` where there were more."""
+    """Cut a text to `width` characters on one line, with `…` at the end if it was longer."""
     line = one_line(text)
     return line if len(line) <= width else line[: width - 1].rstrip() + "…"
 
 
 def joined(*parts: str) -> str:
-    """What is not empty, two spaces apart."""
+    """Join the parts that are not empty, with two spaces between them."""
     return "  ".join(part for part in parts if part)
 
 
 def size_text(size: int | None) -> str:
-    """A size in bytes as `94.1 MB` or `490 B`; "" where it is not recorded."""
+    """Format a size in bytes as `94.1 MB` or `490 B`; None gives "".
+
+    `rich.filesize` writes `490 bytes` and does not scale negative sizes, which a difference can be.
+    """
     if size is None:
         return ""
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
@@ -44,12 +50,16 @@ def size_text(size: int | None) -> str:
 
 
 def counted(number: int, word: str) -> str:
-    """`1 file`, `2 files`."""
+    """Format a number with a word: `1 file`, `2 files`."""
     return f"{number} {word}" + ("" if number == 1 else "s")
 
 
 def markdown(rows: Sequence[Mapping[str, object]]) -> str:
-    """One line a mapping, columns in the order of the first; floats to four digits."""
+    """Format rows as a Markdown table; floats have four significant digits.
+
+    Args:
+        rows: one mapping of column to value for each row; the first gives the order of the columns.
+    """
     import pandas as pd
 
     table = [{key: _cell(value) for key, value in row.items()} for row in rows]

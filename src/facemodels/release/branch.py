@@ -1,4 +1,4 @@
-"""What Git says of the working tree and the branch, and the release's commit and push."""
+"""Git's working tree and branch: what is changed, and the commit and push of a release."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _DROP = (
 
 @dataclass(frozen=True)
 class Branch:
-    """The branch that is checked out and where it goes.
+    """The branch that is checked out, and the remote that it is pushed to.
 
     Attributes:
-        name: for example `main`.
-        remote: "" for a clone on its own.
-        ref: its name there.
-        tracked: Git knows the remote as its upstream.
+        name: the name of the branch, for example `main`.
+        remote: the name of the remote; "" if there is none.
+        ref: the full name of the branch on the remote.
+        tracked: whether Git has recorded the remote as its upstream.
     """
 
     name: str
@@ -35,11 +35,11 @@ class Branch:
 
 
 def read(git: Git, fallback: str | None) -> Branch:
-    """The branch of a clone.
+    """Read which branch of a clone is checked out.
 
     Args:
-        git: of the clone.
-        fallback: the remote for a branch without an upstream.
+        git: Git in the clone.
+        fallback: the name of the remote for a branch without an upstream.
 
     Raises:
         InputError: no branch is checked out.
@@ -57,10 +57,10 @@ def read(git: Git, fallback: str | None) -> Branch:
 
 
 def require_up_to_date(git: Git, branch: Branch) -> None:
-    """Stop where the remote's branch has commits that are not here. Fetches nothing.
+    """Check that the branch on the remote has no commits that are not here. Nothing is fetched.
 
     Raises:
-        ConflictError: it has.
+        ConflictError: it has such commits.
         ToolError: the remote cannot be reached.
     """
     if not branch.remote:
@@ -74,13 +74,13 @@ def require_up_to_date(git: Git, branch: Branch) -> None:
 
 
 def _is_behind(git: Git, branch: Branch) -> bool:
-    """Whether the remote's branch has commits that are not here."""
+    """Whether the branch on the remote has commits that are not here."""
     listed = git.text("ls-remote", branch.remote, branch.ref)
     return bool(listed) and not contains(git, listed.split("\t")[0])
 
 
 def _unpushed_release(git: Git) -> str:
-    """The subject of the last commit, if it is a release that was never pushed; else empty."""
+    """The subject of the last commit if it is a release that was never pushed, or else ""."""
     try:
         subjects = git.text("log", "--format=%s", "@{upstream}..HEAD").splitlines()
     except GitError:
@@ -89,7 +89,7 @@ def _unpushed_release(git: Git) -> str:
 
 
 def contains(git: Git, oid: str) -> bool:
-    """Whether HEAD has a commit; one that was never fetched it has not."""
+    """Whether HEAD contains a commit; False for one that was never fetched."""
     try:
         git.text("merge-base", "--is-ancestor", oid, "HEAD")
     except GitError:
@@ -99,21 +99,31 @@ def contains(git: Git, oid: str) -> bool:
 
 @dataclass(frozen=True)
 class FileChange:
-    """A path that differs from HEAD."""
+    """A file that differs from HEAD.
+
+    Attributes:
+        path: its path from the root of the repository.
+        untracked: whether Git does not track it.
+    """
 
     path: str
     untracked: bool
 
 
 def changes(git: Git) -> list[FileChange]:
-    """What differs from HEAD, in the index or beside it, and what Git does not know."""
+    """List the files that differ from HEAD, in the index or the working tree, and new files."""
     fields = git.text("status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames")
     return [FileChange(item[3:], item.startswith("??")) for item in fields.split("\0") if item]
 
 
 def foreign(found: Iterable[FileChange], own: Collection[str], deps: Collection[str]) -> list[str]:
-    """Paths that a release must not run over: changed by somebody, or untracked below a
-    dependency of the build, which a fresh clone would not have.
+    """Find changed files that do not belong to the release.
+
+    Args:
+        found: the files that differ from HEAD.
+        own: the paths that the release writes.
+        deps: the paths that the stages read. An untracked file below one of them counts, because
+            a fresh clone would not have it; other untracked files do not count.
     """
     return [
         change.path
@@ -128,7 +138,10 @@ def _below(path: str, folder: str) -> bool:
 
 
 def commit(git: Git, files: Collection[str], message: str) -> bool:
-    """Commit the files that differ from HEAD, whatever else is staged; tell whether any did.
+    """Commit those of the files that differ from HEAD, and nothing else that is staged.
+
+    Returns:
+        Whether there was anything to commit.
 
     Raises:
         GitError: a hook, or git, refused.
@@ -146,13 +159,13 @@ def push(git: Git, branch: Branch, release: str) -> None:
     """Push the branch.
 
     Args:
-        git: of the clone.
-        branch: that is checked out.
+        git: Git in the clone.
+        branch: the branch that is checked out.
         release: the subject of the release's commit.
 
     Raises:
-        ConflictError: somebody pushed in the meantime.
-        ToolError: the remote did not take it.
+        ConflictError: somebody else pushed first.
+        ToolError: the remote refused the branch.
     """
     options = [] if branch.tracked else ["--set-upstream"]
     try:
@@ -172,13 +185,13 @@ def push(git: Git, branch: Branch, release: str) -> None:
 def abandon(
     found: Sequence[FileChange], own: Collection[str], folder: str, stages: Sequence[str]
 ) -> str:
-    """The commands that take back what a release changed, and nothing else; "" for nothing.
+    """The commands that undo what a release changed, and nothing else; "" if it changed nothing.
 
     Args:
-        found: what differs from HEAD.
-        own: the files that a release writes.
-        folder: of the new package, which .gitignore hides as long as it is not restored.
-        stages: whose outputs come back from DVC's cache.
+        found: the files that differ from HEAD.
+        own: the paths that a release writes.
+        folder: the folder of the new package; Git ignores it until .gitignore is restored.
+        stages: the stages whose outputs come back from DVC's cache.
     """
     mine = [change for change in found if change.path in own]
     edited = [change.path for change in mine if not change.untracked]

@@ -1,4 +1,4 @@
-"""Editing the version card in conf/: text to text, comments and layout kept."""
+"""Edits the version card in conf/, text to text; comments and layout are kept. Pure."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class CardWords:
     """What a release writes into a model's card.
 
     Attributes:
-        version: the new number.
-        created_at: UTC, ISO 8601.
+        version: the new version number.
+        created_at: the time of the release in UTC, in ISO 8601.
         changelog: what is new.
-        parent_version: the number before.
+        parent_version: the version number before it.
     """
 
     version: str
@@ -29,15 +29,15 @@ class CardWords:
 
 
 def edit_card(text: str, words: CardWords, where: str) -> str:
-    """A model's conf file with new words.
+    """Write the words of a release into the conf file of a model.
 
-    A card that has the version already keeps its date: it is of the version, not of the
-    command that went on with it.
+    A card that has the version already keeps its date. The date belongs to the version, and not
+    to the command that continued its release.
 
     Args:
-        text: of conf/model/<name>.yaml.
-        words: the new ones.
-        where: what an error calls the file.
+        text: the text of conf/model/<name>.yaml.
+        words: what is written into it.
+        where: the name of the file in errors.
 
     Raises:
         InputError: the file has no card.
@@ -57,7 +57,7 @@ def edit_card(text: str, words: CardWords, where: str) -> str:
 
 
 def edit_baseline(text: str, task: str, folder: str, where: str) -> str:
-    """conf/config.yaml with another baseline for a task.
+    """Write another baseline for a task into the text of conf/config.yaml.
 
     Raises:
         InputError: the file has no `compare.baselines`.
@@ -71,7 +71,7 @@ def edit_baseline(text: str, task: str, folder: str, where: str) -> str:
 
 
 def baseline(text: str, task: str, where: str) -> str:
-    """The baseline that conf/config.yaml pins for a task; "" for none.
+    """Read the baseline that conf/config.yaml pins for a task; "" for none.
 
     Raises:
         InputError: the file cannot be read.
@@ -81,7 +81,7 @@ def baseline(text: str, task: str, where: str) -> str:
 
 
 def version(text: str, where: str) -> str:
-    """The version that a model's conf file names.
+    """Read the version that the conf file of a model names.
 
     Raises:
         InputError: the file cannot be read.
@@ -91,7 +91,7 @@ def version(text: str, where: str) -> str:
 
 
 def _set(values: Any, key: str, value: str) -> None:
-    """Change a value and keep the quotes of the one before; an equal one stays untouched."""
+    """Change a value and keep the quotes of the old one; an equal value is left as it is."""
     old = values.get(key)
     if isinstance(old, str) and old == value:
         return

@@ -1,4 +1,4 @@
-"""DVC as a program (building, pushing) and as a library (what the remote really has)."""
+"""Runs DVC as a program to build and push, and asks the remote which objects it lacks."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _MENTIONABLE = ("modified", "new")  # a folder that was only not pulled is "dele
 
 
 def run(root: Path, *arguments: str) -> None:
-    """Run DVC; what it writes goes to standard error, as results own standard output.
+    """Run DVC. Its output goes to standard error; standard output is for results only.
 
     Raises:
-        ToolError: it failed.
+        ToolError: DVC failed.
     """
     done = subprocess.run(
         [sys.executable, "-m", "dvc", *arguments],
@@ -30,7 +30,7 @@ def run(root: Path, *arguments: str) -> None:
 
 
 def stale(root: Path, stages: Sequence[str]) -> list[str]:
-    """What stages depend on that differs from dvc.lock, as `<stage>: <path>`.
+    """List the dependencies of stages that differ from dvc.lock, as `<stage>: <path>`.
 
     Raises:
         ToolError: DVC cannot say.
@@ -59,20 +59,20 @@ def _changed(entries: Iterable[Any]) -> Iterable[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, where stages find the `python` that runs us, whether or not PATH names it."""
+    """The environment of this process, with the running Python first in PATH for the stages."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "true"}
 
 
 def missing_on_remote(root: Path, digests: Sequence[str]) -> list[str]:
-    """Objects of tracked folders that the default remote does not have.
+    """List the objects of tracked folders that the default remote does not have.
 
-    Asked of the remote itself, object by object: `dvc push` believes its own index and says
-    "Everything is up to date" where a file is gone.
+    The remote itself is asked for every object. `dvc push` trusts its own index and says
+    "Everything is up to date" even if an object was deleted from the remote.
 
     Args:
-        root: of the repository.
-        digests: of the folders, as dvc.lock has them.
+        root: the folder of the repository.
+        digests: the digests of the folders in dvc.lock.
 
     Raises:
         ToolError: the remote cannot be asked.
@@ -94,7 +94,7 @@ def missing_on_remote(root: Path, digests: Sequence[str]) -> list[str]:
 
 
 def _objects(repo: Any, remote: Any, digest: str) -> list[str]:
-    """A folder's own object and those of its files, from here or from the remote."""
+    """The ids of a folder and of its files; the list is read from the cache or the remote."""
     if not digest.endswith(".dir"):
         return [digest]
     for store in (repo.cache.local, remote):

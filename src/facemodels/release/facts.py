@@ -1,4 +1,4 @@
-"""Reading what a release needs to know of a clone; nothing is changed."""
+"""Reads what a release has to know of the repository. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _REMEDY = "Commit, stash or remove them first: a release must be what everybody 
 
 
 def read(registry: Registry, request: ReleaseRequest) -> ReleaseFacts:
-    """The facts of a clone.
+    """Read the facts, and check that the repository is ready for a release.
 
     Raises:
         ParamsError: no model of that name, or conf/ does not compose.
@@ -46,7 +46,7 @@ def read(registry: Registry, request: ReleaseRequest) -> ReleaseFacts:
         branch=here.name,
         previous=previous,
         contained=previous is None or _has(git, previous),
-        frozen=previous is not None and _is_new(root, git, previous.pointer),
+        frozen=previous is not None and _is_new(root, git, previous.dvc_file),
         git_remote=here.remote,
         dvc_remote=dvc_files.default_remote(root),
     )
@@ -59,10 +59,10 @@ def read(registry: Registry, request: ReleaseRequest) -> ReleaseFacts:
 
 
 def compose_now(root: Path) -> tuple[Params, dict[str, Any]]:
-    """What conf/ composes to at the moment, typed and plain; params.yaml is left alone.
+    """Compose conf/ as it is now, into typed and into plain values; params.yaml is not written.
 
     Raises:
-        ParamsError: it does not compose, or does not fit.
+        ParamsError: conf/ does not compose, or does not fit the schema.
     """
     with tempfile.TemporaryDirectory(prefix="facemodels-") as scratch:
         path = Path(scratch, plan.PARAMS)
@@ -71,7 +71,7 @@ def compose_now(root: Path) -> tuple[Params, dict[str, Any]]:
 
 
 def latest(state: State, model: ModelId) -> Entry | None:
-    """The highest registered version of a model and variant."""
+    """Find the highest registered version of a model and variant; None if there is none."""
     found = [
         entry
         for entry in state.of_model(str(model.name))
@@ -98,14 +98,14 @@ def _is_new(root: Path, git: Git, path: str) -> bool:
 
 
 def _require_role(registry: Registry) -> None:
-    """Before hours of training, not after."""
+    """Check the role before hours of training, and not after."""
     policy = registry.repository.policy
     if policy.signatures == "required":
         who = signatures.own_principal(registry.git, registry.root, policy)
         policy.require(who, "register")
 
 
-# --- is the tree the release's own? ------------------------------------------------------
+# --- does every change in the working tree belong to the release? ------------------------
 
 
 def _require_own(
@@ -130,15 +130,16 @@ def _require_own(
 
 
 def _dependencies(root: Path, name: str, task: str) -> set[str]:
-    """Paths that the stages read, as far as dvc.lock knows them."""
+    """The paths that the stages of a model read, as far as dvc.lock has them."""
     stages = dvc_files.read_lock_here(root)
     wanted = plan.stages(name, task)
     return {path for stage in wanted for path in dvc_files.paths_of(stages.get(stage, {}), "deps")}
 
 
 def is_pulled(root: Path, name: str, task: str) -> bool:
-    """Whether the workspace has every frozen version, and all outputs of the stages but the
-    package: it is about to get another number, and takes no time to make.
+    """Whether the workspace has every frozen version and all outputs of the stages.
+
+    The package itself does not count: it gets another version number and is made in no time.
     """
     known = dvc_files.read_lock_here(root)
     outs = [
@@ -152,7 +153,7 @@ def is_pulled(root: Path, name: str, task: str) -> bool:
 
 
 def _config_is_foreign(git: Git, root: Path, facts: ReleaseFacts) -> bool:
-    """Whether conf/config.yaml has more than the baseline that a release pins."""
+    """Whether conf/config.yaml has other changes than the baseline that a release pins."""
     task = facts.model.name.task
     now = (root / plan.CONFIG).read_text(encoding="utf-8")
     before = git.file("HEAD", plan.CONFIG) or ""
@@ -161,7 +162,7 @@ def _config_is_foreign(git: Git, root: Path, facts: ReleaseFacts) -> bool:
 
 
 def _foreign_stages(git: Git, root: Path, facts: ReleaseFacts) -> list[str]:
-    """Stages of other tasks in which dvc.lock differs from HEAD."""
+    """The stages of other tasks whose entries in dvc.lock differ from HEAD."""
     own = {*facts.siblings, facts.model.name.task}
     before, now = dvc_files.read_lock(git, "HEAD"), dvc_files.read_lock_here(root)
     return [
@@ -172,8 +173,10 @@ def _foreign_stages(git: Git, root: Path, facts: ReleaseFacts) -> list[str]:
 
 
 def _require_no_strays(root: Path, composed: Params, facts: ReleaseFacts) -> None:
-    """`compare` depends on the whole folder of the task: what no one tracks there would go
-    into dvc.lock, and a fresh clone would not have it.
+    """Check that the folder of the task has no folder that nothing tracks.
+
+    `compare` depends on the whole folder of the task, so an untracked folder would get into
+    dvc.lock, and a fresh clone would not have it.
     """
     folder = root / "models" / facts.model.name.task
     known = {Path(model.package).name for model in composed.models.values()}
@@ -195,7 +198,7 @@ def _require_no_strays(root: Path, composed: Params, facts: ReleaseFacts) -> Non
 
 
 def _own_outs(root: Path, facts: ReleaseFacts) -> Collection[str]:
-    """Packages of the task as dvc.lock has them: one of an interrupted release, for example."""
+    """The packages of the task in dvc.lock, for example one of an interrupted release."""
     stages = dvc_files.read_lock_here(root)
     return [
         path
@@ -210,8 +213,10 @@ def _own_outs(root: Path, facts: ReleaseFacts) -> Collection[str]:
 def changes(
     git: Git, root: Path, name: str, previous: PreviousVersion, values: Mapping[str, Any]
 ) -> list[str]:
-    """What a version is made of that differs from the previous one: parameters and the words
-    of the card, what dvc.lock has, and code or data that were not built yet.
+    """List what differs from the previous version.
+
+    Parameters, the words of the card and the entries of dvc.lock are compared. If they are equal,
+    `dvc status` is asked for code or data that was not built yet.
     """
     task = previous.id.name.task
     text = git.file(previous.commit, plan.PARAMS) or ""

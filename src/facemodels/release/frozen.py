@@ -1,4 +1,4 @@
-"""A released version beside the next one: a `.dvc` file, and the released bytes."""
+"""Keeps a released version beside the next one: its `.dvc` file, and its released bytes."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from facemodels.registry.state import Entry
 _KEYS = ("md5", "size", "nfiles", "hash", "path")  # in DVC's own order
 
 
-def pointer(git: Git, commit: str, path: str) -> str:
-    """The text of the `.dvc` file that keeps a package as it was at a commit.
+def read_dvc_file(git: Git, commit: str, path: str) -> str:
+    """Make the text of the `.dvc` file that keeps a package as it was at a commit.
 
     Raises:
-        InputError: DVC did not track it there.
+        InputError: DVC did not track the package at that commit.
     """
     out = dvc_files.find_output(dvc_files.read_lock(git, commit), path)
     if out is not None:
-        return pointer_text(out)
+        return dvc_file_text(out)
     text = git.file(commit, f"{path}.dvc")
     if text is None:
         raise InputError(
@@ -35,8 +35,8 @@ def pointer(git: Git, commit: str, path: str) -> str:
     return text
 
 
-def pointer_text(out: dict[str, Any]) -> str:
-    """An output of dvc.lock as a `.dvc` file: no byte is copied or hashed for it."""
+def dvc_file_text(out: dict[str, Any]) -> str:
+    """Turn the entry of an output of dvc.lock into a `.dvc` file; nothing is copied or hashed."""
     entry = {**out, "path": PurePosixPath(out["path"]).name}
     ordered = {key: entry[key] for key in _KEYS if key in entry}
     rest = {key: value for key, value in entry.items() if key not in ordered}
@@ -44,7 +44,13 @@ def pointer_text(out: dict[str, Any]) -> str:
 
 
 def ignore(text: str, *, add: Iterable[str] = (), drop: Iterable[str] = ()) -> str:
-    """The text of a .gitignore that names folders beside it, in the order they came."""
+    """Add names to the text of a .gitignore, and remove names from it.
+
+    Args:
+        text: the text of the .gitignore.
+        add: the names of folders beside it that are appended, unless they are there.
+        drop: the names of folders beside it that are removed.
+    """
     dropped = {f"/{name}" for name in drop}
     lines = [line for line in text.splitlines() if line not in dropped]
     lines += [f"/{name}" for name in add if f"/{name}" not in lines]
@@ -52,13 +58,16 @@ def ignore(text: str, *, add: Iterable[str] = (), drop: Iterable[str] = ()) -> s
 
 
 def restore(root: Path, entry: Entry, path: str) -> bool:
-    """Put the released bytes into the workspace, unless they are there; tell whether it did.
+    """Put the released package into the workspace, unless it is there.
 
-    They come from DVC's cache, or from the remotes of today.
+    The bytes come from DVC's cache, or from the remotes that are configured now.
+
+    Returns:
+        Whether the package was put there.
 
     Raises:
-        IntegrityError: what DVC gives is not what was registered.
-        ToolError: nobody has it.
+        IntegrityError: the package that DVC gives is not the one that was registered.
+        ToolError: neither the cache nor a remote has it.
     """
     from facemodels.files import list_files
     from facemodels.registry.packages import obtain

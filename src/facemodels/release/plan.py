@@ -1,7 +1,7 @@
-"""From the facts of a clone to the version that comes next and the steps to it: pure.
+"""Chooses the next version of a model and plans the steps that release it. Pure.
 
-The repository itself says how far a release has come: the version in conf/ is above the
-highest registered one as long as a release is under way. There is no journal.
+The repository itself shows how far a release has come: as long as a release is under way, the
+version in conf/ is higher than the highest registered one. There is no journal.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from facemodels.registry.semver import Level
 
 PARAMS = "params.yaml"
 CONFIG = "conf/config.yaml"
-SUBJECT = "Release "  # of every release's commit
+SUBJECT = "Release "  # the first word of the message of every release's commit
 
 
 @dataclass(frozen=True)
 class ReleaseRequest:
-    """What the user wants.
+    """The release that the user asks for.
 
     Attributes:
-        name: of the model.
-        bump: how far the version goes up; None for a first release, or to go on with the
-            version that an interrupted one wrote.
+        name: the name of the model.
+        bump: the level by which the version rises; None for a first release, or to continue
+            with the version that an interrupted release wrote.
         message: what is new, for the card, the commit and the tag.
-        accept_regression: who answers for worse accuracy and why; empty if nobody.
-        labels: free words for the registry's filters.
+        accept_regression: who answers for worse accuracy and why; empty if nobody does.
+        labels: words for the filters of the registry.
     """
 
     name: str
@@ -46,9 +46,9 @@ class PreviousVersion:
     """The highest registered version of a model.
 
     Attributes:
-        id: the version.
-        path: of its package, from the root.
-        commit: that it was registered at.
+        id: the id of the version.
+        path: the path of its package, from the root of the repository.
+        commit: the id of the commit that it was registered at.
     """
 
     id: ModelId
@@ -56,25 +56,26 @@ class PreviousVersion:
     commit: str
 
     @property
-    def pointer(self) -> str:
-        """The `.dvc` file that keeps the version beside the next one."""
+    def dvc_file(self) -> str:
+        """The path of the `.dvc` file that keeps the version beside the next one."""
         return f"{self.path}.dvc"
 
 
 @dataclass(frozen=True)
 class ReleaseFacts:
-    """What a clone looks like.
+    """What a release has to know of the repository.
 
     Attributes:
         model: the version that conf/ names.
-        siblings: all models of its task, itself included: `compare` builds them all.
-        branch: that is checked out.
+        siblings: the names of all models of its task, itself included; `compare` builds them all.
+        branch: the branch that is checked out.
         previous: the highest registered version; None before the first release.
-        contained: the branch has it: its commit, or its very package after a squash.
-        frozen: its `.dvc` file is there already.
-        changes: what differs from it; read only while conf/ names that very version.
-        git_remote: where the branch goes; "" for a clone on its own.
-        dvc_remote: where weights go; "" for nowhere.
+        contained: whether the branch contains the commit of the previous version or, after a
+            squash, the same package.
+        frozen: whether the `.dvc` file of the previous version exists and is not committed yet.
+        changes: what differs from the previous version; read only while conf/ names that version.
+        git_remote: the Git remote that the branch is pushed to; "" if there is none.
+        dvc_remote: the DVC remote that the weights are pushed to; "" if there is none.
     """
 
     model: ModelId
@@ -89,7 +90,7 @@ class ReleaseFacts:
 
     @property
     def started(self) -> bool:
-        """A release has changed files already, or somebody wrote the next version by hand."""
+        """Whether a release has changed files already, or somebody wrote the next version."""
         return self.previous is not None and (
             self.frozen or self.model.version > self.previous.id.version
         )
@@ -97,7 +98,12 @@ class ReleaseFacts:
 
 @dataclass(frozen=True)
 class Step:
-    """One step and what it does here."""
+    """One step of a release.
+
+    Attributes:
+        name: one of `STEPS`.
+        text: what the step does in this release.
+    """
 
     name: str
     text: str
@@ -105,14 +111,14 @@ class Step:
 
 @dataclass(frozen=True)
 class ReleasePlan:
-    """A release to be.
+    """The plan of a release.
 
     Attributes:
-        target: the version that it makes.
-        previous: the version before; None for the first.
-        steps: in their order.
-        files: what its commit may hold, from the root.
-        notes: what a reader should know beforehand.
+        target: the version that the release makes.
+        previous: the version before it; None for a first release.
+        steps: the steps in their order.
+        files: the paths of the files that its commit may contain, from the root.
+        notes: sentences that the user should read before the release starts.
     """
 
     target: ModelId
@@ -122,7 +128,7 @@ class ReleasePlan:
     notes: Sequence[str] = field(default=())
 
     def as_json(self) -> dict[str, Any]:
-        """The plan for programs."""
+        """The values as JSON has them."""
         return {
             "model_id": str(self.target),
             "previous": str(self.previous.id) if self.previous else None,
@@ -133,7 +139,7 @@ class ReleasePlan:
 
 
 def choose(request: ReleaseRequest, facts: ReleaseFacts) -> Version:
-    """The version to be released.
+    """Choose the version that is released next.
 
     Raises:
         InputError: no bump where one is needed, nothing to release, or conf/ is behind.
@@ -165,7 +171,7 @@ def choose(request: ReleaseRequest, facts: ReleaseFacts) -> Version:
 
 
 def make(request: ReleaseRequest, facts: ReleaseFacts) -> ReleasePlan:
-    """The plan of a release.
+    """Plan a release.
 
     Raises:
         InputError: see `choose`; or the message cannot stand in conf/.
@@ -194,7 +200,7 @@ def _require_plain(message: str) -> None:
 
 
 def _texts(request: ReleaseRequest, facts: ReleaseFacts, target: ModelId) -> dict[str, str]:
-    """What each step does; the order of the keys is the order of the steps."""
+    """Describe what each step does, by its name, in the order of the steps."""
     name, task, old = request.name, target.name.task, facts.previous
     card = f"conf/model/{name}.yaml"
     freeze, edit, judge = (
@@ -203,7 +209,7 @@ def _texts(request: ReleaseRequest, facts: ReleaseFacts, target: ModelId) -> dic
         "gates; no version to compare with",
     )
     if old is not None:
-        freeze = f"{old.pointer} keeps {old.id} as commit {old.commit[:10]} has it"
+        freeze = f"{old.dvc_file} keeps {old.id} as commit {old.commit[:10]} has it"
         edit = (
             f"{card}: version {facts.model.version} → {target.version}, parent {old.id.version}; "
             f"{CONFIG}: compare.baselines.{task} = {old.path}"
@@ -237,12 +243,12 @@ STEPS = (
 
 
 def level(target: ModelId, previous: PreviousVersion) -> Level:
-    """The level at which the target differs from the version before."""
+    """Find the level at which the target differs from the version before."""
     return semver.level_between(previous.id.version, target.version)
 
 
 def tag(target: ModelId) -> str:
-    """The tag that the registration makes."""
+    """The name of the tag that the registration makes."""
     from facemodels.registry import tag_names
 
     return tag_names.register(target)
@@ -254,12 +260,12 @@ def subject(name: str, version: Version) -> str:
 
 
 def targets(name: str, task: str) -> list[str]:
-    """What `dvc repro` builds."""
+    """The stages that `dvc repro` is asked to build."""
     return [f"package@{name}", f"benchmark@{name}", f"compare@{task}"]
 
 
 def made_of(name: str, task: str) -> list[str]:
-    """Stages that a version is made of, without those that come after its package."""
+    """The stages that lead to the package of a version."""
     return [f"prepare@{task}", f"train@{name}", f"validate@{name}", f"package@{name}"]
 
 
@@ -269,7 +275,7 @@ def stages(name: str, task: str) -> list[str]:
 
 
 def files(name: str, facts: ReleaseFacts) -> tuple[str, ...]:
-    """Everything in Git that a release writes; its commit holds no other file.
+    """The paths of all files in Git that a release writes; its commit contains no others.
 
     `compare` builds all models of the task, so their reports are among them.
     """
@@ -288,5 +294,5 @@ def files(name: str, facts: ReleaseFacts) -> tuple[str, ...]:
             f"reports/benchmark/{model}.json",
         ]  # fmt: skip
     if facts.previous is not None:
-        found.append(facts.previous.pointer)
+        found.append(facts.previous.dvc_file)
     return tuple(found)

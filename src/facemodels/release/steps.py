@@ -1,4 +1,4 @@
-"""Doing a release, step by step. Each step finds what is done already and does the rest."""
+"""Runs a release, step by step. Each step finds what is done already and does the rest."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Release:
     """One release of one model.
 
     Args:
-        registry: of the clone.
-        request: what the user wants.
-        say: gets a line for each step.
-        before_step: called with each step's name before it; tests stop there.
-        clock: seconds since 1970, for the card.
+        registry: the registry of the Git repository in which the release is made.
+        request: the release that the user asks for.
+        say: is called with a line of progress for each step.
+        before_step: is called with the name of each step before it starts; tests stop there.
+        clock: gives the time in seconds since 1970, for the card.
     """
 
     def __init__(
@@ -53,17 +53,17 @@ class Release:
         self._comparison: Comparison | None = None
 
     def plan(self) -> ReleasePlan:
-        """What would be done. Touches nothing; the registry is taken as this clone knows it.
+        """Plan the release. Nothing is changed, and no events are fetched.
 
         Raises:
-            FacemodelsError: what `check` refuses with.
+            FacemodelsError: the step `check` refuses the release.
         """
         self._facts = facts.read(self._registry, self._request)
         self._plan = plan.make(self._request, self._facts)
         return self._plan
 
     def run(self) -> Entry:
-        """Do it, from wherever an earlier run was cut off.
+        """Run all steps; those that an interrupted run has done are not done again.
 
         Returns:
             The registered version.
@@ -71,7 +71,7 @@ class Release:
         Raises:
             InputError: nothing to release, or the clone is not ready for one.
             RuleError: the bump is too small, accuracy is worse, or the role is missing.
-            GateError: below a gate.
+            GateError: a metric does not reach its gate.
             ConflictError: somebody else was faster.
             ToolError: git, DVC or a remote failed.
         """
@@ -120,17 +120,19 @@ class Release:
         old = self._made.previous
         return self._registry.repository.state().entry(old.id) if old else None
 
-    # --- 2 to 5: the tree --------------------------------------------------------------------
+    # --- 2 to 5: the working tree ------------------------------------------------------------
 
     def _freeze(self) -> None:
-        """The `.dvc` file comes before the card is edited: until then DVC sees two owners of
-        the folder, so nothing here calls DVC on the working tree.
+        """Write the `.dvc` file of the version before, and restore its package.
+
+        This comes before the card is edited. Until then both the `.dvc` file and the stage own
+        the folder, so DVC must not be called on the working tree here.
         """
         old, entry = self._made.previous, self._previous_entry
         if old is None or entry is None:
             return
-        text = frozen.pointer(self._git, old.commit, old.path)
-        self._write(old.pointer, text)
+        text = frozen.read_dvc_file(self._git, old.commit, old.path)
+        self._write(old.dvc_file, text)
         # Before the rebuild: `compare` depends on the folder, this file included.
         self._ignore(add=[old.path.rpartition("/")[2]])
         if frozen.restore(self._root, entry, old.path):
@@ -142,7 +144,7 @@ class Release:
             return
         current = self._known.model
         if current.version not in (old.id.version, self._target.version):
-            self._drop(current)  # of a release that went on under another number
+            self._drop(current)  # an interrupted release is continued under another number
         words = card.CardWords(
             version=str(self._target.version),
             created_at=to_text(int(self._clock())),
@@ -157,7 +159,7 @@ class Release:
         self._write(path, card.edit_card(self._read(path), words, path))
 
     def _drop(self, model: ModelId) -> None:
-        """Remove the package of a number that was given up; DVC's cache keeps it."""
+        """Remove the package of a version that was given up; DVC's cache keeps it."""
         shutil.rmtree(self._root / model.folder, ignore_errors=True)
         self._ignore(drop=[model.folder.name])
         self._say(f"Gave up {model}: {model.folder} is removed.")
@@ -229,7 +231,7 @@ class Release:
         require(judge(package.metadata["accuracy_metrics"], gates), str(self._target))
 
     def _go_on(self, error: RuleError | GateError) -> str:
-        """What a refusal leaves behind, and the two ways on from it."""
+        """Say what a refusal leaves behind, and the two ways to continue."""
         parts = [error.remedy, "Nothing was committed, tagged or pushed."]
         if isinstance(error, RuleError):
             parts.append(
@@ -247,7 +249,7 @@ class Release:
         )
         return f"To give the release up: {commands}" if commands else ""
 
-    # --- 7 to 9: out of the clone ------------------------------------------------------------
+    # --- 7 to 9: commit, push, tag -----------------------------------------------------------
 
     def _commit(self) -> None:
         message = plan.subject(self._request.name, self._target.version)
@@ -263,8 +265,9 @@ class Release:
             self._say("Committed already.")
 
     def _push(self) -> None:
-        """Weights, then the branch; the tag comes after both. A tag must never name weights
-        that nobody can get, nor a commit that nobody has.
+        """Push the weights and then the branch. The tag is made after both.
+
+        A tag must never name weights or a commit that others cannot get.
         """
         if self._known.dvc_remote:
             self._push_weights()
@@ -291,7 +294,7 @@ class Release:
             )
 
     def _digests(self) -> list[str]:
-        """Of the new package and the one frozen beside it, as DVC calls them."""
+        """DVC's digests of the new package and of the one that is kept beside it."""
         old = self._made.previous
         paths = [str(self._target.folder), *([old.path] if old else [])]
         found = [dvc_files.find_hash(self._git, "HEAD", path) for path in paths]
@@ -311,7 +314,7 @@ class Release:
             raise InputError(f"{path} cannot be read: {error}.", "Restore it.") from error
 
     def _write(self, path: str, text: str) -> None:
-        """Write only what differs: an untouched file keeps its date, and DVC its trust in it."""
+        """Write a file only if it differs: DVC hashes files again whose date has changed."""
         here = self._root / path
         if not here.is_file() or here.read_bytes() != text.encode():
             write_text(here, text)

@@ -32,11 +32,11 @@ names = st.lists(st.from_regex(r"[a-z]+-v[0-9]", fullmatch=True), unique=True)
 
 
 def test_a_frozen_version_reads_as_dvc_itself_writes_it() -> None:
-    text = frozen.pointer_text(OUT)
+    text = frozen.dvc_file_text(OUT)
     assert text == (
         "outs:\n- md5: 0a.dir\n  size: 3\n  nfiles: 6\n  hash: md5\n  path: dlib-v1.0.0\n"
     )
-    assert yaml.safe_load(frozen.pointer_text({**OUT, "cloud": {"s3": {}}}))["outs"][0]["cloud"]
+    assert yaml.safe_load(frozen.dvc_file_text({**OUT, "cloud": {"s3": {}}}))["outs"][0]["cloud"]
 
 
 @given(names, names, names)

@@ -55,7 +55,7 @@ def deploy(
     only_show: bool,
     as_json: bool,
 ) -> None:
-    """Say that a version shall serve; the environment's controller makes it so.
+    """Say which version is to serve; the environment's controller makes it so.
 
     The deployment is a tag. Production takes only what was in staging, from those whom
     the environment's policy names.

@@ -19,7 +19,7 @@ import orjson
 from facemodels.models import served
 from facemodels.package.load import open_package
 from facemodels.package.verify import ONNX
-from facemodels.serving.engine import graph
+from facemodels.runtime import open_graph
 
 Job = dict[str, Any]
 
@@ -44,7 +44,7 @@ class Bare:
 
     def __init__(self, folder: Path, threads: int) -> None:
         self.package = open_package(folder)
-        self.graph = graph.load(folder / ONNX, threads=threads)
+        self.graph = open_graph(folder / ONNX, threads=threads)
 
     def loop(self, job: Job) -> dict[str, object]:
         """Rows a second, one run after the other."""

@@ -22,9 +22,9 @@ from torch import nn
 
 from facemodels import params
 from facemodels.data.sample import generate
-from facemodels.detection import batches, yolov8
-from facemodels.detection.yolov8 import network as yolo
-from facemodels.recognition import facenet
+from facemodels.detection import batches
+from facemodels.detection.yolov8 import BoxTask, YoloV8
+from facemodels.recognition.facenet import FaceNet, TripletTask
 from facemodels.text import markdown
 from facemodels.training.loop import Task, Trainer, deterministic
 from facemodels.training.settings import TorchTraining
@@ -33,8 +33,7 @@ from facemodels.training.settings import TorchTraining
 def recognition() -> tuple[Callable[[], nn.Module], Task, TorchTraining]:
     """FaceNet's network, task and settings of params.yaml on a small sample."""
     model = params.load().model("recognition-facenet")
-    settings = params.parse(facenet.Training, model.train, "train")
-    size = params.parse(facenet.Network, model.network, "network").image_size
+    kind, settings = FaceNet.of(model.network), FaceNet.settings(model.train)
     split = generate.recognition_split(
         "train",
         seed=1,
@@ -46,8 +45,8 @@ def recognition() -> tuple[Callable[[], nn.Module], Task, TorchTraining]:
         workers=2,
     )
     return (
-        lambda: facenet.build(model.network).to(memory_format=torch.channels_last),
-        facenet.TripletTask(settings, size, split, split),
+        kind.build_for_training,
+        TripletTask(settings, kind.network.image_size, split, split),
         settings,
     )
 
@@ -55,11 +54,11 @@ def recognition() -> tuple[Callable[[], nn.Module], Task, TorchTraining]:
 def detection() -> tuple[Callable[[], nn.Module], Task, TorchTraining]:
     """YOLOv8's network, task and settings of params.yaml on a small sample."""
     model = params.load().model("detection-yolov8")
-    settings = params.parse(yolov8.Training, model.train, "train")
-    size = params.parse(yolov8.Network, model.network, "network").image_size
+    kind, settings = YoloV8.of(model.network), YoloV8.settings(model.train)
+    size = kind.network.image_size
     split = generate.detection_split("train", seed=1, scenes=40, image_size=320, workers=2)
-    task = yolov8.BoxTask(settings, size, batches.resized(split, size), split)
-    return lambda: yolo.build(scale="n"), task, settings
+    task = BoxTask(settings, size, batches.resized(split, size), split)
+    return kind.build, task, settings
 
 
 def plain_step(

@@ -5,17 +5,17 @@ from pathlib import Path
 
 from facemodels import params
 from facemodels.cli.guard import guarded
+from facemodels.models import architecture
 from facemodels.pipeline.train import train
 
 
 def main(name: str) -> None:
     """Train the model `name`."""
     model = params.load().model(name)
+    kind = architecture(model.task, model.architecture)
     train(
-        task=model.task,
-        name=model.architecture,
-        network=model.network,
-        hyperparameters=model.train,
+        kind.of(model.network),
+        kind.settings(model.train),
         data=Path("data/prepared", model.task),
         output=Path("build", name, "model"),
         curves_folder=Path("build", name, "curves"),

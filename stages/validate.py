@@ -16,11 +16,12 @@ def main(name: str) -> None:
     """Validate the model `name`; a gate that it misses stops the pipeline."""
     model = params.load().model(name)
     trained = find_trained(Path("build", name, "model"))
+    settings = trained.architecture.settings(model.train)
     evaluation, baseline = validate.validate(
         trained,
         Path("data/prepared", model.task),
-        seed=model.train["seed"],
-        threads=model.train["threads"],
+        seed=settings.seed,
+        threads=settings.threads,
     )
     # Under the model's name, which `dvc exp show` then has in its columns.
     metrics = {name: validate.as_json(evaluation, baseline)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -10,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
     from torch import nn
 
 Batch = NDArray[np.float32]
 Run = Callable[[Batch], Batch]
 Runtime = Literal["torch", "onnx", "native"]  # native: the architecture's own library (dlib)
+PROVIDERS = ("CPUExecutionProvider",)  # ONNX Runtime's
+PRECISION = "float32"  # of every session
 
 
 def torch_run(network: nn.Module, device: str = "cpu") -> Run:
@@ -31,26 +35,57 @@ def torch_run(network: nn.Module, device: str = "cpu") -> Run:
     return run
 
 
-def onnx_run(path: Path, *, threads: int) -> Run:
-    """Run an ONNX file with ONNX Runtime on the CPU.
+@dataclass(frozen=True)
+class Graph:
+    """An ONNX graph with one input and one output, float32, with a free batch axis.
+
+    Attributes:
+        run: runs rows of the input to rows of the output.
+        input_name: for example `images`.
+        input_shape: the shape of one row of the input.
+        output_name: for example `embeddings`.
+        output_shape: the shape of one row of the output.
+    """
+
+    run: Run
+    input_name: str
+    input_shape: tuple[int, ...]
+    output_name: str
+    output_shape: tuple[int, ...]
+
+
+def onnx_session(model: Path | bytes, *, threads: int) -> InferenceSession:
+    """Open an ONNX model with the options that everything here runs it with.
+
+    The server, the benchmark, the suite and the evaluation all come through here, so what
+    is measured is what is served.
 
     Args:
-        path: a graph with one input and one output, both float32 with a free batch axis.
-        threads: intra-op threads; one inter-op thread, since our graphs are chains.
+        model: the file, or its bytes.
+        threads: intra-op threads, with one inter-op thread, since our graphs are chains.
+            They sleep between runs. By default they spin, which takes the processor from
+            the threads that read requests and decode images (docs/results.md).
     """
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    source = model if isinstance(model, bytes) else str(model)
+    return ort.InferenceSession(source, options, providers=list(PROVIDERS))
+
+
+def open_graph(model: Path | bytes, *, threads: int) -> Graph:
+    """Open an ONNX graph that has one input and one output; see `onnx_session`."""
+    session = onnx_session(model, threads=threads)
+    source, target = session.get_inputs()[0], session.get_outputs()[0]
 
     def run(batch: Batch) -> Batch:
-        output: Batch = session.run(None, {name: batch})[0]
+        output: Batch = session.run(None, {source.name: batch})[0]
         return output
 
-    return run
+    return Graph(run, source.name, tuple(source.shape[1:]), target.name, tuple(target.shape[1:]))
 
 
 def export_onnx(
@@ -89,4 +124,6 @@ def export_onnx(
             opset_version=17,
             dynamo=False,
         )
-    return float(np.abs(onnx_run(path, threads=1)(example) - torch_run(network)(example)).max())
+    return float(
+        np.abs(open_graph(path, threads=1).run(example) - torch_run(network)(example)).max()
+    )

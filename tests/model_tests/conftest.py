@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facemodels import models
 from facemodels.package.load import Package, open_package
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,20 +42,7 @@ def package(request: pytest.FixtureRequest) -> Package:
 def predict(package: Package):
     """One call for every task: a list of images to a list of arrays, one an image."""
     predictor = package.predictor(threads=1)
-    if package.task == "recognition":
-        return lambda images: list(predictor.embed(images))
-    if package.task == "detection":
-        return lambda images: [
-            np.concatenate([found.boxes, found.scores[:, None]], axis=1)
-            for found in predictor.detect(images)
-        ]
-
-    def fit(images):
-        sizes = [image.shape[1::-1] for image in images]
-        boxes = np.array([[0.2 * w, 0.2 * h, 0.8 * w, 0.8 * h] for w, h in sizes], np.float32)
-        return list(predictor.fit(images, boxes.reshape(-1, 4)))
-
-    return fit
+    return lambda images: models.predict(package.task, predictor, images)
 
 
 @pytest.fixture(scope="session")

@@ -60,9 +60,10 @@ def test_a_dataset_that_does_not_fit_its_kind_is_not_composed(tmp_path: Path) ->
 
 def test_every_models_hyperparameters_fit_its_architecture() -> None:
     for model in params.load(ROOT / "params.yaml").models.values():
-        implementation = architecture(model.task, model.architecture)
-        assert implementation.units(model.train) >= 1
-        assert len(implementation.interface(model.network).input_shape) == 3
+        kind = architecture(model.task, model.architecture)
+        implementation = kind.of(model.network)
+        assert implementation.units(kind.settings(model.train)) >= 1
+        assert len(implementation.interface().input_shape) == 3
 
 
 def test_params_cannot_be_changed_after_loading(tmp_path: Path, values: dict) -> None:

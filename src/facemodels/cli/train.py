@@ -51,25 +51,15 @@ def train(
         raise InputError("no output folder.", "Give --output.")
     if is_package(target):
         raise InputError(f"{target} is a finished package.", "Choose another --output.")
-    task, name = chosen["task"], chosen["architecture"]
-    source = prepared_or(dataset or _path(chosen, "dataset"), task)
+    kind = architecture(chosen["task"], chosen["architecture"])
+    trained, settings = kind.of(chosen["network"]), kind.settings(chosen["train"])
+    source = prepared_or(dataset or _path(chosen, "dataset"), kind.task)
     epochs = epochs or chosen.get("epochs")
-    with prepared(source, task) as data:
-        hyperparameters = chosen["train"]
+    with prepared(source, kind.task) as data:
         if epochs:
-            hyperparameters = architecture(task, name).budget(
-                hyperparameters, epochs=epochs, images=_images(data)
-            )
-        run(
-            task=task,
-            name=name,
-            network=chosen["network"],
-            hyperparameters=hyperparameters,
-            data=data,
-            output=target,
-            curves_folder=target / "curves",
-        )
-    weights = target / architecture(task, name).WEIGHTS
+            settings = trained.budget(settings, epochs=epochs, images=_images(data))
+        run(trained, settings, data=data, output=target, curves_folder=target / "curves")
+    weights = target / kind.weights_file
     output({"weights": str(weights)}, f"Wrote {weights}\n", as_json=as_json)
 
 

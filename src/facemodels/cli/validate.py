@@ -37,8 +37,9 @@ def validate(model: Path, test_data: Path | None, seed: int, threads: int, as_js
     from facemodels.pipeline.trained import find_trained
 
     trained = find_trained(model)
-    source = prepared_or(test_data, trained.task)
-    with dataset(source, trained.task, testing=True) as data:
+    task = trained.architecture.task
+    source = prepared_or(test_data, task)
+    with dataset(source, task, testing=True) as data:
         evaluation, baseline = step.validate(trained, data, seed=seed, threads=threads)
     folder = trained.weights.parent
     if not is_package(folder):

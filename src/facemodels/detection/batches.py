@@ -30,7 +30,7 @@ Boxes = NDArray[np.float32]  # (K, 4), x0 y0 x1 y1
 
 
 @dataclass(frozen=True)
-class Batch:
+class SceneBatch:
     """Pictures and the faces in them.
 
     Attributes:
@@ -62,7 +62,7 @@ class Batch:
         return type(self)(self.images.to(device), self.boxes.to(device), self.box_image.to(device))
 
 
-class Augmentation(Frozen):
+class SceneAugmentation(Frozen):
     """How far a training picture may be changed; zeros change nothing."""
 
     flip: Part  # probability of a mirror image
@@ -100,8 +100,8 @@ def training_batch(
     split: DetectionSplit,
     indices: NDArray[np.intp],
     rng: np.random.Generator,
-    augmentation: Augmentation,
-) -> Batch:
+    augmentation: SceneAugmentation,
+) -> SceneBatch:
     """Draw an augmented picture for each of `indices`; equal generators give equal batches."""
     pictures, boxes = [], []
     for index in indices:
@@ -109,7 +109,7 @@ def training_batch(
         pictures.append(picture)
         boxes.append(faces)
     counts = [len(faces) for faces in boxes]
-    return Batch.from_arrays(
+    return SceneBatch.from_arrays(
         to_input(np.stack(pictures)),
         np.concatenate(boxes),
         np.repeat(np.arange(len(boxes)), counts),
@@ -117,7 +117,7 @@ def training_batch(
 
 
 def augmented(
-    split: DetectionSplit, index: int, rng: np.random.Generator, augmentation: Augmentation
+    split: DetectionSplit, index: int, rng: np.random.Generator, augmentation: SceneAugmentation
 ) -> tuple[Picture, Boxes]:
     """One augmented picture, uint8 (S, S, 3), and its boxes, float32 (K, 4)."""
     if rng.random() < augmentation.mosaic:
@@ -139,7 +139,7 @@ def flip(picture: Picture, boxes: Boxes) -> tuple[Picture, Boxes]:
 
 
 def jitter_colour(
-    picture: Picture, rng: np.random.Generator, augmentation: Augmentation
+    picture: Picture, rng: np.random.Generator, augmentation: SceneAugmentation
 ) -> Picture:
     """Change hue, saturation and brightness a little."""
     limits = np.array([augmentation.hue, augmentation.saturation, augmentation.value])
@@ -197,7 +197,7 @@ def place(
 
 
 def _shifted(
-    picture: Picture, boxes: Boxes, rng: np.random.Generator, augmentation: Augmentation
+    picture: Picture, boxes: Boxes, rng: np.random.Generator, augmentation: SceneAugmentation
 ) -> tuple[Picture, Boxes]:
     """Scale about the centre, then shift."""
     side = picture.shape[0]
@@ -211,7 +211,7 @@ def _mosaic(
     split: DetectionSplit,
     indices: list[int],
     rng: np.random.Generator,
-    augmentation: Augmentation,
+    augmentation: SceneAugmentation,
 ) -> tuple[Picture, Boxes]:
     """Four pictures that meet in a point: smaller faces, and four backgrounds, in one frame."""
     side = split.images.shape[1]

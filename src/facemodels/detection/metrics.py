@@ -61,7 +61,7 @@ class Matches:
 
 
 @dataclass(frozen=True)
-class Rates:
+class DetectionRates:
     """Rates at one confidence threshold and IoU 0.5, each in 0..1."""
 
     precision: float
@@ -242,7 +242,7 @@ def ap50_95(matches: Matches, *, images: NDArray[np.intp] | None = None) -> floa
 
 def rates_at(
     matches: Matches, confidence: float, *, images: NDArray[np.intp] | None = None
-) -> Rates:
+) -> DetectionRates:
     """Precision, recall and F1 at IoU 0.5 of the detections that score >= `confidence`.
 
     A detector that keeps nothing has precision 0: it earns no credit by silence.
@@ -254,7 +254,7 @@ def rates_at(
     kept = matches.scores >= confidence
     n_kept = int(weight[kept].sum())
     n_tp = int(weight[kept & matches.tp[IOU_50]].sum())
-    return Rates(
+    return DetectionRates(
         precision=n_tp / n_kept if n_kept else 0.0,
         recall=n_tp / n_truth,
         # 2PR / (P + R) without its division by zero.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,16 +37,23 @@ class Detections:
         return len(self.scores)
 
 
+class DetectionModel(Protocol):
+    """A detection model that is ready to use."""
+
+    def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+        """Find the faces of uint8 HWC RGB images of any size, in pixels of each image."""
+
+
 @dataclass(frozen=True)
 class Detector:
-    """A YOLO-style detection model ready to use.
+    """A detection model around a network with YOLO's output.
 
     Attributes:
         run: float32 (N, 3, S, S), RGB, 0 to 1, to predictions float32 (N, 5, A).
         image_size: S, pixels.
         score_floor: faces that score below this are not reported; the default keeps the
             whole precision-recall curve, callers apply the threshold they need.
-        batch: most images a run.
+        batch: the most images of one run.
     """
 
     run: Run
@@ -55,7 +62,7 @@ class Detector:
     batch: int = 16
 
     def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
-        """Faces of uint8 HWC RGB images of any size, in pixels of each image."""
+        """Find the faces of uint8 HWC RGB images of any size, in pixels of each image."""
         found: list[Detections] = []
         for start in range(0, len(images), self.batch):
             found += self._detect(images[start : start + self.batch])
@@ -73,8 +80,18 @@ class Detector:
 
 
 def served(run: Run, config: Mapping[str, Any], metadata: Mapping[str, Any]) -> Detector:
-    """The detector around a package's ONNX graph."""
+    """Return the detector around a package's ONNX graph."""
     return Detector(run, config["preprocessing"]["size"][0])
+
+
+def predict(
+    model: DetectionModel, images: Sequence[NDArray[np.uint8]]
+) -> list[NDArray[np.float32]]:
+    """Find the faces of each image: float32 (K, 5), x0 y0 x1 y1 score, an image."""
+    return [
+        np.concatenate([found.boxes, found.scores[:, None]], axis=1)
+        for found in model.detect(images)
+    ]
 
 
 def _back(

@@ -37,7 +37,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Difference:
+class PairedDifference:
     """The value of A less the value of B, and the confidence interval of that."""
 
     estimate: float
@@ -85,7 +85,7 @@ def paired_difference(
     seed: int,
     confidence: float = 0.95,
     clusters: ArrayLike | None = None,
-) -> Difference:
+) -> PairedDifference:
     """Percentile interval of A - B, both on the same draws.
 
     Arguments and errors as in `interval`; both metrics index the same units.
@@ -98,55 +98,10 @@ def paired_difference(
         confidence=confidence,
         clusters=clusters,
     )
-    return Difference(estimate=values[0] - values[1], low=low, high=high)
+    return PairedDifference(estimate=values[0] - values[1], low=low, high=high)
 
 
-def paired_mean_difference(
-    a: ArrayLike,
-    b: ArrayLike,
-    *,
-    resamples: int,
-    seed: int,
-    confidence: float = 0.95,
-    clusters: ArrayLike | None = None,
-) -> Difference:
-    """`paired_difference` of two means of per-unit values, without a loop over draws.
-
-    Args:
-        a: (N,), a value a unit of model A (an error, a 0 or 1 for right).
-        b: (N,), of model B, for the same units.
-        resamples: number of draws.
-        seed: of the draws; the same ones as `paired_difference` makes.
-        confidence: of the interval, 0..1.
-        clusters: integer (N,), units that are drawn together.
-
-    Raises:
-        DataError: as in `interval`, or `a` and `b` do not fit.
-        InputError: as in `interval`.
-    """
-    first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    if first.ndim != 1 or first.shape != second.shape:
-        raise DataError(
-            f"Values of A {first.shape} and B {second.shape} are not paired.", "Pass (N,) for both."
-        )
-    gain = first - second
-    if not np.isfinite(gain).all():
-        raise DataError("A value to compare is not a finite number.")
-    _check(resamples, confidence)
-    groups = _Clusters.of(len(gain), clusters)
-    # A mean over drawn clusters is the sum of their sums over the sum of their sizes.
-    sums = np.add.reduceat(gain[groups.members], groups.starts)
-    differences = np.concatenate(
-        [
-            sums[draws].sum(axis=1) / groups.sizes[draws].sum(axis=1)
-            for draws in _draws(len(groups.sizes), resamples, seed)
-        ]
-    )
-    low, high = _percentiles(differences, confidence)
-    return Difference(estimate=float(gain.mean()), low=low, high=high)
-
-
-def verdict(difference: Difference, *, higher_is_better: bool) -> Verdict:
+def verdict(difference: PairedDifference, *, higher_is_better: bool) -> Verdict:
     """What the interval of A - B says of A.
 
     An interval that holds 0, at its end too, shows no difference: that is not

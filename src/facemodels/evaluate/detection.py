@@ -8,14 +8,14 @@ import numpy as np
 
 from facemodels.data.splits import DetectionSplit, group_names
 from facemodels.detection import metrics
-from facemodels.detection.task import Detector
+from facemodels.detection.task import DetectionModel
 from facemodels.evaluate.evaluation import Evaluation
 from facemodels.progress import progress
 
 _CURVE_POINTS = 200  # enough for a plot
 
 
-def evaluate(detector: Detector, data: Path) -> Evaluation:
+def evaluate(detector: DetectionModel, data: Path) -> Evaluation:
     """Choose the confidence with the best F1 on `val`, measure on `test`."""
     val, test = (DetectionSplit.load(data / name) for name in ("val", "test"))
     threshold = _threshold(_matches(detector, val, "validation scenes"))
@@ -56,7 +56,7 @@ def _threshold(matches: metrics.Matches) -> float:
     return metrics.best_f1_threshold(matches) if len(matches.scores) else 1.0
 
 
-def _matches(detector: Detector, split: DetectionSplit, label: str) -> metrics.Matches:
+def _matches(detector: DetectionModel, split: DetectionSplit, label: str) -> metrics.Matches:
     found = []
     with progress(f"detect {label}", len(split)) as advance:
         for image in split.images:

@@ -10,7 +10,7 @@ from facemodels.params import Gate
 
 
 @dataclass(frozen=True)
-class Judgement:
+class GateResult:
     """One gate and the value that met it."""
 
     metric: str
@@ -19,7 +19,7 @@ class Judgement:
     passed: bool
 
 
-def judge(metrics: Mapping[str, float], gates: Mapping[str, Gate | None]) -> list[Judgement]:
+def judge(metrics: Mapping[str, float], gates: Mapping[str, Gate | None]) -> list[GateResult]:
     """Hold metrics against gates; a value on the bound passes, NaN never does.
 
     Raises:
@@ -37,13 +37,13 @@ def judge(metrics: Mapping[str, float], gates: Mapping[str, Gate | None]) -> lis
             continue
         value = metrics[metric]
         if gate.min is not None:
-            rows.append(Judgement(metric, f"≥ {gate.min:g}", value, value >= gate.min))
+            rows.append(GateResult(metric, f"≥ {gate.min:g}", value, value >= gate.min))
         if gate.max is not None:
-            rows.append(Judgement(metric, f"≤ {gate.max:g}", value, value <= gate.max))
+            rows.append(GateResult(metric, f"≤ {gate.max:g}", value, value <= gate.max))
     return rows
 
 
-def require(judgements: list[Judgement], model: str) -> None:
+def require(judgements: list[GateResult], model: str) -> None:
     """Stop here unless every gate was passed.
 
     Raises:

@@ -12,12 +12,13 @@ from facemodels.evaluate.evaluation import Evaluation, Rows
 from facemodels.progress import progress
 from facemodels.recognition import metrics
 from facemodels.recognition.batches import pair_scores
-from facemodels.recognition.task import Embedder
+from facemodels.recognition.task import RecognitionModel
 
 _CURVE_POINTS = 200  # enough for a plot
+_FACES_AT_ONCE = 32
 
 
-def evaluate(embedder: Embedder, data: Path) -> Evaluation:
+def evaluate(embedder: RecognitionModel, data: Path) -> Evaluation:
     """Choose the threshold with the best accuracy on `val`, measure on `test`.
 
     The k-fold accuracy chooses its own thresholds, on the other folds; the threshold of
@@ -63,11 +64,11 @@ def evaluate(embedder: Embedder, data: Path) -> Evaluation:
     )
 
 
-def _embed(embedder: Embedder, split: RecognitionSplit, label: str) -> NDArray[np.float32]:
+def _embed(embedder: RecognitionModel, split: RecognitionSplit, label: str) -> NDArray[np.float32]:
     parts = []
     with progress(f"embed {label}", len(split)) as advance:
-        for start in range(0, len(split), embedder.batch):
-            part = split.images[start : start + embedder.batch]
+        for start in range(0, len(split), _FACES_AT_ONCE):
+            part = split.images[start : start + _FACES_AT_ONCE]
             parts.append(embedder.embed(list(part)))
             advance(len(part))
     return np.concatenate(parts)

@@ -15,29 +15,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemodels.errors import FacemodelsError
+from facemodels.models import predict
 from facemodels.package.load import Package
 from facemodels.package.verify import ONNX
 from facemodels.progress import Advance
-from facemodels.runtime import Runtime
+from facemodels.runtime import PRECISION, Runtime
 
 Images = list[NDArray[np.uint8]]
 _SIZE = {"detection": 320, "recognition": 112, "landmarks": 160}  # pixels, of the test image
 
 
 def workload(task: str, predictor: Any) -> Callable[[int], Any]:
-    """One prediction of `n` images of seeded noise and structure, through all of the model.
+    """Return a function that predicts `n` images of seeded noise and structure.
 
-    Decoding is left out; resizing and post-processing are in.
+    It runs all of the model: decoding is left out; resizing and post-processing are in.
     """
     size = _SIZE[task]
     ramp = np.linspace(0, 255, size, dtype=np.float32)
     noise = np.random.default_rng(0).normal(0, 20, (size, size, 3))
     image = np.clip(ramp[:, None, None] + noise, 0, 255).astype(np.uint8)
-    if task == "landmarks":
-        box = np.array([[size * 0.2, size * 0.2, size * 0.8, size * 0.8]], np.float32)
-        return lambda n: predictor.fit([image] * n, box.repeat(n, axis=0))
-    call = predictor.detect if task == "detection" else predictor.embed
-    return lambda n: call([image] * n)
+    return lambda n: predict(task, predictor, [image] * n)
 
 
 def percentiles(seconds: Sequence[float]) -> dict[str, float]:
@@ -95,7 +92,7 @@ def measure(
         "model": str(package.id),
         "package_digest": package.digest,
         "machine": machine(),
-        "settings": {**settings, "precision": "float32"},
+        "settings": {**settings, "precision": PRECISION},
         "served": {k: v for k, v in served.items() if isinstance(v, float)},
         "runtimes": results,
     }

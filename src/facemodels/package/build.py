@@ -13,7 +13,7 @@ from typing import Any
 
 from facemodels.errors import InputError
 from facemodels.files import list_files, sha256, sha256_tree, write_json, write_text, write_yaml
-from facemodels.models import Architecture, architecture
+from facemodels.models import AnyArchitecture
 from facemodels.names import ModelId
 from facemodels.package import card, requirements
 from facemodels.package.verify import ONNX, is_package, verify, write_checksums
@@ -21,27 +21,27 @@ from facemodels.params import Card
 
 
 @dataclass(frozen=True)
-class Content:
+class PackageContent:
     """What goes into a package.
 
     Attributes:
         id: the version.
+        architecture: the architecture with its `network` parameters.
         weights: the file of trained weights.
-        network: the architecture's `network` parameters.
         training: hyperparameters, data digest and versions, as train recorded them.
         validation: `metrics`, and `threshold` where the task has one.
         words: what people say of the version.
     """
 
     id: ModelId
+    architecture: AnyArchitecture
     weights: Path
-    network: Mapping[str, Any]
     training: Mapping[str, Any]
     validation: Mapping[str, Any]
     words: Card
 
 
-def build(content: Content, output: Path) -> Path:
+def build(content: PackageContent, output: Path) -> Path:
     """Write the package folder `output` in one step, or leave nothing.
 
     An existing package with the same bytes is left as it is; the folder that the weights
@@ -60,53 +60,54 @@ def build(content: Content, output: Path) -> Path:
     return output
 
 
-def _fill(content: Content, folder: Path) -> None:
-    implementation = architecture(content.id.name.task, content.id.name.architecture)
-    weights = folder / implementation.WEIGHTS
+def _fill(content: PackageContent, folder: Path) -> None:
+    architecture = content.architecture
+    weights = folder / architecture.weights_file
     shutil.copyfile(content.weights, weights)
-    error = None
-    if "onnx" in implementation.RUNTIMES:
-        error = implementation.export(weights, content.network, folder / ONNX)
-    write_yaml(folder / "config.yaml", _config(content, implementation))
+    error = architecture.export(weights, folder / ONNX) if "onnx" in architecture.runtimes else None
+    write_yaml(folder / "config.yaml", _config(content))
     write_text(
         folder / "requirements.txt",
-        requirements.text(implementation.REQUIREMENTS, implementation.TRAINING_REQUIREMENTS),
+        requirements.text(architecture.requirements, architecture.training_requirements),
     )
-    metadata = _metadata(content, implementation, weights, error)
+    metadata = _metadata(content, weights, error)
     write_json(folder / "metadata.json", metadata)
-    write_text(folder / "README.md", card.model_card(content.id, metadata, implementation.TITLE))
+    write_text(
+        folder / "README.md",
+        card.model_card(content.id, metadata, architecture),
+    )
     write_checksums(folder)
     for name in list_files(folder):
         (folder / name).chmod(0o644)
 
 
-def _config(content: Content, implementation: Architecture) -> dict[str, Any]:
+def _config(content: PackageContent) -> dict[str, Any]:
+    architecture = content.architecture
     config: dict[str, Any] = {
         "name": str(content.id.name),
         "task": content.id.name.task,
         "architecture": content.id.name.architecture,
-        "network": dict(content.network),
-        "preprocessing": implementation.preprocessing(content.network),
-        "weights": implementation.WEIGHTS,
-        "runtimes": list(implementation.RUNTIMES),
+        "network": architecture.network.model_dump(mode="json"),
+        "preprocessing": architecture.preprocessing(),
+        "weights": architecture.weights_file,
+        "runtimes": list(architecture.runtimes),
     }
     if "threshold" in content.validation:
         config["threshold"] = content.validation["threshold"]
     return config
 
 
-def _metadata(
-    content: Content, implementation: Architecture, weights: Path, onnx_error: float | None
-) -> dict[str, Any]:
-    shapes = implementation.interface(content.network)
+def _metadata(content: PackageContent, weights: Path, onnx_error: float | None) -> dict[str, Any]:
+    architecture = content.architecture
+    shapes = architecture.interface()
     digest = sha256(weights)
     metadata: dict[str, Any] = {
         "name": str(content.id.name),
         "version": str(content.id.version),
         "variant": content.id.variant,
-        "framework": implementation.FRAMEWORK,
-        "framework_version": distribution_version(implementation.FRAMEWORK_PACKAGE),
-        "architecture": implementation.TITLE,
+        "framework": architecture.framework,
+        "framework_version": distribution_version(architecture.framework_package),
+        "architecture": architecture.title,
         "input_shape": list(shapes.input_shape),
         "output_shape": list(shapes.output_shape),
         "accuracy_metrics": dict(content.validation.get("metrics", {})),

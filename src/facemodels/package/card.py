@@ -6,23 +6,29 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
+from facemodels.models import AnyArchitecture
 from facemodels.names import ModelId
 from facemodels.text import markdown
 
 
-def model_card(model: ModelId, metadata: Mapping[str, Any], title: str) -> str:
-    """README.md of a package.
+def model_card(model: ModelId, metadata: Mapping[str, Any], architecture: AnyArchitecture) -> str:
+    """Write README.md of a package.
 
-    The sections follow Mitchell et al., "Model Cards for Model Reporting", 2019. The
-    example is the task's `example.py`, which imports nothing of ours.
+    The sections follow Mitchell et al., "Model Cards for Model Reporting", 2019.
+
+    Args:
+        model: the version.
+        metadata: metadata.json of the package.
+        architecture: gives its title and the script that a user runs in the folder.
     """
-    task = model.name.task
-    example = resources.files(f"facemodels.{task}").joinpath("example.py").read_text("utf-8")
+    example = architecture.example()
+    if example is None:
+        example = resources.files(__package__).joinpath("native_example.py").read_text("utf-8")
     metrics = metadata["accuracy_metrics"]
     sections = [
         f"# {model.name} {model.version}{f' ({model.variant})' if model.variant else ''}",
         metadata["description"],
-        f"{title}, {metadata['framework']} {metadata['framework_version']}. "
+        f"{architecture.title}, {metadata['framework']} {metadata['framework_version']}. "
         f"Trained on {metadata['training_dataset']}. Licence: {metadata['license']}.",
         "## Changes",
         metadata["changelog"],

@@ -14,7 +14,7 @@ from facemodels.models import architecture, served
 from facemodels.names import ModelId, ModelName, Version
 from facemodels.package.verify import CHECKSUMS, ONNX, verify
 from facemodels.params import load_yaml
-from facemodels.runtime import Runtime, onnx_run
+from facemodels.runtime import Runtime, open_graph
 
 
 class Signature(Protocol):
@@ -73,11 +73,10 @@ class Package:
                 f"{self.folder} does not run on {chosen}.", f"Use {', '.join(self.runtimes)}."
             )
         if chosen == "onnx":
-            run = onnx_run(self.folder / ONNX, threads=threads)
+            run = open_graph(self.folder / ONNX, threads=threads).run
             return served(self.task, run, self.config, self.metadata)
-        implementation = architecture(self.task, self.id.name.architecture)
-        weights = self.folder / self.config["weights"]
-        return implementation.load(weights, self.config["network"], threads=threads)
+        model = architecture(self.task, self.id.name.architecture).of(self.config["network"])
+        return model.load(self.folder / self.config["weights"], threads=threads)
 
 
 def open_package(path: Path, *, signature: Signature | None = None) -> Package:

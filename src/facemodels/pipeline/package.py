@@ -8,7 +8,7 @@ from typing import Any
 
 from facemodels.errors import InputError
 from facemodels.names import ModelId
-from facemodels.package.build import Content, build
+from facemodels.package.build import PackageContent, build
 from facemodels.params import Card
 from facemodels.pipeline.trained import find_trained
 
@@ -29,15 +29,16 @@ def package(
         InputError: the weights are of another architecture, or `output` is taken.
     """
     trained = find_trained(weights)
-    if (trained.task, trained.architecture) != (model.name.task, model.name.architecture):
+    found = trained.architecture
+    if (found.task, found.name) != (model.name.task, model.name.architecture):
         raise InputError(
-            f"{weights} holds {trained.task}/{trained.architecture}, not {model.name}.",
+            f"{weights} holds {found.task}/{found.name}, not {model.name}.",
             "Give the name of the model that was trained.",
         )
-    content = Content(
+    content = PackageContent(
         id=model,
+        architecture=trained.architecture,
         weights=trained.weights,
-        network=trained.network,
         training=read_training(trained.weights.parent),
         validation={
             k: validation[k] for k in ("metrics", "threshold", "groups") if k in validation

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import facemodels
+from facemodels.architecture.contract import TrainJob
 from facemodels.files import canonical_json, sha256, write_json, write_yaml
-from facemodels.models import architecture
+from facemodels.models import AnyArchitecture
 from facemodels.progress import progress
 from facemodels.training.curves import curves
-from facemodels.training.job import TrainJob
+from facemodels.training.settings import TrainingSettings
 
 CHECKPOINTS = Path(".cache", "checkpoints")
 
 
 def train(
+    architecture: AnyArchitecture,
+    settings: TrainingSettings,
     *,
-    task: str,
-    name: str,
-    network: Mapping[str, Any],
-    hyperparameters: Mapping[str, Any],
     data: Path,
     output: Path,
     curves_folder: Path,
@@ -35,44 +32,52 @@ def train(
     Writes the weights, config.yaml (what it takes to load them) and training.json (where
     they come from) to `output`, and the curves to `curves_folder`. The checkpoint lies
     under a key made of code, data and parameters, so that no other training resumes it.
+
+    Args:
+        architecture: the architecture with its `network` parameters.
+        settings: its parsed `train` parameters.
+        data: the prepared data of the task.
+        output: the folder that gets the weights and their records.
+        curves_folder: the folder that gets the curves.
+        checkpoints: the folder that holds the checkpoints of all trainings.
     """
-    implementation = architecture(task, name)
+    config = {
+        "task": architecture.task,
+        "architecture": architecture.name,
+        "network": architecture.network.model_dump(mode="json"),
+    }
     provenance = {
-        "hyperparameters": dict(hyperparameters),
+        "hyperparameters": settings.model_dump(mode="json"),
         "data": f"sha256:{data_digest(data)}",
-        "threads": hyperparameters.get("threads"),
+        "threads": settings.threads,
         "versions": {
             package: version(package)
-            for package in sorted({*implementation.TRAINING_REQUIREMENTS, "numpy"})
+            for package in sorted({*architecture.training_requirements, "numpy"})
         },
     }
-    key = hashlib.sha256(
-        canonical_json([task, name, dict(network), provenance, _code_digest()]).encode()
-    ).hexdigest()[:24]
+    key = hashlib.sha256(canonical_json([config, provenance, _code_digest()]).encode()).hexdigest()[
+        :24
+    ]
     output.mkdir(parents=True, exist_ok=True)
-    total = implementation.units(hyperparameters)
     with (
-        progress(f"train {name}", total) as advance,
+        progress(f"train {architecture.name}", architecture.units(settings)) as advance,
         curves(curves_folder) as log,
     ):
         job = TrainJob(
             data=data,
-            network=network,
-            train=hyperparameters,
             output=output,
             checkpoint=checkpoints / key / "checkpoint.pt",
             advance=advance,
             log=log,
         )
-        implementation.train(job)
-    config = {"task": task, "architecture": name, "network": dict(network)}
+        architecture.train(settings, job)
     write_yaml(output / "config.yaml", config)
     write_json(output / "training.json", provenance)
     shutil.rmtree(checkpoints / key, ignore_errors=True)
 
 
 def data_digest(data: Path) -> str:
-    """SHA-256 of the arrays that training sees, by split and file."""
+    """Return the SHA-256 of the arrays that training sees, by split and file."""
     digest = hashlib.sha256()
     for split in ("train", "val"):
         for name in ("images.npy", "labels.npz"):
@@ -81,7 +86,7 @@ def data_digest(data: Path) -> str:
 
 
 def _code_digest() -> str:
-    """SHA-256 of our own source: other code may train otherwise."""
+    """Return the SHA-256 of our own source, since other code may train otherwise."""
     root = Path(facemodels.__file__).parent
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):

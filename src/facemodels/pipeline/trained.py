@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from facemodels.errors import InputError
-from facemodels.models import architecture
+from facemodels.models import AnyArchitecture, architecture
 from facemodels.params import load_yaml
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A folder that train wrote, or a package: weights with their config beside."""
+    """Weights of a folder that train wrote, or of a package.
 
-    task: str
-    architecture: str
-    network: Mapping[str, Any]
+    Attributes:
+        architecture: the architecture with the `network` parameters of config.yaml.
+        weights: the file of weights.
+    """
+
+    architecture: AnyArchitecture
     weights: Path
 
 
 def find_trained(path: Path) -> Trained:
-    """The weights at `path` (the file or its folder) and the config beside them.
+    """Find the weights at `path` (the file or its folder) and read the config beside them.
 
     Raises:
-        InputError: no weights or no config are there.
+        InputError: no weights or no config are there, or they do not fit an architecture.
     """
     folder = path if path.is_dir() else path.parent
     if not path.exists():
@@ -41,7 +42,8 @@ def find_trained(path: Path) -> Trained:
         task, name, network = config["task"], config["architecture"], config["network"]
     except KeyError as error:
         raise InputError(f"{folder / 'config.yaml'} has no {error}.") from error
-    weights = path if path.is_file() else folder / architecture(task, name).WEIGHTS
+    model = architecture(task, name).of(network)
+    weights = path if path.is_file() else folder / model.weights_file
     if not weights.is_file():
         raise InputError(f"{weights} does not exist.", "Point to model.pt or its folder.")
-    return Trained(task, name, network, weights)
+    return Trained(model, weights)

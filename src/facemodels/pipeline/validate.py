@@ -8,7 +8,6 @@ from typing import Any
 from facemodels.evaluate.evaluation import Evaluation
 from facemodels.evaluate.protocols import evaluate
 from facemodels.files import write_text
-from facemodels.models import architecture
 from facemodels.pipeline.trained import Trained
 from facemodels.text import markdown
 
@@ -17,10 +16,10 @@ def validate(
     trained: Trained, data: Path, *, seed: int, threads: int
 ) -> tuple[Evaluation, Evaluation]:
     """Evaluate the weights, and the same architecture before it learned anything."""
-    implementation = architecture(trained.task, trained.architecture)
-    model = implementation.load(trained.weights, trained.network, threads=threads)
-    baseline = implementation.untrained(trained.network, data, seed=seed)
-    return evaluate(trained.task, model, data), evaluate(trained.task, baseline, data)
+    architecture = trained.architecture
+    model = architecture.load(trained.weights, threads=threads)
+    baseline = architecture.untrained(data, seed=seed)
+    return evaluate(architecture.task, model, data), evaluate(architecture.task, baseline, data)
 
 
 def as_json(evaluation: Evaluation, baseline: Evaluation) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from facemodels.recognition.task import Embedder, preprocess
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class Augmentation(Frozen):
+class CropAugmentation(Frozen):
     """How a training crop may change; every draw is uniform in ±value around no change."""
 
     flip: Share  # probability of mirroring
@@ -43,7 +43,7 @@ class IdentityBatches:
         images: int,
         size: int,
         seed: int,
-        augmentation: Augmentation,
+        augmentation: CropAugmentation,
     ) -> None:
         """Take the training crops.
 

@@ -7,7 +7,6 @@ implemented by facenet-pytorch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,70 +16,103 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from facemodels.architecture.contract import Interface
+from facemodels.architecture.torch_architecture import TorchArchitecture
 from facemodels.data.splits import RecognitionSplit
-from facemodels.params import Frozen, parse
-from facemodels.recognition.batches import Augmentation, IdentityBatches, validation_metrics
+from facemodels.params import Frozen
+from facemodels.recognition.batches import CropAugmentation, IdentityBatches, validation_metrics
 from facemodels.recognition.task import Embedder
-from facemodels.runtime import Runtime, export_onnx, torch_run
-from facemodels.training.job import Interface, TrainJob
-from facemodels.training.loop import train_to_file
+from facemodels.runtime import Run, export_onnx, torch_run
 from facemodels.training.settings import Positive, TorchTraining
-from facemodels.training.weights import load_state
 
-TITLE = "InceptionResnetV1"
-FRAMEWORK = "pytorch"
-FRAMEWORK_PACKAGE = "torch"
-WEIGHTS = "model.pt"
-RUNTIMES: tuple[Runtime, ...] = ("onnx", "torch")
-REQUIREMENTS = ("numpy", "onnxruntime", "pillow", "PyYAML")
-TRAINING_REQUIREMENTS = ("facenet-pytorch", "torch", "torchvision")
 EMBEDDING_SIZE = 512
 
-Count = Annotated[int, Field(ge=1)]
 
-
-class Network(Frozen):
-    """Shape of the network."""
+class FaceNetNetwork(Frozen):
+    """The shape of the network."""
 
     image_size: Annotated[int, Field(ge=80)]  # pixels; smaller leaves the last stage no pixel
     dropout: Annotated[float, Field(ge=0, lt=1)]
 
 
-class Training(TorchTraining):
+class FaceNetTraining(TorchTraining):
     """The loop's hyperparameters and those of the triplet loss."""
 
     batch_people: Annotated[int, Field(ge=2)]
     batch_images: Annotated[int, Field(ge=2)]  # of each person
     margin: Positive  # of the distance between unit embeddings
-    augmentation: Augmentation
+    augmentation: CropAugmentation
 
 
-def units(train: Mapping[str, Any]) -> int:
-    """Steps."""
-    return parse(Training, train, "train").steps
+class FaceNet(TorchArchitecture[FaceNetNetwork, FaceNetTraining]):
+    """InceptionResnetV1: an RGB crop to a unit vector of 512 numbers."""
 
+    task = "recognition"
+    name = "facenet"
+    title = "InceptionResnetV1"
+    training_requirements = ("facenet-pytorch", "torch", "torchvision")
+    network_type = FaceNetNetwork
+    training_type = FaceNetTraining
 
-def budget(train: Mapping[str, Any], *, epochs: int, images: int) -> dict[str, Any]:
-    """As many steps as see each image about once an epoch."""
-    settings = parse(Training, train, "train")
-    batch = settings.batch_people * settings.batch_images
-    return {**train, "steps": max(1, epochs * images // batch)}
+    def build(self) -> nn.Module:
+        """Return the network with random weights from torch's generator; no download."""
+        from facenet_pytorch import InceptionResnetV1
 
+        network: nn.Module = InceptionResnetV1(
+            pretrained=None, classify=False, dropout_prob=self.network.dropout
+        )
+        return network
 
-def build(network: Mapping[str, Any]) -> nn.Module:
-    """The network with random weights from torch's generator; no download."""
-    from facenet_pytorch import InceptionResnetV1
+    def build_for_training(self) -> nn.Module:
+        """Return the network in the layout that the CPU's convolutions prefer."""
+        return self.build().to(memory_format=torch.channels_last)
 
-    shape = parse(Network, network, "network")
-    net: nn.Module = InceptionResnetV1(pretrained=None, classify=False, dropout_prob=shape.dropout)
-    return net
+    def learning_task(self, settings: FaceNetTraining, data: Path) -> TripletTask:
+        """Return the triplet task on the splits below `data`."""
+        return TripletTask(
+            settings,
+            self.network.image_size,
+            RecognitionSplit.load(data / "train"),
+            RecognitionSplit.load(data / "val"),
+        )
+
+    def images_per_step(self, settings: FaceNetTraining) -> int:
+        """Return the size of a batch of people by images."""
+        return settings.batch_people * settings.batch_images
+
+    def predictor(self, run: Run) -> Embedder:
+        """Return the embedder around the network."""
+        return Embedder(run, self.network.image_size, EMBEDDING_SIZE)
+
+    def interface(self) -> Interface:
+        """Return the shapes: a square RGB crop in, a unit vector out."""
+        size = self.network.image_size
+        return Interface(input_shape=(size, size, 3), output_shape=(EMBEDDING_SIZE,))
+
+    def preprocessing(self) -> dict[str, Any]:
+        """Return how the aligned crop is resized to a square and scaled."""
+        size = self.network.image_size
+        return {
+            "color": "RGB",
+            "resize": "bilinear, antialiased when shrinking",
+            "size": [size, size],
+            "mean": 127.5,
+            "scale": 1 / 128,
+            "layout": "NCHW float32",
+        }
+
+    def export_network(self, network: nn.Module, path: Path) -> float:
+        """Write ONNX: `images` float32 (N, 3, S, S) to `embeddings` (N, 512)."""
+        size = self.network.image_size
+        example = np.random.default_rng(0).uniform(-1, 1, (2, 3, size, size)).astype(np.float32)
+        return export_onnx(network, path, example, input_name="images", output_name="embeddings")
 
 
 @dataclass
 class TripletTask:
     """Pulls crops of one person together, pushes others apart by a margin."""
 
-    settings: Training
+    settings: FaceNetTraining
     size: int
     train: RecognitionSplit
     val: RecognitionSplit
@@ -131,73 +163,3 @@ def semi_hard_triplet_loss(embeddings: Tensor, identities: Tensor, margin: float
     embeddings = embeddings.float()
     value: Tensor = measure(embeddings, identities, miner(embeddings, identities))
     return value
-
-
-def train(job: TrainJob) -> None:
-    """Train on the split `train`, choose nothing but the stopping point on `val`."""
-    settings = parse(Training, job.train, "train")
-    shape = parse(Network, job.network, "network")
-    train_to_file(
-        job,
-        settings,
-        build=lambda: build(job.network).to(memory_format=torch.channels_last),
-        task=lambda: TripletTask(
-            settings,
-            shape.image_size,
-            RecognitionSplit.load(job.data / "train"),
-            RecognitionSplit.load(job.data / "val"),
-        ),
-        weights=WEIGHTS,
-    )
-
-
-def interface(network: Mapping[str, Any]) -> Interface:
-    """A square RGB crop in, a unit vector out."""
-    size = parse(Network, network, "network").image_size
-    return Interface(input_shape=(size, size, 3), output_shape=(EMBEDDING_SIZE,))
-
-
-def preprocessing(network: Mapping[str, Any]) -> dict[str, Any]:
-    """Resize the aligned crop to a square and scale it."""
-    size = parse(Network, network, "network").image_size
-    return {
-        "color": "RGB",
-        "resize": "bilinear, antialiased when shrinking",
-        "size": [size, size],
-        "mean": 127.5,
-        "scale": 1 / 128,
-        "layout": "NCHW float32",
-    }
-
-
-def load(weights: Path, network: Mapping[str, Any], *, threads: int) -> Embedder:
-    """The embedder of a model.pt."""
-    size = parse(Network, network, "network").image_size
-    torch.set_num_threads(threads)
-    return Embedder(torch_run(_restored(weights, network)), size, EMBEDDING_SIZE)
-
-
-def untrained(network: Mapping[str, Any], data: Path, *, seed: int) -> Embedder:
-    """The network as it was before its first step."""
-    torch.manual_seed(seed)
-    size = parse(Network, network, "network").image_size
-    return Embedder(torch_run(build(network)), size, EMBEDDING_SIZE)
-
-
-def export(weights: Path, network: Mapping[str, Any], path: Path) -> float:
-    """Write ONNX: `images` float32 (N, 3, S, S) to `embeddings` (N, 512)."""
-    size = parse(Network, network, "network").image_size
-    example = np.random.default_rng(0).uniform(-1, 1, (2, 3, size, size)).astype(np.float32)
-    return export_onnx(
-        _restored(weights, network),
-        path,
-        example,
-        input_name="images",
-        output_name="embeddings",
-    )
-
-
-def _restored(weights: Path, network: Mapping[str, Any]) -> nn.Module:
-    net = build(network)
-    load_state(net, weights)
-    return net.eval()

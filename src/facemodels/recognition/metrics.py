@@ -69,7 +69,7 @@ class OperatingPoint:
 
 
 @dataclass(frozen=True)
-class Rates:
+class VerificationRates:
     """Rates at one threshold, each in 0..1; `recall` is `tpr` under its other name."""
 
     threshold: float
@@ -227,7 +227,7 @@ def tar_at_far(scores: ArrayLike, same: ArrayLike, far: float) -> OperatingPoint
     )
 
 
-def rates_at(scores: ArrayLike, same: ArrayLike, threshold: float) -> Rates:
+def rates_at(scores: ArrayLike, same: ArrayLike, threshold: float) -> VerificationRates:
     """Rates when pairs with score >= `threshold` are accepted.
 
     If none is accepted, precision is 0. Errors as in `roc`.
@@ -239,7 +239,7 @@ def rates_at(scores: ArrayLike, same: ArrayLike, threshold: float) -> Rates:
     fp = int(np.sum(accepted & ~label))
     n_same = int(label.sum())
     n_different = len(label) - n_same
-    return Rates(
+    return VerificationRates(
         threshold=threshold,
         tpr=tp / n_same,
         fpr=fp / n_different,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,15 @@ from facemodels import imaging
 from facemodels.runtime import Run
 
 
+class RecognitionModel(Protocol):
+    """A recognition model that is ready to use."""
+
+    def embed(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Return unit embeddings float32 (N, D) of aligned face crops, uint8 HWC RGB."""
+
+
 def preprocess(images: Sequence[NDArray[np.uint8]], size: int) -> NDArray[np.float32]:
-    """Face crops of any size to a float32 (N, 3, size, size) batch in about -1..1.
+    """Turn face crops of any size into a float32 (N, 3, size, size) batch in about -1..1.
 
     The scale (x - 127.5) / 128 is facenet-pytorch's `fixed_image_standardization`.
     """
@@ -29,12 +36,13 @@ def preprocess(images: Sequence[NDArray[np.uint8]], size: int) -> NDArray[np.flo
 
 @dataclass(frozen=True)
 class Embedder:
-    """A recognition model ready to use.
+    """A recognition model around a network that runs on NumPy batches.
 
     Attributes:
         run: float32 (N, 3, S, S) to unit embeddings float32 (N, D).
         image_size: S, pixels.
-        batch: most images a run.
+        embedding_size: D.
+        batch: the most images of one run.
     """
 
     run: Run
@@ -43,7 +51,7 @@ class Embedder:
     batch: int = 32
 
     def embed(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Unit embeddings of aligned face crops, uint8 HWC RGB of any size: (N, D)."""
+        """Return unit embeddings of aligned face crops, uint8 HWC RGB of any size: (N, D)."""
         if len(images) == 0:
             return np.empty((0, self.embedding_size), np.float32)
         parts = [
@@ -54,5 +62,12 @@ class Embedder:
 
 
 def served(run: Run, config: Mapping[str, Any], metadata: Mapping[str, Any]) -> Embedder:
-    """The embedder around a package's ONNX graph."""
+    """Return the embedder around a package's ONNX graph."""
     return Embedder(run, config["preprocessing"]["size"][0], metadata["output_shape"][0])
+
+
+def predict(
+    model: RecognitionModel, images: Sequence[NDArray[np.uint8]]
+) -> list[NDArray[np.float32]]:
+    """Embed each image: a unit vector float32 (D,) an image."""
+    return list(model.embed(images))

@@ -10,7 +10,7 @@ from typing import Any
 
 from facemodels import dvc_files
 from facemodels.errors import GateError, InputError, IntegrityError
-from facemodels.evaluate.gates import Judgement, judge, require
+from facemodels.evaluate.gates import GateResult, judge, require
 from facemodels.files import list_files
 from facemodels.git import Git
 from facemodels.package.load import Package
@@ -102,8 +102,8 @@ def require_gates(entry: Entry) -> None:
         )
 
 
-def _judgements(entry: Entry) -> list[Judgement]:
-    return [Judgement(**row) for row in entry.facts.get("gates", ())]
+def _judgements(entry: Entry) -> list[GateResult]:
+    return [GateResult(**row) for row in entry.facts.get("gates", ())]
 
 
 def _tracked(git: Git, package: Package, commit: str, path: str) -> str:

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from facemodels.serving.api import documents
 from facemodels.serving.api.endpoints import Api, add_api
-from facemodels.serving.engine.engine import Engine
+from facemodels.serving.engine.inference import Engine
 from facemodels.serving.http.bodies import json_response
 from facemodels.serving.http.errors import RequestError
 from facemodels.serving.http.middleware import RequestMiddleware

@@ -24,7 +24,7 @@ import uvicorn
 from facemodels.errors import InputError
 from facemodels.package.load import Package
 from facemodels.serving.app import create
-from facemodels.serving.engine.engine import Engine
+from facemodels.serving.engine.inference import Engine
 from facemodels.serving.http.access import is_loopback
 from facemodels.serving.http.connection import with_limits
 from facemodels.serving.http.readiness import Readiness

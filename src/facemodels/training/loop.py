@@ -21,7 +21,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from facemodels.errors import InputError
 from facemodels.files import atomic_path
-from facemodels.training.job import TrainJob
 from facemodels.training.settings import TorchTraining
 from facemodels.training.weights import save_state
 
@@ -250,19 +249,28 @@ def _cpu_state(network: nn.Module) -> State:
 
 
 def train_to_file(
-    job: TrainJob,
     settings: TorchTraining,
     *,
     build: Callable[[], nn.Module],
     task: Callable[[], Task],
-    weights: str,
+    checkpoint: Path,
+    weights: Path,
+    advance: Callable[[int], None],
+    log: Callable[[Record], None],
 ) -> None:
-    """Train as `job` says and write the final weights to the file `weights` of its output.
+    """Train and write the final weights to the file `weights`.
 
-    The network is built within, so that its random weights come from the training's seed.
+    The network is built here, so that its random weights come from the training's seed.
+
+    Args:
+        settings: the hyperparameters of the loop.
+        build: makes the network.
+        task: makes the batches, the loss and the validation.
+        checkpoint: see `Trainer.run`.
+        weights: the file that gets the final state dict.
+        advance: see `Trainer.run`.
+        log: see `Trainer.run`.
     """
     with deterministic(settings.threads, settings.seed):
-        state = Trainer(build(), task(), settings).run(
-            job.checkpoint, advance=job.advance, log=job.log
-        )
-    save_state(state, job.output / weights)
+        state = Trainer(build(), task(), settings).run(checkpoint, advance=advance, log=log)
+    save_state(state, weights)

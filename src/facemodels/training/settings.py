@@ -1,4 +1,4 @@
-"""What every torch training needs to know; architectures add their own fields."""
+"""The `train` parameters that all trainings share; architectures add their own fields."""
 
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ Positive = Annotated[float, Field(gt=0)]
 Whole = Annotated[int, Field(ge=0)]
 
 
-class TorchTraining(Frozen):
-    """Hyperparameters of the loop. Budgets are steps, never seconds."""
+class TrainingSettings(Frozen):
+    """The hyperparameters that every training has."""
 
     seed: int
     threads: Annotated[int, Field(ge=1)]  # part of the result: 1 and 2 threads differ in bits
+
+
+class TorchTraining(TrainingSettings):
+    """The hyperparameters of the loop. Budgets are steps, never seconds."""
+
     device: Literal["cpu", "cuda"]
     mixed_precision: bool  # bfloat16 autocast; worthwhile on CUDA
     steps: Annotated[int, Field(ge=1)]
@@ -32,9 +37,11 @@ class TorchTraining(Frozen):
     patience: Whole  # validations without a better one before stopping; 0: never stop early
 
     def learning_rate_at(self, step: int) -> float:
-        """Linear warm-up, then half a cosine (Loshchilov and Hutter, SGDR, 2017).
+        """Return the learning rate of a step, counted from 0.
 
-        A function of the step alone, so that a resumed run needs no scheduler state.
+        It warms up linearly and then falls along half a cosine (Loshchilov and Hutter,
+        SGDR, 2017). It depends on the step alone, so that a resumed run needs no scheduler
+        state.
         """
         if step < self.warmup_steps:
             return self.learning_rate * (step + 1) / self.warmup_steps

@@ -25,7 +25,7 @@ import torch
 from facemodels.files import write_json, write_yaml
 from facemodels.models import architecture
 from facemodels.names import ModelId
-from facemodels.package.build import Content, build
+from facemodels.package.build import PackageContent, build
 from facemodels.params import Card
 from facemodels.training.weights import save_state
 
@@ -37,19 +37,14 @@ card = Card(
     created_at="2026-01-02T03:04:05Z", author="Test", description="Random.", changelog="First.",
     known_issues="Knows nothing.", license="Apache-2.0", training_dataset="none", parent_version="",
 )
-network = NETWORKS[identity.name.architecture]
+name = identity.name
+model = architecture(name.task, name.architecture).of(NETWORKS[name.architecture])
 torch.manual_seed(0)
 weights = folder.parent / f"{folder.name}-weights"
 weights.mkdir(parents=True)
-if identity.name.architecture == "facenet":
-    from facemodels.recognition import facenet
-    net = facenet.build(network)
-else:
-    from facemodels.detection.yolov8 import network as yolo
-    net = yolo.build(scale="n")
-save_state(net.state_dict(), weights / "model.pt")
+save_state(model.build().state_dict(), weights / "model.pt")
 validation = {"metrics": {"accuracy": 0.5}, "threshold": 0.4}
-build(Content(identity, weights / "model.pt", network, {}, validation, card), folder)
+build(PackageContent(identity, model, weights / "model.pt", {}, validation, card), folder)
 """
 
 

@@ -13,9 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from facemodels.package.verify import ONNX
-from facemodels.serving.engine import graph
+from facemodels.runtime import Graph, open_graph
 from facemodels.serving.engine.batcher import Batcher
-from facemodels.serving.engine.graph import Graph
 from facemodels.serving.settings import Batching
 
 from .conftest import Server, Start
@@ -26,7 +25,7 @@ ROWS = 16
 @cache
 def load(package: Path, threads: int) -> tuple[Graph, np.ndarray, np.ndarray]:
     """A graph, sixteen different rows, and what it makes of each alone."""
-    loaded = graph.load(package / ONNX, threads=threads)
+    loaded = open_graph(package / ONNX, threads=threads)
     rng = np.random.default_rng(0)
     scales = np.linspace(0.1, 2, ROWS).reshape(-1, 1, 1, 1)
     inputs = (rng.uniform(-1, 1, (ROWS, *loaded.input_shape)) * scales).astype(np.float32)
@@ -96,7 +95,7 @@ def test_concurrent_requests_share_runs_and_get_their_own_answers(
     inputs = [tensor(seed) for seed in range(12)]
     with ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(lambda batch: infer(batching, batch), inputs))
-    loaded = graph.load(yolov8 / ONNX, threads=1)
+    loaded = open_graph(yolov8 / ONNX, threads=1)
     for batch, answer in zip(inputs, answers, strict=True):
         np.testing.assert_array_equal(answer, loaded.run(batch))
     text = batching.get("/metrics").text
@@ -111,7 +110,7 @@ def test_a_request_of_more_rows_than_a_run_is_answered_whole(
     batching: Server, yolov8: Path
 ) -> None:
     batch = tensor(99, rows=9)
-    own = graph.load(yolov8 / ONNX, threads=1).run(batch)
+    own = open_graph(yolov8 / ONNX, threads=1).run(batch)
     np.testing.assert_array_equal(infer(batching, batch), own)
 
 

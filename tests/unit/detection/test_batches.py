@@ -5,11 +5,11 @@ import pytest
 
 from facemodels.data.splits import NO_GROUP, DetectionSplit
 from facemodels.detection import batches as augment
-from facemodels.detection.batches import Augmentation
+from facemodels.detection.batches import SceneAugmentation
 
 SIDE = 64
-STILL = Augmentation(flip=0, scale=0, translate=0, hue=0, saturation=0, value=0, mosaic=0)
-WILD = Augmentation(
+STILL = SceneAugmentation(flip=0, scale=0, translate=0, hue=0, saturation=0, value=0, mosaic=0)
+WILD = SceneAugmentation(
     flip=0.5, scale=0.5, translate=0.3, hue=0.02, saturation=0.5, value=0.4, mosaic=0.5
 )
 

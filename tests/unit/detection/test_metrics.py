@@ -210,7 +210,9 @@ def test_recall_by_group_counts_labelled_faces():
 
 def test_a_second_box_on_one_face_is_a_false_positive():
     matches = metrics.match([np.concatenate([BOX, BOX])], [[0.9, 0.8]], [BOX])
-    assert metrics.rates_at(matches, 0.5) == metrics.Rates(precision=0.5, recall=1.0, f1=2 / 3)
+    assert metrics.rates_at(matches, 0.5) == metrics.DetectionRates(
+        precision=0.5, recall=1.0, f1=2 / 3
+    )
     assert metrics.best_f1_threshold(matches) == 0.9
     assert metrics.ap50(matches) == 1
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from facemodels.data.splits import NO_GROUP, DetectionSplit
-from facemodels.detection.batches import Augmentation, Batch, training_batch
+from facemodels.detection.batches import SceneAugmentation, SceneBatch, training_batch
 from facemodels.detection.yolov8 import network as yolov8
 from facemodels.errors import FacemodelsError, InputError
 
@@ -35,7 +35,7 @@ def model(built: nn.Module) -> nn.Module:
 
 
 @pytest.fixture
-def batch() -> Batch:
+def batch() -> SceneBatch:
     images = np.full((4, SIDE, SIDE, 3), 40, dtype=np.uint8)
     boxes = np.array(
         [[8, 8, 40, 40], [20, 10, 60, 50], [4, 4, 24, 24], [30, 30, 60, 60]], dtype=np.float32
@@ -44,11 +44,11 @@ def batch() -> Batch:
     for image, (x0, y0, x1, y1) in zip(owner, boxes.astype(int), strict=True):
         images[image, y0:y1, x0:x1] = 220
     split = DetectionSplit(images, boxes, owner, np.full(4, NO_GROUP, dtype=np.int8))
-    still = Augmentation(flip=0, scale=0, translate=0, hue=0, saturation=0, value=0, mosaic=0)
+    still = SceneAugmentation(flip=0, scale=0, translate=0, hue=0, saturation=0, value=0, mosaic=0)
     return training_batch(split, np.arange(4), np.random.default_rng(0), still)
 
 
-def train(model: nn.Module, batch: Batch, steps: int) -> list[float]:
+def train(model: nn.Module, batch: SceneBatch, steps: int) -> list[float]:
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     model.train()
     losses = []
@@ -93,13 +93,13 @@ def test_weights_have_the_keys_that_ultralytics_publishes(model: nn.Module) -> N
     assert next(iter(model.state_dict())) == "model.0.conv.weight"
 
 
-def test_a_few_steps_on_one_batch_reduce_the_loss(model: nn.Module, batch: Batch) -> None:
+def test_a_few_steps_on_one_batch_reduce_the_loss(model: nn.Module, batch: SceneBatch) -> None:
     losses = train(model, batch, 15)
 
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_training_twice_gives_the_same_bytes(built: nn.Module, batch: Batch) -> None:
+def test_training_twice_gives_the_same_bytes(built: nn.Module, batch: SceneBatch) -> None:
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True)
     try:
@@ -112,9 +112,9 @@ def test_training_twice_gives_the_same_bytes(built: nn.Module, batch: Batch) -> 
     assert all(states[0][key].equal(states[1][key]) for key in states[0])
 
 
-def test_loss_is_a_mean_over_pictures(model: nn.Module, batch: Batch) -> None:
+def test_loss_is_a_mean_over_pictures(model: nn.Module, batch: SceneBatch) -> None:
     model.train()
-    twice = Batch(
+    twice = SceneBatch(
         torch.cat([batch.images, batch.images]),
         torch.cat([batch.boxes, batch.boxes]),
         torch.cat([batch.box_image, batch.box_image + len(batch.images)]),
@@ -125,9 +125,9 @@ def test_loss_is_a_mean_over_pictures(model: nn.Module, batch: Batch) -> None:
     assert yolov8.loss(model, twice).item() == pytest.approx(once, rel=1e-3)
 
 
-def test_loss_of_pictures_without_faces_is_finite(model: nn.Module, batch: Batch) -> None:
+def test_loss_of_pictures_without_faces_is_finite(model: nn.Module, batch: SceneBatch) -> None:
     model.train()
-    value = yolov8.loss(model, Batch(batch.images, batch.boxes[:0], batch.box_image[:0]))
+    value = yolov8.loss(model, SceneBatch(batch.images, batch.boxes[:0], batch.box_image[:0]))
     value.backward()  # type: ignore[no-untyped-call]
 
     assert torch.isfinite(value)

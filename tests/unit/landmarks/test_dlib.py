@@ -5,22 +5,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facemodels.architecture.contract import TrainJob
 from facemodels.data.sample.generate import landmark_split
 from facemodels.data.splits import LandmarkSplit
 from facemodels.errors import FacemodelsError
-from facemodels.landmarks import dlib
 from facemodels.landmarks.batches import MIRROR, with_mirrored
+from facemodels.landmarks.dlib import Dlib
 from facemodels.landmarks.metrics import nme
-from facemodels.training.job import TrainJob
 
-NETWORK = {
+MODEL = Dlib.of({
     "tree_depth": 3, "cascade_depth": 4, "trees_per_cascade": 30,
     "feature_pool_size": 200, "feature_pool_padding": 0.1,
-}  # fmt: skip
-TRAINING = {
+})  # fmt: skip
+TRAINING = Dlib.settings({
     "seed": 1, "threads": 2, "mirror": True, "nu": 0.1, "oversampling": 3,
     "oversampling_jitter": 0.0, "lambda_param": 0.1, "test_splits": 20,
-}  # fmt: skip
+})  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -35,16 +35,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _train(data: Path, output: Path) -> list[dict[str, float]]:
     output.mkdir()
     records: list[dict[str, float]] = []
-    dlib.train(
+    MODEL.train(
+        TRAINING,
         TrainJob(
             data=data,
-            network=NETWORK,
-            train=TRAINING,
             output=output,
             checkpoint=output / "c",
             advance=lambda n: None,
             log=records.append,
-        )  # fmt: skip
+        ),
     )
     return records
 
@@ -54,8 +53,8 @@ def test_training_beats_the_mean_shape_and_repeats_its_bytes(data: Path, tmp_pat
     _train(data, tmp_path / "other")
     one, other = ((tmp_path / n / "model.dat").read_bytes() for n in ("one", "other"))
     assert one == other
-    model = dlib.load(tmp_path / "one/model.dat", NETWORK, threads=1)
-    mean = dlib.untrained(NETWORK, data, seed=1)
+    model = MODEL.load(tmp_path / "one/model.dat", threads=1)
+    mean = MODEL.untrained(data, seed=1)
     test = LandmarkSplit.load(data / "test")
     error, baseline = (
         nme(m.fit(list(test.images), test.boxes), test.points).mean() for m in (model, mean)
@@ -86,9 +85,9 @@ def test_a_mirrored_face_has_its_points_in_order_and_inside_its_box(data: Path) 
 
 def test_epochs_are_refused_with_the_remedy() -> None:
     with pytest.raises(FacemodelsError, match="cascade_depth"):
-        dlib.budget(TRAINING, epochs=3, images=10)
+        MODEL.budget(TRAINING, epochs=3, images=10)
 
 
 def test_a_landmark_model_has_no_onnx_form(tmp_path: Path) -> None:
     with pytest.raises(FacemodelsError, match="ONNX"):
-        dlib.export(tmp_path / "model.dat", NETWORK, tmp_path / "model.onnx")
+        MODEL.export(tmp_path / "model.dat", tmp_path / "model.onnx")

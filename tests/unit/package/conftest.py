@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from facemodels.architecture.contract import TrainJob
 from facemodels.data.sample.generate import landmark_split
 from facemodels.files import write_json, write_yaml
-from facemodels.landmarks import dlib
+from facemodels.landmarks.dlib import Dlib
+from facemodels.models import architecture
 from facemodels.names import ModelId
-from facemodels.package.build import Content, build
+from facemodels.package.build import PackageContent, build
 from facemodels.params import Card
-from facemodels.recognition import facenet
-from facemodels.training.job import TrainJob
+from facemodels.recognition.facenet import FaceNet
 from facemodels.training.weights import save_state
 
 CARD = Card(
@@ -39,15 +40,15 @@ DLIB_TRAINING = {
 }  # fmt: skip
 
 
-def content(folder: Path, identity: str, network: dict, **changes) -> Content:
+def content(folder: Path, identity: str, network: dict, **changes) -> PackageContent:
     model = ModelId.parse(identity)
     task, name = model.name.task, model.name.architecture
     write_yaml(folder / "config.yaml", {"task": task, "architecture": name, "network": network})
     write_json(folder / "training.json", {"threads": 1, "data": "sha256:0"})
     values = {
         "id": model,
+        "architecture": architecture(task, name).of(network),
         "weights": folder / ("model.dat" if name == "dlib" else "model.pt"),
-        "network": network,
         "training": json.loads((folder / "training.json").read_text()),
         "validation": {
             "metrics": {"accuracy": 0.5, "auc": 0.5},
@@ -56,14 +57,14 @@ def content(folder: Path, identity: str, network: dict, **changes) -> Content:
         },
         "words": CARD,
     }
-    return Content(**{**values, **changes})
+    return PackageContent(**{**values, **changes})
 
 
 @pytest.fixture(scope="session")
 def facenet_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("facenet")
     torch.manual_seed(0)
-    save_state(facenet.build(FACENET).state_dict(), folder / "model.pt")
+    save_state(FaceNet.of(FACENET).build().state_dict(), folder / "model.pt")
     return folder
 
 
@@ -78,16 +79,15 @@ def dlib_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data, folder = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("dlib")
     for name, faces in (("train", 6), ("val", 2)):
         landmark_split(name, seed=1, faces=faces, image_size=80, workers=1).save(data / name)
-    dlib.train(
+    Dlib.of(DLIB).train(
+        Dlib.settings(DLIB_TRAINING),
         TrainJob(
             data=data,
-            network=DLIB,
-            train=DLIB_TRAINING,
             output=folder,
             checkpoint=folder / "c",
             advance=lambda n: None,
             log=lambda record: None,
-        )  # fmt: skip
+        ),
     )
     described = content(folder, "lmk-dlib-v1.0.0", DLIB, validation={"metrics": {"nme": 0.1}})
     return build(described, tmp_path_factory.mktemp("packages") / "dlib-v1.0.0")

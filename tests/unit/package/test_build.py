@@ -11,7 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from facemodels.errors import InputError
+from facemodels.errors import DataError, InputError
 from facemodels.files import list_files, sha256, sha256_tree
 from facemodels.package.build import build
 from facemodels.package.load import open_package
@@ -101,11 +101,18 @@ def test_files_that_are_not_the_trainings_are_never_replaced(
     assert list_files(folder) == ["thesis.tex"]
 
 
-def test_a_build_that_fails_leaves_nothing(facenet_weights: Path, tmp_path: Path) -> None:
-    broken = content(facenet_weights, "rec-facenet-v1.2.3", {"image_size": 96, "dropout": "no"})
-    with pytest.raises(InputError):
-        build(broken, tmp_path / "facenet-v1.2.3")
-    assert list(tmp_path.iterdir()) == []
+def test_a_build_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights/model.pt").write_bytes(b"no weights")
+    broken = content(tmp_path / "weights", "rec-facenet-v1.2.3", FACENET)
+    with pytest.raises(DataError):
+        build(broken, tmp_path / "packages/facenet-v1.2.3")
+    assert list((tmp_path / "packages").iterdir()) == []
+
+
+def test_network_values_that_do_not_fit_are_refused(facenet_weights: Path) -> None:
+    with pytest.raises(InputError, match="dropout"):
+        content(facenet_weights, "rec-facenet-v1.2.3", {"image_size": 96, "dropout": "no"})
 
 
 def test_requirements_pin_everything_that_the_served_form_imports(facenet_package: Path) -> None:

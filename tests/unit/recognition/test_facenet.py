@@ -9,14 +9,14 @@ import torch
 from facemodels.data.sample.generate import recognition_split
 from facemodels.errors import DataError, ParamsError
 from facemodels.recognition import facenet
-from facemodels.recognition.batches import Augmentation, IdentityBatches
+from facemodels.recognition.batches import CropAugmentation, IdentityBatches
 from facemodels.recognition.task import Embedder, preprocess, served
-from facemodels.runtime import onnx_run
+from facemodels.runtime import open_graph
 from facemodels.training.weights import save_state
 
-STILL = Augmentation(flip=0, shift=0, zoom=0, brightness=0, contrast=0, tint=0)
-WILD = Augmentation(flip=0.5, shift=0.05, zoom=0.1, brightness=0.2, contrast=0.2, tint=0.1)
-NETWORK = {"image_size": 80, "dropout": 0.0}
+STILL = CropAugmentation(flip=0, shift=0, zoom=0, brightness=0, contrast=0, tint=0)
+WILD = CropAugmentation(flip=0.5, shift=0.05, zoom=0.1, brightness=0.2, contrast=0.2, tint=0.1)
+MODEL = facenet.FaceNet.of({"image_size": 80, "dropout": 0.0})
 
 
 @pytest.fixture(scope="module")
@@ -103,17 +103,17 @@ def test_the_triplet_loss_is_the_mean_over_all_semi_hard_triplets(seed: int) -> 
 
 def test_onnx_and_torch_embed_alike_and_the_export_repeats_its_bytes(tmp_path: Path, split) -> None:
     torch.manual_seed(0)
-    save_state(facenet.build(NETWORK).state_dict(), tmp_path / "model.pt")
-    error = facenet.export(tmp_path / "model.pt", NETWORK, tmp_path / "a.onnx")
-    facenet.export(tmp_path / "model.pt", NETWORK, tmp_path / "b.onnx")
+    save_state(MODEL.build().state_dict(), tmp_path / "model.pt")
+    error = MODEL.export(tmp_path / "model.pt", tmp_path / "a.onnx")
+    MODEL.export(tmp_path / "model.pt", tmp_path / "b.onnx")
     assert error < 1e-4
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
     embedders = [
-        facenet.load(tmp_path / "model.pt", NETWORK, threads=1),
+        MODEL.load(tmp_path / "model.pt", threads=1),
         served(
-            onnx_run(tmp_path / "a.onnx", threads=1),
-            {"preprocessing": facenet.preprocessing(NETWORK)},
-            {"output_shape": facenet.interface(NETWORK).output_shape},
+            open_graph(tmp_path / "a.onnx", threads=1).run,
+            {"preprocessing": MODEL.preprocessing()},
+            {"output_shape": MODEL.interface().output_shape},
         ),
     ]
     one, other = (embedder.embed(list(split.images)) for embedder in embedders)
@@ -127,7 +127,7 @@ def test_no_images_give_no_embeddings() -> None:
 
 def test_a_wrong_hyperparameter_is_named() -> None:
     with pytest.raises(ParamsError, match="image_size"):
-        facenet.interface({"image_size": 8, "dropout": 0})
+        facenet.FaceNet.of({"image_size": 8, "dropout": 0})
 
 
 def test_epochs_become_steps() -> None:
@@ -135,4 +135,4 @@ def test_epochs_become_steps() -> None:
 
     conf = Path(__file__).resolve().parents[3] / "conf/model/recognition-facenet.yaml"
     train = yaml.safe_load(conf.read_text())["train"]
-    assert facenet.budget(train, epochs=10, images=400)["steps"] == 100
+    assert MODEL.budget(MODEL.settings(train), epochs=10, images=400).steps == 100

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from facemodels.architecture.contract import TrainJob
 from facemodels.data.sample.generate import landmark_split
 from facemodels.data.splits import save_group_names
 from facemodels.errors import InputError, RuleError
 from facemodels.files import write_json, write_yaml
-from facemodels.landmarks import dlib
+from facemodels.landmarks.dlib import Dlib
 from facemodels.names import ModelId, Version
-from facemodels.package.build import Content, build
+from facemodels.package.build import PackageContent, build
 from facemodels.package.load import Package, open_package
 from facemodels.params import Card, Compare
 from facemodels.registry import semver
 from facemodels.registry.bump import compare
-from facemodels.training.job import TrainJob
 
 SETTINGS = Compare(
     baselines={}, resamples=200, confidence=0.95, seed=1, threads=1, warmup=0, runs=2
@@ -54,16 +54,17 @@ def packages(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
             "feature_pool_size": 100, "feature_pool_padding": 0.1,
         }  # fmt: skip
         job = TrainJob(
-            data=data, network=network, train=TRAINING, output=folder, checkpoint=folder / "c",
+            data=data, output=folder, checkpoint=folder / "c",
             advance=lambda n: None, log=lambda record: None,
         )  # fmt: skip
-        dlib.train(job)
+        model = Dlib.of(network)
+        model.train(Dlib.settings(TRAINING), job)
         write_json(folder / "training.json", {"threads": 1, "data": "sha256:0"})
         config = {"task": "landmarks", "architecture": "dlib", "network": network}
         write_yaml(folder / "config.yaml", config)
-        content = Content(
+        content = PackageContent(
             id=ModelId.parse(f"lmk-dlib-v{version}"), weights=folder / "model.dat",
-            network=network, training={}, validation={"metrics": {"nme": 0.1}}, words=CARD,
+            architecture=model, training={}, validation={"metrics": {"nme": 0.1}}, words=CARD,
         )  # fmt: skip
         made[name] = open_package(build(content, tmp_path_factory.mktemp("p") / f"dlib-{name}"))
     return made

@@ -24,13 +24,13 @@ import sys
 from pathlib import Path
 import yaml
 from facemodels.pipeline.train import train
+from facemodels.recognition.facenet import FaceNet
 
 if __name__ == "__main__":
     data, output, checkpoints = map(Path, sys.argv[1:4])
     model = yaml.safe_load(Path(sys.argv[4]).read_text())
-    train(task="recognition", name="facenet", network=model["network"],
-          hyperparameters=model["train"], data=data, output=output,
-          curves_folder=output / "curves", checkpoints=checkpoints)
+    train(FaceNet.of(model["network"]), FaceNet.settings(model["train"]), data=data,
+          output=output, curves_folder=output / "curves", checkpoints=checkpoints)
 """
 
 

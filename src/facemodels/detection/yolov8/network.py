@@ -25,9 +25,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from facemodels.detection.batches import Batch
+from facemodels.detection.batches import SceneBatch
 from facemodels.errors import FacemodelsError, InputError
 from facemodels.files import write_bytes
+from facemodels.runtime import open_graph
 
 SCALES = ("n", "s", "m", "l", "x")
 STRIDE = 32  # the input's side is a multiple of this, in pixels
@@ -99,7 +100,7 @@ def _head(model: nn.Module) -> Any:
     return cast(Any, model).model[-1]
 
 
-def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
+def loss(model: nn.Module, batch: SceneBatch) -> torch.Tensor:
     """Box, class and edge loss of a batch in training mode: a scalar, mean per picture.
 
     Args:
@@ -185,13 +186,10 @@ def _onnx_bytes(model: nn.Module, image_size: int) -> bytes:
 
 
 def _export_error(model: nn.Module, data: bytes, image_size: int) -> float:
-    """Largest difference between ONNX Runtime and torch on two noise pictures."""
-    import onnxruntime
-
+    """Return the largest difference between ONNX Runtime and torch on two noise pictures."""
     rng = np.random.default_rng(0)
     images = rng.random((2, 3, image_size, image_size), dtype=np.float32)
-    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    (served,) = session.run(["predictions"], {"images": images})
+    served = open_graph(data, threads=1).run(images)
     with torch.no_grad():
         expected = model(torch.from_numpy(images)).numpy()
     return float(np.abs(served - expected).max())

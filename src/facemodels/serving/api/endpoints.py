@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from facemodels.serving.api import boxes, documents
 from facemodels.serving.api.images import Upload, decode_all, read_upload
-from facemodels.serving.engine.engine import Engine
+from facemodels.serving.engine.inference import Engine
 from facemodels.serving.http.bodies import json_response, read_body
 from facemodels.serving.http.errors import RequestError
 from facemodels.serving.http.openapi import add_endpoint

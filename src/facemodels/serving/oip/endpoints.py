@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from facemodels import __version__
 from facemodels.landmarks.task import POINTS
 from facemodels.serving.api import boxes
-from facemodels.serving.engine.engine import Engine
+from facemodels.serving.engine.inference import Engine
 from facemodels.serving.http.bodies import json_response, media_type, read_body
 from facemodels.serving.http.errors import RequestError
 from facemodels.serving.http.openapi import add_endpoint

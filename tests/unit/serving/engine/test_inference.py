@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facemodels.package.load import open_package
-from facemodels.serving.engine.engine import Engine, batching_gain
+from facemodels.serving.engine.inference import Engine
+from facemodels.serving.engine.warm_up import batching_gain
 from facemodels.serving.metrics import Metrics
 from facemodels.serving.settings import Serving
 

@@ -1,0 +1,182 @@
+"""The contract between an architecture and everything that trains, packages and serves it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from facemodels.errors import FacemodelsError
+from facemodels.params import Frozen, parse
+from facemodels.progress import Advance
+from facemodels.runtime import Runtime
+from facemodels.training.settings import TrainingSettings
+
+NetworkT = TypeVar("NetworkT", bound=Frozen)
+TrainingT = TypeVar("TrainingT", bound=TrainingSettings)
+# A DetectionModel, a RecognitionModel or a LandmarkModel, by task.
+Predictor = Any
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """Where one training reads its data and writes its results.
+
+    Attributes:
+        data: the folder with the splits `train` and `val`.
+        output: the folder that gets the weights.
+        checkpoint: the file that a killed training resumes from.
+        advance: is called with the number of units that were done since the last call.
+        log: is called with every validation record (`step`, `loss`, metrics).
+    """
+
+    data: Path
+    output: Path
+    checkpoint: Path
+    advance: Advance
+    log: Callable[[Mapping[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Interface:
+    """The shapes that a user of the model sees; a change of them is an incompatible one.
+
+    Attributes:
+        input_shape: height, width, channels (0 where free).
+        output_shape: the shape of one output, without the batch axis (0 where free).
+    """
+
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+
+
+class Architecture(ABC, Generic[NetworkT, TrainingT]):
+    """One kind of network of a task, with the parameters that give it its shape.
+
+    A subclass sets the class attributes and implements the abstract methods. An instance
+    holds the parsed `network` parameters; `of` makes one from plain values, `settings`
+    parses the `train` parameters. Both are parsed once, where they are read.
+
+    Attributes:
+        task: `detection`, `recognition` or `landmarks`.
+        name: the name in model names and folders, for example `facenet`.
+        title: the architecture's own name, for metadata.json and the model card.
+        framework: the framework's name in metadata.json, for example `pytorch`.
+        framework_package: the distribution whose version is the framework's version.
+        weights_file: the name of the weights in a package: `model.pt` or `model.dat`.
+        runtimes: how a package can run, the form that is served first. An architecture
+            whose tuple has `onnx` implements `export`.
+        requirements: the distributions that the served form needs.
+        training_requirements: the distributions that training and the weights need.
+        network_type: the schema of the `network` parameters.
+        training_type: the schema of the `train` parameters.
+        network: the parsed `network` parameters.
+    """
+
+    task: ClassVar[str]
+    name: ClassVar[str]
+    title: ClassVar[str]
+    framework: ClassVar[str]
+    framework_package: ClassVar[str]
+    weights_file: ClassVar[str]
+    runtimes: ClassVar[tuple[Runtime, ...]]
+    requirements: ClassVar[tuple[str, ...]]
+    training_requirements: ClassVar[tuple[str, ...]] = ()
+    network_type: type[NetworkT]
+    training_type: type[TrainingT]
+
+    def __init__(self, network: NetworkT) -> None:
+        self.network = network
+
+    @classmethod
+    def of(cls, network: Mapping[str, Any]) -> Self:
+        """Make an instance from plain `network` values.
+
+        Raises:
+            ParamsError: the values do not fit `network_type`.
+        """
+        return cls(parse(cls.network_type, network, "network"))
+
+    @classmethod
+    def settings(cls, train: Mapping[str, Any]) -> TrainingT:
+        """Parse plain `train` values.
+
+        Raises:
+            ParamsError: the values do not fit `training_type`.
+        """
+        return parse(cls.training_type, train, "train")
+
+    @abstractmethod
+    def units(self, settings: TrainingT) -> int:
+        """Return how many units of progress a training reports."""
+
+    @abstractmethod
+    def budget(self, settings: TrainingT, *, epochs: int, images: int) -> TrainingT:
+        """Return settings with a budget of `epochs` passes over `images` images.
+
+        Raises:
+            FacemodelsError: the architecture does not train in passes.
+        """
+
+    @abstractmethod
+    def train(self, settings: TrainingT, job: TrainJob) -> None:
+        """Train and write the weights to `job.output`.
+
+        A training that was killed and is called again ends in the same bytes as one that
+        ran through. It resumes from `job.checkpoint` if that exists.
+        """
+
+    @abstractmethod
+    def interface(self) -> Interface:
+        """Return the shapes of the input and of the output."""
+
+    @abstractmethod
+    def preprocessing(self) -> dict[str, Any]:
+        """Return how an image becomes an input, for config.yaml."""
+
+    @abstractmethod
+    def load(self, weights: Path, *, threads: int) -> Predictor:
+        """Return the predictor of a file of weights.
+
+        Raises:
+            DataError: the file does not hold weights of this network.
+        """
+
+    @abstractmethod
+    def untrained(self, data: Path, *, seed: int) -> Predictor:
+        """Return the baseline: a predictor that has learned nothing.
+
+        Args:
+            data: the prepared data of the task, for baselines that need its mean.
+            seed: the seed of random weights.
+        """
+
+    def export(self, weights: Path, path: Path) -> float:
+        """Write the weights as ONNX to `path`.
+
+        The graph has one input and one output, both float32 with a free batch axis, as
+        `served` in the task's `task` module expects them.
+
+        Returns:
+            The largest absolute difference between ONNX Runtime and the framework.
+
+        Raises:
+            FacemodelsError: the architecture has no ONNX form.
+        """
+        raise FacemodelsError(
+            f"{weights.name} of {self.name} has no ONNX form to write to {path.name}."
+        )
+
+    def example(self) -> str | None:
+        """Return the script of the model card, which runs in the package's folder.
+
+        By default it is the task's `example.py` for a package with an ONNX graph. For None
+        the card shows `package/native_example.py`, which needs facemodels.
+        """
+        if "onnx" not in self.runtimes:
+            return None
+        folder = resources.files(f"facemodels.{self.task}")
+        return folder.joinpath("example.py").read_text("utf-8")

@@ -1,0 +1,53 @@
+"""The metrics of a model that has no graph, hence no batcher that could report its runs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+Observe = Callable[[int, float, float], None]  # rows, seconds it took, seconds it had waited
+
+
+class WaitingTime(threading.local):
+    """How long the call that a thread of the pool works on had waited for that thread."""
+
+    seconds = 0.0
+
+
+class ObservedPredictor:
+    """A predictor of any task that reports each call, as the batcher reports its runs.
+
+    Args:
+        predictor: a DetectionModel, a RecognitionModel or a LandmarkModel.
+        observe: is called after each call of the predictor.
+        waited: tells how long the call had waited.
+    """
+
+    def __init__(self, predictor: Any, observe: Observe, waited: WaitingTime) -> None:
+        self._predictor = predictor
+        self._observe = observe
+        self._waited = waited
+
+    def detect(self, images: Sequence[Image]) -> Any:
+        """Find faces; see DetectionModel."""
+        return self._timed(len(images), lambda: self._predictor.detect(images))
+
+    def embed(self, images: Sequence[Image]) -> Any:
+        """Embed faces; see RecognitionModel."""
+        return self._timed(len(images), lambda: self._predictor.embed(images))
+
+    def fit(self, images: Sequence[Image], boxes: NDArray[np.float32]) -> Any:
+        """Fit points; see LandmarkModel."""
+        return self._timed(len(images), lambda: self._predictor.fit(images, boxes))
+
+    def _timed(self, images: int, call: Callable[[], Any]) -> Any:
+        start = time.perf_counter()
+        output = call()
+        self._observe(images, time.perf_counter() - start, self._waited.seconds)
+        return output

@@ -74,12 +74,15 @@ def serve(
                 open_to_all=no_auth,
             )
     if end.threads_left:
-        os._exit(end.code)  # the interpreter's own way out would wait for them
+        os._exit(end.code)  # sys.exit would wait for these threads
     sys.exit(end.code)
 
 
 def _reader(path: Path) -> Callable[[], dict[str, Any]]:
-    """What a file says now; what it said last where it is no JSON object."""
+    """A function that reads a JSON object from a file at every call.
+
+    If the file cannot be read or holds something else, the function gives the last object.
+    """
     known: dict[str, Any] = {}
 
     def read() -> dict[str, Any]:
@@ -95,7 +98,14 @@ def _reader(path: Path) -> Callable[[], dict[str, Any]]:
 
 @contextmanager
 def _package(model: str) -> Iterator[tuple[Package, dict[str, Any] | None]]:
-    """The package of a folder, or of a registered id with what the registry says of it."""
+    """Open a package.
+
+    Args:
+        model: the folder of a package, or a registered id.
+
+    Yields:
+        The package and, for a registered id, the fields that the registry has for it.
+    """
     from facemodels.package.load import open_package
     from facemodels.registry.packages import obtain, signing_policy
 

@@ -1,1 +1,24 @@
-"""An HTTP server for one package: it knows no registry and no other version."""
+"""An HTTP server for one package. It knows no registry and no other version.
+
+In reading order:
+
+- `routes`: every address, with its method and the scope that a token needs.
+- `settings`, `metrics`, `log`, `memory`: limits and sizes, Prometheus, the log, glibc's memory.
+- `engine`: the package ready to predict, and the batcher that gathers concurrent requests.
+- `http`: the connection, the request middleware, access and tokens, errors, OpenAPI.
+- `api`: the endpoints of `/api`, which take images.
+- `oip`: the endpoints of `/v2`, the Open Inference Protocol, which take tensors.
+- `app`: the ASGI application with all endpoints behind the middleware; `page.html` is its page.
+- `server`: the process: its socket, its signals and its end.
+
+Example, which serves until SIGTERM:
+
+    from pathlib import Path
+    from facemodels.package.load import open_package
+    from facemodels.serving.server import ListenAddress, serve_package
+    from facemodels.serving.settings import load
+
+    package = open_package(Path("tests/golden/dlib-v1.0.0"))
+    ended = serve_package(package, load(), ListenAddress(port=0), threads=2)
+    print(ended.code)
+"""

@@ -1,4 +1,7 @@
-"""Structured logs: one JSON object a line on standard error; no image, embedding or name in it."""
+"""Structured logs: one JSON object a line on standard error.
+
+No image, no embedding and no name of a person is logged.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import structlog
 
 
 def configure() -> None:
-    """Send the server's own events, uvicorn's words and Python's warnings the same way."""
+    """Log the server's events, uvicorn's messages and Python's warnings in the same form."""
     shared: list[structlog.types.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -40,7 +43,7 @@ def configure() -> None:
 
 
 class _Lines:
-    """Writes whole lines; whoever read them may be gone, which is no reason to fail a request."""
+    """Writes whole lines. If nobody reads them any more, requests are answered all the same."""
 
     lock = threading.Lock()
 
@@ -56,7 +59,7 @@ class _Lines:
 
 
 class _Handler(logging.Handler):
-    """The same lines, for what comes through `logging`."""
+    """Writes the records of `logging` as the same lines."""
 
     _lines = _Lines()
 
@@ -65,7 +68,7 @@ class _Handler(logging.Handler):
 
 
 def _thread_failed(failed: threading.ExceptHookArgs) -> None:
-    """An error that ended a thread, as a line like all others."""
+    """Log an error that ended a thread."""
     value = failed.exc_value or failed.exc_type()
     logging.getLogger("threads").error("a thread failed", exc_info=value)
 

@@ -1,23 +1,24 @@
-"""Memory of large pictures goes back to the system when they are done with."""
+"""Returns the memory of large images to the system when they are freed."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
 
-_THRESHOLD = 8 << 20  # bytes; Pillow's own blocks are of 16 MiB
-_M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
+_THRESHOLD_BYTES = 8 << 20  # Pillow's own blocks have 16 MiB
+_M_MMAP_THRESHOLD = -3  # a constant of glibc's malloc.h
 
 
 def return_large_blocks() -> None:
-    """Keep glibc from keeping large blocks, for the whole process; nothing where it is not glibc.
+    """Make glibc return large blocks to the system, in the whole process.
 
-    Left alone, glibc raises the size from which it maps a block by itself to 32 MiB once such a
-    block was freed. From then on pictures leave holes in the heap of every thread: 10,000 broken
-    pictures, a few of them large, grew a server from 92 to 799 MiB. A size that is set stays.
+    By default glibc raises the size from which it maps a block on its own, up to 32 MiB, as soon as
+    such a block was freed. From then on images leave holes in the heap of every thread: 10,000
+    broken images, a few of them large, grew a server from 92 to 799 MiB. A size that was set stays.
+    Does nothing with another C library.
     """
     if sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _THRESHOLD)
+        mallopt(_M_MMAP_THRESHOLD, _THRESHOLD_BYTES)

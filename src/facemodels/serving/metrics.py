@@ -1,4 +1,7 @@
-"""What the server tells Prometheus. The names of the first two are the model guide's."""
+"""The metrics that the server gives to Prometheus.
+
+`model_predictions_total` and `model_inference_duration_seconds` have the names of the model guide.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from facemodels import __version__
 
 _LABELS = ("model_name", "model_version")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-# ISO 3's R10 numbers, 0.5 ms to 16 s: a quantile is known within a quarter of itself.
+# The R10 numbers of ISO 3, from 0.5 ms to 16 s: a quantile is known to a quarter of its value.
 _REQUEST_SECONDS = tuple(
     round(step * 10.0**power, 6)
     for power in range(-4, 2)
@@ -36,24 +39,24 @@ STATUSES = ("success", "invalid", "rejected", "timeout", "error")
 
 
 class Metrics:
-    """The series of one model version, in a registry of their own.
+    """The metrics of one model version, in a registry of their own.
 
     Args:
-        name: for example `recognition-facenet`.
-        version: for example `2.1.3`.
-        digest: of the package.
+        name: the name of the model, for example `recognition-facenet`.
+        version: its version, for example `2.1.3`.
+        digest: the digest of the package.
 
     Attributes:
-        registry: all of the series.
-        request_size: histogram of the bytes of bodies.
-        in_flight: gauge of the predictions in work or waiting.
+        registry: all metrics.
+        request_size: a histogram of the sizes of bodies in bytes.
+        in_flight: a gauge of the predictions in work or waiting.
     """
 
     def __init__(self, name: str, version: str, digest: str) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series
         self.registry = CollectorRegistry()
         self._own = (name, version)
-        # A version that has not failed shows its zero: a rate over nothing is no rate.
+        # Every status has a series from the start: a rate needs one, even if it stays at zero.
         total = Counter(
             "model_predictions_total", "Predictions asked for, by how they ended",
             (*_LABELS, "status"), registry=self.registry,
@@ -89,22 +92,36 @@ class Metrics:
         return made.labels(*self._own)
 
     def count(self, status: str) -> None:
-        """One more prediction with this end, of `STATUSES`."""
+        """Count a prediction.
+
+        Args:
+            status: how it ended, one of `STATUSES`.
+        """
         self._total[status].inc()
 
     def answered(self, seconds: float) -> None:
-        """One more prediction took so long, from its complete request."""
+        """Record how long a prediction took.
+
+        Args:
+            seconds: the time from the complete request to the end of the answer.
+        """
         self._request.observe(seconds)
 
     def ran(self, rows: int, took: float, waited: float) -> None:
-        """One run of the model: its images, its seconds, the seconds its first image waited."""
+        """Record one run of the model.
+
+        Args:
+            rows: the number of images.
+            took: the time of the run in seconds.
+            waited: the seconds that the first image had waited for the run.
+        """
         self._duration.observe(took)
         self._batch.observe(rows)
         self._queue.observe(waited)
 
 
 class _Memory(Collector):
-    """Memory of the process, read at every scrape."""
+    """The memory of the process, read at every scrape."""
 
     def __init__(self, own: tuple[str, str]) -> None:
         self._own = own
@@ -119,11 +136,11 @@ class _Memory(Collector):
 
 
 class _Gpus(Collector):
-    """Memory and load of every GPU of the machine, read at every scrape.
+    """The memory and load of every GPU of the machine, read at every scrape.
 
     Args:
-        own: values of the labels.
-        devices: NVML's handles.
+        own: the values of the labels: the model's name and version.
+        devices: NVML's handles of the GPUs.
     """
 
     def __init__(self, own: tuple[str, str], devices: Sequence[Any]) -> None:
@@ -144,14 +161,14 @@ class _Gpus(Collector):
                 memory.add_metric(where, float(pynvml.nvmlDeviceGetMemoryInfo(device).used))
                 busy = pynvml.nvmlDeviceGetUtilizationRates(device).gpu
                 load.add_metric(where, float(busy) / 100)
-            except pynvml.NVMLError:  # a slice of a GPU has no load of its own; a GPU may fall out
+            except pynvml.NVMLError:  # a slice of a GPU has no load; a GPU can fail
                 continue
         yield memory
         yield load
 
 
 def _gpus() -> list[Any]:
-    """NVML's handles; looked for once, as a machine without a GPU pays for every look."""
+    """NVML's handles of the GPUs. They are looked up once: without a GPU each look takes long."""
     import pynvml
 
     try:

@@ -1,8 +1,8 @@
-"""The process: its socket, its signals, its end.
+"""The process of a server: its socket, its signals and its end.
 
-SIGTERM, SIGINT and SIGHUP (unless started with `nohup`) end the server in order: not ready at
-once, `drain_s` of answering on, then no new connections and `grace_s` for what is in work. The
-same signal once more ends it at once.
+SIGTERM, SIGINT and SIGHUP (unless the process was started with `nohup`) end the server in order.
+At once it says that it is not ready. For `drain_s` it answers as before. Then it accepts no new
+connections, and requests in work have `grace_s` to finish. A second signal ends it at once.
 """
 
 from __future__ import annotations
@@ -26,23 +26,28 @@ from facemodels.package.load import Package
 from facemodels.serving.app import create
 from facemodels.serving.engine.inference import Engine
 from facemodels.serving.http.access import is_loopback
-from facemodels.serving.http.connection import with_limits
+from facemodels.serving.http.connection import connection_class
 from facemodels.serving.http.readiness import Readiness
 from facemodels.serving.http.tokens import Tokens
 from facemodels.serving.metrics import Metrics
 from facemodels.serving.settings import Limits, Serving
 
 _BACKLOG = 1024  # connections that the kernel holds until they are accepted, many at a time
-_FILES = 128  # descriptors for everything else
-_TICKS = 10  # of uvicorn's main loop a second
-_LAST_CALL_S = 0.5
-_THREADS_S = 0.5  # for threads at work that nobody waits for any more
-_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_FILES = 128  # file descriptors for everything but connections
+_TICKS = 10  # runs of uvicorn's main loop a second
+_IDLE_GRACE_S = 0.5  # at the end, before connections without a request are closed
+_THREADS_S = 0.5  # at the end, for threads whose results nobody waits for
+_END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
 class ListenAddress:
-    """Where to listen; port 0 takes a free one."""
+    """Where the server listens.
+
+    Attributes:
+        host: a name or an address of this machine.
+        port: the TCP port; 0 takes a free one.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8000
@@ -53,8 +58,9 @@ class ServerExit:
     """How a server ended.
 
     Attributes:
-        code: 0 in order, 1 if requests were given up, 128 + the signal if it was told twice.
-        threads_left: whether threads are still at work; the interpreter would wait for them.
+        code: the exit code: 0 in order, 1 if requests were given up, 128 + the number of the
+            signal if a second one came.
+        threads_left: whether threads still work; the interpreter would wait for them.
     """
 
     code: int
@@ -62,7 +68,7 @@ class ServerExit:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, with our signals and our look at connections that keep it waiting."""
+    """uvicorn's server with signals of its own and a check of connections every second."""
 
     def __init__(
         self, config: uvicorn.Config, *, readiness: Readiness, drain_s: float, log: Any
@@ -76,21 +82,24 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """In the loop, and for good: uvicorn's way raises them again, which ends with -15."""
+        """Handle the signals in the event loop, until the process ends.
+
+        uvicorn would raise a signal again after its end, and the exit code would be -15.
+        """
         loop = asyncio.get_running_loop()
-        for number in _ending():
+        for number in _end_signals():
             loop.add_signal_handler(number, self._end, number)
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and say so when it is true."""
+        """Listen, and then say that the server is ready."""
         await super().startup(sockets)
         self._readiness.ready = True
         host, port = (sockets or [])[0].getsockname()[:2]
         self._log.info("ready", host=host, port=port)
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second; true ends the main loop."""
+        """Called ten times a second; true ends the main loop."""
         now = time.monotonic()
         if counter % _TICKS == 0:
             for connection in list(self.server_state.connections):
@@ -100,6 +109,7 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     def _end(self, number: int) -> None:
+        """End in order at the first signal, at once at the second."""
         name = signal.Signals(number).name
         if self._leave_at is None:
             self._readiness.ready = False
@@ -115,16 +125,16 @@ class _Server(uvicorn.Server):
             asyncio.get_running_loop().call_soon(connection.transport.abort)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Finish what is in work, within the time of grace."""
+        """Finish the requests in work, for up to `grace_s` seconds."""
         loop = asyncio.get_running_loop()
         clients = [client for listener in sockets or () for client in _refuse_more(listener)]
         tasks = [loop.connect_accepted_socket(self._connection, client) for client in clients]
         late = asyncio.gather(*tasks)
-        # Requests may be on their way: connections without one are closed a moment later.
-        loop.call_later(_LAST_CALL_S, self._close_idle)
+        # A request may be on its way on a connection without one, so those are closed later.
+        loop.call_later(_IDLE_GRACE_S, self._close_idle)
         await super().shutdown(sockets)
         await late
-        left = len(self.server_state.tasks)  # uvicorn has cancelled them, but not waited
+        left = len(self.server_state.tasks)  # uvicorn cancels them and does not wait for them
         if left and not self.code:
             self._log.warning("work given up", requests=left)
             self.code = 1
@@ -153,23 +163,23 @@ def serve_package(
     """Serve a package until a signal ends it.
 
     Args:
-        package: verified.
-        settings: limits and sizes.
+        package: the package, verified.
+        settings: the limits and sizes.
         address: where to listen.
-        threads: of the graph.
-        tokens: who may do what; without, everyone may do everything.
-        about: gives what the registry says of the version, at every question.
-        open_to_all: listen beyond this machine without tokens.
+        threads: the threads of the model's graph.
+        tokens: the tokens that are accepted; None lets everyone do everything.
+        about: gives the fields that the registry has for the version; is called for each answer.
+        open_to_all: allow a server without tokens that other machines can reach.
 
     Raises:
-        InputError: the port is taken, or nobody is kept out of a server that others can reach.
+        InputError: the port is taken, or the server has no tokens and other machines can reach it.
     """
     if tokens is None and not open_to_all and not is_loopback(address.host):
         raise InputError(
             f"{address.host} can be reached by others, and no tokens are set.",
             "Give --tokens FILE (`facemodels token add`), or --no-auth if that is meant.",
         )
-    # Before the model is loaded: a port that is taken shall show at once.
+    # The port is bound before the model is loaded, so that a port in use is refused at once.
     with _bound(address) as listener:
         limits = settings.limits.model_copy(update={"connections": _affordable(settings.limits)})
         name, version = str(package.id.name), str(package.id.version)
@@ -177,7 +187,8 @@ def serve_package(
         engine = Engine(package, settings, threads=threads, metrics=metrics)
         readiness = Readiness()
         app = create(engine, metrics, tokens=tokens, about=about, readiness=readiness)
-        _listen(listener, address)  # only now: who connects earlier shall be refused, not wait
+        # Only now: a client that connects before the model is warm is refused and does not wait.
+        _listen(listener, address)
         log = structlog.get_logger("facemodels.serving").bind(model=str(package.id))
         config = _config(app, limits, readiness)
         server = _Server(config, readiness=readiness, drain_s=limits.drain_s, log=log)
@@ -188,7 +199,7 @@ def serve_package(
 def _config(app: Any, limits: Limits, readiness: Readiness) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=with_limits(limits, readiness),
+        http=connection_class(limits, readiness),
         ws="none",
         loop="uvloop",
         interface="asgi3",
@@ -199,13 +210,13 @@ def _config(app: Any, limits: Limits, readiness: Readiness) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         date_header=False,
-        timeout_keep_alive=int(limits.idle_s) + 1,  # ours comes first
-        timeout_graceful_shutdown=limits.grace_s,  # type: ignore[arg-type]  # takes fractions
+        timeout_keep_alive=int(limits.idle_s) + 1,  # without effect; see `Connection`
+        timeout_graceful_shutdown=limits.grace_s,  # type: ignore[arg-type]  # fractions work
     )
 
 
 def _closed(engine: Engine) -> bool:
-    """Close the engine; false if its threads are too long at work that nobody waits for."""
+    """Close the engine; false if its threads still work after `_THREADS_S` seconds."""
     closing = threading.Thread(target=engine.close, name="closing", daemon=True)
     closing.start()
     closing.join(_THREADS_S)
@@ -214,12 +225,13 @@ def _closed(engine: Engine) -> bool:
 
 
 def _affordable(limits: Limits) -> int:
-    """Connections that the process may have, after asking for as many descriptors as it may.
+    """The number of connections for which the process may have file descriptors.
 
-    More are never accepted: where descriptors run out, the event loop gives up listening.
+    The soft limit of the process is raised first. The server never accepts more connections: if
+    descriptors run out, the event loop stops to listen.
 
     Raises:
-        InputError: the limit of descriptors allows none.
+        InputError: the limit of the process allows no connection.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     top = float("inf") if hard == resource.RLIM_INFINITY else hard
@@ -241,9 +253,10 @@ def _affordable(limits: Limits) -> int:
 
 
 def _refuse_more(listener: socket.socket) -> Iterator[socket.socket]:
-    """Stop listening; give those whom the kernel has let in already.
+    """Stop to listen, and give the connections that the kernel has accepted already.
 
-    A listener that is just closed resets them, who may have sent their requests.
+    If the listener were closed at once, the kernel would reset these connections, on which
+    requests may have arrived.
     """
     listener.setblocking(False)
     while True:
@@ -268,7 +281,7 @@ def _bound(address: ListenAddress) -> Iterator[socket.socket]:
 
 
 def _listen(listener: socket.socket, address: ListenAddress) -> None:
-    """Take the port; of two servers that start at one moment both could bind."""
+    """Listen on the port. Two servers that start at one moment can both bind; only one listens."""
     try:
         listener.listen(_BACKLOG)
     except OSError as error:
@@ -283,24 +296,25 @@ def _taken(address: ListenAddress, error: OSError | UnicodeError) -> InputError:
     )
 
 
-def _ending() -> Iterator[signal.Signals]:
-    """Signals that end the server; a hang-up does not where `nohup` started it."""
-    for number in _ENDING:
+def _end_signals() -> Iterator[signal.Signals]:
+    """The signals that end the server; without SIGHUP if `nohup` started the process."""
+    for number in _END_SIGNALS:
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             yield number
 
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Until the server listens to signals itself: leave in order, nothing is in work yet.
+    """Exit with code 0 at a signal that comes before the server handles signals itself.
 
-    The kernel spares the first process of a container from signals that have no handler.
+    The first process of a container needs these handlers: the kernel does not deliver it a signal
+    without one.
     """
 
     def leave(number: int, frame: object) -> None:
         raise SystemExit(0)
 
-    before = {number: signal.signal(number, leave) for number in list(_ending())}
+    before = {number: signal.signal(number, leave) for number in list(_end_signals())}
     try:
         yield
     finally:

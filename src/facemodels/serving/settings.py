@@ -82,10 +82,10 @@ class Serving(Frozen):
 
 
 def load(path: Path | None = None) -> Serving:
-    """The settings in a file.
+    """Read the settings from a file.
 
     Args:
-        path: without it conf/serving.yaml, or the defaults where that does not exist.
+        path: the file; None for conf/serving.yaml, or for the defaults if that does not exist.
 
     Raises:
         ParamsError: the file is missing or does not fit the schema.

@@ -40,6 +40,11 @@ class Endpoint:
     scope: Scope | None
     method: str = "GET"
 
+    @property
+    def versioned(self) -> bool:
+        """Whether the path names a version of a model."""
+        return "{version}" in self.path
+
 
 PAGE = Endpoint("/", None)
 OPENAPI = Endpoint("/openapi.json", None)

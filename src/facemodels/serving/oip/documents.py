@@ -22,18 +22,7 @@ from facemodels.serving.http.openapi import (
     operation,
     record,
 )
-from facemodels.serving.routes import (
-    LIVE,
-    MODEL,
-    MODEL_INFER,
-    MODEL_READY,
-    READY,
-    SERVER,
-    VERSION,
-    VERSION_INFER,
-    VERSION_READY,
-    Endpoint,
-)
+from facemodels.serving.routes import LIVE, READY, SERVER, Endpoint
 
 _MOST_VALUES = 1000  # of an example; larger tensors have an example in binary only
 _FREE = 4  # the length of a free axis in examples; a box has four numbers
@@ -72,28 +61,28 @@ class OipDocuments:
         made = self._operation(READY, "Whether the server wants requests", schema, {"ready": True})
         return _with_unready(made, schema, {"ready": False})
 
-    def metadata(self, *, versioned: bool) -> Operation:
-        """Document the model's metadata."""
+    def metadata(self, endpoint: Endpoint) -> Operation:
+        """Document the model's metadata, at its address with or without a version."""
         tensors = listing(_TENSOR)
         schema = record(
             name=TEXT, versions=listing(TEXT), platform=TEXT, inputs=tensors, outputs=tensors
         )
         return self._operation(
-            VERSION if versioned else MODEL, "Inputs and outputs of the model", schema,
-            dict(self._metadata), 404, extra=self._path("metadata", versioned),
+            endpoint, "Inputs and outputs of the model", schema,
+            dict(self._metadata), 404, extra=self._path("metadata", endpoint),
         )  # fmt: skip
 
-    def model_ready(self, *, versioned: bool) -> Operation:
-        """Document whether the model is ready."""
+    def model_ready(self, endpoint: Endpoint) -> Operation:
+        """Document whether the model is ready, at its address with or without a version."""
         schema = record(name=TEXT, ready=FLAG)
         made = self._operation(
-            VERSION_READY if versioned else MODEL_READY, "Whether the model wants requests", schema,
-            {"name": self._name, "ready": True}, 404, extra=self._path("ready", versioned),
+            endpoint, "Whether the model wants requests", schema,
+            {"name": self._name, "ready": True}, 404, extra=self._path("ready", endpoint),
         )  # fmt: skip
         return _with_unready(made, schema, {"name": self._name, "ready": False})
 
-    def infer(self, *, versioned: bool) -> Operation:
-        """Document inference."""
+    def infer(self, endpoint: Endpoint) -> Operation:
+        """Document inference, at its address with or without a version."""
         answer = record(
             model_name=TEXT, model_version=TEXT, id=TEXT,
             outputs=listing(self._output(), least=1), optional=("id",),
@@ -105,12 +94,12 @@ class OipDocuments:
                 for tensor in self._metadata["outputs"]
             ],
         }  # fmt: skip
-        extra = self._path("infer", versioned)
+        extra = self._path("infer", endpoint)
         extra["requestBody"] = {"required": True, "content": self._requests()}
         extra["parameters"] = [*extra["parameters"], _HEADER]
-        extra["x-codeSamples"] = [{"lang": "Shell", "source": self._curl(versioned=versioned)}]
+        extra["x-codeSamples"] = [{"lang": "Shell", "source": self._curl(endpoint)}]
         made = self._operation(
-            VERSION_INFER if versioned else MODEL_INFER, "Run the model on tensors", answer,
+            endpoint, "Run the model on tensors", answer,
             example, 400, 404, 413, 415, 503, 504, extra=extra,
         )  # fmt: skip
         made["responses"][200]["content"]["application/octet-stream"] = {"schema": BINARY}
@@ -124,9 +113,12 @@ class OipDocuments:
             endpoint, summary, schema, example, *errors, secured=self._secured, extra=extra
         )
 
-    def _path(self, name: str, versioned: bool) -> dict[str, Any]:
-        kind = "version" if versioned else "model"
-        named = [("name", self._name), *([("version", self._version)] if versioned else [])]
+    def _path(self, name: str, endpoint: Endpoint) -> dict[str, Any]:
+        kind = "version" if endpoint.versioned else "model"
+        named = [
+            ("name", self._name),
+            *([("version", self._version)] if endpoint.versioned else []),
+        ]
         parameters = [
             {"name": key, "in": "path", "required": True, "schema": {**TEXT, "enum": [value]}}
             for key, value in named
@@ -168,7 +160,7 @@ class OipDocuments:
             "application/octet-stream": {"schema": BINARY},
         }
 
-    def _curl(self, *, versioned: bool) -> str:
+    def _curl(self, endpoint: Endpoint) -> str:
         """A command that sends a request with binary tensors, every byte of it."""
         inputs = []
         data = b""
@@ -180,14 +172,14 @@ class OipDocuments:
             inputs.append(filled)
             data += _bytes(tensor, values)
         head = orjson.dumps({"inputs": inputs}).decode()
-        version = f"/versions/{self._version}" if versioned else ""
+        path = endpoint.path.format(name=self._name, version=self._version)
         tail = "".join(f"\\{byte:03o}" for byte in data.rstrip(b"\0"))
         zeros = len(data) - len(data.rstrip(b"\0"))
         return (
             f"(printf '%s' '{head}'; printf '{tail}'; head -c {zeros} /dev/zero) |\n"
             f"curl -H 'content-type: application/octet-stream' "
             f"-H 'inference-header-content-length: {len(head)}' "
-            f"--data-binary @- $SERVER/v2/models/{self._name}{version}/infer"
+            f"--data-binary @- $SERVER{path}"
         )
 
 

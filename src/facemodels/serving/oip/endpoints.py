@@ -178,13 +178,12 @@ def add_oip(
     add_endpoint(app, SERVER, server, documents.server(about))
     add_endpoint(app, LIVE, live, documents.live())
     add_endpoint(app, READY, ready, documents.ready())
-    for versioned, (model_at, ready_at, infer_at) in (
-        (False, (MODEL, MODEL_READY, MODEL_INFER)),
-        (True, (VERSION, VERSION_READY, VERSION_INFER)),
-    ):
-        add_endpoint(app, model_at, metadata, documents.metadata(versioned=versioned))
-        add_endpoint(app, ready_at, model_ready, documents.model_ready(versioned=versioned))
-        add_endpoint(app, infer_at, infer, documents.infer(versioned=versioned))
+    for endpoint in (MODEL, VERSION):
+        add_endpoint(app, endpoint, metadata, documents.metadata(endpoint))
+    for endpoint in (MODEL_READY, VERSION_READY):
+        add_endpoint(app, endpoint, model_ready, documents.model_ready(endpoint))
+    for endpoint in (MODEL_INFER, VERSION_INFER):
+        add_endpoint(app, endpoint, infer, documents.infer(endpoint))
 
 
 def _check_type(request: Request) -> None:

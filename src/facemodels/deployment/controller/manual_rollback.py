@@ -14,11 +14,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from facemodels.deployment.controller.lock import is_held
-from facemodels.deployment.controller.pending_rollbacks import PendingRollbacks, decide
+from facemodels.deployment.controller.pending_rollbacks import (
+    PendingRollback,
+    PendingRollbacks,
+    decide,
+)
 from facemodels.deployment.deploy import require_deployer
 from facemodels.deployment.rollback import find_rollback
 from facemodels.deployment.settings import DECISIONS, Environment, state_folder
-from facemodels.errors import FacemodelsError, InputError, IntegrityError, RuleError, ToolError
+from facemodels.errors import (
+    ConflictError,
+    FacemodelsError,
+    InputError,
+    IntegrityError,
+    RuleError,
+    ToolError,
+)
 from facemodels.git import Git
 from facemodels.registry.events import Event
 from facemodels.registry.registry import Registry
@@ -126,13 +137,25 @@ def _with_controller(
             return RollbackOutcome(found.to, None, why)
         try:
             event = _limited(registry, _WITH_CONTROLLER).act(one.proposal())
-        except (RuleError, InputError):
-            pending.remove(found.model, one)  # refused for good: traffic follows the tags again
+        except (RuleError, InputError, ConflictError) as error:
+            added = _added_by_controller(registry.repository.state(), one)
+            if added is not None:
+                return RollbackOutcome(found.to, added)
+            if not isinstance(error, ConflictError):
+                pending.remove(found.model, one)  # refused: traffic follows the tags again
             raise
         except (ToolError, IntegrityError) as error:
             return RollbackOutcome(found.to, None, error)
     # The controller deletes the file, once it has read the tag.
     return RollbackOutcome(found.to, event)
+
+
+def _added_by_controller(state: State, one: PendingRollback) -> Event | None:
+    """The event of a pending rollback, if a controller that knows no claims was faster."""
+    last = state.last(one.model)
+    if last is None or last.object == one.seen or last.reason != one.reason:
+        return None
+    return last if last.act in ("rollback", "withdraw") else None
 
 
 def _limited(registry: Registry, limits_s: Mapping[str, float]) -> Registry:

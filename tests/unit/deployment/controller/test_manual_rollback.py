@@ -251,6 +251,17 @@ def test_traffic_follows_the_tags_again_where_the_rules_refuse_the_rollback(
     assert controlled.all() == []
 
 
+def test_a_controller_of_an_earlier_release_may_be_faster_with_the_same_event(
+    clone: Clone, controlled: PendingRollbacks, tmp_path: Path
+) -> None:
+    """It knows no claim: it adds the event as soon as it sees the file."""
+    other = Clone(Path(shutil.copytree(clone.root, tmp_path / "other")))
+    [event] = other.add(move(V1, "production", reason=REQUEST.reason))
+    outcome = rolled_back(clone)
+    assert outcome.event is not None
+    assert (outcome.event.tag, outcome.why) == (event.tag, None)
+
+
 def test_a_remote_that_lost_events_keeps_no_bad_version_in_production(
     clone: Clone, controlled: PendingRollbacks, tmp_path: Path
 ) -> None:

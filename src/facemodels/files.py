@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ def refuse_folder(path: Path, remedy: str = "Give a file.") -> None:
     Raises:
         InputError: `path` is a folder.
     """
-    if path.is_dir():
+    if _is_folder(path):
         raise InputError(f"{path} is a folder.", remedy)
 
 
@@ -34,21 +35,34 @@ def refuse_file(path: Path, remedy: str = "Give a folder.") -> None:
     Raises:
         InputError: `path` is a file.
     """
-    if path.exists() and not path.is_dir():
+    if _is_folder(path) is False:
         raise InputError(f"{path} is a file.", remedy)
+
+
+def _is_folder(path: Path) -> bool | None:
+    """Whether `path` is a folder; None if nothing is there, or it cannot be looked at."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (OSError, ValueError):
+        return None
 
 
 @contextmanager
 def atomic_path(path: Path, *, mode: int = 0o644) -> Iterator[Path]:
     """Yield a temporary path beside `path` that replaces it when the block succeeds.
 
-    The file is on disk (fsync) before it takes the name, so a crash leaves the old file
-    or the new one, never a part of one. Until then only its owner can read it.
+    The file is on disk (fsync) before it gets the name, so a crash leaves the old file or the new
+    one, never a part of one. Until then only its owner can read it.
 
     Args:
         path: the file to replace.
         mode: the permissions of the new file.
+
+    Raises:
+        InputError: `path` is a folder, or its parent is a file.
     """
+    refuse_folder(path)
+    refuse_file(path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)

@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from facemodels.errors import ParamsError
+from facemodels.files import refuse_folder
 from facemodels.names import ModelId, ModelName, Task, Version
 
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -262,7 +263,9 @@ def load_yaml(path: Path) -> dict[str, Any]:
 
     Raises:
         ParamsError: the file is missing, cannot be read, or holds no mapping.
+        InputError: `path` is a folder.
     """
+    refuse_folder(path, "Give a YAML file.")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -77,3 +77,21 @@ def test_a_folder_is_refused_for_a_file_and_a_file_for_a_folder(tmp_path: Path) 
         files.refuse_folder(tmp_path)
     with pytest.raises(InputError, match=r"file is a file\. Give a folder\.$"):
         files.refuse_file(file)
+
+
+def test_what_cannot_be_looked_at_is_refused_by_neither_check(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    for path in (tmp_path / "file" / "below", tmp_path / "loop", tmp_path / "a\0b"):
+        files.refuse_folder(path)
+        files.refuse_file(path)
+
+
+def test_nothing_is_written_over_a_folder_or_below_a_file(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("kept")
+    for path in (tmp_path / "folder", tmp_path / "file" / "new"):
+        with pytest.raises(InputError, match=r"is a (folder|file)\."):
+            files.write_text(path, "x")
+    assert (tmp_path / "file").read_text() == "kept"
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "folder"]

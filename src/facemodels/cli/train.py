@@ -9,6 +9,7 @@ import click
 
 from facemodels.cli.options import FILE, FOLDER, json_option, output, prepared_or
 from facemodels.errors import InputError
+from facemodels.files import refuse_file
 
 
 @click.command()
@@ -49,6 +50,7 @@ def train(
     target = folder or _path(chosen, "output")
     if target is None:
         raise InputError("no output folder.", "Give --output.")
+    refuse_file(target, "Choose another --output.")
     if is_package(target):
         raise InputError(f"{target} is a finished package.", "Choose another --output.")
     kind = architecture(chosen["task"], chosen["architecture"])

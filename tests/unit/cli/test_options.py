@@ -61,3 +61,16 @@ def test_a_path_of_the_right_kind_or_of_nothing_is_let_through(tmp_path: Path) -
     for kind, found in ((FILE, tmp_path / "file"), (FOLDER, tmp_path)):
         assert kind.convert(str(found), None, None) == found
         assert kind.convert(str(tmp_path / "new"), None, None) == tmp_path / "new"
+
+
+def test_a_path_in_a_config_file_is_looked_at_too(tmp_path: Path) -> None:
+    output = tmp_path / "file"
+    output.touch()
+    config = tmp_path / "config.yaml"
+    words = {"task": "recognition", "architecture": "facenet", "network": {}, "train": {}}
+    config.write_text("".join(f"{k}: {v}\n" for k, v in (words | {"output": output}).items()))
+    done = CliRunner().invoke(main, ["train", "--config", str(config)])
+    assert (done.exit_code, done.output) == (
+        2,
+        f"Error: {output} is a file. Choose another --output.\n",
+    )

@@ -540,10 +540,10 @@ def test_a_full_disk_leaves_the_routes_as_they_were(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from facemodels.errors import ToolError
-from facemodels.deployment.router import Arm, Route, RouterSettings, publish
+from facemodels.deployment.router import Route, RouteArm, RouterSettings, publish
 folder = Path({str(tmp_path)!r})
 def route(weight):
-    arms = tuple(Arm(f"rec-facenet-v{{v}}.0.0", weight if v == 1 else (100 - weight if v == 2 else 0),
+    arms = tuple(RouteArm(f"rec-facenet-v{{v}}.0.0", weight if v == 1 else (100 - weight if v == 2 else 0),
                  (f"http://127.0.0.1:{{8000 + v}}",)) for v in range(1, 20))
     return [Route("recognition-facenet", "recognition", arms)]
 publish(folder, route(90), RouterSettings(port=0))

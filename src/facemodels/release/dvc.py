@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from facemodels.errors import ToolError
+from facemodels.errors import InputError, ToolError
 
 _MENTIONABLE = ("modified", "new")  # a folder that was only not pulled is "deleted"
 
@@ -77,29 +77,16 @@ def missing_on_remote(root: Path, digests: Sequence[str]) -> list[str]:
     Raises:
         ToolError: the remote cannot be asked.
     """
-    from dvc.config import ConfigError
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
+    from facemodels.storage.stores.objects import with_children
+    from facemodels.storage.stores.stores import Stores
 
     try:
-        with Repo(str(root)) as repo:
-            remote = repo.cloud.get_remote_odb()
-            wanted = [oid for digest in digests for oid in _objects(repo, remote, digest)]
-            return [oid for oid in wanted if not remote.exists(oid)]
-    except (DvcException, ConfigError, OSError) as error:
+        stores = Stores(root)
+        remote = stores.remote()
+        wanted = with_children(digests, [stores.cache, remote])
+        return [oid for oid in sorted(wanted) if remote.size(oid) is None]
+    except (InputError, ToolError) as error:
         raise ToolError(
-            f"The DVC remote cannot be asked what it has: {error}.",
+            f"The DVC remote cannot be asked what it has: {error.what.rstrip('.')}.",
             "No tag was made. Check `dvc remote list` and your access, and run it again.",
         ) from error
-
-
-def _objects(repo: Any, remote: Any, digest: str) -> list[str]:
-    """The ids of a folder and of its files; the list is read from the cache or the remote."""
-    if not digest.endswith(".dir"):
-        return [digest]
-    for store in (repo.cache.local, remote):
-        if store.exists(digest):
-            path = store.oid_to_path(digest)
-            listed = json.loads(store.fs.cat_file(path))
-            return [digest, *(item["md5"] for item in listed)]
-    return [digest]

@@ -29,10 +29,10 @@ from facemodels.monitoring.analysis import SequentialTest, e_processes
 from facemodels.monitoring.analysis.sequential_test import SETTLED
 from facemodels.monitoring.metrics.windows import Tally, Window
 from facemodels.monitoring.settings import VerdictSettings
-from facemodels.serving.metrics import _REQUEST_SECONDS
+from facemodels.serving.metrics import REQUEST_SECONDS
 from facemodels.text import markdown
 
-BOUNDS = tuple(bound for bound in _REQUEST_SECONDS if 0.02 <= bound <= 1.6)
+BOUNDS = tuple(bound for bound in REQUEST_SECONDS if 0.02 <= bound <= 1.6)
 MEDIAN_S, SPREAD = 0.06, 0.4  # a lognormal latency: p95 116 ms, p99 152 ms
 RATE = 50.0  # requests a second of both versions together
 SHARE = 0.1  # the canary's share of the requests, unless the rule sets its own

@@ -27,7 +27,7 @@ from facemodels import __version__
 _LABELS = ("model_name", "model_version")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 # The R10 numbers of ISO 3, from 0.5 ms to 16 s: a quantile is known to a quarter of its value.
-_REQUEST_SECONDS = tuple(
+REQUEST_SECONDS = tuple(
     round(step * 10.0**power, 6)
     for power in range(-4, 2)
     for step in (1.0, 1.25, 1.6, 2.0, 2.5, 3.15, 4.0, 5.0, 6.3, 8.0)
@@ -72,7 +72,7 @@ class Metrics:
         self._request = self._histogram(
             "model_request_duration_seconds",
             "A prediction, from its complete request to the end of its answer",
-            _REQUEST_SECONDS,
+            REQUEST_SECONDS,
         )
         self.request_size = self._histogram("model_request_size_bytes", "Body of a request", _BYTES)
         self.in_flight = Gauge(

@@ -9,7 +9,7 @@ import pytest
 from fastapi.routing import APIRoute
 from starlette.routing import Route
 
-from facemodels.names import ModelId
+from facemodels.names import TASKS, ModelId
 from facemodels.serving.app import build
 from facemodels.serving.http.readiness import Readiness
 from facemodels.serving.metrics import Metrics
@@ -87,6 +87,7 @@ def test_predictions_are_told_by_method_and_path(method: str, path: str, predict
 
 
 def test_every_ability_is_a_prediction_under_its_own_address() -> None:
+    assert set(ABILITIES) == set(TASKS)
     for task, abilities in ABILITIES.items():
         assert ability_paths(task) == tuple(ability_path(ability) for ability in abilities)
         for path in ability_paths(task):

@@ -37,6 +37,7 @@ class RouterSupervisor:
         self._looked = 0.0  # when the last check began; all times are monotonic
         self._good = 0.0  # when the last answered check began, or the start
         self._tried = 0.0
+        self._failed: FacemodelsError | None = None  # the error of the last start
         self._tended = 0.0
         self._pid: int | None = None
         self._applied: tuple[int | None, str] = (None, "")  # the process, and the routes it uses
@@ -55,11 +56,9 @@ class RouterSupervisor:
         process = self._router.process
         now = time.monotonic()
         if process is None:
-            if not self._tried or now - self._tried >= _AGAIN_S:
-                self._tried = now
-                self._router.start()
-                self._good = time.monotonic()
+            self._start(now)
             return
+        self._failed = None
         # After a pause of this process, the silence is not the router's.
         slept = now - self._tended > self.hang_s / 2
         self._tended = now
@@ -71,6 +70,19 @@ class RouterSupervisor:
             process.end(0)
             self._tried = 0.0
             self.tend(published)
+
+    def _start(self, now: float) -> None:
+        """Try to start the router; between two attempts the last error still holds."""
+        if not self._tried or now - self._tried >= _AGAIN_S:
+            self._tried, self._failed = now, None
+            try:
+                self._router.start()
+            except FacemodelsError as error:
+                self._failed = error
+            else:
+                self._good = time.monotonic()
+        if self._failed is not None:
+            raise self._failed
 
     def _ask(self, published: str, now: float) -> None:
         if self._look is not None and self._look.done():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,8 @@ import psutil
 from facemodels.errors import InputError, ToolError
 
 _LIMIT_S = 300.0  # time limit of a git command; a fetch over a slow line takes long
+_KILL_S = 1.0  # for processes to stop, and to end after SIGKILL
+_CANNOT_FORK = (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
 
 
 class GitError(ToolError):
@@ -166,12 +169,38 @@ class Git:
 
 
 def kill_tree(pid: int) -> None:
-    """Kill a process and all its children: git's helpers and hooks outlive git otherwise."""
+    """Kill a process and all its children: git's helpers and hooks outlive git otherwise.
+
+    The tree is stopped first, level by level, since a child that is forked after the children
+    were listed would be missed. The process itself is a child of ours, and whoever started it
+    waits for it; this function waits for the others.
+    """
     with suppress(psutil.Error):
-        process = psutil.Process(pid)
-        for one in (*process.children(recursive=True), process):
+        root = psutil.Process(pid)
+        stopped: dict[int, psutil.Process] = {}
+        while new := [one for one in _tree(root) if one.pid not in stopped]:
+            for one in new:
+                with suppress(psutil.Error):
+                    one.suspend()
+                stopped[one.pid] = one
+            _wait_until_stopped(new)
+        for one in stopped.values():
             with suppress(psutil.Error):
                 one.kill()
+        psutil.wait_procs([one for one in stopped.values() if one.pid != pid], timeout=_KILL_S)
+
+
+def _tree(root: psutil.Process) -> list[psutil.Process]:
+    return [root, *root.children(recursive=True)]
+
+
+def _wait_until_stopped(processes: Sequence[psutil.Process]) -> None:
+    """Wait until no process of them can fork any more."""
+    end = time.monotonic() + _KILL_S
+    for one in processes:
+        with suppress(psutil.Error):
+            while one.status() not in _CANNOT_FORK and time.monotonic() < end:
+                time.sleep(0.001)
 
 
 def find_root(start: Path) -> Path:

@@ -26,13 +26,13 @@ DRIVER = """
 import os, sys
 from pathlib import Path
 from facemodels.registry.registry import open_registry
-from facemodels.release.plan import Asked
+from facemodels.release.plan import ReleaseRequest
 from facemodels.release.steps import Release
 at, bump = sys.argv[1:]
 def stop(step):
     if step == at:
         os._exit(9)
-asked = Asked("landmark-dlib", bump or None, "Deeper")
+asked = ReleaseRequest("landmark-dlib", bump or None, "Deeper")
 Release(open_registry(Path.cwd()), asked, before_step=stop, clock=lambda: 1_790_000_000).run()
 """
 

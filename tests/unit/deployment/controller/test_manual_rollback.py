@@ -178,8 +178,8 @@ def hang_in(what: str, clone: Clone, sleeper: Path, closing: list[Callable[[], N
 @pytest.mark.parametrize(
     ("what", "limits_s"),
     [
-        ("remote helper", {"ls_remote": 1.0}),
-        ("ssh", {"ls_remote": 1.0}),
+        ("remote helper", {"ls_remote": 3.0}),
+        ("ssh", {"ls_remote": 3.0}),
         ("proxy", {"ls_remote": 1.0}),
         ("credential helper", {"ls_remote": 3.0}),
         ("pre-push hook", {"push": 3.0}),

@@ -1,1 +1,10 @@
-"""Face detection: one module an architecture, one for the metrics."""
+"""Face detection: boxes and scores of the faces in an image.
+
+Modules in reading order:
+
+- `task`: what every detection model gives, and the steps around a network with YOLO's output.
+- `metrics`: average precision by COCO's protocol, precision, recall and F1.
+- `batches`: training pictures with flip, scale, shift, colour and mosaic.
+- `example`: the script in the model card of a package.
+- `yolov8`: the architecture YOLOv8.
+"""

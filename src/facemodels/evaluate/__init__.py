@@ -1,1 +1,12 @@
-"""Judging models: protocols, uncertainty, comparison and gates."""
+"""How good and how fast models are.
+
+Modules in reading order:
+
+- `evaluation`: `Evaluation`, what measuring a model gives, whatever its task.
+- `detection`, `recognition`, `landmarks`: the protocol of each task.
+- `protocols`: finds the protocol of a task by its name.
+- `gates`: what a model must reach before it is packaged.
+- `bootstrap`: confidence intervals, paired for two models.
+- `comparison`: two packages side by side.
+- `speed`: latency, throughput and memory; `speed_child` is the process that is measured.
+"""

@@ -1,1 +1,9 @@
-"""Training of torch networks: one loop, exact resume, curves."""
+"""Training of torch networks: a killed training resumes to the same bytes.
+
+Modules in reading order:
+
+- `settings`: the hyperparameters that trainings share, with the learning rate schedule.
+- `loop`: `Trainer`, with checkpoints and validation, and `train_to_file`.
+- `weights`: state dicts on disk.
+- `curves`: loss and validation curves as files for `dvc plots`.
+"""

@@ -6,7 +6,8 @@ Packages and modules in reading order; each imports only those before it:
 - `params`: the typed parameters of params.yaml
 - `imaging`, `data`: images, and datasets as arrays
 - `training`, `runtime`: the training loop, and sessions of ONNX Runtime
-- `detection`, `recognition`, `landmarks`, `models`: architectures by task, and by name
+- `architecture`, `detection`, `recognition`, `landmarks`, `models`: what an architecture is;
+  architectures by task, and by name
 - `package`, `evaluate`, `pipeline`: the folder of a version, measurements, and the stages
 - `registry`, `provenance`: versions and statuses as tags, and where a version comes from
 - `storage`, `serving`, `monitoring`: remotes, the server of a version, and its verdicts

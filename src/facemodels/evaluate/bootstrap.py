@@ -1,4 +1,4 @@
-"""How sure a measured number is: percentile bootstrap, paired for two models.
+"""Confidence intervals of measured numbers: percentile bootstrap, paired for two models.
 
 Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993: the
 percentile interval (chapter 13) over units drawn with replacement. Two models
@@ -102,7 +102,7 @@ def paired_difference(
 
 
 def verdict(difference: PairedDifference, *, higher_is_better: bool) -> Verdict:
-    """What the interval of A - B says of A.
+    """Return what the interval of A - B says of A.
 
     An interval that holds 0, at its end too, shows no difference: that is not
     the same as showing that there is none.

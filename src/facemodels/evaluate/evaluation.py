@@ -1,4 +1,4 @@
-"""What evaluating a model gives, whatever its task."""
+"""The result of evaluating a model, whatever its task."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Evaluation:
     clusters: NDArray[np.int32] | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The part that metrics files hold; threshold is absent where there is none."""
+        """Return what metrics files hold; `threshold` is absent where there is none."""
         values: dict[str, Any] = {"metrics": dict(self.metrics)}
         if self.groups:
             values["groups"] = {name: dict(group) for name, group in self.groups.items()}

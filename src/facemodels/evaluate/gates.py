@@ -1,4 +1,4 @@
-"""Gates: what a model must reach before it is packaged. Pure."""
+"""Gates: what a model must reach before it is packaged. No file is touched here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class GateResult:
 
 
 def judge(metrics: Mapping[str, float], gates: Mapping[str, Gate | None]) -> list[GateResult]:
-    """Hold metrics against gates; a value on the bound passes, NaN never does.
+    """Compare metrics with gates; a value on the bound passes, NaN never does.
 
     Raises:
         ParamsError: a gate names a metric that was not measured.
@@ -44,10 +44,10 @@ def judge(metrics: Mapping[str, float], gates: Mapping[str, Gate | None]) -> lis
 
 
 def require(judgements: list[GateResult], model: str) -> None:
-    """Stop here unless every gate was passed.
+    """Raise an error unless every gate was passed.
 
     Raises:
-        GateError: naming the gates that were not.
+        GateError: a gate was not passed; the message names it.
     """
     failed = [row for row in judgements if not row.passed]
     if failed:

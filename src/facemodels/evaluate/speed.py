@@ -1,4 +1,4 @@
-"""Latency, throughput and memory of a package, as a user of it would meet them."""
+"""Latency, throughput and memory of a package in each of its runtimes."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def workload(task: str, predictor: Any) -> Callable[[int], Any]:
 
 
 def percentiles(seconds: Sequence[float]) -> dict[str, float]:
-    """p50, p95 and p99 in milliseconds."""
+    """Return p50, p95 and p99 in milliseconds."""
     p50, p95, p99 = np.percentile(np.asarray(seconds) * 1e3, [50, 95, 99])
     return {"p50_ms": float(p50), "p95_ms": float(p95), "p99_ms": float(p99)}
 
 
 def time_runs(run: Callable[[int], Any], *, warmup: int, runs: int, batch: int) -> list[float]:
-    """Seconds of each of `runs` calls after `warmup` uncounted ones."""
+    """Return the seconds of each of `runs` calls, after `warmup` calls that are not counted."""
     for _ in range(warmup):
         run(batch)
     return [_timed(run, batch) for _ in range(runs)]
@@ -53,7 +53,7 @@ def time_runs(run: Callable[[int], Any], *, warmup: int, runs: int, batch: int) 
 def time_interleaved(
     one: Callable[[int], Any], other: Callable[[int], Any], *, warmup: int, runs: int
 ) -> tuple[list[float], list[float]]:
-    """Seconds of single-image calls of two models in turn, so that both meet the same noise."""
+    """Time single-image calls of two models in turn, so that both meet the same noise."""
     for _ in range(warmup):
         one(1)
         other(1)
@@ -99,20 +99,20 @@ def measure(
 
 
 def measure_served(package: Package, *, threads: int, warmup: int, runs: int) -> dict[str, Any]:
-    """As `measure`, of the served form alone and for single images."""
+    """Measure the served form alone, with single images; see `measure`."""
     served = package.runtimes[0]
     settings = {"threads": threads, "warmup": warmup, "runs": runs}
     return _in_child(package, served, **settings, batch_sizes=[1])
 
 
 def file_size_mb(package: Package, runtime: Runtime) -> float:
-    """Size of the file that a runtime loads, in units of 1e6 bytes."""
+    """Return the size of the file that a runtime loads, in units of 1e6 bytes."""
     name = ONNX if runtime == "onnx" else package.config["weights"]
     return (package.folder / name).stat().st_size / 1e6
 
 
 def machine() -> dict[str, Any]:
-    """What a time was measured on."""
+    """Describe the machine that a time was measured on."""
     import psutil
 
     return {
@@ -142,7 +142,7 @@ def _gpu_name() -> str | None:
 
 
 def _in_child(package: Package, runtime: Runtime, **settings: Any) -> dict[str, Any]:
-    """A fresh process, so that peak memory and load time are this runtime's alone."""
+    """Measure in a fresh process, so that peak memory and load time are this runtime's alone."""
     job = {"folder": str(package.folder), "runtime": runtime, **settings}
     done = subprocess.run(
         [sys.executable, "-m", "facemodels.evaluate.speed_child"],
@@ -160,7 +160,7 @@ def _in_child(package: Package, runtime: Runtime, **settings: Any) -> dict[str, 
 
 
 def run_child(package: Package, runtime: Runtime, job: dict[str, Any]) -> dict[str, Any]:
-    """The measurements of one runtime, in the process that is measured."""
+    """Measure one runtime, in the process that is measured."""
     import psutil
 
     process = psutil.Process()
@@ -189,7 +189,7 @@ def run_child(package: Package, runtime: Runtime, job: dict[str, Any]) -> dict[s
 
 
 def _peak_rss_mb() -> float:
-    """High-water mark of resident memory; Linux gives it in KiB, macOS in bytes."""
+    """Return the peak of resident memory, which Linux gives in KiB and macOS in bytes."""
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -197,7 +197,7 @@ def _peak_rss_mb() -> float:
 
 
 def _gpu_use() -> dict[str, float]:
-    """Memory and utilisation of the first GPU; nothing where there is none."""
+    """Return memory and utilisation of the first GPU; nothing where there is none."""
     import pynvml
 
     try:

@@ -30,7 +30,7 @@ class PackageContent:
         weights: the file of trained weights.
         training: hyperparameters, data digest and versions, as train recorded them.
         validation: `metrics`, and `threshold` where the task has one.
-        words: what people say of the version.
+        words: the texts that people wrote about the version.
     """
 
     id: ModelId
@@ -150,7 +150,7 @@ def _put(folder: Path, output: Path, weights: Path) -> None:
 
 
 def read_validation(path: Path) -> dict[str, Any]:
-    """Metrics that validate wrote.
+    """Read the metrics that validate wrote.
 
     Raises:
         InputError: the file is missing or is no JSON mapping.

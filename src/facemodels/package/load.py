@@ -1,4 +1,4 @@
-"""Loading a package: verified first, parsed after."""
+"""Opens a package: its files are verified before any of them is parsed."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Package:
     """A verified package.
 
     Attributes:
-        folder: where it lies.
-        id: its version.
+        folder: the folder that it lies in.
+        id: the version that it holds.
         config: config.yaml.
         metadata: metadata.json.
         digest: SHA-256 of its checksums, hence of all its files.
@@ -58,11 +58,11 @@ class Package:
 
     @property
     def runtimes(self) -> tuple[Runtime, ...]:
-        """How it can run, the served form first."""
+        """The forms in which it can run, the served one first."""
         return tuple(self.config["runtimes"])
 
     def predictor(self, runtime: Runtime | None = None, *, threads: int = 1) -> Any:
-        """The model ready to use; the served form unless told otherwise.
+        """Load the model; the served form unless `runtime` names another.
 
         Raises:
             InputError: the package has no form for that runtime.
@@ -83,7 +83,7 @@ def open_package(path: Path, *, signature: Signature | None = None) -> Package:
     """Verify and open a package, given its folder or the weights file in it.
 
     Args:
-        path: where it lies.
+        path: the folder, or a file in it.
         signature: the policy that says who must have signed it; none asks for no signature.
 
     Raises:

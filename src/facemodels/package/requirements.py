@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 
 
 def closure(distributions: Iterable[str]) -> dict[str, str]:
-    """Version of each distribution and of everything it requires here, by canonical name."""
+    """Return the version of each distribution and of all that it requires, by canonical name."""
     pinned: dict[str, str] = {}
     waiting = [canonicalize_name(name) for name in distributions]
     while waiting:
@@ -26,7 +26,7 @@ def closure(distributions: Iterable[str]) -> dict[str, str]:
 
 
 def text(served: Iterable[str], training: Iterable[str]) -> str:
-    """requirements.txt: the closure of the served form; that of the weights as a comment."""
+    """Return requirements.txt: the closure of the served form, and the weights' as a comment."""
     lines = [f"{name}=={pin}" for name, pin in closure(served).items()]
     also = [f"{name}=={_version(name)}" for name in sorted(training)]
     if also:

@@ -1,4 +1,4 @@
-"""Is a package what its checksums say, and nothing more?"""
+"""Checks that a package holds the files that its checksums list, and no others."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def write_checksums(folder: Path) -> None:
 
 
 def checksum_lines(digests: Mapping[str, str]) -> str:
-    """Digests by name in the form that `sha256sum -c` reads, sorted by name."""
+    """Format digests by name as `sha256sum -c` reads them, sorted by name."""
     return "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
 
 
 def is_package(folder: Path) -> bool:
-    """Whether `folder` claims to be a package."""
+    """Return whether `folder` claims to be a package: whether it has a file of checksums."""
     return (folder / CHECKSUMS).is_file()
 
 

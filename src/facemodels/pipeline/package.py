@@ -21,7 +21,7 @@ def package(
     Args:
         weights: model.pt or model.dat, or its folder, as train wrote it.
         model: the version it becomes.
-        card: what people say of it.
+        card: the texts that people wrote about it.
         validation: `metrics`, `threshold` and `groups`, or empty if it was not validated.
         output: the folder of the package.
 

@@ -23,12 +23,12 @@ def validate(
 
 
 def as_json(evaluation: Evaluation, baseline: Evaluation) -> dict[str, Any]:
-    """What the metrics file of a model holds."""
+    """Return what the metrics file of a model holds."""
     return {**evaluation.as_json(), "untrained": dict(baseline.metrics)}
 
 
 def write_curves(evaluation: Evaluation, folder: Path) -> None:
-    """One CSV a curve, for `dvc plots`."""
+    """Write one CSV a curve, for `dvc plots`."""
     import pandas as pd
 
     for name, rows in evaluation.curves.items():
@@ -37,7 +37,7 @@ def write_curves(evaluation: Evaluation, folder: Path) -> None:
 
 
 def table(evaluation: Evaluation, baseline: Evaluation) -> str:
-    """Metrics beside the baseline's, and by group, as Markdown."""
+    """Format the metrics beside the baseline's, and by group, as Markdown."""
     text = markdown(
         [
             {"metric": name, "value": value, "untrained": baseline.metrics[name]}

@@ -30,27 +30,27 @@ Record = dict[str, float]
 
 
 class Task(Protocol):
-    """What is learned: batches, loss and validation of one architecture."""
+    """What an architecture gives the loop: batches, a loss and a validation."""
 
     monitor: str  # the validation metric that early stopping watches; higher is better
 
     def batch(self, step: int) -> Any:
-        """The batch of a step, on the CPU: a pure function of (seed, step), thread-safe.
+        """Return the batch of a step, on the CPU: a pure function of (seed, step), thread-safe.
 
-        It is called in a thread of its own and had better leave computing to NumPy, since
-        torch's operators start further OpenMP threads there.
+        It is called in a thread of its own and should compute with NumPy, since torch's
+        operators start further OpenMP threads there.
         """
 
     def loss(self, network: nn.Module, batch: Any) -> Tensor:
-        """Scalar loss of a batch on the network's device."""
+        """Return the scalar loss of a batch on the network's device."""
 
     def validate(self, network: nn.Module) -> Record:
-        """Metrics on the validation split, of a network in eval mode."""
+        """Return the metrics on the validation split, of a network in eval mode."""
 
 
 @dataclass
 class Fit:
-    """Where a training stands; also what a checkpoint holds.
+    """The state of a training, which a checkpoint holds too.
 
     Attributes:
         step: steps done.
@@ -100,7 +100,7 @@ def to_device(batch: Any, device: torch.device) -> Any:
 
 
 class Trainer:
-    """A network on its way through `settings.steps` steps of a task."""
+    """Trains a network for `settings.steps` steps of a task."""
 
     def __init__(self, network: nn.Module, task: Task, settings: TorchTraining) -> None:
         if settings.device == "cuda" and not torch.cuda.is_available():

@@ -1,8 +1,8 @@
-"""One thread runs the graph; what waits for it at the same moment goes into one run.
+"""One thread runs the graph, and requests that wait at the same moment share one run.
 
-Nobody waits for company unless the settings say so: while one run is on, requests gather, and
-the next run takes them all, first come, first served. An idle server answers a single request at
-once, a busy one makes larger batches, which a graph computes faster than the same images one by
+By default no request waits for others: while one run is on, requests queue, and the next run
+takes them in the order of arrival. An idle server therefore answers a single request at once,
+and a busy one makes larger batches, which a graph computes faster than the same images one by
 one. Rows do not influence each other: the outputs are the same to the last bit.
 """
 
@@ -29,13 +29,13 @@ class _Job:
 
 
 class Batcher:
-    """Runs batches of callers in a thread of its own.
+    """Runs the batches of all callers in a thread of its own.
 
     Args:
-        run: float32 (N, ...) to float32 (N, ...); row by row, whatever N.
-        settings: rows a run, and how long to wait for them.
-        observe: told of every run before its callers are: rows, seconds it took, seconds its
-            first job had waited.
+        run: turns float32 (N, ...) into float32 (N, ...), row by row, whatever N.
+        settings: the most rows of a run, and how long to wait for them.
+        observe: is called after every run, before its callers get their outputs, with the
+            rows, the seconds it took and the seconds its first job had waited.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class Batcher:
         self._thread.start()
 
     def submit(self, batch: Batch) -> Future[Batch]:
-        """Run a batch some time soon; cancelling the future before that spares the run.
+        """Queue a batch for a run; if its future is cancelled before that, it is not run.
 
         Raises:
             RuntimeError: the batcher is closed.
         """
         job = _Job(batch)
-        with self._closing:  # nothing comes after the end of the queue, where nobody would see it
+        with self._closing:  # no job may follow the end mark of the queue: it would never run
             if self._closed:
                 raise RuntimeError("the batcher is closed")
             self._jobs.put(job)
@@ -94,7 +94,7 @@ class Batcher:
                 return
 
     def _gather(self, first: _Job) -> tuple[list[_Job], _Job | None, bool]:
-        """Who is here, up to the most rows; the one who did not fit; whether it is the end."""
+        """Return the jobs of the next run, the job that did not fit, and whether to end."""
         jobs, rows = [first], len(first.batch)
         until = time.perf_counter() + self._settings.wait_ms / 1e3
         while rows < self._settings.rows:
@@ -113,7 +113,7 @@ class Batcher:
         return jobs, None, False
 
     def _finish(self, jobs: list[_Job]) -> None:
-        """Run the jobs; every one of their callers hears how it ended."""
+        """Run the jobs and give every one of their callers the output or the error."""
         inputs = [job.batch for job in jobs]
         try:
             batch = inputs[0] if len(inputs) == 1 else np.concatenate(inputs)
@@ -128,7 +128,7 @@ class Batcher:
             row += len(job.batch)
 
     def _run_in_parts(self, batch: Batch, since: float) -> Batch:
-        """A job of more than the most rows takes several runs: memory is bounded by one."""
+        """Run a large batch in several runs, so that the memory is bounded by that of one."""
         most = self._settings.rows
         parts = []
         for row in range(0, max(1, len(batch)), most):

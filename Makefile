@@ -34,7 +34,7 @@ test test-quick test-full: export OMP_WAIT_POLICY := passive
 test test-quick test-full: export OMP_NUM_THREADS := 1
 
 test: setup  ## Run the tests
-	$(BIN)/pytest -m "not full" -n 2 --dist loadfile
+	$(BIN)/pytest -m "not full" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-quick: setup  ## Run the tests that mirror what differs from BRANCH (default: the last commit)
 	@tests=$$($(BIN)/python tools/quick_tests.py $(BRANCH)); \
@@ -42,7 +42,7 @@ test-quick: setup  ## Run the tests that mirror what differs from BRANCH (defaul
 	else $(BIN)/pytest -m "not full" -n 2 $$tests; fi
 
 test-full: setup  ## Run the tests and the long campaigns
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: setup  ## Lint, types, layers, conf against params.yaml
 	$(BIN)/ruff check .

@@ -51,9 +51,13 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 _LONGEST = (
     "test_release.py",
     "test_pipeline.py",
+    "test_recipe.py",
     "test_cli.py",
+    "test_conformance.py",
     "test_retention.py",
     "test_push.py",
+    "test_backup.py",
+    "test_faults_kills.py",
 )
 
 

@@ -302,7 +302,7 @@ def check_every_way_back(ledger: Ledger) -> None:
             assert to_version is None or found.to == f"{family}-v{to_version}"
             after = Ledger()
             after.events = list(ledger.events)
-            after.add(found.plan("it fails"))
+            after.add(found.proposal("it fails"))
             assert audit.audit(after.events, after.head) == []
             then = desired(after.state, "production")[model]
             assert (then.stable, then.rollout) == (found.to, None)

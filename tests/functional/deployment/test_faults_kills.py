@@ -224,6 +224,27 @@ def test_a_kill_while_a_rollout_is_completed_or_rolled_back_ends_as_the_tags_say
     assert acts == ["rollout", "promote", "rollback", *again]
 
 
+@pytest.mark.full
+@pytest.mark.xfail(
+    reason="the version taken back ends before the next warm one is ready, so nobody stands in",
+    strict=False,
+)
+def test_a_kill_of_the_version_that_came_back_at_its_event_fails_no_request(
+    production: Environment,
+) -> None:
+    roll_out(production, "blue-green")
+    complete = ("deploy", "--model-id", CANDIDATE, "--environment", "production")
+    production.site.begin(*complete, "--strategy", "complete").communicate(timeout=60)
+    production.wait_for(v1_2_0=100)
+    production.wait_ready(STABLE)
+    with no_failures(production, "candidate"):
+        turn(
+            production, "candidate", BACK,
+            "rollback", "--model-type", "recognition", "--reason", "no",
+        )  # fmt: skip
+        production.wait_for(v1_1_0=100)
+
+
 def _wait_for_another(production: Environment, victim: str | None) -> None:
     """Traffic changes before the event of a rollback is there, and the version taken back ends.
 

@@ -29,7 +29,7 @@ from facemodels.runtime import Run
 
 GROUP = "facemodels.architectures"
 # What every package of a task holds besides its architectures.
-_COMMON_MODULES = {"task", "metrics", "batches", "example"}
+_COMMON_MODULES = {"task", "metrics", "batches", "example", "triplets"}
 
 AnyArchitecture = Architecture[Any, Any]
 

@@ -11,6 +11,7 @@ from facemodels.errors import DataError, ParamsError
 from facemodels.recognition import facenet
 from facemodels.recognition.batches import CropAugmentation, IdentityBatches
 from facemodels.recognition.task import Embedder, preprocess, served
+from facemodels.recognition.triplets import semi_hard_triplet_loss
 from facemodels.runtime import open_graph
 from facemodels.training.weights import save_state
 
@@ -95,7 +96,7 @@ def test_the_triplet_loss_is_the_mean_over_all_semi_hard_triplets(seed: int) -> 
     embeddings = rng.normal(size=(12, 6))
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     labels = np.repeat(np.arange(4), 3)
-    loss = facenet.semi_hard_triplet_loss(
+    loss = semi_hard_triplet_loss(
         torch.tensor(embeddings, dtype=torch.float32), torch.tensor(labels), 0.3
     )
     assert loss.item() == pytest.approx(_brute_force(embeddings, labels, 0.3), abs=1e-5)

@@ -13,6 +13,7 @@ from facemodels.errors import FacemodelsError
 from facemodels.params import Frozen, parse
 from facemodels.progress import Advance
 from facemodels.runtime import Runtime
+from facemodels.training.initial_weights import InitialWeights, Pretrained, initial_weights
 from facemodels.training.settings import TrainingSettings
 
 NetworkT = TypeVar("NetworkT", bound=Frozen)
@@ -73,6 +74,7 @@ class Architecture(ABC, Generic[NetworkT, TrainingT]):
         training_requirements: the distributions that training and the weights need.
         network_type: the schema of the `network` parameters.
         training_type: the schema of the `train` parameters.
+        pretrained: the weights that `init: pretrained` starts from, where there are some.
         network: the parsed `network` parameters.
     """
 
@@ -85,6 +87,7 @@ class Architecture(ABC, Generic[NetworkT, TrainingT]):
     runtimes: ClassVar[tuple[Runtime, ...]]
     requirements: ClassVar[tuple[str, ...]]
     training_requirements: ClassVar[tuple[str, ...]] = ()
+    pretrained: ClassVar[Pretrained | None] = None
     network_type: type[NetworkT]
     training_type: type[TrainingT]
 
@@ -108,6 +111,19 @@ class Architecture(ABC, Generic[NetworkT, TrainingT]):
             ParamsError: the values do not fit `training_type`.
         """
         return parse(cls.training_type, train, "train")
+
+    def initial_weights(self, settings: TrainingT) -> InitialWeights | None:
+        """Return the verified weights that a training starts from; None for random ones.
+
+        Raises:
+            InputError: the architecture has no pretrained weights, or the file is missing.
+            DataError: the file's digest is not the one that is pinned.
+        """
+        return initial_weights(settings.init, self.pretrained, model=f"{self.task}/{self.name}")
+
+    def is_imported(self, settings: TrainingT) -> bool:
+        """Return whether `train` takes the weights as they are and trains nothing."""
+        return False
 
     @abstractmethod
     def units(self, settings: TrainingT) -> int:

@@ -55,6 +55,18 @@ class TorchArchitecture(Architecture[NetworkT, TorchTrainingT]):
         """Return the network as training wants it; other memory formats are faster for some."""
         return self.build()
 
+    def load_initial(self, network: nn.Module, weights: Path) -> None:
+        """Load the weights that a training starts from; by default a state dict.
+
+        Raises:
+            DataError: the file does not hold weights of this network.
+        """
+        load_state(network, weights)
+
+    def is_imported(self, settings: TorchTrainingT) -> bool:
+        """Return whether the budget is 0 steps."""
+        return settings.steps == 0
+
     def units(self, settings: TorchTrainingT) -> int:
         """Return the number of steps."""
         return settings.steps
@@ -68,7 +80,7 @@ class TorchArchitecture(Architecture[NetworkT, TorchTrainingT]):
         """Train on the split `train`; `val` decides nothing but when to stop early."""
         train_to_file(
             settings,
-            build=self.build_for_training,
+            build=lambda: self._initialised(settings),
             task=lambda: self.learning_task(settings, job.data),
             checkpoint=job.checkpoint,
             weights=job.output / self.weights_file,
@@ -89,6 +101,13 @@ class TorchArchitecture(Architecture[NetworkT, TorchTrainingT]):
     def export(self, weights: Path, path: Path) -> float:
         """Write the weights as ONNX; see `Architecture.export`."""
         return self.export_network(self._restored(weights), path)
+
+    def _initialised(self, settings: TorchTrainingT) -> nn.Module:
+        network = self.build_for_training()
+        initial = self.initial_weights(settings)
+        if initial is not None:
+            self.load_initial(network, initial.path)
+        return network
 
     def _restored(self, weights: Path) -> nn.Module:
         network = self.build()

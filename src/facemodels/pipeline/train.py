@@ -46,10 +46,13 @@ def train(
         "architecture": architecture.name,
         "network": architecture.network.model_dump(mode="json"),
     }
+    initial = architecture.initial_weights(settings)
     provenance = {
         "hyperparameters": settings.model_dump(mode="json"),
         "data": f"sha256:{data_digest(data)}",
         "threads": settings.threads,
+        "origin": "imported" if architecture.is_imported(settings) else "trained",
+        "initial_weights": dict(initial.record) if initial else None,
         "versions": {
             package: version(package)
             for package in sorted({*architecture.training_requirements, "numpy"})

@@ -2,6 +2,7 @@
 
 Modules in reading order:
 
+- `initial_weights`: what a training starts from: random weights, a file, pretrained ones.
 - `settings`: the hyperparameters that trainings share, with the learning rate schedule.
 - `loop`: `Trainer`, with checkpoints and validation, and `train_to_file`.
 - `weights`: state dicts on disk.

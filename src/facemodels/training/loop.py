@@ -55,7 +55,7 @@ class Fit:
     Attributes:
         step: steps done.
         history: one record a validation: step, loss (mean since the last), learning_rate
-            and the task's metrics.
+            and the task's metrics. Imported weights have one, without loss and rate.
         best: weights of the best validation so far, kept only for early stopping.
     """
 
@@ -143,6 +143,9 @@ class Trainer:
         for record in self.fit.history:
             log(record)
         advance(self.fit.step)
+        if self.settings.steps == 0:
+            self._validate()
+            log(self.fit.history[-1])
         with ThreadPoolExecutor(1, thread_name_prefix="batches") as loader:
             for batch in self._batches(loader):
                 self._step(batch)
@@ -196,12 +199,10 @@ class Trainer:
         network.eval()
         with torch.inference_mode():
             metrics = self.task.validate(network)
-        record: Record = {
-            "step": fit.step,
-            "loss": sum(fit.losses) / len(fit.losses),
-            "learning_rate": self.settings.learning_rate_at(fit.step - 1),
-            **metrics,
-        }
+        record: Record = {"step": fit.step, **metrics}
+        if fit.losses:  # none, where weights are imported and not trained
+            record["loss"] = sum(fit.losses) / len(fit.losses)
+            record["learning_rate"] = self.settings.learning_rate_at(fit.step - 1)
         fit.losses = []
         fit.history.append(record)
         if self.settings.patience == 0:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from facemodels.params import Frozen
+from facemodels.training.initial_weights import Init
 
 Positive = Annotated[float, Field(gt=0)]
 Whole = Annotated[int, Field(ge=0)]
@@ -18,6 +19,8 @@ class TrainingSettings(Frozen):
 
     seed: int
     threads: Annotated[int, Field(ge=1)]  # part of the result: 1 and 2 threads differ in bits
+    # scratch, pretrained (the architecture's pinned weights), or {file: …, sha256: …}
+    init: Init = "scratch"
 
 
 class TorchTraining(TrainingSettings):
@@ -25,7 +28,7 @@ class TorchTraining(TrainingSettings):
 
     device: Literal["cpu", "cuda"]
     mixed_precision: bool  # bfloat16 autocast; worthwhile on CUDA
-    steps: Annotated[int, Field(ge=1)]
+    steps: Whole  # 0: the weights of `init` are imported as they are
     learning_rate: Positive
     warmup_steps: Whole
     final_learning_rate: Annotated[float, Field(ge=0, le=1)]  # share of learning_rate at the end
@@ -35,6 +38,12 @@ class TorchTraining(TrainingSettings):
     validate_every: Annotated[int, Field(ge=1)]  # steps
     checkpoint_every: Annotated[int, Field(ge=1)]  # steps
     patience: Whole  # validations without a better one before stopping; 0: never stop early
+
+    @model_validator(mode="after")
+    def _something_to_keep(self) -> Self:
+        if self.steps == 0 and self.init == "scratch":
+            raise ValueError("0 steps from scratch leave random weights; set init")
+        return self
 
     def learning_rate_at(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0.

@@ -8,9 +8,10 @@ import pytest
 from facemodels.architecture.contract import TrainJob
 from facemodels.data.sample.generate import landmark_split
 from facemodels.data.splits import LandmarkSplit
-from facemodels.errors import FacemodelsError
+from facemodels.errors import DataError, FacemodelsError
+from facemodels.files import sha256
 from facemodels.landmarks.batches import MIRROR, with_mirrored
-from facemodels.landmarks.dlib import Dlib
+from facemodels.landmarks.dlib import PRETRAINED, Dlib, DlibTraining
 from facemodels.landmarks.metrics import nme
 
 MODEL = Dlib.of({
@@ -32,11 +33,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _train(data: Path, output: Path) -> list[dict[str, float]]:
+def _train(data: Path, output: Path, settings: DlibTraining = TRAINING) -> list[dict[str, float]]:
     output.mkdir()
     records: list[dict[str, float]] = []
     MODEL.train(
-        TRAINING,
+        settings,
         TrainJob(
             data=data,
             output=output,
@@ -61,6 +62,24 @@ def test_training_beats_the_mean_shape_and_repeats_its_bytes(data: Path, tmp_pat
     )
     assert error < 0.7 * baseline
     assert records[0]["loss"] < records[0]["val_nme"]
+
+
+def test_the_pretrained_predictor_is_imported_as_it_is_and_knows_generated_faces_too(
+    data: Path, tmp_path: Path
+) -> None:
+    """It was trained on photos of people; on generated faces it is far better than the mean."""
+    settings = TRAINING.model_copy(update={"init": "pretrained"})
+    records = _train(data, tmp_path / "imported", settings)
+    assert sha256(tmp_path / "imported/model.dat") == PRETRAINED.sha256
+    assert MODEL.is_imported(settings)
+    assert not MODEL.is_imported(TRAINING)
+    assert records[0]["val_nme"] < 0.08
+
+
+def test_a_file_that_is_no_predictor_is_named(tmp_path: Path) -> None:
+    (tmp_path / "model.dat").write_bytes(b"no trees")
+    with pytest.raises(DataError, match="no shape predictor"):
+        MODEL.load(tmp_path / "model.dat", threads=1)
 
 
 def test_the_mirror_order_undoes_itself() -> None:

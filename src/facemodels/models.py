@@ -29,7 +29,9 @@ from facemodels.runtime import Run
 
 GROUP = "facemodels.architectures"
 # What every package of a task holds besides its architectures.
-_COMMON_MODULES = {"task", "metrics", "batches", "example", "triplets"}
+_COMMON_MODULES = {
+    "task", "metrics", "batches", "example", "losses", "learning", "embedding_architecture",
+}  # fmt: skip
 
 AnyArchitecture = Architecture[Any, Any]
 

@@ -31,7 +31,7 @@ train:
   {seed: 1, threads: 1, device: cpu, mixed_precision: false, steps: 2, learning_rate: 0.001,
    warmup_steps: 1, final_learning_rate: 0.1, weight_decay: 0.01, clip_norm: 5.0, ema_decay: 0.0,
    validate_every: 2, checkpoint_every: 2, patience: 0, batch_people: 3, batch_images: 2,
-   margin: 0.2, augmentation: {flip: 0.5, shift: 0, zoom: 0, brightness: 0, contrast: 0, tint: 0}}
+   loss: triplet, augmentation: {flip: 0.5, shift: 0, zoom: 0, brightness: 0, contrast: 0, tint: 0}}
 """
 YOLO = """\
 task: detection

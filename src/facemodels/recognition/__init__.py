@@ -5,7 +5,9 @@ Modules in reading order:
 - `task`: what every recognition model gives, and how a crop becomes an input.
 - `metrics`: verification of pairs and identification of faces.
 - `batches`: training batches of people by crops, and validation on pairs.
-- `triplets`: what a training by triplets sees and loses.
+- `losses`: what a network can learn from, with and without weights for each person.
+- `learning`: the task that every network of embeddings learns.
+- `embedding_architecture`: the common part of architectures that we train.
 - `example`: the script in the model card of a package.
 - `facenet`: the architecture FaceNet.
 """

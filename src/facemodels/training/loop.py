@@ -30,7 +30,12 @@ Record = dict[str, float]
 
 
 class Task(Protocol):
-    """What an architecture gives the loop: batches, a loss and a validation."""
+    """What an architecture gives the loop: batches, a loss and a validation.
+
+    A task may have an attribute `head`: a module that the loss needs and the model does not,
+    for example a weight for each person. The loop moves it to the device, trains it with the
+    network and keeps it in checkpoints; the final weights are those of the network alone.
+    """
 
     monitor: str  # the validation metric that early stopping watches; higher is better
 
@@ -111,8 +116,12 @@ class Trainer:
         self.task = task
         self.device = torch.device(settings.device)
         self.network = network.to(self.device)
+        self.head: nn.Module = getattr(task, "head", nn.Identity()).to(self.device)
+        self.trained = nn.ModuleList([self.network, self.head])
         self.optimizer = torch.optim.AdamW(
-            _decay_groups(network, settings.weight_decay), lr=settings.learning_rate, fused=True
+            _decay_groups(self.trained, settings.weight_decay),
+            lr=settings.learning_rate,
+            fused=True,
         )
         self.average: AveragedModel | None = None
         if settings.ema_decay > 0:
@@ -180,14 +189,14 @@ class Trainer:
         torch.manual_seed(settings.seed * 1_000_003 + self.fit.step)
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate_at(self.fit.step)
-        self.network.train()
+        self.trained.train()
         with torch.autocast(
             self.device.type, torch.bfloat16, enabled=settings.mixed_precision, cache_enabled=False
         ):
             loss = self.task.loss(self.network, batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip_norm)
+        nn.utils.clip_grad_norm_(self.trained.parameters(), settings.clip_norm)
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.network)
@@ -219,6 +228,7 @@ class Trainer:
     def _save(self, path: Path) -> None:
         state = {
             "network": self.network.state_dict(),
+            "head": self.head.state_dict(),
             "average": self.average.state_dict() if self.average is not None else {},
             "optimizer": self.optimizer.state_dict(),
             "fit": vars(self.fit),
@@ -229,6 +239,7 @@ class Trainer:
     def _restore(self, path: Path) -> None:
         state = torch.load(path, map_location=self.device, weights_only=True)
         self.network.load_state_dict(state["network"])
+        self.head.load_state_dict(state["head"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])

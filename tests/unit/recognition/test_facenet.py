@@ -10,8 +10,8 @@ from facemodels.data.sample.generate import recognition_split
 from facemodels.errors import DataError, ParamsError
 from facemodels.recognition import facenet
 from facemodels.recognition.batches import CropAugmentation, IdentityBatches
+from facemodels.recognition.losses.triplets import semi_hard_triplet_loss
 from facemodels.recognition.task import Embedder, preprocess, served
-from facemodels.recognition.triplets import semi_hard_triplet_loss
 from facemodels.runtime import open_graph
 from facemodels.training.weights import save_state
 

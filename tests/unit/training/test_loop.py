@@ -98,6 +98,31 @@ def test_a_training_killed_at_any_step_ends_in_the_same_weights(
     assert done == 12
 
 
+class Scaled(Regression):
+    """Learns a number beside the network, which the model does not have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(1, 1, bias=False)
+
+    def loss(self, network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        return (self.head(network(batch[0])) - batch[1]).square().mean()
+
+
+def test_a_head_is_trained_and_resumed_and_is_no_part_of_the_weights(tmp_path: Path) -> None:
+    whole_head, head = Scaled(), Scaled()
+    before = whole_head.head.weight.detach().clone()
+    head.head.load_state_dict(whole_head.head.state_dict())
+    whole, _, _ = train(tmp_path / "whole.pt", whole_head)
+    train(tmp_path / "part.pt", head)
+    resumed_head = Scaled()
+    resumed, _, _ = train(tmp_path / "part.pt", resumed_head)
+    assert not torch.equal(whole_head.head.weight, before)
+    assert torch.equal(whole_head.head.weight, resumed_head.head.weight)
+    assert same(whole, resumed)
+    assert whole.keys() == network().state_dict().keys()
+
+
 def test_a_training_killed_by_the_system_ends_in_the_same_bytes(tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text(

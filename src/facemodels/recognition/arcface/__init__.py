@@ -1,0 +1,80 @@
+"""ArcFace: a network of embeddings for aligned faces, trained with a margin on the angle.
+
+Source: Deng et al., "ArcFace: Additive Angular Margin Loss for Deep Face Recognition", CVPR
+2019. `network.backbone` chooses the network and `train.loss` what it learns from, so that
+`dvc exp run -S models.recognition-arcface.train.loss=cosface` compares them.
+
+The class stands here; `mobilefacenet` and `iresnet` have the networks.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from torch import nn
+
+from facemodels.params import Frozen
+from facemodels.recognition.arcface import iresnet
+from facemodels.recognition.arcface.mobilefacenet import MobileFaceNet
+from facemodels.recognition.embedding_architecture import EmbeddingArchitecture
+
+
+class ArcFaceNetwork(Frozen):
+    """The shape of the network."""
+
+    backbone: Literal["mobilefacenet", "iresnet18", "iresnet50"]
+    image_size: Annotated[int, Field(ge=48, multiple_of=16)]  # pixels; the papers' is 112
+    embedding_size: Annotated[int, Field(ge=8)]  # mobilefacenet 128 or 512, iresnet 512
+    dropout: Annotated[float, Field(ge=0, lt=1)]  # of iresnet's last map
+
+
+class ArcFace(EmbeddingArchitecture[ArcFaceNetwork]):
+    """MobileFaceNet or an iResNet: an RGB crop to a unit vector."""
+
+    name = "arcface"
+    title = "ArcFace"
+    training_requirements = ("pytorch-metric-learning", "torch")
+    network_type = ArcFaceNetwork
+
+    @property
+    def image_size(self) -> int:
+        """Pixels, side of the network's input."""
+        return self.network.image_size
+
+    @property
+    def embedding_size(self) -> int:
+        """D, numbers of an embedding."""
+        return self.network.embedding_size
+
+    def build(self) -> nn.Module:
+        """Return the network with random weights from torch's generator."""
+        return self._build(unit=True)
+
+    def build_features(self) -> nn.Module:
+        """Return the network without the division by the length."""
+        return self._build(unit=False)
+
+    def preprocessing(self) -> dict[str, Any]:
+        """Return how the aligned crop is resized to a square and scaled."""
+        size = self.network.image_size
+        return {
+            "color": "RGB",
+            "resize": "bilinear, antialiased when shrinking",
+            "size": [size, size],
+            "mean": 127.5,
+            "scale": 1 / 128,
+            "layout": "NCHW float32",
+        }
+
+    def _build(self, *, unit: bool) -> nn.Module:
+        shape = self.network
+        if shape.backbone == "mobilefacenet":
+            return MobileFaceNet(shape.image_size, shape.embedding_size, unit=unit)
+        return iresnet.IResNet(
+            iresnet.LAYERS[shape.backbone],
+            shape.image_size,
+            shape.embedding_size,
+            dropout=shape.dropout,
+            unit=unit,
+        )

@@ -1,0 +1,78 @@
+"""The common part of architectures that train a network of embeddings in our loop."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from facemodels.architecture.contract import Interface, NetworkT
+from facemodels.architecture.torch_architecture import TorchArchitecture
+from facemodels.data.splits import RecognitionSplit
+from facemodels.recognition.learning import EmbeddingTask, EmbeddingTraining
+from facemodels.recognition.task import Embedder
+from facemodels.runtime import Run, export_onnx
+
+
+class EmbeddingArchitecture(TorchArchitecture[NetworkT, EmbeddingTraining]):
+    """A network whose output is a unit vector, trained with any loss of `losses`.
+
+    A subclass gives the network (`build`, and `build_features` for training) and says what
+    its input and its output are.
+    """
+
+    task = "recognition"
+    training_type = EmbeddingTraining
+
+    @property
+    @abstractmethod
+    def image_size(self) -> int:
+        """Pixels, side of the network's input."""
+
+    @property
+    @abstractmethod
+    def embedding_size(self) -> int:
+        """D, numbers of an embedding."""
+
+    @abstractmethod
+    def build_features(self) -> nn.Module:
+        """Return the network without the division by the length, with the same state dict.
+
+        Some losses learn from the length of a feature.
+        """
+
+    def build_for_training(self) -> nn.Module:
+        """Return `build_features` in the layout that the CPU's convolutions prefer."""
+        return self.build_features().to(memory_format=torch.channels_last)
+
+    def learning_task(self, settings: EmbeddingTraining, data: Path) -> EmbeddingTask:
+        """Return the task on the splits below `data`."""
+        return EmbeddingTask(
+            settings,
+            self.image_size,
+            self.embedding_size,
+            RecognitionSplit.load(data / "train"),
+            RecognitionSplit.load(data / "val"),
+        )
+
+    def images_per_step(self, settings: EmbeddingTraining) -> int:
+        """Return the size of a batch of people by images."""
+        return settings.batch_people * settings.batch_images
+
+    def predictor(self, run: Run) -> Embedder:
+        """Return the embedder around the network."""
+        return Embedder(run, self.image_size, self.embedding_size)
+
+    def interface(self) -> Interface:
+        """Return the shapes: a square RGB crop in, a unit vector out."""
+        size = self.image_size
+        return Interface(input_shape=(size, size, 3), output_shape=(self.embedding_size,))
+
+    def export_network(self, network: nn.Module, path: Path) -> float:
+        """Write ONNX: `images` float32 (N, 3, S, S) to `embeddings` (N, D)."""
+        size = self.image_size
+        example = np.random.default_rng(0).uniform(-1, 1, (2, 3, size, size)).astype(np.float32)
+        return export_onnx(network, path, example, input_name="images", output_name="embeddings")

@@ -1,0 +1,104 @@
+"""What every embedding network learns: batches of people, a loss, validation on pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Self
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from facemodels.data.splits import RecognitionSplit
+from facemodels.recognition.batches import CropAugmentation, IdentityBatches, validation_metrics
+from facemodels.recognition.losses.heads import head
+from facemodels.recognition.losses.settings import LossName, LossSettings
+from facemodels.recognition.task import Embedder
+from facemodels.runtime import torch_run
+from facemodels.training.settings import TorchTraining
+
+
+class EmbeddingTraining(TorchTraining):
+    """The loop's hyperparameters, those of a batch and those of the losses."""
+
+    batch_people: Annotated[int, Field(ge=2)]
+    batch_images: Annotated[int, Field(ge=1)]  # of each person
+    loss: LossName
+    losses: LossSettings = LossSettings()
+    augmentation: CropAugmentation
+
+    @model_validator(mode="after")
+    def _triplets_need_two_images(self) -> Self:
+        if self.loss == "triplet" and self.batch_images < 2:
+            raise ValueError("loss triplet needs batch_images of 2 or more")
+        return self
+
+
+@dataclass
+class EmbeddingTask:
+    """Brings crops of one person together and keeps those of others apart.
+
+    Attributes:
+        settings: the hyperparameters.
+        size: pixels, side of the network's input.
+        embedding_size: D of the network's features.
+        train: the training crops.
+        val: the crops of the validation, with pairs.
+        head: the loss, with its class weights.
+    """
+
+    settings: EmbeddingTraining
+    size: int
+    embedding_size: int
+    train: RecognitionSplit
+    val: RecognitionSplit
+    monitor: str = "val_accuracy"
+    head: nn.Module = field(init=False)
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self._people = np.unique(self.train.identities)
+        self._draw = IdentityBatches(
+            self.train,
+            people=settings.batch_people,
+            images=settings.batch_images,
+            size=self.size,
+            seed=settings.seed,
+            augmentation=settings.augmentation,
+        )
+        self.head = head(
+            settings.loss,
+            settings.losses,
+            classes=len(self._people),
+            embedding_size=self.embedding_size,
+        )
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Inputs (P*K, 3, S, S) and classes int64 (P*K,), 0..C-1, of a step."""
+        inputs, identities = self._draw(step)
+        # Channels last is the layout that the CPU's convolutions prefer. NumPy makes it: an
+        # operation of torch in the loader's thread would start a second team of OpenMP
+        # threads, whose waiting halves the speed of training.
+        inputs = np.ascontiguousarray(inputs.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+        classes = np.searchsorted(self._people, identities).astype(np.int64)
+        return torch.from_numpy(inputs), torch.from_numpy(classes)
+
+    def loss(self, network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """The loss of a batch; the network gives features of any length."""
+        inputs, classes = batch
+        value: Tensor = self.head(network(inputs).float(), classes)
+        return value
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Accuracy and AUC on the validation pairs."""
+        run = torch_run(nn.Sequential(network, UnitLength()), self.settings.device)
+        return validation_metrics(Embedder(run, self.size, self.embedding_size), self.val)
+
+
+class UnitLength(nn.Module):
+    """Divides each row by its length."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return unit vectors (N, D)."""
+        return nn.functional.normalize(features, p=2, dim=1)

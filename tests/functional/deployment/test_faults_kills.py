@@ -11,7 +11,6 @@ import random
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from itertools import product
 
 import pytest
@@ -213,7 +212,6 @@ def test_a_kill_while_a_rollout_is_completed_or_rolled_back_ends_as_the_tags_say
             turn(
                 production, victim, BACK,
                 "rollback", "--model-type", "recognition", "--reason", "no",
-                first=partial(_wait_for_another, production, BACK.get(victim)),
             )  # fmt: skip
             production.wait_for(v1_1_0=100)
         all_is_right(site)
@@ -224,11 +222,6 @@ def test_a_kill_while_a_rollout_is_completed_or_rolled_back_ends_as_the_tags_say
     assert acts == ["rollout", "promote", "rollback", *again]
 
 
-@pytest.mark.full
-@pytest.mark.xfail(
-    reason="the version taken back ends before the next warm one is ready, so nobody stands in",
-    strict=False,
-)
 def test_a_kill_of_the_version_that_came_back_at_its_event_fails_no_request(
     production: Environment,
 ) -> None:
@@ -245,27 +238,11 @@ def test_a_kill_of_the_version_that_came_back_at_its_event_fails_no_request(
         production.wait_for(v1_1_0=100)
 
 
-def _wait_for_another(production: Environment, victim: str | None) -> None:
-    """Traffic changes before the event of a rollback is there, and the version taken back ends.
-
-    Until the next way back has started, nobody can stand in for the version that came back.
-    """
-    if victim == STABLE:
-        production.wait_ready(WARM)
-
-
-def turn(
-    production: Environment,
-    victim: str,
-    names: Mapping[str, str],
-    *words: str,
-    first: Callable[[], None] = lambda: None,
-) -> None:
-    """A command, and a kill as soon as its event is there and `first` has returned."""
+def turn(production: Environment, victim: str, names: Mapping[str, str], *words: str) -> None:
+    """A command, and a kill as soon as its event is there."""
     count = len(production.site.state().events)
     command = production.site.begin(*words)
     wait_until(lambda: len(production.site.state().events) > count or command.poll(), "the event")
-    first()
     kill(production, victim, names)
     assert command.communicate(timeout=60)[1] == ""
     assert command.returncode == 0

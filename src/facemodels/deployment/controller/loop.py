@@ -51,7 +51,7 @@ from facemodels.files import write_json
 from facemodels.monitoring.alerts.alertmanager import Alert
 from facemodels.monitoring.alerts.prometheus import targets
 from facemodels.registry.registry import Registry
-from facemodels.registry.state import Entry
+from facemodels.registry.state import Entry, State
 from facemodels.serving.settings import load as load_serving
 
 _TICK_S = 0.1
@@ -109,6 +109,7 @@ class Controller:
         self._http: ControlServer | None = None
 
         self._wanted: dict[str, Desired] = {}
+        self._stand_ins: set[str] = set()  # versions that run though nobody wants them
         self._rolling_back: set[str] = set()  # models with a pending rollback that holds
         self._knows_tags = False  # whether the tags were ever read
         self._status_written = 0.0
@@ -206,6 +207,7 @@ class Controller:
     def _tend_servers(self) -> None:
         entries = self._entries()
         busy = {identity for one in self._traffic.values() for identity in one.shares}
+        busy |= self._stand_ins
         self._servers.tend(entries, busy)
         self._packages.keep(set(entries) | busy)
 
@@ -217,17 +219,21 @@ class Controller:
         return {
             identity: state.entries[identity]
             for identity in sorted(ids)
-            if identity in state.entries and state.entries[identity].status != "deprecated"
+            if identity in state.entries and not _is_deprecated(state, identity)
         }
 
     def _route(self) -> None:
         """Share out the requests among the versions that are ready, and publish the routes."""
         urls = self._servers.urls()
-        spaces = embedding_spaces(self._git.state())
+        state = self._git.state()
+        spaces = embedding_spaces(state)
+        ready = {one for one in urls if not _is_deprecated(state, one)}
         traffic = {
-            model: share_out(one, set(urls), self._traffic.get(model), spaces)
+            model: share_out(one, ready, self._traffic.get(model), spaces)
             for model, one in self._wanted.items()
         }
+        # Also of models whose last route stays, as their stable version is not ready.
+        self._stand_ins = {identity for one in traffic.values() for identity in one.stand_ins}
         found = routes(self._wanted, traffic, RunningServers(urls, spaces), self._settings)
         self._published.publish(found, traffic, default_model(self._wanted, self._settings))
         self._traffic = self._published.traffic()
@@ -331,3 +337,8 @@ class Controller:
         self._servers.close()
         self._git.close()  # last, as it may wait for a remote
         self._log.info("stopped", serving=self._keep_serving)
+
+
+def _is_deprecated(state: State, identity: str) -> bool:
+    entry = state.entries.get(identity)
+    return entry is not None and entry.status == "deprecated"

@@ -91,7 +91,8 @@ def _route(
     paths: tuple[str, ...],
 ) -> Route | None:
     flags = _flags(wanted.model, running.urls, settings)
-    mentioned = (traffic.stable, *traffic.shares, *wanted.ids, *(flag.arm for flag in flags))
+    flagged = (flag.arm for flag in flags)
+    mentioned = (traffic.stable, *traffic.shares, *wanted.ids, *traffic.stand_ins, *flagged)
     arms = tuple(
         RouteArm(identity, traffic.shares.get(identity, 0), running.urls[identity])
         for identity in dict.fromkeys(mentioned)

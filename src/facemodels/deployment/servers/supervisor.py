@@ -239,6 +239,7 @@ class ServerSupervisor:
             slot.path.unlink(missing_ok=True)
             del self._slots[name]
             return
+        self._look(slot, now)  # it may have to stand in for another version
         if busy:
             slot.unwanted = None
             return

@@ -105,6 +105,28 @@ def test_a_version_that_dies_loses_its_share_to_the_one_beside_it() -> None:
     assert share_out(desired, {V1, V2}, share_out(desired, {V2}, both)) == both
 
 
+def test_the_version_taken_back_stands_in_until_the_next_way_back_is_warm() -> None:
+    desired, before = wants(V2, warm=(V1,)), Traffic(MODEL, V2, {V2: 100})
+    waiting = share_out(desired, {V2, V3}, before)
+    assert (waiting.shares, waiting.stand_ins) == ({V2: 100}, (V3,))
+    assert share_out(desired, {V3}, waiting).stand_ins == (V3,)
+    assert share_out(desired, {V1, V2, V3}, waiting).stand_ins == ()
+
+
+def test_a_candidate_taken_back_ends_where_the_warm_version_can_stand_in() -> None:
+    assert share_out(wants(V2, rollout(V4), (V1,)), {V1, V2, V3}, None).stand_ins == ()
+
+
+def test_where_nothing_else_is_to_start_nobody_stands_in() -> None:
+    assert share_out(wants(V1), {V1, V2}, None).stand_ins == ()
+
+
+def test_only_a_version_of_the_same_model_and_space_stands_in() -> None:
+    desired, other = wants(V2, warm=(V1,)), "rec-arcface-v1.0.0"
+    spaces = {V1: "a", V2: "a", V3: "b", V4: "a", other: "a"}
+    assert share_out(desired, {V2, V3, V4, other}, None, spaces).stand_ins == (V4,)
+
+
 some = st.sampled_from(IDS)
 
 

@@ -100,7 +100,7 @@ def test_a_value_that_does_not_fit_is_named(
 
 def test_a_model_that_is_not_there_is_answered_with_those_that_are() -> None:
     with pytest.raises(ParamsError, match="recognition-facenet"):
-        params.load(ROOT / "params.yaml").model("recognition-arcface")
+        params.load(ROOT / "params.yaml").model("recognition-nonesuch")
 
 
 def test_an_architecture_that_is_not_there_is_answered_with_where_to_write_it() -> None:

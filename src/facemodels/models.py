@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from facemodels.architecture.contract import Architecture, Predictor
 from facemodels.errors import InputError, NameFormatError
 from facemodels.names import TASKS, ModelName
-from facemodels.runtime import Run
+from facemodels.runtime import Run, RunAll
 
 GROUP = "facemodels.architectures"
 # What every package of a task holds besides its architectures.
@@ -74,6 +74,29 @@ def served(
         metadata: metadata.json of the package.
     """
     return _module_of(task).served(run, config, metadata)
+
+
+def served_graphs(
+    task: str,
+    graphs: Mapping[str, RunAll],
+    config: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+) -> Predictor:
+    """Return a predictor of the task around several ONNX graphs; see `served`.
+
+    Args:
+        task: `detection`, `recognition` or `landmarks`.
+        graphs: runs the graphs, by name.
+        config: config.yaml of the package; its `decode` names the steps between the graphs.
+        metadata: metadata.json of the package.
+
+    Raises:
+        InputError: the task has no models of several graphs, or not these steps.
+    """
+    module = _module_of(task)
+    if not hasattr(module, "served_graphs"):
+        raise InputError(f"a model of {task} has one graph.", "Check `runtimes` in config.yaml.")
+    return module.served_graphs(graphs, config, metadata)
 
 
 def predict(

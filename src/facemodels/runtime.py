@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 Batch = NDArray[np.float32]
 Run = Callable[[Batch], Batch]
-Runtime = Literal["torch", "onnx", "native"]  # native: the architecture's own library (dlib)
+RunAll = Callable[[Batch], tuple[Batch, ...]]  # of a network with several outputs
+# onnx: one graph; graphs: several, with steps between them; native: the architecture's own
+# library (dlib).
+Runtime = Literal["torch", "onnx", "graphs", "native"]
 PROVIDERS = ("CPUExecutionProvider",)  # ONNX Runtime's
 PRECISION = "float32"  # of every session
 
@@ -86,6 +89,25 @@ def open_graph(model: Path | bytes, *, threads: int) -> Graph:
         return output
 
     return Graph(run, source.name, tuple(source.shape[1:]), target.name, tuple(target.shape[1:]))
+
+
+def open_graphs(models: Mapping[str, Path], *, threads: int) -> dict[str, RunAll]:
+    """Open ONNX graphs that have one input and any number of outputs; see `onnx_session`.
+
+    Args:
+        models: the files by name.
+        threads: intra-op threads of each.
+    """
+    return {name: _run_all(onnx_session(path, threads=threads)) for name, path in models.items()}
+
+
+def _run_all(session: InferenceSession) -> RunAll:
+    (source,) = session.get_inputs()
+
+    def run(batch: Batch) -> tuple[Batch, ...]:
+        return tuple(session.run(None, {source.name: batch}))
+
+    return run
 
 
 def export_onnx(

@@ -33,6 +33,8 @@ TINY = {
     "models.detection-yolov8.network.image_size": "64",
     "models.detection-yolov8.train.warmup_steps": "1",
     "models.detection-yolov8.gates": "{ap50_95: null, f1: null}",
+    "models.detection-mtcnn.train.scenes": "2",
+    "models.detection-mtcnn.gates": "{ap50: null, recall: null}",
     "models.recognition-facenet.train.steps": "3",
     "models.recognition-facenet.train.warmup_steps": "1",
     "models.recognition-facenet.train.batch_people": "4",
@@ -43,7 +45,12 @@ TINY = {
     "models.landmark-dlib.gates": "{nme: {max: 9.0}, failure_rate_at_0.08: null}",
     **{
         f"models.{name}.train.threads": "1"
-        for name in ("detection-yolov8", "recognition-facenet", "landmark-dlib")
+        for name in (
+            "detection-yolov8",
+            "detection-mtcnn",
+            "recognition-facenet",
+            "landmark-dlib",
+        )
     },
     "benchmark.threads": "1",
     "compare.threads": "1",

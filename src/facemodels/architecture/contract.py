@@ -54,6 +54,21 @@ class Interface:
     output_shape: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class ExportedGraphs:
+    """The ONNX graphs of a model that needs several, with steps between them.
+
+    Attributes:
+        files: the name of each graph's file, by the name of the graph.
+        decode: for config.yaml: the `name` of the steps, and the values that they need.
+        max_abs_error: the largest absolute difference between ONNX Runtime and the framework.
+    """
+
+    files: Mapping[str, str]
+    decode: Mapping[str, Any]
+    max_abs_error: float
+
+
 class Architecture(ABC, Generic[NetworkT, TrainingT]):
     """One kind of network of a task, with the parameters that give it its shape.
 
@@ -69,7 +84,8 @@ class Architecture(ABC, Generic[NetworkT, TrainingT]):
         framework_package: the distribution whose version is the framework's version.
         weights_file: the name of the weights in a package: `model.pt` or `model.dat`.
         runtimes: how a package can run, the form that is served first. An architecture
-            whose tuple has `onnx` implements `export`.
+            whose tuple has `onnx` implements `export`, one whose tuple has `graphs`
+            implements `export_graphs`.
         requirements: the distributions that the served form needs.
         training_requirements: the distributions that training and the weights need.
         network_type: the schema of the `network` parameters.
@@ -184,6 +200,19 @@ class Architecture(ABC, Generic[NetworkT, TrainingT]):
         """
         raise FacemodelsError(
             f"{weights.name} of {self.name} has no ONNX form to write to {path.name}."
+        )
+
+    def export_graphs(self, weights: Path, folder: Path) -> ExportedGraphs:
+        """Write the weights as several ONNX graphs into `folder`.
+
+        Each graph has one input, and its file is called `<name>.onnx` in small letters and
+        digits. `served_graphs` in the task's `task` module knows the steps between them.
+
+        Raises:
+            FacemodelsError: the architecture has no form of several graphs.
+        """
+        raise FacemodelsError(
+            f"{weights.name} of {self.name} has no form of several graphs for {folder.name}."
         )
 
     def example(self) -> str | None:

@@ -7,4 +7,5 @@ Modules in reading order:
 - `batches`: training pictures with flip, scale, shift, colour and mosaic.
 - `example`: the script in the model card of a package.
 - `yolov8`: the architecture YOLOv8.
+- `mtcnn`: the architecture MTCNN, which gives five points of each face too.
 """

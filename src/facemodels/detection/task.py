@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facemodels import imaging
-from facemodels.runtime import Run
+from facemodels.errors import InputError
+from facemodels.runtime import Run, RunAll
 
 SCORE_FLOOR = 0.001  # average precision needs the whole curve; serving asks for more
 IOU_THRESHOLD = 0.6  # two boxes that overlap more than this are one face
 MAX_DETECTIONS = 300  # a picture
+# The module with the steps around the graphs of a package, by the name in its `decode`.
+_DECODES = {"mtcnn": "facemodels.detection.mtcnn.cascade"}
 
 
 @dataclass(frozen=True)
@@ -28,10 +32,14 @@ class Detections:
     Attributes:
         boxes: float32 (K, 4), x0 y0 x1 y1 in pixels of the image given.
         scores: float32 (K,), 0..1, falling.
+        points: float32 (K, 5, 2), pixels of the image given, in the frame of pixel centres:
+            the eye, the eye, the nose, the corner of the mouth and the corner of the mouth, as
+            they stand in the image from left to right. None for a model that gives boxes alone.
     """
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
+    points: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -82,6 +90,32 @@ class Detector:
 def served(run: Run, config: Mapping[str, Any], metadata: Mapping[str, Any]) -> Detector:
     """Return the detector around a package's ONNX graph."""
     return Detector(run, config["preprocessing"]["size"][0])
+
+
+def served_graphs(
+    graphs: Mapping[str, RunAll], config: Mapping[str, Any], metadata: Mapping[str, Any]
+) -> DetectionModel:
+    """Return the detector around the several graphs of a package; `decode` names its steps.
+
+    The steps stand in the folder of an architecture, in a module that does not need torch.
+
+    Args:
+        graphs: runs the graphs, by name.
+        config: config.yaml of the package.
+        metadata: metadata.json of the package.
+
+    Raises:
+        InputError: there is no decode of that name.
+        ParamsError: `decode` does not have the settings that its steps need.
+    """
+    name = config.get("decode", {}).get("name")
+    if name not in _DECODES:
+        raise InputError(
+            f"there is no decode {name!r}, only {', '.join(_DECODES)}.",
+            "Use the release of facemodels that the package was made with, or a newer one.",
+        )
+    model: DetectionModel = import_module(_DECODES[name]).decode(graphs, config)
+    return model
 
 
 def predict(

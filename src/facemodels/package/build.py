@@ -64,13 +64,13 @@ def _fill(content: PackageContent, folder: Path) -> None:
     architecture = content.architecture
     weights = folder / architecture.weights_file
     shutil.copyfile(content.weights, weights)
-    error = architecture.export(weights, folder / ONNX) if "onnx" in architecture.runtimes else None
-    write_yaml(folder / "config.yaml", _config(content))
+    exported = _export(architecture, weights, folder)
+    write_yaml(folder / "config.yaml", _config(content, exported))
     write_text(
         folder / "requirements.txt",
         requirements.text(architecture.requirements, architecture.training_requirements),
     )
-    metadata = _metadata(content, weights, error)
+    metadata = _metadata(content, weights, exported.max_abs_error)
     write_json(folder / "metadata.json", metadata)
     write_text(
         folder / "README.md",
@@ -81,7 +81,26 @@ def _fill(content: PackageContent, folder: Path) -> None:
         (folder / name).chmod(0o644)
 
 
-def _config(content: PackageContent) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Exported:
+    """What the export of the weights adds to config.yaml and to metadata.json."""
+
+    config: Mapping[str, Any]
+    max_abs_error: float | None
+
+
+def _export(architecture: AnyArchitecture, weights: Path, folder: Path) -> _Exported:
+    """Write the ONNX graph or graphs that the architecture has."""
+    if "onnx" in architecture.runtimes:
+        return _Exported({}, architecture.export(weights, folder / ONNX))
+    if "graphs" in architecture.runtimes:
+        exported = architecture.export_graphs(weights, folder)
+        config = {"graphs": dict(exported.files), "decode": dict(exported.decode)}
+        return _Exported(config, exported.max_abs_error)
+    return _Exported({}, None)
+
+
+def _config(content: PackageContent, exported: _Exported) -> dict[str, Any]:
     architecture = content.architecture
     config: dict[str, Any] = {
         "name": str(content.id.name),
@@ -91,6 +110,7 @@ def _config(content: PackageContent) -> dict[str, Any]:
         "preprocessing": architecture.preprocessing(),
         "weights": architecture.weights_file,
         "runtimes": list(architecture.runtimes),
+        **exported.config,
     }
     if "threshold" in content.validation:
         config["threshold"] = content.validation["threshold"]

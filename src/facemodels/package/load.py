@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 from facemodels.errors import InputError
 from facemodels.files import sha256
-from facemodels.models import architecture, served
+from facemodels.models import architecture, served, served_graphs
 from facemodels.names import ModelId, ModelName, Version
-from facemodels.package.verify import CHECKSUMS, ONNX, verify
+from facemodels.package.verify import CHECKSUMS, GRAPH, ONNX, verify
 from facemodels.params import load_yaml
-from facemodels.runtime import Runtime, open_graph
+from facemodels.runtime import Runtime, open_graph, open_graphs
 
 
 class Signature(Protocol):
@@ -61,6 +61,19 @@ class Package:
         """The forms in which it can run, the served one first."""
         return tuple(self.config["runtimes"])
 
+    @property
+    def graphs(self) -> dict[str, Path]:
+        """The files of a package with several ONNX graphs, by name of the graph; else none.
+
+        Raises:
+            InputError: config.yaml names a file that is no graph of the package.
+        """
+        files: Mapping[str, str] = self.config.get("graphs", {})
+        for file in files.values():
+            if not GRAPH.fullmatch(str(file)) or not (self.folder / file).is_file():
+                raise InputError(f"{self.folder} has no graph {file}, which its config.yaml names.")
+        return {name: self.folder / file for name, file in files.items()}
+
     def predictor(self, runtime: Runtime | None = None, *, threads: int = 1) -> Any:
         """Load the model; the served form unless `runtime` names another.
 
@@ -75,6 +88,9 @@ class Package:
         if chosen == "onnx":
             run = open_graph(self.folder / ONNX, threads=threads).run
             return served(self.task, run, self.config, self.metadata)
+        if chosen == "graphs":
+            graphs = open_graphs(self.graphs, threads=threads)
+            return served_graphs(self.task, graphs, self.config, self.metadata)
         model = architecture(self.task, self.id.name.architecture).of(self.config["network"])
         return model.load(self.folder / self.config["weights"], threads=threads)
 

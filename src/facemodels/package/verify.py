@@ -14,6 +14,7 @@ ONNX = "model.onnx"
 REQUIRED = ("README.md", "config.yaml", "metadata.json", "requirements.txt")
 # Formats that run no code when they are read; a pickle or a script is none of them.
 ALLOWED = {*REQUIRED, CHECKSUMS, "model.pt", "model.dat", ONNX}
+GRAPH = re.compile(r"[a-z][a-z0-9]*\.onnx")  # the file of one graph of several
 _LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9._-]+)")
 _REMEDY = "Restore it with `dvc checkout` or `dvc pull`, or rebuild it; do not load it."
 
@@ -58,7 +59,7 @@ def verify(folder: Path) -> dict[str, str]:
     changed = [
         name for name in sorted(present & listed.keys()) if sha256(folder / name) != listed[name]
     ]
-    extra = (present - listed.keys()) | {name for name in listed if name not in ALLOWED}
+    extra = (present - listed.keys()) | {name for name in listed if not _is_allowed(name)}
     missing = (listed.keys() | set(REQUIRED)) - present
     if extra or missing or changed:
         raise IntegrityError(
@@ -69,6 +70,10 @@ def verify(folder: Path) -> dict[str, str]:
             changed=tuple(changed),
         )
     return listed
+
+
+def _is_allowed(name: str) -> bool:
+    return name in ALLOWED or GRAPH.fullmatch(name) is not None
 
 
 def _is_foreign(path: Path, folder: Path) -> bool:

@@ -31,7 +31,7 @@ def engine(task: str) -> Any:
     """What the application asks of an engine before any request."""
     metadata = {
         "created_at": "", "accuracy_metrics": {}, "parent_version": None, "changelog": "",
-        "architecture": "", "embedding_space": None,
+        "architecture": "", "embedding_space": None, "output_shape": [68, 2],
     }  # fmt: skip
     identity = ModelId.parse(IDS.get(task, "lmk-dlib-v1.0.0"))
     package = SimpleNamespace(

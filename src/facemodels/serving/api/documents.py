@@ -120,7 +120,10 @@ _BOX: Schema = {
     "description": "The face in each image: x0,y0,x1,y1 in pixels; the whole image if left out",
     "schema": {"type": "string", "pattern": f"^{_NUMBER_TEXT}(,{_NUMBER_TEXT}){{3}}$"},
 }  # fmt: skip
-_FACE = record(box=_RECTANGLE, score=NUMBER)
+# Five points where the model gives them: eyes, nose, corners of the mouth, from left to right.
+_FACE = record(
+    box=_RECTANGLE, score=NUMBER, points=listing(_POINT, least=5, most=5), optional=("points",)
+)
 _ABILITIES: Mapping[str, _Ability] = {
     "detect": _Ability(
         "Find faces",

@@ -12,6 +12,7 @@ import numpy as np
 from fastapi import FastAPI, Request, Response
 from numpy.typing import NDArray
 
+from facemodels.detection.task import Detections
 from facemodels.serving.api import boxes, documents
 from facemodels.serving.api.images import Upload, decode_all, read_upload
 from facemodels.serving.engine.inference import Engine
@@ -127,12 +128,7 @@ class Api:
         threshold = self._threshold(query)
         results = []
         for image, found in zip(images, self._engine.predictor.detect(images), strict=True):
-            faces = [
-                {"box": box, "score": score}
-                for box, score in zip(found.boxes, found.scores, strict=True)
-                if score >= threshold
-            ]
-            results.append({**_size(image), "faces": faces})
+            results.append({**_size(image), "faces": _faces(found, threshold)})
         return {"threshold": threshold, "results": results}
 
     def _landmarks(self, images: list[Image], query: Mapping[str, str]) -> dict[str, Any]:
@@ -159,6 +155,17 @@ class Api:
             "threshold": threshold,
             "same_person": similarity >= threshold,
         }
+
+
+def _faces(found: Detections, threshold: float) -> list[dict[str, Any]]:
+    """The faces that score at least `threshold`, with points where the model gives them."""
+    columns = {"box": found.boxes, "score": found.scores}
+    if found.points is not None:
+        columns["points"] = found.points
+    return [
+        {name: values[row] for name, values in columns.items()}
+        for row in np.flatnonzero(found.scores >= threshold)
+    ]
 
 
 def add_api(

@@ -1,6 +1,7 @@
 """The endpoints of `/v2`: the Open Inference Protocol, version 2, which takes tensors.
 
 - `endpoints`: the server, its health, the model's metadata and inference.
+- `predictors`: the tensors of a model that has not one graph.
 - `tensors`: reads and writes tensors, as JSON and in binary. Pure.
 - `documents`: what /openapi.json says of these endpoints.
 

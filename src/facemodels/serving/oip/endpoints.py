@@ -11,15 +11,13 @@ from fastapi import FastAPI, Request, Response
 from numpy.typing import NDArray
 
 from facemodels import __version__
-from facemodels.landmarks.task import POINTS
-from facemodels.serving.api import boxes
 from facemodels.serving.engine.inference import Engine
 from facemodels.serving.http.bodies import json_response, media_type, read_body
 from facemodels.serving.http.errors import RequestError
 from facemodels.serving.http.openapi import add_endpoint
 from facemodels.serving.http.readiness import Readiness
 from facemodels.serving.metrics import Metrics
-from facemodels.serving.oip import tensors
+from facemodels.serving.oip import predictors, tensors
 from facemodels.serving.oip.documents import OipDocuments
 from facemodels.serving.oip.tensors import TensorSpec
 from facemodels.serving.routes import (
@@ -37,8 +35,9 @@ from facemodels.serving.routes import (
 _HEADER = "inference-header-content-length"
 _LENGTH = re.compile(r"[0-9]{1,12}")
 _JSON, _BINARY = "application/json", "application/octet-stream"
-# The protocol calls a platform <project>_<format>. It has no name for dlib's, so we gave it one.
-_PLATFORMS = {"onnx": "onnx_onnxv1", "native": "dlib_dat"}
+# The protocol calls a platform <project>_<format>. It has no name for dlib's, nor for several
+# graphs with steps between them, so we gave them one.
+_PLATFORMS = {"onnx": "onnx_onnxv1", "graphs": "onnx_graphs", "native": "dlib_dat"}
 
 
 class OipModel:
@@ -100,25 +99,21 @@ class OipModel:
         if self._engine.graph is not None:
             output = await self._engine.run(request.inputs[self._engine.graph.input_name])
         else:
-            output = await self._engine.work(self._fit, request.inputs)
+            output = await self._engine.work(self._predict, request.inputs)
         head = {"model_name": self.name, "model_version": self.version}
         given = {self.outputs[0].name: (self.outputs[0], output)}
         return tensors.write(head, given, request)
 
-    def _fit(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        images, faces = inputs["images"], inputs["boxes"]
-        boxes.check(faces, np.array([[images.shape[2], images.shape[1]]]))
-        points: NDArray[np.float32] = self._engine.predictor.fit(list(images), faces)
-        return points
+    def _predict(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        return predictors.run(self._engine.package.task, self._engine.predictor, inputs)
 
 
 def _specs(engine: Engine) -> tuple[list[TensorSpec], list[TensorSpec]]:
-    """The inputs and outputs of the graph; without a graph, those of dlib's shape predictor."""
+    """The inputs and outputs of the graph; without one graph, those of the predictor."""
     graph = engine.graph
     if graph is None:
-        boxes = TensorSpec("boxes", "FP32", (-1, 4))
-        images = TensorSpec("images", "UINT8", (-1, -1, -1, 3))
-        return [images, boxes], [TensorSpec("points", "FP32", (-1, POINTS, 2))]
+        inputs, output = predictors.specs(engine.package)
+        return inputs, [output]
     return (
         [TensorSpec(graph.input_name, "FP32", (-1, *_lengths(graph.input_shape)))],
         [TensorSpec(graph.output_name, "FP32", (-1, *_lengths(graph.output_shape)))],

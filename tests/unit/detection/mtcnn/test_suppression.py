@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from facenet_pytorch.models.utils.detect_face import nms_numpy
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from facemodels.detection.mtcnn.suppression import suppress
+
+counts = st.one_of(st.integers(0, 60), st.sampled_from([511, 512, 513, 1100]))
+
+
+def candidates(seed: int, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    rng = np.random.default_rng(seed)
+    low = rng.uniform(0, 100, (count, 2))
+    boxes = np.concatenate([low, low + rng.uniform(1, 50, (count, 2))], axis=1)
+    return boxes.astype(np.float32), rng.permutation(count).astype(np.float32)
+
+
+@given(seed=st.integers(0, 1000), count=counts, threshold=st.sampled_from([0.3, 0.5, 0.7]))
+def test_by_the_union_it_keeps_what_torchvision_keeps(
+    seed: int, count: int, threshold: float
+) -> None:
+    boxes, scores = candidates(seed, count)
+    expected = torchvision.ops.nms(torch.from_numpy(boxes), torch.from_numpy(scores), threshold)
+    np.testing.assert_array_equal(suppress(boxes, scores, threshold), expected.numpy())
+
+
+@given(seed=st.integers(0, 1000), count=st.integers(1, 60))
+def test_by_the_smaller_box_it_keeps_what_facenet_pytorch_keeps(seed: int, count: int) -> None:
+    boxes, scores = candidates(seed, count)
+    expected = nms_numpy(boxes, scores, 0.7, "Min")
+    np.testing.assert_array_equal(suppress(boxes, scores, 0.7, overlap="smaller"), expected)
+
+
+@pytest.mark.parametrize("overlap", ["union", "smaller"])
+def test_of_equal_scores_the_first_is_kept(overlap: str) -> None:
+    same = np.array([[0, 0, 10, 10]] * 3, np.float32)
+    assert suppress(same, np.ones(3, np.float32), 0.5, overlap=overlap).tolist() == [0]
+
+
+def test_boxes_without_an_area_cover_nothing() -> None:
+    empty = np.zeros((2, 4), np.float32)
+    assert suppress(empty, np.ones(2, np.float32), 0.5).tolist() == [0, 1]

@@ -66,17 +66,18 @@ class Bare:
     def parts(self, job: Job) -> dict[str, object]:
         """Seconds of each part of embedding a JPEG, again and again."""
         from facemodels.imaging import decode
-        from facemodels.recognition.task import preprocess
+        from facemodels.recognition.task import Preprocessing
 
         data = Path(job["jpeg"]).read_bytes()
         package = self.package
         predictor = served(package.task, self.graph.run, package.config, package.metadata)
         size, image = self.graph.input_shape[-1], decode(data)
-        batch = preprocess([image], size)
+        preprocess = Preprocessing(size)
+        batch = preprocess([image])
         vector = predictor.embed([image])[0]
         calls: dict[str, Callable[[], object]] = {
             "decode": lambda: decode(data),
-            "resize and scale": lambda: preprocess([image], size),
+            "resize and scale": lambda: preprocess([image]),
             "graph": lambda: self.graph.run(batch),
             "JSON": lambda: orjson.dumps(np.asarray(vector, np.float64).tolist()),
         }

@@ -47,7 +47,7 @@ def recognition() -> tuple[Callable[[], nn.Module], Task, TorchTraining]:
     )
     return (
         kind.build_for_training,
-        EmbeddingTask(settings, kind.network.image_size, EMBEDDING_SIZE, split, split),
+        EmbeddingTask(settings, kind.inputs, EMBEDDING_SIZE, split, split),
         settings,
     )
 

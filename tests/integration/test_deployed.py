@@ -20,7 +20,7 @@ from facemodels.deployment import settings
 from facemodels.detection.task import Detector
 from facemodels.monitoring import probes
 from facemodels.monitoring.settings import load_triggers
-from facemodels.recognition.task import Embedder
+from facemodels.recognition.task import Embedder, Preprocessing
 from facemodels.serving.http.access import is_loopback
 
 from .conftest import ROOT, Deployed
@@ -186,7 +186,7 @@ def test_the_inference_protocol_agrees_with_the_plain_addresses(
 
     (known, *_) = client.get(f"/v2/models/{name}").json()["inputs"]
     if deployed.task == "recognition":
-        embedder = Embedder(run, known["shape"][-1], len(plain["embedding"]))
+        embedder = Embedder(run, Preprocessing(known["shape"][-1]), len(plain["embedding"]))
         np.testing.assert_allclose(embedder.embed(pixels[:1])[0], plain["embedding"], atol=1e-5)
     elif deployed.task == "detection":
         side = _input_side(known["shape"])

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from facemodels.data.splits import (
     LandmarkSplit,
     RecognitionSplit,
 )
-from facemodels.params import Count, Frozen, Share
+from facemodels.params import Frozen, Share
 
 Image = NDArray[np.uint8]
 Split = DetectionSplit | RecognitionSplit | LandmarkSplit
@@ -36,12 +36,10 @@ class DatasetSettings(Frozen):
     Attributes:
         reader: name of the kind of dataset, see docs/datasets.md.
         source: folder of the dataset, or of the generator's code. `prepare` depends on it.
-        image_size: side of the prepared images, which are square.
     """
 
     reader: str
     source: str
-    image_size: Count
 
 
 class FilesSettings(DatasetSettings):
@@ -150,6 +148,26 @@ class DatasetKind(ABC, Generic[SettingsT, SplitT]):
         return None
 
 
+@dataclass(frozen=True)
+class FoundFace:
+    """The face of an image that a detector found.
+
+    Attributes:
+        box: float32 (4,), x0 y0 x1 y1 in pixels, edges frame.
+        points: float32 (5, 2), see `facemodels.imaging.align`; None where the detector gives none.
+    """
+
+    box: NDArray[np.float32]
+    points: NDArray[np.float32] | None
+
+
+class FaceFinder(Protocol):
+    """Finds the face of an image that shows one person. It is sent to other processes."""
+
+    def __call__(self, image: Image) -> FoundFace | None:
+        """Return the face of an image uint8 (H, W, 3), RGB; None if there is none."""
+
+
 class DetectionKind(DatasetKind[SettingsT, DetectionSplit]):
     """Base of the kinds that give images with face boxes."""
 
@@ -173,10 +191,26 @@ class RecognitionKind(DatasetKind[SettingsT, RecognitionSplit]):
 
     task = "recognition"
 
+    @abstractmethod
+    def read(
+        self, settings: SettingsT, *, workers: int, finder: FaceFinder | None = None
+    ) -> DatasetSplits[RecognitionSplit]:
+        """Read the dataset into splits.
+
+        Args:
+            settings: which dataset, and how.
+            workers: number of processes that decode or draw images.
+            finder: finds the face to cut out of each image; None cuts out the middle.
+
+        Raises:
+            DataError: the dataset is missing or has another layout.
+        """
+
     def count(self, split: RecognitionSplit) -> dict[str, Any]:
-        """Images, identities, pairs and the images of each group."""
+        """Images, identities, pairs, faces not found and the images of each group."""
         return {
             "images": len(split),
+            "not_found": int((~split.found).sum()),
             "identities": len(np.unique(split.identities)),
             "pairs": len(split.pairs),
             "groups": _count_groups(split.groups),

@@ -15,6 +15,8 @@ from facemodels.data.dataset_kind import (
     DatasetKind,
     DatasetSettings,
     DatasetSplits,
+    FaceFinder,
+    RecognitionKind,
 )
 from facemodels.errors import DataError, ParamsError
 from facemodels.params import Data, parse
@@ -27,8 +29,10 @@ class Dataset:
     kind: DatasetKind[Any, Any]
     settings: DatasetSettings
 
-    def read(self, *, workers: int) -> DatasetSplits[Any]:
-        """Read the dataset into splits; see `DatasetKind.read`."""
+    def read(self, *, workers: int, finder: FaceFinder | None = None) -> DatasetSplits[Any]:
+        """Read the dataset into splits; see `DatasetKind.read` and `RecognitionKind.read`."""
+        if isinstance(self.kind, RecognitionKind):
+            return self.kind.read(self.settings, workers=workers, finder=finder)
         return self.kind.read(self.settings, workers=workers)
 
 

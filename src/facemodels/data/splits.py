@@ -1,6 +1,7 @@
 """Prepared data: a folder for each split, with a few arrays.
 
-    <split>/images.npy     uint8 (N, S, S, 3), RGB, memory-mapped on load
+    <split>/images.npy     uint8 (N, S, S, 3), RGB, memory-mapped on load; for recognition
+                           <crop>.npy, one file for each crop of the faces
     <split>/labels.npz     the other arrays of the split, by field name
     groups.json            names of the groups that the arrays number
 
@@ -11,7 +12,8 @@ on the values only, because NumPy dates the members of its archives 1980.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +24,7 @@ from facemodels.errors import DataError
 from facemodels.files import write_json
 
 SPLITS = ("train", "val", "test")
+_NO_LABELS = frozenset({"images", "crop", "others"})
 NO_GROUP = -1  # the group of a face that belongs to none
 
 
@@ -42,8 +45,16 @@ class _Split:
         """Write the split into `folder`, which is made if it is missing."""
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / "images.npy", self.images)
-        labels = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "images"}
+        self._save_labels(folder)
+
+    def _save_labels(self, folder: Path) -> None:
+        labels = {name: getattr(self, name) for name in self._labels()}
         np.savez(folder / "labels.npz", allow_pickle=False, **labels)
+
+    @classmethod
+    def _labels(cls) -> list[str]:
+        """The names of the arrays beside the images."""
+        return [f.name for f in fields(cls) if f.name not in _NO_LABELS]
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -52,18 +63,20 @@ class _Split:
         Raises:
             DataError: the folder holds no prepared split of this task.
         """
+        return cls._load(folder, "images.npy")
+
+    @classmethod
+    def _load(cls, folder: Path, images_file: str, **others: Any) -> Self:
         try:
-            images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+            images = np.load(folder / images_file, mmap_mode="r", allow_pickle=False)
             with np.load(folder / "labels.npz", allow_pickle=False) as archive:
-                labels: dict[str, Any] = {
-                    f.name: archive[f.name] for f in fields(cls) if f.name != "images"
-                }
+                labels: dict[str, Any] = {name: archive[name] for name in cls._labels()}
         except (OSError, KeyError, ValueError) as error:
             raise DataError(
                 f"{folder} is not a prepared {cls.__name__}: {error}.",
                 "Run `dvc repro prepare` or point to a folder that prepare wrote.",
             ) from error
-        return cls(images=images, **labels)
+        return cls(images=images, **labels, **others)
 
 
 @dataclass(frozen=True)
@@ -88,14 +101,20 @@ class DetectionSplit(_Split):
 
 @dataclass(frozen=True)
 class RecognitionSplit(_Split):
-    """Face crops with identities, and verification pairs of them.
+    """Faces with identities in one crop, and verification pairs of them.
+
+    A face that the detector did not find has a black crop. No model may be credited for it:
+    it is counted as a failure to acquire, and matches nobody (ISO/IEC 19795-1).
 
     Attributes:
+        found: bool (N,), whether the face was found.
         identities: int32 (N,), the person's number, unique over all splits.
         groups: int8 (N,), group of the face or NO_GROUP.
         pairs: int32 (P, 2), indices into `images`.
         same: bool (P,), whether the pair shows one person.
         folds: int8 (P,), the fold of the pair in k-fold verification.
+        crop: name of the crop of `images`, see `facemodels.imaging.crops`.
+        others: the same faces in other crops, by name; empty after `load`.
     """
 
     identities: NDArray[np.int32]
@@ -103,6 +122,36 @@ class RecognitionSplit(_Split):
     pairs: NDArray[np.int32]
     same: NDArray[np.bool_]
     folds: NDArray[np.int8]
+    found: NDArray[np.bool_]
+    crop: str
+    others: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write the split with all its crops into `folder`, which is made if it is missing."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, images in {self.crop: self.images, **self.others}.items():
+            np.save(folder / f"{name}.npy", images)
+        self._save_labels(folder)
+
+    @classmethod
+    def load(cls, folder: Path, crop: str = "") -> Self:
+        """Read a split in one crop; its images are memory-mapped.
+
+        Args:
+            folder: the folder of the split.
+            crop: the name of the crop; "" takes the first by name.
+
+        Raises:
+            DataError: the folder holds no prepared split of faces, or none in this crop.
+        """
+        there = sorted(path.stem for path in folder.glob("*.npy"))
+        if there and crop and crop not in there:
+            raise DataError(
+                f"{folder} has its faces as {', '.join(there)}, not as {crop}.",
+                f"Add {crop} to data.recognition.crops in conf/data/, and run `dvc repro prepare`.",
+            )
+        chosen = crop or (there[0] if there else "")
+        return cls._load(folder, f"{chosen}.npy", crop=chosen)
 
 
 @dataclass(frozen=True)

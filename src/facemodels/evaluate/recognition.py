@@ -24,12 +24,13 @@ def evaluate(embedder: RecognitionModel, data: Path) -> Evaluation:
     The k-fold accuracy chooses its own thresholds, on the other folds; the threshold of
     `val` is the one that goes into production, and TPR and FPR are given at it.
     """
-    val, test = (RecognitionSplit.load(data / name) for name in ("val", "test"))
+    crop = getattr(embedder, "crop_name", "")  # a native model may not say it
+    val, test = (RecognitionSplit.load(data / name, crop) for name in ("val", "test"))
     threshold = metrics.best_threshold(
-        pair_scores(_embed(embedder, val, "validation faces"), val.pairs), val.same
+        pair_scores(_embed(embedder, val, "validation faces"), val.pairs, val.found), val.same
     )
     embeddings = _embed(embedder, test, "test faces")
-    scores = pair_scores(embeddings, test.pairs)
+    scores = pair_scores(embeddings, test.pairs, test.found)
     folded = metrics.kfold_accuracy(scores, test.same, test.folds)
     at = metrics.rates_at(scores, test.same, threshold)
     names = group_names(data)

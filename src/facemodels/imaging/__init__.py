@@ -11,6 +11,8 @@ Modules in reading order:
 - `arrays`: what an image is, and `ImageError`
 - `decoding`: bytes or a file to an image
 - `geometry`: resize, letterbox, crop
+- `align`: a face turned and scaled so that its points lie where a template has them
+- `crops`: the crops of faces that recognition models take, by name
 
 Example:
     >>> import numpy as np
@@ -20,7 +22,9 @@ Example:
     ((60, 60, 3), 0.5, 0.0, 7.0)
 """
 
+from facemodels.imaging.align import five_points, similarity, warp
 from facemodels.imaging.arrays import EXTENSIONS, FORMATS, MAX_PIXELS, ImageError, as_rgb
+from facemodels.imaging.crops import CROPS, Crop, crop_named
 from facemodels.imaging.decoding import MAX_BYTES, decode, image_size
 from facemodels.imaging.geometry import (
     LETTERBOX_FILL,
@@ -31,17 +35,23 @@ from facemodels.imaging.geometry import (
 )
 
 __all__ = [
+    "CROPS",
     "EXTENSIONS",
     "FORMATS",
     "LETTERBOX_FILL",
     "MAX_BYTES",
     "MAX_PIXELS",
+    "Crop",
     "ImageError",
     "as_rgb",
     "crop",
+    "crop_named",
     "decode",
+    "five_points",
     "image_size",
     "letterbox",
     "resize",
+    "similarity",
     "unletterbox_boxes",
+    "warp",
 ]

@@ -13,7 +13,7 @@ from facemodels.data.splits import RecognitionSplit
 from facemodels.errors import DataError
 from facemodels.params import Frozen
 from facemodels.recognition import metrics
-from facemodels.recognition.task import Embedder, preprocess
+from facemodels.recognition.task import Embedder, Preprocessing
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -41,7 +41,7 @@ class IdentityBatches:
         *,
         people: int,
         images: int,
-        size: int,
+        preprocessing: Preprocessing,
         seed: int,
         augmentation: CropAugmentation,
     ) -> None:
@@ -51,14 +51,14 @@ class IdentityBatches:
             split: the training crops.
             people: P, identities a batch.
             images: K, crops of each; drawn with repetition where a person has fewer.
-            size: pixels, side of the network's input.
+            preprocessing: how a crop becomes an input of the network.
             seed: makes every batch a function of the step.
             augmentation: see the class.
 
         Raises:
             DataError: there are fewer than P people.
         """
-        self.split, self.size, self.seed = split, size, seed
+        self.split, self.preprocessing, self.seed = split, preprocessing, seed
         self.people, self.images, self.augmentation = people, images, augmentation
         order = np.argsort(split.identities, kind="stable")
         starts = np.unique(split.identities[order], return_index=True)[1]
@@ -78,7 +78,7 @@ class IdentityBatches:
         rows = np.concatenate([self._draw(rng, self.rows[person]) for person in chosen])
         crops = [self._augmented(rng, self.split.images[row]) for row in rows]
         labels = self.split.identities[rows].astype(np.int64)
-        return preprocess(crops, self.size), labels
+        return self.preprocessing(crops), labels
 
     def _draw(self, rng: np.random.Generator, rows: NDArray[np.intp]) -> NDArray[np.intp]:
         return rng.choice(rows, self.images, replace=len(rows) < self.images)
@@ -90,7 +90,7 @@ class IdentityBatches:
         centre = side / 2 + side * how.shift * rng.uniform(-1, 1, 2)
         half = side / 2 / zoom
         box = np.concatenate([centre - half, centre + half]).astype(np.float32)
-        moved = imaging.crop(image, box, self.size).astype(np.float32)
+        moved = imaging.crop(image, box, self.preprocessing.size).astype(np.float32)
         gain = (1 + how.brightness * rng.uniform(-1, 1)) * (1 + how.tint * rng.uniform(-1, 1, 3))
         contrast = 1 + how.contrast * rng.uniform(-1, 1)
         mean = moved.mean()
@@ -104,7 +104,7 @@ class IdentityBatches:
 def validation_metrics(embedder: Embedder, split: RecognitionSplit) -> dict[str, float]:
     """Verification accuracy at the best threshold and AUC on a split's pairs."""
     embeddings = embedder.embed(list(split.images))
-    scores = pair_scores(embeddings, split.pairs)
+    scores = pair_scores(embeddings, split.pairs, split.found)
     threshold = metrics.best_threshold(scores, split.same)
     return {
         "val_accuracy": metrics.rates_at(scores, split.same, threshold).accuracy,
@@ -112,8 +112,18 @@ def validation_metrics(embedder: Embedder, split: RecognitionSplit) -> dict[str,
     }
 
 
-def pair_scores(embeddings: NDArray[np.float32], pairs: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Cosine similarity, -1..1, of each pair (P, 2) of unit embeddings (N, D)."""
+def pair_scores(
+    embeddings: NDArray[np.float32],
+    pairs: NDArray[np.int32],
+    found: NDArray[np.bool_] | None = None,
+) -> NDArray[np.float64]:
+    """Cosine similarity, -1..1, of each pair (P, 2) of unit embeddings (N, D).
+
+    A face that was not found, by `found` bool (N,), matches nobody: its pairs score -1. So the
+    error rates are the generalised ones of ISO/IEC 19795-1, which count failures to acquire.
+    """
     first, second = embeddings[pairs[:, 0]], embeddings[pairs[:, 1]]
     similarity: NDArray[np.float64] = np.einsum("pd,pd->p", first, second, dtype=np.float64)
+    if found is not None:
+        similarity[~found[pairs].all(axis=1)] = -1.0
     return similarity

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from facemodels.architecture.contract import Interface, NetworkT
 from facemodels.architecture.torch_architecture import TorchArchitecture
 from facemodels.data.splits import RecognitionSplit
 from facemodels.recognition.learning import EmbeddingTask, EmbeddingTraining
-from facemodels.recognition.task import Embedder
+from facemodels.recognition.task import Embedder, Preprocessing
 from facemodels.runtime import Run, export_onnx
 
 
@@ -29,8 +30,13 @@ class EmbeddingArchitecture(TorchArchitecture[NetworkT, EmbeddingTraining]):
 
     @property
     @abstractmethod
+    def inputs(self) -> Preprocessing:
+        """How a face becomes an input of the network."""
+
+    @property
     def image_size(self) -> int:
         """Pixels, side of the network's input."""
+        return self.inputs.size
 
     @property
     @abstractmethod
@@ -52,10 +58,10 @@ class EmbeddingArchitecture(TorchArchitecture[NetworkT, EmbeddingTraining]):
         """Return the task on the splits below `data`."""
         return EmbeddingTask(
             settings,
-            self.image_size,
+            self.inputs,
             self.embedding_size,
-            RecognitionSplit.load(data / "train"),
-            RecognitionSplit.load(data / "val"),
+            RecognitionSplit.load(data / "train", self._crop),
+            RecognitionSplit.load(data / "val", self._crop),
         )
 
     def images_per_step(self, settings: EmbeddingTraining) -> int:
@@ -64,12 +70,20 @@ class EmbeddingArchitecture(TorchArchitecture[NetworkT, EmbeddingTraining]):
 
     def predictor(self, run: Run) -> Embedder:
         """Return the embedder around the network."""
-        return Embedder(run, self.image_size, self.embedding_size)
+        return Embedder(run, self.inputs, self.embedding_size)
 
     def interface(self) -> Interface:
         """Return the shapes: a square RGB crop in, a unit vector out."""
         size = self.image_size
         return Interface(input_shape=(size, size, 3), output_shape=(self.embedding_size,))
+
+    def preprocessing(self) -> dict[str, Any]:
+        """Return how a face is cut out, resized and scaled."""
+        return self.inputs.as_config()
+
+    @property
+    def _crop(self) -> str:
+        return self.inputs.crop.name if self.inputs.crop else ""
 
     def export_network(self, network: nn.Module, path: Path) -> float:
         """Write ONNX: `images` float32 (N, 3, S, S) to `embeddings` (N, D)."""

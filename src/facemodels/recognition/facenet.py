@@ -14,15 +14,23 @@ from torch import nn
 
 from facemodels.params import Frozen
 from facemodels.recognition.embedding_architecture import EmbeddingArchitecture
+from facemodels.recognition.task import Preprocessing, crop_or_none
 
 EMBEDDING_SIZE = 512
 
 
 class FaceNetNetwork(Frozen):
-    """The shape of the network."""
+    """The shape of the network, and the crop that it is trained on.
 
-    image_size: Annotated[int, Field(ge=80)]  # pixels; smaller leaves the last stage no pixel
+    Attributes:
+        image_size: pixels; smaller leaves the last stage no pixel.
+        dropout: share of the features that training leaves out.
+        crop: name of the crop; empty in packages of before, which do not say it.
+    """
+
+    image_size: Annotated[int, Field(ge=80)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
+    crop: str = ""
 
 
 class FaceNet(EmbeddingArchitecture[FaceNetNetwork]):
@@ -34,9 +42,9 @@ class FaceNet(EmbeddingArchitecture[FaceNetNetwork]):
     network_type = FaceNetNetwork
 
     @property
-    def image_size(self) -> int:
-        """Pixels, side of the network's input."""
-        return self.network.image_size
+    def inputs(self) -> Preprocessing:
+        """How a face becomes an input of the network."""
+        return Preprocessing(self.network.image_size, crop=crop_or_none(self.network.crop))
 
     @property
     def embedding_size(self) -> int:
@@ -58,15 +66,3 @@ class FaceNet(EmbeddingArchitecture[FaceNetNetwork]):
         network.classify, network.logits = True, nn.Identity()
         features: nn.Module = network
         return features
-
-    def preprocessing(self) -> dict[str, Any]:
-        """Return how the aligned crop is resized to a square and scaled."""
-        size = self.network.image_size
-        return {
-            "color": "RGB",
-            "resize": "bilinear, antialiased when shrinking",
-            "size": [size, size],
-            "mean": 127.5,
-            "scale": 1 / 128,
-            "layout": "NCHW float32",
-        }

@@ -14,7 +14,7 @@ from facemodels.data.splits import RecognitionSplit
 from facemodels.recognition.batches import CropAugmentation, IdentityBatches, validation_metrics
 from facemodels.recognition.losses.heads import head
 from facemodels.recognition.losses.settings import LossName, LossSettings
-from facemodels.recognition.task import Embedder
+from facemodels.recognition.task import Embedder, Preprocessing
 from facemodels.runtime import torch_run
 from facemodels.training.settings import TorchTraining
 
@@ -41,7 +41,7 @@ class EmbeddingTask:
 
     Attributes:
         settings: the hyperparameters.
-        size: pixels, side of the network's input.
+        inputs: how a crop becomes an input of the network.
         embedding_size: D of the network's features.
         train: the training crops.
         val: the crops of the validation, with pairs.
@@ -49,7 +49,7 @@ class EmbeddingTask:
     """
 
     settings: EmbeddingTraining
-    size: int
+    inputs: Preprocessing
     embedding_size: int
     train: RecognitionSplit
     val: RecognitionSplit
@@ -63,7 +63,7 @@ class EmbeddingTask:
             self.train,
             people=settings.batch_people,
             images=settings.batch_images,
-            size=self.size,
+            preprocessing=self.inputs,
             seed=settings.seed,
             augmentation=settings.augmentation,
         )
@@ -93,7 +93,7 @@ class EmbeddingTask:
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Accuracy and AUC on the validation pairs."""
         run = torch_run(nn.Sequential(network, UnitLength()), self.settings.device)
-        return validation_metrics(Embedder(run, self.size, self.embedding_size), self.val)
+        return validation_metrics(Embedder(run, self.inputs, self.embedding_size), self.val)
 
 
 class UnitLength(nn.Module):

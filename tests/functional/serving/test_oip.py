@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from facemodels.package.load import open_package
-from facemodels.recognition.task import preprocess
+from facemodels.recognition.task import Preprocessing
 
 from .answers import check
 from .conftest import GOLDEN, Server
@@ -110,7 +110,7 @@ def test_recognition_conforms_and_embeds_as_the_package_does(
     face_server: Server, facenet: Path, tmp_path: Path
 ) -> None:
     images = pictures(2, 80)
-    found = conforms(face_server, facenet, {"images": preprocess(list(images), 80)}, tmp_path)
+    found = conforms(face_server, facenet, {"images": Preprocessing(80)(list(images))}, tmp_path)
     own = open_package(facenet).predictor(threads=1).embed(list(images))
     np.testing.assert_allclose(found, own, atol=1e-6)
 

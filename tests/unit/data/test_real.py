@@ -6,24 +6,35 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
+from pydantic import ValidationError
 
+from facemodels.data.dataset_kind import FoundFace
 from facemodels.data.kinds.lfw import read_lfw_pairs, read_people
 from facemodels.data.kinds.pts import PtsKind
 from facemodels.data.kinds.voc import VocKind
 from facemodels.data.real.annotated_images import AnnotatedImage
 from facemodels.data.real.detection import detection_splits
+from facemodels.data.real.faces import Cutting
 from facemodels.data.real.identities import FaceImage, NamedPair, read_identities
 from facemodels.data.real.landmarks import landmark_splits
 from facemodels.data.real.point_sets import PointSet
-from facemodels.data.real.recognition import folder_recognition_splits, recognition_splits
+from facemodels.data.real.recognition import (
+    FaceSettings,
+    folder_recognition_splits,
+    recognition_splits,
+)
 from facemodels.data.splits import NO_GROUP
 from facemodels.errors import DataError
+from facemodels.imaging import CROPS
+from facemodels.recognition.batches import pair_scores
 
 read_pts = PtsKind().read_points
 read_voc = VocKind().read_annotations
 DATA = Path(__file__).resolve().parents[3].parent / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="real data is not at ../shared/data")
+MIDDLE, WHOLE = (Cutting(("arcface112",), fraction) for fraction in (0.5, 1.0))
 SHARES: dict[str, Any] = {"val_share": 0.25, "test_share": 0.25, "seed": 3}
 
 
@@ -132,8 +143,7 @@ def listed(root: Path, **changes: Any) -> Any:
         "train_people": ["P00", "P01", "P02", "P09"],
         "val_pairs": [pair(root, (3, 1), (3, 2), 0), pair(root, (3, 1), (4, 1), 0)],
         "test_pairs": [pair(root, (2, 1), (2, 2), 0), pair(root, (2, 1), (3, 1), 1)],
-        "image_size": 8,
-        "crop_fraction": 0.5,
+        "cutting": MIDDLE,
     }
     return recognition_splits(**{**arguments, **changes})
 
@@ -157,10 +167,52 @@ def test_listed_pairs_become_rows_of_the_right_pictures(tmp_path: Path) -> None:
 
 def test_the_centre_square_alone_is_kept(tmp_path: Path) -> None:
     people_in(tmp_path, 5, 1)
-    image = listed(tmp_path, crop_fraction=0.5)[0]["train"].images[0]
+    image = listed(tmp_path, cutting=MIDDLE)[0]["train"].images[0]
     assert np.unique(image).tolist() == [51]
-    whole = listed(tmp_path, crop_fraction=1.0)[0]["train"].images[0]
+    whole = listed(tmp_path, cutting=WHOLE)[0]["train"].images[0]
     assert whole[0, 0, 0] == 1
+
+
+class Finder:
+    """Finds the face in every image but the second one of each person."""
+
+    def __call__(self, image: NDArray[np.uint8]) -> FoundFace | None:
+        if (image[0, 0, 0] % 8) == 2:
+            return None
+        points = np.array([[7, 8], [12, 8], [9.5, 11], [8, 13], [11, 13]], np.float32)
+        return FoundFace(np.array([5, 5, 15, 15], np.float32), points)
+
+
+def test_a_face_is_cut_out_in_every_crop_by_what_the_finder_found(tmp_path: Path) -> None:
+    people_in(tmp_path, 5, 1)
+    cutting = Cutting(("arcface112", "dlib150", "facenet160"), 1.0, Finder())
+    train = listed(tmp_path, cutting=cutting)[0]["train"]
+    face = Finder()(np.asarray(Image.open(tmp_path / "P00/P00_0001.png")))
+    assert face is not None
+    image = np.asarray(Image.open(tmp_path / "P00/P00_0001.png"))
+    expected = CROPS["dlib150"].cut(image, face.points, face.box)
+    assert (train.crop, set(train.others)) == ("arcface112", {"dlib150", "facenet160"})
+    assert np.array_equal(train.others["dlib150"][0], expected)
+
+
+def test_a_face_that_is_not_found_is_counted_and_never_trained_on(tmp_path: Path) -> None:
+    people_in(tmp_path, 5, 2)
+    cutting = Cutting(("arcface112",), 1.0, Finder())
+    splits, problems, _ = listed(tmp_path, cutting=cutting)
+    assert [p.path for p in problems] == ["P09"]
+    assert splits["train"].found.tolist() == [True, True]
+    test = splits["test"]
+    assert test.found.tolist() == [True, False, True]
+    assert test.images[1].max() == 0
+    assert len(test.pairs) == 2  # its pair stays, and scores as no match
+    scores = pair_scores(np.eye(3, dtype=np.float32), test.pairs, test.found)
+    assert scores.tolist() == [-1.0, 0.0]
+
+
+def test_a_crop_by_points_needs_a_finder_where_a_detector_is_named(tmp_path: Path) -> None:
+    settings = FaceSettings(reader="lfw", source=str(tmp_path), detector="models/detection/x")
+    with pytest.raises(DataError, match="models/detection/x"):
+        settings.cutting(None)
 
 
 def test_disjoint_leaves_measured_people_out_of_train(tmp_path: Path) -> None:
@@ -200,8 +252,7 @@ def test_folders_without_lists_are_dealt_by_person(tmp_path: Path) -> None:
     faces = people_in(tmp_path, 24, 3)
     arguments: dict[str, Any] = {
         "root": tmp_path,
-        "image_size": 8,
-        "crop_fraction": 1.0,
+        "cutting": WHOLE,
         "folds": 2,
         "per_fold": 3,
         **SHARES,
@@ -269,9 +320,8 @@ def test_a_broken_face_is_a_problem(tmp_path: Path) -> None:
 
 
 def test_values_out_of_range_are_refused(tmp_path: Path) -> None:
-    people_in(tmp_path, 5, 2)
-    with pytest.raises(DataError, match="crop_fraction"):
-        listed(tmp_path, crop_fraction=1.5)
+    with pytest.raises(ValidationError, match="crop_fraction"):
+        FaceSettings(reader="lfw", source=str(tmp_path), crop_fraction=1.5)
     with pytest.raises(DataError, match="do not fit"):
         detection_splits([], root=tmp_path, image_size=8, val_share=0.6, test_share=0.6, seed=0)
 
@@ -304,8 +354,7 @@ def test_a_fold_of_lfw_becomes_splits_without_shared_people() -> None:
         train_people=read_people(DATA / "lfw" / "peopleDevTrain.txt")[:60],
         val_pairs=[],
         test_pairs=test_pairs[:30] + test_pairs[-30:],
-        image_size=32,
-        crop_fraction=0.6,
+        cutting=Cutting(("arcface112",), 0.6),
         min_images=2,
     )
     assert problems == []

@@ -99,7 +99,7 @@ def _people(root: Path, people: int, images: int) -> None:
 def test_identity_folders_without_lists_become_disjoint_splits(tmp_path: Path) -> None:
     _people(tmp_path / "raw", people=60, images=3)
     data = dataset(
-        "recognition", reader="folders", source=str(tmp_path / "raw"), image_size=16, crop_fraction=1.0,
+        "recognition", reader="folders", source=str(tmp_path / "raw"), crop_fraction=1.0,
         min_images=2, seed=1, val_share=0.3, test_share=0.3, folds=2, pairs_per_fold=4,
         allowed_broken=0.0,
     )  # fmt: skip
@@ -124,7 +124,7 @@ def test_people_seen_in_training_are_told_apart_in_the_test_pairs(tmp_path: Path
     (root / "pairs.txt").write_text("2\t2\n" + folds)
     data = dataset(
         "recognition", reader="lfw", source=str(root), images="images", train_people="train.txt",
-        val_pairs="val.txt", test_pairs="pairs.txt", image_size=16, crop_fraction=1.0,
+        val_pairs="val.txt", test_pairs="pairs.txt", crop_fraction=1.0,
         min_images=1, disjoint=False, allowed_broken=0.0,
     )  # fmt: skip
     prepare(data, tmp_path / "out", tmp_path / "r.json", None)

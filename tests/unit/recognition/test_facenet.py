@@ -11,7 +11,7 @@ from facemodels.errors import DataError, ParamsError
 from facemodels.recognition import facenet
 from facemodels.recognition.batches import CropAugmentation, IdentityBatches
 from facemodels.recognition.losses.triplets import semi_hard_triplet_loss
-from facemodels.recognition.task import Embedder, preprocess, served
+from facemodels.recognition.task import Embedder, Preprocessing, served
 from facemodels.runtime import open_graph
 from facemodels.training.weights import save_state
 
@@ -29,7 +29,14 @@ def split():
 
 
 def batches(split, **changes) -> IdentityBatches:
-    wanted = {"people": 3, "images": 2, "size": 32, "seed": 5, "augmentation": WILD, **changes}
+    wanted = {
+        "people": 3,
+        "images": 2,
+        "preprocessing": Preprocessing(32),
+        "seed": 5,
+        "augmentation": WILD,
+        **changes,
+    }
     return IdentityBatches(split, **wanted)
 
 
@@ -68,9 +75,9 @@ def test_too_few_people_are_refused(split) -> None:
 
 
 def test_without_augmentation_a_training_crop_is_the_crop_that_is_served(split) -> None:
-    draw = batches(split, augmentation=STILL, size=48)
+    draw = batches(split, augmentation=STILL, preprocessing=Preprocessing(48))
     inputs, _ = draw(0)
-    served = preprocess(list(split.images), 48)
+    served = Preprocessing(48)(list(split.images))
     for row in inputs:
         assert np.abs(served - row).reshape(len(served), -1).max(axis=1).min() < 1e-6
 
@@ -123,7 +130,7 @@ def test_onnx_and_torch_embed_alike_and_the_export_repeats_its_bytes(tmp_path: P
 
 
 def test_no_images_give_no_embeddings() -> None:
-    assert Embedder(lambda batch: batch, 80, 512).embed([]).shape == (0, 512)
+    assert Embedder(lambda batch: batch, Preprocessing(80), 512).embed([]).shape == (0, 512)
 
 
 def test_a_wrong_hyperparameter_is_named() -> None:

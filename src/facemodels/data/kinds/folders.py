@@ -7,12 +7,13 @@ from pathlib import Path
 from facemodels.data.dataset_kind import (
     DatasetSplits,
     DealtSettings,
+    FaceFinder,
     RecognitionKind,
     SplitShares,
 )
 from facemodels.data.real.identities import read_identities
 from facemodels.data.real.recognition import (
-    CropSettings,
+    FaceSettings,
     folder_recognition_splits,
 )
 from facemodels.data.splits import RecognitionSplit
@@ -23,7 +24,7 @@ _MOST_FOLDS = 10  # as in LFW's protocol
 _PEOPLE_PER_FOLD = 4  # fewer people than this rarely give pairs of both kinds
 
 
-class FoldersSettings(CropSettings, DealtSettings):
+class FoldersSettings(FaceSettings, DealtSettings):
     """Folders are people, who are dealt to splits by a hash of the folder's name.
 
     Attributes:
@@ -45,7 +46,9 @@ class FoldersKind(RecognitionKind[FoldersSettings]):
     settings = FoldersSettings
     precedence = 2
 
-    def read(self, settings: FoldersSettings, *, workers: int) -> DatasetSplits[RecognitionSplit]:
+    def read(
+        self, settings: FoldersSettings, *, workers: int, finder: FaceFinder | None = None
+    ) -> DatasetSplits[RecognitionSplit]:
         """Read the folders, decode their images and draw verification pairs."""
         root = Path(settings.source)
         images, problems = read_identities(root)
@@ -53,8 +56,7 @@ class FoldersKind(RecognitionKind[FoldersSettings]):
             splits, broken = folder_recognition_splits(
                 images,
                 root=root,
-                image_size=settings.image_size,
-                crop_fraction=settings.crop_fraction,
+                cutting=settings.cutting(finder),
                 val_share=settings.val_share,
                 test_share=settings.test_share,
                 folds=settings.folds,

@@ -12,17 +12,18 @@ import numpy as np
 
 from facemodels.data.dataset_kind import (
     DatasetSplits,
+    FaceFinder,
     RecognitionKind,
     SplitShares,
 )
 from facemodels.data.real.identities import NamedPair
-from facemodels.data.real.recognition import CropSettings, Fraction, recognition_splits
+from facemodels.data.real.recognition import FaceSettings, Fraction, recognition_splits
 from facemodels.data.splits import RecognitionSplit
 from facemodels.errors import DataError
 from facemodels.progress import progress
 
 
-class LfwSettings(CropSettings):
+class LfwSettings(FaceSettings):
     """Lists name the people to train on, and the pairs to choose a threshold on and to report.
 
     Attributes:
@@ -49,7 +50,9 @@ class LfwKind(RecognitionKind[LfwSettings]):
     settings = LfwSettings
     precedence = 1
 
-    def read(self, settings: LfwSettings, *, workers: int) -> DatasetSplits[RecognitionSplit]:
+    def read(
+        self, settings: LfwSettings, *, workers: int, finder: FaceFinder | None = None
+    ) -> DatasetSplits[RecognitionSplit]:
         """Read the lists, then the images that they name."""
         root = Path(settings.source)
         images = root / settings.images
@@ -62,8 +65,7 @@ class LfwKind(RecognitionKind[LfwSettings]):
                 train_people=people,
                 val_pairs=val,
                 test_pairs=test,
-                image_size=settings.image_size,
-                crop_fraction=settings.crop_fraction,
+                cutting=settings.cutting(finder),
                 min_images=settings.min_images,
                 disjoint=settings.disjoint,
                 workers=workers,

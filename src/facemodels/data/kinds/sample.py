@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field
 
 from facemodels.data.dataset_kind import (
     DatasetSettings,
     DatasetSplits,
     DetectionKind,
+    FaceFinder,
     LandmarkKind,
     RecognitionKind,
 )
@@ -24,12 +27,14 @@ class SampleSettings(DatasetSettings):
     """How many scenes (detection), people (recognition) or faces (landmarks) are drawn.
 
     Attributes:
+        image_size: side of the drawn images, which are square.
         seed: another seed draws other people.
         train: number in the train split.
         val: number in the val split.
         test: number in the test split.
     """
 
+    image_size: Count
     seed: int
     train: Count
     val: Count
@@ -37,14 +42,16 @@ class SampleSettings(DatasetSettings):
 
 
 class SampleRecognitionSettings(SampleSettings):
-    """How many images and pairs of the people are drawn.
+    """How many images and pairs of the people are drawn, and how the faces are cut.
 
     Attributes:
+        crops: names of the crops, see `facemodels.imaging.crops`.
         images_per_identity: number of images of each person.
         folds: number of folds of the verification pairs of each split.
         pairs_per_fold: most pairs of one person, and as many of two people, in a fold.
     """
 
+    crops: Annotated[tuple[str, ...], Field(min_length=1)] = ("arcface112",)
     images_per_identity: Count
     folds: Count
     pairs_per_fold: Count
@@ -74,9 +81,13 @@ class SampleRecognitionKind(RecognitionKind[SampleRecognitionSettings]):
     settings = SampleRecognitionSettings
 
     def read(
-        self, settings: SampleRecognitionSettings, *, workers: int
+        self,
+        settings: SampleRecognitionSettings,
+        *,
+        workers: int,
+        finder: FaceFinder | None = None,
     ) -> DatasetSplits[RecognitionSplit]:
-        """Draw the crops and the verification pairs of each split."""
+        """Draw the faces and pairs of each split; their exact points make a finder needless."""
 
         def draw(split: str, count: int, **common: Any) -> RecognitionSplit:
             return generate.recognition_split(
@@ -85,6 +96,7 @@ class SampleRecognitionKind(RecognitionKind[SampleRecognitionSettings]):
                 images_per_identity=settings.images_per_identity,
                 folds=settings.folds,
                 pairs_per_fold=settings.pairs_per_fold,
+                crops=settings.crops,
                 **common,
             )
 

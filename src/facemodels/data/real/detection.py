@@ -29,6 +29,7 @@ class BoxSettings(DealtSettings):
     Attributes:
         images: folder of the images below `source`.
         annotations: folder or file of the annotations below `source`.
+        image_size: side of the prepared images, which are square.
         test_share: expected share of the images in the test split.
     """
 

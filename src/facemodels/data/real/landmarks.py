@@ -33,6 +33,7 @@ class PointSettings(DealtSettings):
     Attributes:
         train: folder or file of the training set below `source`.
         test: folders or files of the test sets; each is reported as a group of its own.
+        image_size: side of the prepared images, which are square.
         margin: space on each side of the points, as a share of the side of their box.
     """
 

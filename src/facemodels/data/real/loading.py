@@ -14,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ from facemodels.errors import DataError
 from facemodels.imaging import ImageError, crop, decode, letterbox
 
 Progress = Callable[[int], None] | None
+WorkT = TypeVar("WorkT")
+ResultT = TypeVar("ResultT")
 _CHUNK = 16  # images that a worker takes at a time
 
 
@@ -42,19 +45,17 @@ class ImageTransform:
 
 @dataclass(frozen=True)
 class Job:
-    """One image to decode; it is letterboxed unless a box or a fraction is given.
+    """One image to decode; it is letterboxed unless a box is given.
 
     Attributes:
         path: the image's file.
         size: side of the square that it is fitted into; pixels.
         box: x0 y0 x1 y1 to cut out, in pixels, edges frame.
-        fraction: share of the shorter side that a centred square to cut out has.
     """
 
     path: Path
     size: int
     box: tuple[float, float, float, float] | None = None
-    fraction: float | None = None
 
 
 @dataclass(frozen=True)
@@ -78,15 +79,12 @@ def _run(job: Job) -> tuple[NDArray[np.uint8], ImageTransform] | str:
     """Decode and fit one image, or return why it cannot be used. Runs in a worker."""
     try:
         image = decode(job.path)
-        if job.box is None and job.fraction is None:
+        if job.box is None:
             square, scale, pad_x, pad_y = letterbox(image, job.size)
             return square, ImageTransform(scale, pad_x, pad_y)
-        height, width = image.shape[:2]
-        side = min(height, width) * (job.fraction or 1.0)
-        x0, y0 = (width - side) / 2, (height - side) / 2
-        box = job.box or (x0, y0, x0 + side, y0 + side)
-        scale = job.size / (box[2] - box[0])
-        return crop(image, box, job.size), ImageTransform(scale, -box[0] * scale, -box[1] * scale)
+        x0, y0, x1, _ = job.box
+        scale = job.size / (x1 - x0)
+        return crop(image, job.box, job.size), ImageTransform(scale, -x0 * scale, -y0 * scale)
     except ImageError as error:
         return error.reason
 
@@ -103,7 +101,7 @@ def load(
     kept: list[int] = []
     transforms: list[ImageTransform] = []
     problems: list[Problem] = []
-    with closing(_results(jobs, workers)) as results:
+    with closing(in_order(_run, jobs, workers)) as results:
         for index, result in enumerate(results):
             if isinstance(result, str):
                 problems.append(Problem.at(jobs[index].path, root, result))
@@ -116,17 +114,22 @@ def load(
     return Loaded(images[: len(kept)], kept, transforms, sorted(problems))
 
 
-def _results(
-    jobs: Sequence[Job], workers: int
-) -> Generator[tuple[NDArray[np.uint8], ImageTransform] | str, None, None]:
+def in_order(
+    work: Callable[[WorkT], ResultT], jobs: Sequence[WorkT], workers: int
+) -> Generator[ResultT, None, None]:
+    """Do `work` on each job in processes, and give the results in the order of the jobs.
+
+    Raises:
+        DataError: a worker died.
+    """
     if workers <= 1 or len(jobs) <= _CHUNK:
-        yield from map(_run, jobs)
+        yield from map(work, jobs)
         return
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context)
     try:
-        yield from pool.map(_run, jobs, chunksize=_CHUNK)
+        yield from pool.map(work, jobs, chunksize=_CHUNK)
     except BrokenProcessPool as error:
         raise DataError("A worker that decodes pictures died.", "Use fewer workers.") from error
     finally:

@@ -6,35 +6,56 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
-from facemodels.data.dataset_kind import FilesSettings
+from facemodels.data.dataset_kind import FaceFinder, FilesSettings
 from facemodels.data.pairs import Pairs, verification_pairs
 from facemodels.data.problems import Problem, relative
 from facemodels.data.real.dealing import check_shares, deal, no_groups
+from facemodels.data.real.faces import Cutting, cut_faces
 from facemodels.data.real.identities import FaceImage, NamedPair, read_identities
-from facemodels.data.real.loading import Job, Progress, load
+from facemodels.data.real.loading import Progress
 from facemodels.data.splits import SPLITS, RecognitionSplit
 from facemodels.errors import DataError
 from facemodels.params import Count
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
+Choice = Literal["centre", "largest", "best"]
 
 
-class CropSettings(FilesSettings):
-    """Keys of the kinds that crop the centre of each image.
+class FaceSettings(FilesSettings):
+    """Keys of the kinds that cut a face out of each image.
 
     Attributes:
-        crop_fraction: share of the shorter side that the centred square keeps.
+        crops: names of the crops, see `facemodels.imaging.crops`.
+        detector: folder of the detector's package; empty takes the middle of each image.
+        choose: which face is taken of several: the one nearest to the middle of the image, the
+            largest, or the one with the best score.
+        min_score: faces that score below this are not looked at; empty takes the package's
+            threshold.
+        crop_fraction: share of the shorter side that the middle has.
         min_images: people with fewer images are left out of training.
     """
 
-    image_size: Count = 128
+    crops: Annotated[tuple[str, ...], Field(min_length=1)] = ("arcface112",)
+    detector: str = ""
+    choose: Choice = "centre"
+    min_score: Annotated[float, Field(ge=0, le=1)] | None = None
     crop_fraction: Fraction = 1.0
     min_images: Count = 2
+
+    def cutting(self, finder: FaceFinder | None) -> Cutting:
+        """How the faces are cut out.
+
+        Raises:
+            DataError: a detector is named and no finder of it given.
+        """
+        if self.detector and finder is None:
+            raise DataError(f"the faces of {self.source} are to be found by {self.detector}.")
+        return Cutting(self.crops, self.crop_fraction, finder)
 
 
 @dataclass(frozen=True)
@@ -62,8 +83,7 @@ def recognition_splits(
     train_people: Sequence[str] | None,
     val_pairs: Sequence[NamedPair],
     test_pairs: Sequence[NamedPair],
-    image_size: int,
-    crop_fraction: float,
+    cutting: Cutting,
     min_images: int = 1,
     disjoint: bool = True,
     workers: int = 1,
@@ -76,8 +96,7 @@ def recognition_splits(
         train_people: people whose images are trained on; None for all in `root`.
         val_pairs: pairs of val; an image in several pairs is decoded once.
         test_pairs: pairs of test.
-        image_size: side of the crops in pixels.
-        crop_fraction: share of the shorter side that the centred square keeps, above 0 to 1.
+        cutting: how the faces are cut out.
         min_images: people with fewer images are left out of train.
         disjoint: leave people of val or test out of train. People in both val and test are
             counted, not dropped: a published list of pairs stays whole.
@@ -89,7 +108,7 @@ def recognition_splits(
         without images is a problem. A pair with an unusable image is left out.
 
     Raises:
-        DataError: `root` is no such folder, `crop_fraction` is out of range, a worker died.
+        DataError: `root` is no such folder, or a worker died.
     """
     everyone, problems = read_identities(root)
     measured = {"val": _people(val_pairs), "test": _people(test_pairs)}
@@ -104,9 +123,8 @@ def recognition_splits(
         paths = {path for pair in pairs for path in (pair.first, pair.second)}
         plan[name] = [FaceImage(path, path.parent.name) for path in paths]
     splits, unusable, paths_of = _gather(
-        plan, root=root, image_size=image_size, crop_fraction=crop_fraction, workers=workers,
-        progress=progress,
-    )  # fmt: skip
+        plan, root=root, cutting=cutting, workers=workers, progress=progress
+    )
     for name, pairs in (("val", val_pairs), ("test", test_pairs)):
         splits[name] = _with_pairs(splits[name], _named(pairs, paths_of[name]))
     overlap = Overlap(
@@ -123,8 +141,7 @@ def folder_recognition_splits(
     images: Sequence[FaceImage],
     *,
     root: Path,
-    image_size: int,
-    crop_fraction: float,
+    cutting: Cutting,
     val_share: float,
     test_share: float,
     folds: int,
@@ -139,8 +156,7 @@ def folder_recognition_splits(
     Args:
         images: images with identities, such as `read_identities` returns.
         root: folder of the dataset; paths are reported relative to it.
-        image_size: side of the crops in pixels.
-        crop_fraction: share of the shorter side that the centred square keeps, above 0 to 1.
+        cutting: how the faces are cut out.
         val_share: expected share of the people in val, 0 to 1; 0 makes no pairs there.
         test_share: expected share of the people in test.
         folds: number of folds of the pairs of val, and of test.
@@ -166,9 +182,8 @@ def folder_recognition_splits(
         for split in SPLITS
     }
     splits, problems, _ = _gather(
-        plan, root=root, image_size=image_size, crop_fraction=crop_fraction, workers=workers,
-        progress=progress,
-    )  # fmt: skip
+        plan, root=root, cutting=cutting, workers=workers, progress=progress
+    )
     for name, share in (("val", val_share), ("test", test_share)):
         if share > 0:
             pairs = verification_pairs(
@@ -182,18 +197,15 @@ def _gather(
     plan: dict[str, list[FaceImage]],
     *,
     root: Path,
-    image_size: int,
-    crop_fraction: float,
+    cutting: Cutting,
     workers: int,
     progress: Progress,
 ) -> tuple[dict[str, RecognitionSplit], list[Problem], dict[str, dict[Path, int]]]:
-    """Decode the planned faces.
+    """Decode the planned faces. What shows no face is left out of training, and only there.
 
     Returns:
         The splits, without pairs; the problems; the row of each path in its split.
     """
-    if not 0.0 < crop_fraction <= 1.0:
-        raise DataError(f"crop_fraction is {crop_fraction:g}.", "Give a share above 0, up to 1.")
     names = sorted({face.identity for faces in plan.values() for face in faces})
     number = {name: index for index, name in enumerate(names)}
     splits: dict[str, RecognitionSplit] = {}
@@ -201,17 +213,23 @@ def _gather(
     rows: dict[str, dict[Path, int]] = {}
     for split in SPLITS:
         faces = sorted(plan[split], key=lambda face: relative(face.path, root))
-        jobs = [Job(face.path, image_size, fraction=crop_fraction) for face in faces]
-        loaded = load(jobs, root=root, image_size=image_size, workers=workers, progress=progress)
-        problems += loaded.problems
-        rows[split] = {faces[index].path: row for row, index in enumerate(loaded.kept)}
+        paths = [face.path for face in faces]
+        cut = cut_faces(paths, cutting, root=root, workers=workers, progress=progress)
+        problems += cut.problems
+        used = np.flatnonzero(cut.found) if split == "train" else np.arange(len(cut.found))
+        kept = [faces[cut.kept[row]] for row in used]
+        rows[split] = {face.path: row for row, face in enumerate(kept)}
+        first, *rest = cutting.crops
         splits[split] = RecognitionSplit(
-            images=loaded.images,
-            identities=np.array([number[faces[i].identity] for i in loaded.kept], np.int32),
-            groups=no_groups(len(loaded.kept)),
+            images=cut.crops[first][used],
+            identities=np.array([number[face.identity] for face in kept], np.int32),
+            groups=no_groups(len(kept)),
             pairs=np.zeros((0, 2), np.int32),
             same=np.zeros(0, np.bool_),
             folds=np.zeros(0, np.int8),
+            found=cut.found[used],
+            crop=first,
+            others={name: cut.crops[name][used] for name in rest},
         )
     return splits, sorted(problems), rows
 

@@ -19,9 +19,10 @@ import numpy as np
 
 from facemodels.data.pairs import Pairs, verification_pairs
 from facemodels.data.sample.identity import GROUPS, group_of
-from facemodels.data.sample.scene import MAX_FACES, Picture, crop, portrait, scene
+from facemodels.data.sample.scene import MAX_FACES, Picture, close_up, portrait, scene
 from facemodels.data.splits import SPLITS, DetectionSplit, LandmarkSplit, RecognitionSplit
 from facemodels.errors import InputError
+from facemodels.imaging import crop_named, five_points
 
 __all__ = [
     "GROUPS",
@@ -41,7 +42,7 @@ class _Kind(IntEnum):
     """Kinds of images; the numbers are part of the seeds. Identities use the number 1."""
 
     SCENE = 2
-    CROP = 3
+    CLOSE_UP = 3
     PORTRAIT = 4
 
 
@@ -121,20 +122,22 @@ def recognition_split(
     folds: int,
     pairs_per_fold: int,
     workers: int,
+    crops: Sequence[str] = ("arcface112",),
     progress: Progress | None = None,
 ) -> RecognitionSplit:
-    """Draw roughly aligned crops, sorted by person, and verification pairs.
+    """Draw faces, sorted by person, cut them by their exact points, and choose pairs.
 
     Args:
         split: one of SPLITS.
         seed: seed of the whole dataset, the same for all splits.
         identities: number of people; they are of the skin-tone groups in turn.
-        images_per_identity: number of crops of each person.
-        image_size: side of a crop in pixels.
+        images_per_identity: number of images of each person.
+        image_size: side in pixels of the image that a face is cut from.
         folds: number of folds of the pairs.
         pairs_per_fold: number of pairs of one person in a fold, and as many of two people.
         workers: number of processes; with 1 this process draws.
-        progress: is called with the number of newly finished crops.
+        crops: names of the crops; the first is that of the result's `images`.
+        progress: is called with the number of newly finished images.
     """
     _require_positive(
         identities=identities,
@@ -149,20 +152,26 @@ def recognition_split(
         images_per_identity,
     )
     jobs = [
-        _Job(_Kind.CROP, seed, split, index, (int(number),), image_size)
+        _Job(_Kind.CLOSE_UP, seed, split, index, (int(number),), image_size)
         for index, number in enumerate(numbers)
     ]
     pairs: Pairs = verification_pairs(numbers, folds=folds, per_fold=pairs_per_fold, seed=seed)
-    images = np.empty((len(jobs), image_size, image_size, 3), np.uint8)
+    chosen = [crop_named(name) for name in crops]
+    images = [np.empty((len(jobs), one.size, one.size, 3), np.uint8) for one in chosen]
     for index, picture in enumerate(_draw_all(jobs, workers, progress)):
-        images[index] = picture.image
+        points = five_points(picture.points[0])
+        for one, cut in zip(chosen, images, strict=True):
+            cut[index] = one.cut(picture.image, points, picture.boxes[0])
     return RecognitionSplit(
-        images=images,
+        images=images[0],
         identities=numbers,
         groups=np.array([group_of(int(number)) for number in numbers], np.int8),
         pairs=pairs.index,
         same=pairs.same,
         folds=pairs.fold,
+        found=np.ones(len(jobs), np.bool_),
+        crop=chosen[0].name,
+        others={one.name: cut for one, cut in zip(chosen[1:], images[1:], strict=True)},
     )
 
 
@@ -219,8 +228,8 @@ def _draw(job: _Job) -> Picture:
     match job.kind:
         case _Kind.SCENE:
             return scene(rng, job.seed, job.numbers, job.image_size)
-        case _Kind.CROP:
-            return crop(rng, job.seed, job.numbers[0], job.image_size)
+        case _Kind.CLOSE_UP:
+            return close_up(rng, job.seed, job.numbers[0], job.image_size)
         case _Kind.PORTRAIT:
             return portrait(rng, job.seed, job.numbers[0], job.image_size)
 

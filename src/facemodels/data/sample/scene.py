@@ -24,11 +24,11 @@ from facemodels.data.sample.placement import (
 MAX_FACES = 4  # in a scene
 
 _SCENE_SCALES = (0.10, 0.26)  # length of a face unit as a share of the image's side
-_CROP_SCALES = (0.40, 0.47)
+_FACE_SCALES = (0.34, 0.40)  # of one person: room enough that no crop shows a border
 _PORTRAIT_SCALES = (0.24, 0.36)
 _CROWD_SHRINK = 0.75  # factor on the scale in scenes of three or more faces
 _PLACE_TRIES = 30
-_CROP_ROLL = 0.6  # share of the roll that is left in a crop, which is roughly aligned
+_FACE_PART = 0.85  # share of such an image that its face fills
 
 
 @dataclass(frozen=True)
@@ -78,15 +78,13 @@ def portrait(rng: np.random.Generator, seed: int, number: int, size: int) -> Pic
     return _compose(rng, image, [face], [place], camera)
 
 
-def crop(rng: np.random.Generator, seed: int, number: int, size: int) -> Picture:
-    """Draw one face that fills the image, roughly upright and centred; its box may be larger."""
-    nuisance = sample_nuisance(rng)
-    pose = replace(nuisance.pose, roll=_CROP_ROLL * nuisance.pose.roll)
-    face = make_face(seed, number, replace(nuisance, pose=pose))
+def close_up(rng: np.random.Generator, seed: int, number: int, size: int) -> Picture:
+    """Draw one face in the middle of the image, for the crops of recognition to be cut from."""
+    face = make_face(seed, number, sample_nuisance(rng))
     image = background(rng, size)
     x, y = (size * float(0.5 + 0.02 * offset) for offset in rng.standard_normal(2))
-    place = FacePlacement(x, y, size * float(rng.uniform(*_CROP_SCALES)))
-    return _compose(rng, image, [face], [place], _scaled(nuisance.camera, size))
+    place = FacePlacement(x, y, size * float(rng.uniform(*_FACE_SCALES)))
+    return _compose(rng, image, [face], [place], _scaled(face.nuisance.camera, _FACE_PART * size))
 
 
 def background(rng: np.random.Generator, size: int) -> Array:
@@ -212,7 +210,7 @@ def _occlude(rng: np.random.Generator, image: Array, box: Array) -> None:
             cv2.line(image, (int(x0), start_y), (int(x1), end_y), colour, thickness, cv2.LINE_AA)
 
 
-def _scaled(camera: Camera, size: int) -> Camera:
+def _scaled(camera: Camera, size: float) -> Camera:
     """The camera with its blur, which is given for a side of 112 px, scaled to `size`."""
     return replace(camera, blur=camera.blur * size / 112)
 

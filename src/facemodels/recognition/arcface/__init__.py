@@ -18,11 +18,13 @@ from facemodels.params import Frozen
 from facemodels.recognition.arcface import iresnet
 from facemodels.recognition.arcface.mobilefacenet import MobileFaceNet
 from facemodels.recognition.embedding_architecture import EmbeddingArchitecture
+from facemodels.recognition.task import Preprocessing, crop_or_none
 
 
 class ArcFaceNetwork(Frozen):
     """The shape of the network."""
 
+    crop: str = "arcface112"
     backbone: Literal["mobilefacenet", "iresnet18", "iresnet50"]
     image_size: Annotated[int, Field(ge=48, multiple_of=16)]  # pixels; the papers' is 112
     embedding_size: Annotated[int, Field(ge=8)]  # mobilefacenet 128 or 512, iresnet 512
@@ -38,9 +40,9 @@ class ArcFace(EmbeddingArchitecture[ArcFaceNetwork]):
     network_type = ArcFaceNetwork
 
     @property
-    def image_size(self) -> int:
-        """Pixels, side of the network's input."""
-        return self.network.image_size
+    def inputs(self) -> Preprocessing:
+        """How a face becomes an input of the network."""
+        return Preprocessing(self.network.image_size, crop=crop_or_none(self.network.crop))
 
     @property
     def embedding_size(self) -> int:
@@ -54,18 +56,6 @@ class ArcFace(EmbeddingArchitecture[ArcFaceNetwork]):
     def build_features(self) -> nn.Module:
         """Return the network without the division by the length."""
         return self._build(unit=False)
-
-    def preprocessing(self) -> dict[str, Any]:
-        """Return how the aligned crop is resized to a square and scaled."""
-        size = self.network.image_size
-        return {
-            "color": "RGB",
-            "resize": "bilinear, antialiased when shrinking",
-            "size": [size, size],
-            "mean": 127.5,
-            "scale": 1 / 128,
-            "layout": "NCHW float32",
-        }
 
     def _build(self, *, unit: bool) -> nn.Module:
         shape = self.network

@@ -97,4 +97,5 @@ def _path(values: dict[str, Any], key: str) -> Path | None:
 def _images(data: Path) -> int:
     import numpy as np
 
-    return len(np.load(data / "train" / "images.npy", mmap_mode="r"))
+    arrays = sorted((data / "train").glob("*.npy"))  # recognition has one for each crop
+    return len(np.load(arrays[0], mmap_mode="r"))

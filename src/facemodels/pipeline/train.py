@@ -9,7 +9,7 @@ from pathlib import Path
 
 import facemodels
 from facemodels.architecture.contract import TrainJob
-from facemodels.files import canonical_json, sha256, write_json, write_yaml
+from facemodels.files import canonical_json, list_files, sha256, write_json, write_yaml
 from facemodels.models import AnyArchitecture
 from facemodels.progress import progress
 from facemodels.training.curves import curves
@@ -83,7 +83,7 @@ def data_digest(data: Path) -> str:
     """Return the SHA-256 of the arrays that training sees, by split and file."""
     digest = hashlib.sha256()
     for split in ("train", "val"):
-        for name in ("images.npy", "labels.npz"):
+        for name in list_files(data / split):
             digest.update(f"{split}/{name} {sha256(data / split / name)}\n".encode())
     return digest.hexdigest()
 

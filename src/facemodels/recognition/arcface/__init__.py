@@ -9,7 +9,7 @@ The class stands here; `mobilefacenet` and `iresnet` have the networks.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import nn

@@ -211,6 +211,13 @@ def test_it_exports_a_graph_if_and_only_if_it_says_so(case: Case, tmp_path: Path
         assert not (case.package.folder / "model.onnx").exists()
         with pytest.raises(FacemodelsError, match="ONNX"):
             case.model.export(weights, tmp_path / "model.onnx")
+    if "graphs" in case.model.runtimes:
+        assert len(case.package.graphs) > 1
+        assert case.package.metadata["onnx_max_abs_error"] < 0.01
+    else:
+        assert not case.package.graphs
+        with pytest.raises(FacemodelsError, match="several graphs"):
+            case.model.export_graphs(weights, tmp_path)
 
 
 def test_a_package_built_again_has_the_same_bytes(case: Case, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.timeout(1500)
 
 PACKAGES = (
     "models/detection/yolov8-v1.0.0",
+    "models/detection/mtcnn-v1.0.0",
     "models/recognition/facenet-v1.0.0",
     "models/landmarks/dlib-v1.0.0",
 )

@@ -31,8 +31,20 @@ from facemodels.training.weights import save_state
 
 identity, folder = ModelId.parse(sys.argv[1]), Path(sys.argv[2])
 NETWORKS = {
-    "facenet": {"image_size": 80, "dropout": 0.0}, "yolov8": {"scale": "n", "image_size": 64}
+    "facenet": {"image_size": 80, "dropout": 0.0}, "yolov8": {"scale": "n", "image_size": 64},
+    "mtcnn": {"factor": 0.709, "max_pixels": 2500000},
 }
+
+
+def network(model):
+    if model.name != "mtcnn":
+        return model.build()
+    from facemodels.detection.mtcnn import AUTHORS, networks
+    from facemodels.detection.mtcnn.authors import authors_weights
+    made = networks.pretrained(authors_weights().path)  # random ones find nothing
+    made.keep(model.cascade_settings(AUTHORS))
+    return made
+
 card = Card(
     created_at="2026-01-02T03:04:05Z", author="Test", description="Random.", changelog="First.",
     known_issues="Knows nothing.", license="Apache-2.0", training_dataset="none", parent_version="",
@@ -42,7 +54,7 @@ model = architecture(name.task, name.architecture).of(NETWORKS[name.architecture
 torch.manual_seed(0)
 weights = folder.parent / f"{folder.name}-weights"
 weights.mkdir(parents=True)
-save_state(model.build().state_dict(), weights / "model.pt")
+save_state(network(model).state_dict(), weights / "model.pt")
 validation = {"metrics": {"accuracy": 0.5}, "threshold": 0.4}
 build(PackageContent(identity, model, weights / "model.pt", {}, validation, card), folder)
 """
@@ -123,6 +135,11 @@ def yolov8(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_package("det-yolov8-v1.0.0", tmp_path_factory.mktemp("p") / "yolov8-v1.0.0")
 
 
+@pytest.fixture(scope="session")
+def mtcnn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_package("det-mtcnn-v1.0.0", tmp_path_factory.mktemp("p") / "mtcnn-v1.0.0")
+
+
 Start = Callable[..., Server]
 
 
@@ -163,3 +180,9 @@ def face_server(start: Start, facenet: Path) -> Server:
 @pytest.fixture(scope="module")
 def detection_server(start: Start, yolov8: Path) -> Server:
     return start(yolov8)
+
+
+@pytest.fixture(scope="module")
+def points_server(start: Start, mtcnn: Path) -> Server:
+    """A detector of several graphs, which finds five points of each face."""
+    return start(mtcnn)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from facemodels.data.sample import generate
 from facemodels.imaging import decode
 from facemodels.package.load import open_package
 
@@ -23,6 +24,12 @@ def picture(
     pixels = np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, form, **save)
+    return stream.getvalue()
+
+
+def png(image: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "PNG")
     return stream.getvalue()
 
 
@@ -84,6 +91,35 @@ def test_boxes_are_pixels_of_the_image_as_it_is_displayed(detection_server: Serv
     (own,) = open_package(yolov8).predictor(threads=1).detect([decode(data)])
     assert len(result["faces"]) == len(own)
     np.testing.assert_allclose([f["box"] for f in result["faces"]], own.boxes, atol=1e-3)
+
+
+def test_faces_have_points_where_the_model_finds_points(points_server: Server, mtcnn: Path) -> None:
+    scenes = generate.detection_split("test", seed=3, scenes=2, image_size=200, workers=1).images
+    blank = np.zeros((30, 40, 3), np.uint8)
+    images = [scenes[0], blank, scenes[1]]
+    parts = [("image", (f"{i}.png", png(image), "image/png")) for i, image in enumerate(images)]
+    answer = points_server.post("/api/detect", files=parts, params={"threshold": "0.9"})
+    results = answer.json()["results"]
+    own = open_package(mtcnn).predictor(threads=1).detect(images)
+    assert [len(result["faces"]) for result in results] == [
+        int((faces.scores >= 0.9).sum()) for faces in own
+    ]
+    assert results[0]["faces"]
+    assert not results[1]["faces"]
+    for result, faces in zip(results, own, strict=True):
+        for face, box, points in zip(result["faces"], faces.boxes, faces.points, strict=False):
+            assert face.keys() == {"box", "score", "points"}
+            np.testing.assert_allclose(face["box"], box, atol=1e-3)
+            np.testing.assert_allclose(face["points"], points, atol=1e-3)
+
+
+def test_faces_of_a_model_of_boxes_alone_have_no_points(detection_server: Server) -> None:
+    answer = detection_server.post(
+        "/api/detect", content=picture(), headers=JPEG, params={"threshold": "0"}
+    )
+    faces = answer.json()["results"][0]["faces"]
+    assert faces
+    assert all(face.keys() == {"box", "score"} for face in faces)
 
 
 def test_landmarks_take_a_box_or_the_whole_image(landmark_server: Server) -> None:

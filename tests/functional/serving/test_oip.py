@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 import pytest
 
+from facemodels.data.sample import generate
 from facemodels.package.load import open_package
 from facemodels.recognition.task import Preprocessing
 
@@ -134,6 +135,21 @@ def test_landmarks_conform_and_fit_as_the_package_does(
     found = conforms(landmark_server, GOLDEN, {"images": images, "boxes": boxes}, tmp_path)
     own = open_package(GOLDEN).predictor(threads=1).fit(list(images), boxes)
     np.testing.assert_array_equal(found, own)
+
+
+def test_a_detector_of_several_graphs_gives_a_row_a_face(
+    points_server: Server, mtcnn: Path, tmp_path: Path
+) -> None:
+    scenes = generate.detection_split("test", seed=3, scenes=2, image_size=200, workers=1).images
+    images = np.stack([scenes[0], np.zeros_like(scenes[0]), scenes[1]])
+    found = conforms(points_server, mtcnn, {"images": images}, tmp_path)
+    own = open_package(mtcnn).predictor(threads=1).detect(list(images))
+    assert found.shape == (sum(map(len, own)), 16)
+    for number, faces in enumerate(own):
+        rows = found[found[:, 0] == number]
+        np.testing.assert_allclose(rows[:, 1:5], faces.boxes, atol=1e-3)
+        np.testing.assert_allclose(rows[:, 5], faces.scores, atol=1e-6)
+        np.testing.assert_allclose(rows[:, 6:].reshape(-1, 5, 2), faces.points, atol=1e-3)
 
 
 MODEL = "/v2/models/landmark-dlib"

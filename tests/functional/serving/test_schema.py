@@ -18,7 +18,7 @@ from .conftest import COMMAND, GOLDEN, Server, Start
 from .test_api import picture
 
 HERE = Path(__file__).parent
-SERVERS = ("landmark_server", "face_server", "detection_server")
+SERVERS = ("landmark_server", "face_server", "detection_server", "points_server")
 # positive_data_acceptance: that a body fits its schema does not make it a picture, nor the
 # numbers of a tensor as many as its shape says; 422 and 400 are documented for that.
 # missing_required_header: no header is required.

@@ -30,6 +30,7 @@ CARD = Card(
     parent_version="",
 )
 FACENET = {"image_size": 80, "dropout": 0.0}
+MTCNN = {"factor": 0.709, "max_pixels": 2_500_000}
 DLIB = {
     "tree_depth": 2, "cascade_depth": 2, "trees_per_cascade": 5,
     "feature_pool_size": 50, "feature_pool_padding": 0.1,
@@ -91,3 +92,17 @@ def dlib_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     described = content(folder, "lmk-dlib-v1.0.0", DLIB, validation={"metrics": {"nme": 0.1}})
     return build(described, tmp_path_factory.mktemp("packages") / "dlib-v1.0.0")
+
+
+@pytest.fixture(scope="session")
+def mtcnn_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With the authors' weights and thresholds: random networks find no face."""
+    from facemodels.detection.mtcnn import AUTHORS, Mtcnn, networks
+    from facemodels.detection.mtcnn.authors import authors_weights
+
+    folder = tmp_path_factory.mktemp("mtcnn")
+    made = networks.pretrained(authors_weights().path)
+    made.keep(Mtcnn.of(MTCNN).cascade_settings(AUTHORS))
+    save_state(made.state_dict(), folder / "model.pt")
+    described = content(folder, "det-mtcnn-v1.0.0", MTCNN)
+    return build(described, tmp_path_factory.mktemp("packages") / "mtcnn-v1.0.0")

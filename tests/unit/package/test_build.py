@@ -11,6 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from facemodels.data.sample.generate import detection_split
 from facemodels.errors import DataError, InputError
 from facemodels.files import list_files, sha256, sha256_tree
 from facemodels.package.build import build
@@ -29,6 +30,20 @@ def test_a_package_is_the_folder_of_the_design(facenet_package: Path, dlib_packa
     assert list_files(facenet_package) == FILES
     without_onnx = [name.replace("model.pt", "model.dat") for name in FILES if name != "model.onnx"]
     assert list_files(dlib_package) == without_onnx
+
+
+def test_a_package_of_several_graphs_names_them_and_the_steps_between(mtcnn_package: Path) -> None:
+    graphs = ["onet.onnx", "pnet.onnx", "rnet.onnx"]
+    assert list_files(mtcnn_package) == sorted({*FILES, *graphs} - {"model.onnx"})
+    package = open_package(mtcnn_package)
+    assert package.config["graphs"] == {
+        "pnet": "pnet.onnx", "rnet": "rnet.onnx", "onet": "onet.onnx"
+    }  # fmt: skip
+    assert package.config["decode"] == {
+        "name": "mtcnn", "thresholds": [0.6, 0.7, 0.7], "min_face_size": 20, "factor": 0.709,
+        "max_pixels": 2_500_000,
+    }  # fmt: skip
+    assert 0 <= package.metadata["onnx_max_abs_error"] < 1e-4
 
 
 def test_the_same_inputs_give_the_same_bytes_in_another_process(
@@ -188,6 +203,25 @@ def test_the_cards_example_fits_points_in_a_fresh_environment(
     image = np.asarray(Image.open(face).convert("RGB"))
     ours = open_package(dlib_package).predictor().fit([image], np.array([[10, 10, 80, 80.0]]))
     assert np.array_equal(points[:, 1:], ours[0])
+
+
+def test_the_cards_example_finds_faces_in_a_fresh_environment(
+    mtcnn_package: Path, tmp_path: Path
+) -> None:
+    scene = detection_split("test", seed=3, scenes=1, image_size=200, workers=1).images[0]
+    Image.fromarray(scene).save(tmp_path / "scene.png")
+    python = _environment(mtcnn_package, tmp_path / "venv")
+    done = subprocess.run(
+        [python, "-I", "-c", _example(mtcnn_package), tmp_path / "scene.png"],
+        cwd=mtcnn_package, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = [line.replace(",", " ").split() for line in done.stdout.splitlines()]
+    (own,) = open_package(mtcnn_package).predictor().detect([scene])
+    expected = [
+        [s, *b, *p.ravel()] for s, b, p in zip(own.scores, own.boxes, own.points, strict=True)
+    ]
+    np.testing.assert_allclose(np.array(found, float), expected, atol=0.06)
 
 
 def test_the_example_and_the_library_embed_alike(facenet_package: Path, face: Path) -> None:

@@ -14,10 +14,12 @@ Modules in reading order:
 - `calibration`: the choice of the thresholds and of the least size of a face.
 - `authors`: the pins of the authors' weights.
 - `networks`: the networks under torch and their export.
+- `example`: the script in the model card of a package: all steps in one file.
 """
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,9 @@ from facemodels.training.initial_weights import InitialWeights
 
 if TYPE_CHECKING:
     from facemodels.detection.mtcnn.networks import Networks
+
+# The values that facenet-pytorch has by default.
+AUTHORS: Values = {"pnet": 0.6, "rnet": 0.7, "onet": 0.7, "min_face_size": 20}
 
 
 class MtcnnNetwork(Frozen):
@@ -97,7 +102,7 @@ class Mtcnn(Architecture[MtcnnNetwork, MtcnnTraining]):
         networks = pretrained(self.initial_weights(settings).path)
 
         def detector(values: Values) -> Cascade:
-            return Cascade(networks.runs(), self._settings(values))
+            return Cascade(networks.runs(), self.cascade_settings(values))
 
         with deterministic(settings.threads, settings.seed):
             validated: Values = {}
@@ -108,7 +113,7 @@ class Mtcnn(Architecture[MtcnnNetwork, MtcnnTraining]):
                     validated, rates = choice.values, val.rates(detector(choice.values))
                 job.log({**record, "val_f1": rates.f1, "val_recall": rates.recall})
                 job.advance(1)
-        networks.keep(self._settings(choice.values))
+        networks.keep(self.cascade_settings(choice.values))
         save_state(networks.state_dict(), job.output / self.weights_file)
 
     def interface(self) -> Interface:
@@ -140,7 +145,7 @@ class Mtcnn(Architecture[MtcnnNetwork, MtcnnTraining]):
         from facemodels.detection.mtcnn.networks import Networks
 
         torch.manual_seed(seed)
-        return Cascade(Networks().runs(), self._settings(_AUTHORS))
+        return Cascade(Networks().runs(), self.cascade_settings(AUTHORS))
 
     def export_graphs(self, weights: Path, folder: Path) -> ExportedGraphs:
         """Write `pnet.onnx`, `rnet.onnx` and `onet.onnx`; see `Architecture.export_graphs`."""
@@ -150,6 +155,18 @@ class Mtcnn(Architecture[MtcnnNetwork, MtcnnTraining]):
         files, error = export(networks, folder)
         values = self._calibrated(networks).model_dump(mode="json")
         return ExportedGraphs(files, {"name": "mtcnn", **values}, error)
+
+    def cascade_settings(self, values: Values) -> CascadeSettings:
+        """Return the settings of the cascade with calibrated values."""
+        return CascadeSettings(
+            thresholds=(values["pnet"], values["rnet"], values["onet"]),
+            min_face_size=int(values["min_face_size"]),
+            **self.network.model_dump(),
+        )
+
+    def example(self) -> str:
+        """Return the script with all steps, which needs NumPy and ONNX Runtime alone."""
+        return resources.files(__name__).joinpath("example.py").read_text("utf-8")
 
     def _restored(self, weights: Path) -> Networks:
         from facemodels.detection.mtcnn.networks import Networks
@@ -161,15 +178,4 @@ class Mtcnn(Architecture[MtcnnNetwork, MtcnnTraining]):
 
     def _calibrated(self, networks: Networks) -> CascadeSettings:
         thresholds, size = networks.calibrated()
-        return self._settings(dict(zip(_AUTHORS, (*thresholds, size), strict=True)))
-
-    def _settings(self, values: Values) -> CascadeSettings:
-        return CascadeSettings(
-            thresholds=(values["pnet"], values["rnet"], values["onet"]),
-            min_face_size=int(values["min_face_size"]),
-            **self.network.model_dump(),
-        )
-
-
-# The values that facenet-pytorch has by default.
-_AUTHORS: Values = {"pnet": 0.6, "rnet": 0.7, "onet": 0.7, "min_face_size": 20}
+        return self.cascade_settings(dict(zip(AUTHORS, (*thresholds, size), strict=True)))

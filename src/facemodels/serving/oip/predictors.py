@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from facemodels.package.load import Package
 from facemodels.serving.api import boxes
+from facemodels.serving.oip.documents import FACES
 from facemodels.serving.oip.tensors import TensorSpec
 
 Inputs = Mapping[str, NDArray[Any]]
@@ -31,7 +32,7 @@ def specs(package: Package) -> tuple[list[TensorSpec], TensorSpec]:
         return [_IMAGES], TensorSpec("embeddings", "FP32", (-1, *shape))
     # `Interface` of a detector that finds points: (0, 15).
     width = shape[1] if shape[0] == 0 else _FACE
-    return [_IMAGES], TensorSpec("faces", "FP32", (-1, 1 + width))
+    return [_IMAGES], TensorSpec(FACES, "FP32", (-1, 1 + width))
 
 
 def run(task: str, predictor: Any, inputs: Inputs) -> NDArray[np.float32]:
@@ -60,7 +61,7 @@ def _detection(predictor: Any, inputs: Inputs) -> NDArray[np.float32]:
     for number, found in enumerate(predictor.detect(list(inputs["images"]))):
         columns = [np.full((len(found), 1), number), found.boxes, found.scores[:, None]]
         if found.points is not None:
-            columns.append(found.points.reshape(len(found), -1))
+            columns.append(found.points.reshape(len(found), 2 * found.points.shape[1]))
         rows.append(np.concatenate(columns, axis=1, dtype=np.float32))
     return np.concatenate(rows)
 

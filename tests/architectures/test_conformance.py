@@ -296,7 +296,7 @@ def test_every_model_of_the_configuration_has_an_architecture_and_the_plugin_add
 
 
 def test_a_name_that_nothing_has_is_answered_with_those_that_exist() -> None:
-    with pytest.raises(InputError, match="only arcface, .*facenet, thumbnail"):
+    with pytest.raises(InputError, match=r"only arcface, .*facenet, thumbnail"):
         architecture("recognition", "nonesuch")
     with pytest.raises(InputError, match="no task 'gait'"):
         architecture("gait", "nonesuch")

@@ -17,18 +17,17 @@ def main(name: str) -> None:
     model = params.load().model(name)
     trained = find_trained(Path("build", name, "model"))
     settings = trained.architecture.settings(model.train)
-    evaluation, baseline = validate.validate(
+    result = validate.validate(
         trained,
         Path("data/prepared", model.task),
         seed=settings.seed,
         threads=settings.threads,
     )
     # Under the model's name, which `dvc exp show` then has in its columns.
-    metrics = {name: validate.as_json(evaluation, baseline)}
-    write_json(Path("reports/validate", f"{name}.json"), metrics)
-    validate.write_curves(evaluation, Path("reports/validate", name))
-    judgements = gates.judge(evaluation.metrics, model.gates)
-    print(validate.table(evaluation, baseline))
+    write_json(Path("reports/validate", f"{name}.json"), {name: result.as_json()})
+    validate.write_curves(result.evaluation, Path("reports/validate", name))
+    judgements = gates.judge(result.evaluation.metrics, model.gates)
+    print(result.table())
     print(markdown([vars(row) for row in judgements]))
     gates.require(judgements, name)
 

@@ -38,7 +38,7 @@ from facemodels.pipeline.compare import compare_packages
 from facemodels.pipeline.package import package
 from facemodels.pipeline.train import train
 from facemodels.pipeline.trained import find_trained
-from facemodels.pipeline.validate import as_json, validate
+from facemodels.pipeline.validate import validate
 from facemodels.training.settings import TrainingSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -144,8 +144,7 @@ def case(
         model, parsed, data=data, output=folder / "trained",
         curves_folder=folder / "curves", checkpoints=folder / "checkpoints",
     )  # fmt: skip
-    evaluation, baseline = validate(find_trained(folder / "trained"), data, seed=1, threads=1)
-    validated = as_json(evaluation, baseline)
+    validated = validate(find_trained(folder / "trained"), data, seed=1, threads=1).as_json()
     prefix = ModelName.parse(f"{task.removesuffix('s')}-{name}").prefix
     identity = ModelId(ModelName(prefix, name), Version(1, 0, 0))
     built = package(

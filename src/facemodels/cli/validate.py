@@ -40,9 +40,8 @@ def validate(model: Path, test_data: Path | None, seed: int, threads: int, as_js
     task = trained.architecture.task
     source = prepared_or(test_data, task)
     with dataset(source, task, testing=True) as data:
-        evaluation, baseline = step.validate(trained, data, seed=seed, threads=threads)
+        result = step.validate(trained, data, seed=seed, threads=threads)
     folder = trained.weights.parent
     if not is_package(folder):
-        write_json(folder / VALIDATION, step.as_json(evaluation, baseline))
-    text = step.table(evaluation, baseline)
-    output(step.as_json(evaluation, baseline), text, as_json=as_json)
+        write_json(folder / VALIDATION, result.as_json())
+    output(result.as_json(), result.table(), as_json=as_json)

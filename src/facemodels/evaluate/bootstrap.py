@@ -6,8 +6,8 @@ are judged on the same draws, so what makes a draw easy cancels out.
 
 Units must be independent. Pairs of one person, faces of one image and frames of
 one video are not: pass their person, image or video as `clusters`, and whole
-clusters are drawn. A pair of two people belongs to two clusters; folds that
-share no person are the safe choice there.
+clusters are drawn. A pair of two people belongs to two clusters: make people the units, and
+let the metric weigh the pairs of those drawn (`recognition.error_rates.all_pairs`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facemodels.errors import DataError, InputError
+from facemodels.evaluate.evaluation import Resampled
 
 Metric = Callable[[NDArray[np.intp]], float]
 Verdict = Literal["better", "worse", "no difference shown"]
@@ -74,6 +75,35 @@ def interval(
         (metric,), n_units, resamples=resamples, seed=seed, confidence=confidence, clusters=clusters
     )
     return Interval(estimate=values[0], low=low, high=high)
+
+
+def interval_of(
+    metric: Resampled, *, resamples: int, seed: int, confidence: float = 0.95
+) -> Interval:
+    """`interval` of a metric of an evaluation."""
+    return interval(
+        metric.score,
+        metric.units,
+        resamples=resamples,
+        seed=seed,
+        confidence=confidence,
+        clusters=metric.clusters,
+    )
+
+
+def difference_of(
+    a: Resampled, b: Resampled, *, resamples: int, seed: int, confidence: float = 0.95
+) -> PairedDifference:
+    """`paired_difference` of a metric of two evaluations on the same data."""
+    return paired_difference(
+        a.score,
+        b.score,
+        a.units,
+        resamples=resamples,
+        seed=seed,
+        confidence=confidence,
+        clusters=a.clusters,
+    )
 
 
 def paired_difference(

@@ -62,14 +62,13 @@ def compare_accuracy(a: Package, b: Package, data: Path, settings: Compare) -> l
         evaluate(package.task, package.predictor(threads=settings.threads), data)
         for package in (a, b)
     )
-    difference = bootstrap.paired_difference(
-        second.score,
-        first.score,
-        first.units,
+    metric = first.resampled[first.primary]
+    difference = bootstrap.difference_of(
+        second.resampled[first.primary],
+        metric,
         resamples=settings.resamples,
         seed=settings.seed,
         confidence=settings.confidence,
-        clusters=first.clusters,
     )
     return [
         Row(
@@ -79,7 +78,7 @@ def compare_accuracy(a: Package, b: Package, data: Path, settings: Compare) -> l
             difference=difference.estimate,
             low=difference.low,
             high=difference.high,
-            verdict=bootstrap.verdict(difference, higher_is_better=first.higher_is_better),
+            verdict=bootstrap.verdict(difference, higher_is_better=metric.higher_is_better),
         )
     ]
 
@@ -87,13 +86,11 @@ def compare_accuracy(a: Package, b: Package, data: Path, settings: Compare) -> l
 def interval(package: Package, data: Path, settings: Compare) -> tuple[Evaluation, Any]:
     """A single package's primary metric with its own bootstrap interval."""
     evaluation = evaluate(package.task, package.predictor(threads=settings.threads), data)
-    own = bootstrap.interval(
-        evaluation.score,
-        evaluation.units,
+    own = bootstrap.interval_of(
+        evaluation.resampled[evaluation.primary],
         resamples=settings.resamples,
         seed=settings.seed,
         confidence=settings.confidence,
-        clusters=evaluation.clusters,
     )
     return evaluation, own
 

@@ -9,7 +9,7 @@ import numpy as np
 from facemodels.data.splits import DetectionSplit, group_names
 from facemodels.detection import metrics
 from facemodels.detection.task import DetectionModel
-from facemodels.evaluate.evaluation import Evaluation
+from facemodels.evaluate.evaluation import Evaluation, Resampled
 from facemodels.progress import progress
 
 _CURVE_POINTS = 200  # enough for a plot
@@ -45,9 +45,13 @@ def evaluate(detector: DetectionModel, data: Path) -> Evaluation:
         },
         threshold=threshold,
         primary="ap50_95",
-        higher_is_better=True,
-        score=lambda images: metrics.ap50_95(matches, images=images),
-        units=len(test),
+        resampled={
+            "ap50_95": Resampled(
+                score=lambda images: metrics.ap50_95(matches, images=images),
+                units=len(test),
+                higher_is_better=True,
+            )
+        },
     )
 
 

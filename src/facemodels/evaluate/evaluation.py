@@ -13,6 +13,23 @@ Rows = list[dict[str, float]]  # a curve: one mapping a point
 
 
 @dataclass(frozen=True)
+class Resampled:
+    """A metric that can be measured on a resample, for its confidence interval.
+
+    Attributes:
+        score: the metric of a resample, given unit indices (K,), one drawn twice counting twice.
+        units: how many units (images, pairs, faces, people) a resample draws from.
+        higher_is_better: whether a higher value is.
+        clusters: int (units,), units drawn together, or None where each stands alone.
+    """
+
+    score: Callable[[NDArray[np.intp]], float]
+    units: int
+    higher_is_better: bool
+    clusters: NDArray[np.int32] | None = None
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Metrics of one model on one test split.
 
@@ -21,11 +38,11 @@ class Evaluation:
         groups: group name → metric → value; empty where no face has a group.
         curves: name → points, for plots.
         threshold: the operating point chosen on the validation split, if the task has one.
-        primary: the metric that candidates are compared by.
-        higher_is_better: of the primary metric.
-        score: the primary metric of a resample, given unit indices (K,).
-        units: how many units (images, pairs, faces) a resample draws from.
-        clusters: int (units,), units drawn together, or None where each stands alone.
+        primary: the metric that candidates are compared by; `resampled` has it.
+        resampled: the metrics that have a confidence interval.
+        notes: what was left out of the metrics, and why, each a sentence.
+        correct: bool (P,), which pairs of the test split were judged right, or None where the
+            task has no pairs.
     """
 
     metrics: Mapping[str, float]
@@ -33,16 +50,17 @@ class Evaluation:
     curves: Mapping[str, Rows]
     threshold: float | None
     primary: str
-    higher_is_better: bool
-    score: Callable[[NDArray[np.intp]], float]
-    units: int
-    clusters: NDArray[np.int32] | None = None
+    resampled: Mapping[str, Resampled]
+    notes: tuple[str, ...] = ()
+    correct: NDArray[np.bool_] | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return what metrics files hold; `threshold` is absent where there is none."""
+        """Return what metrics files hold; parts that are empty are absent."""
         values: dict[str, Any] = {"metrics": dict(self.metrics)}
         if self.groups:
             values["groups"] = {name: dict(group) for name, group in self.groups.items()}
         if self.threshold is not None:
             values["threshold"] = self.threshold
+        if self.notes:
+            values["notes"] = list(self.notes)
         return values

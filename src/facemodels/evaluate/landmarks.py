@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from facemodels.data.splits import NO_GROUP, LandmarkSplit, group_names
-from facemodels.evaluate.evaluation import Evaluation
+from facemodels.evaluate.evaluation import Evaluation, Resampled
 from facemodels.landmarks import metrics
 from facemodels.landmarks.task import LandmarkModel
 from facemodels.progress import progress
@@ -47,7 +47,11 @@ def evaluate(model: LandmarkModel, data: Path) -> Evaluation:
         },
         threshold=None,
         primary="nme",
-        higher_is_better=False,
-        score=lambda faces: float(errors[faces].mean()),
-        units=len(test),
+        resampled={
+            "nme": Resampled(
+                score=lambda faces: float(errors[faces].mean()),
+                units=len(test),
+                higher_is_better=False,
+            )
+        },
     )

@@ -1,28 +1,39 @@
-"""Recognition: k-fold verification as on LFW's View 2, ROC figures, rank-1."""
+"""Recognition: k-fold verification as on LFW's View 2, FMR and FNMR over all pairs, 1:N."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facemodels.data.splits import RecognitionSplit, group_names
-from facemodels.evaluate.evaluation import Evaluation, Rows
+from facemodels.errors import DataError, InputError
+from facemodels.evaluate.evaluation import Evaluation, Resampled, Rows
 from facemodels.progress import progress
 from facemodels.recognition import metrics
 from facemodels.recognition.batches import pair_scores
+from facemodels.recognition.error_rates import all_pairs, groups, identification
+from facemodels.recognition.error_rates.all_pairs import AllPairs
+from facemodels.recognition.error_rates.support import is_supported, least_rate
 from facemodels.recognition.task import RecognitionModel
 
+FMRS = {"1e-2": 1e-2, "1e-3": 1e-3, "1e-4": 1e-4, "1e-5": 1e-5}
+FPIRS = {"1e-1": 1e-1, "1e-2": 1e-2}
 _CURVE_POINTS = 200  # enough for a plot
 _FACES_AT_ONCE = 32
+# With fewer people a resample may well have no pair of one of the two kinds.
+_PEOPLE_OF_INTERVAL = 20
 
 
 def evaluate(embedder: RecognitionModel, data: Path) -> Evaluation:
     """Choose the threshold with the best accuracy on `val`, measure on `test`.
 
     The k-fold accuracy chooses its own thresholds, on the other folds; the threshold of
-    `val` is the one that goes into production, and TPR and FPR are given at it.
+    `val` is the one that goes into production. TPR, FPR, precision and F1 are given at it over
+    the pair list; FMR and FNMR, also by group, over all pairs of the test faces.
     """
     crop = getattr(embedder, "crop_name", "")  # a native model may not say it
     val, test = (RecognitionSplit.load(data / name, crop) for name in ("val", "test"))
@@ -32,36 +43,31 @@ def evaluate(embedder: RecognitionModel, data: Path) -> Evaluation:
     embeddings = _embed(embedder, test, "test faces")
     scores = pair_scores(embeddings, test.pairs, test.found)
     folded = metrics.kfold_accuracy(scores, test.same, test.folds)
-    at = metrics.rates_at(scores, test.same, threshold)
+    pairs = all_pairs.all_pairs(embeddings, test.identities)
     names = group_names(data)
-    by_group = metrics.accuracy_by_group(folded.correct, test.groups[test.pairs])
-    correct = folded.correct.astype(np.float64)
+    at, by_group, threshold_notes = _at_threshold(pairs, test.groups, threshold)
+    fnmrs, fnmr_notes = _fnmr_at_fmr(pairs)
+    resampled, interval_notes = _resampled(pairs, fnmrs)
+    fnirs, fnir_notes = _fnir_at_fpir(embeddings, test.identities)
+    differentials, group_notes = _differentials(by_group)
     return Evaluation(
         metrics={
+            **_listed_pairs(scores, test.same, threshold),
             "accuracy": folded.mean,
             "accuracy_se": folded.standard_error,
-            "auc": metrics.auc(scores, test.same),
-            "eer": metrics.eer(scores, test.same),
-            "tar_at_far_1e-2": metrics.tar_at_far(scores, test.same, 1e-2).tar,
-            "tar_at_far_1e-3": metrics.tar_at_far(scores, test.same, 1e-3).tar,
-            "tpr": at.tpr,
-            "fpr": at.fpr,
-            "precision": at.precision,
-            "f1": at.f1,
-            "rank1": metrics.rank1(embeddings, test.identities).accuracy,
+            **at,
+            **fnmrs,
+            "rank1": identification.rank1(embeddings, test.identities).accuracy,
+            **fnirs,
+            **differentials,
         },
-        groups={
-            names[group]: {"accuracy": value.accuracy, "pairs": float(value.n_pairs)}
-            for group, value in by_group.items()
-        },
-        curves={"roc": _roc(scores, test.same)},
+        groups=_by_group(folded, test, by_group, names),
+        curves={"roc": _roc(scores, test.same), "det": _det(pairs)},
         threshold=threshold,
         primary="accuracy",
-        higher_is_better=True,
-        score=lambda pairs: float(correct[pairs].mean()),
-        units=len(test.pairs),
-        # Pairs that share a person are not independent.
-        clusters=test.identities[test.pairs[:, 0]],
+        resampled={"accuracy": _resampled_accuracy(folded, test), **resampled},
+        notes=(*threshold_notes, *fnmr_notes, *interval_notes, *fnir_notes, *group_notes),
+        correct=folded.correct,
     )
 
 
@@ -75,7 +81,147 @@ def _embed(embedder: RecognitionModel, split: RecognitionSplit, label: str) -> N
     return np.concatenate(parts)
 
 
+def _listed_pairs(
+    scores: NDArray[np.float64], same: NDArray[np.bool_], threshold: float
+) -> dict[str, float]:
+    """The figures of the pair list that need no folds."""
+    at = metrics.rates_at(scores, same, threshold)
+    return {
+        "auc": metrics.auc(scores, same),
+        "eer": metrics.eer(scores, same),
+        "tar_at_far_1e-2": metrics.tar_at_far(scores, same, 1e-2).tar,
+        "tar_at_far_1e-3": metrics.tar_at_far(scores, same, 1e-3).tar,
+        "tpr": at.tpr,
+        "fpr": at.fpr,
+        "precision": at.precision,
+        "f1": at.f1,
+    }
+
+
+def _at_threshold(
+    pairs: AllPairs, group: NDArray[np.int8], threshold: float
+) -> tuple[dict[str, float], dict[int, groups.GroupErrors], list[str]]:
+    try:
+        at = all_pairs.rates_at(pairs, threshold)
+        by_group = groups.errors_by_group(pairs, group, threshold)
+    except InputError as error:
+        return {}, {}, [f"FMR at the threshold is left out: {error}"]
+    return {"fmr": at.fmr, "fnmr": at.fnmr}, by_group, []
+
+
+def _fnmr_at_fmr(pairs: AllPairs) -> tuple[dict[str, float], list[str]]:
+    shown = {name: fmr for name, fmr in FMRS.items() if is_supported(fmr, pairs.n_impostor)}
+    notes = [
+        f"FNMR at an FMR of {name} is left out: {pairs.n_impostor} impostor pairs show no FMR "
+        f"below {pairs.least_fmr:.2g} (rule of three)."
+        for name in FMRS.keys() - shown.keys()
+    ]
+    values = {
+        f"fnmr_at_fmr_{name}": all_pairs.fnmr_at_fmr(pairs, fmr).fnmr for name, fmr in shown.items()
+    }
+    return values, sorted(notes)
+
+
+def _fnir_at_fpir(
+    embeddings: NDArray[np.float32], identities: NDArray[np.int32]
+) -> tuple[dict[str, float], list[str]]:
+    try:
+        searches = identification.open_set(embeddings, identities)
+    except DataError as error:
+        return {}, [f"FNIR is left out: {error}"]
+    n = len(searches.nonmated)
+    shown = {name: fpir for name, fpir in FPIRS.items() if is_supported(fpir, n)}
+    notes = [
+        f"FNIR at an FPIR of {name} is left out: {n} nonmated searches show no FPIR below "
+        f"{least_rate(n):.2g} (rule of three)."
+        for name in FPIRS.keys() - shown.keys()
+    ]
+    values = {
+        f"fnir_at_fpir_{name}": identification.fnir_at_fpir(searches, fpir).fnir
+        for name, fpir in shown.items()
+    }
+    return values, sorted(notes)
+
+
+def _differentials(
+    by_group: Mapping[int, groups.GroupErrors],
+) -> tuple[dict[str, float], list[str]]:
+    if len(by_group) < 2:
+        return {}, ["Differentials are left out: fewer than two groups have pairs of both kinds."]
+    fmr, fnmr = groups.fmr_differential(by_group), groups.fnmr_differential(by_group)
+    return {
+        "fmr_group_max": fmr.maximum,
+        "fmr_group_max_over_gm": fmr.over_geometric_mean,
+        "fnmr_group_max": fnmr.maximum,
+        "fnmr_group_max_over_gm": fnmr.over_geometric_mean,
+    }, []
+
+
+def _by_group(
+    folded: metrics.KFold,
+    test: RecognitionSplit,
+    errors: Mapping[int, groups.GroupErrors],
+    names: tuple[str, ...],
+) -> dict[str, dict[str, float]]:
+    accuracies = groups.accuracy_by_group(folded.correct, test.groups[test.pairs])
+    found: dict[str, dict[str, float]] = {}
+    for number in sorted(accuracies.keys() | errors.keys()):
+        values = found[names[number]] = {}
+        if number in accuracies:
+            listed = accuracies[number]
+            values |= {"accuracy": listed.accuracy, "pairs": float(listed.n_pairs)}
+        if number in errors:
+            rates = errors[number]
+            values |= {
+                "fmr": rates.fmr,
+                "fnmr": rates.fnmr,
+                "impostor_pairs": float(rates.n_impostor),
+                "genuine_pairs": float(rates.n_genuine),
+            }
+    return found
+
+
+def _resampled_accuracy(folded: metrics.KFold, test: RecognitionSplit) -> Resampled:
+    correct = folded.correct.astype(np.float64)
+    return Resampled(
+        score=lambda pairs: float(correct[pairs].mean()),
+        units=len(test.pairs),
+        higher_is_better=True,
+        # Pairs that share a person are not independent.
+        clusters=test.identities[test.pairs[:, 0]],
+    )
+
+
+def _resampled(
+    pairs: AllPairs, fnmrs: Mapping[str, float]
+) -> tuple[dict[str, Resampled], list[str]]:
+    """FNMR at each FMR with people as the units; none where there are too few people."""
+    several = int((np.bincount(pairs.person) >= 2).sum())
+    if several < _PEOPLE_OF_INTERVAL:
+        return {}, [
+            f"FNMR has no interval: intervals need {_PEOPLE_OF_INTERVAL} people with two faces, "
+            f"{several} are there."
+        ]
+
+    def score(fmr: float, people: NDArray[np.intp]) -> float:
+        return all_pairs.fnmr_at_fmr(pairs, fmr, people=people).fnmr
+
+    return {
+        f"fnmr_at_fmr_{name}": Resampled(partial(score, fmr), pairs.n_people, False)
+        for name, fmr in FMRS.items()
+        if f"fnmr_at_fmr_{name}" in fnmrs
+    }, []
+
+
 def _roc(scores: NDArray[np.float64], same: NDArray[np.bool_]) -> Rows:
     curve = metrics.roc(scores, same)
     keep = np.unique(np.linspace(0, len(curve.far) - 1, _CURVE_POINTS).astype(int))
     return [{"far": float(curve.far[i]), "tar": float(curve.tar[i])} for i in keep]
+
+
+def _det(pairs: AllPairs) -> Rows:
+    curve = all_pairs.det(pairs, _CURVE_POINTS)
+    return [
+        {"fmr": float(fmr), "fnmr": float(fnmr)}
+        for fmr, fnmr in zip(curve.fmr, curve.fnmr, strict=True)
+    ]

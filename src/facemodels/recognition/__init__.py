@@ -3,7 +3,8 @@
 Modules in reading order:
 
 - `task`: what every recognition model gives, and how a crop becomes an input.
-- `metrics`: verification of pairs and identification of faces.
+- `metrics`: verification of a list of pairs: accuracy in k folds, ROC, rates at a threshold.
+- `error_rates`: FMR and FNMR over all pairs, identification, differences between groups.
 - `batches`: training batches of people by crops, and validation on pairs.
 - `losses`: what a network can learn from, with and without weights for each person.
 - `learning`: the task that every network of embeddings learns.

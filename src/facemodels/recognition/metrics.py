@@ -1,4 +1,4 @@
-"""How well embeddings tell people apart: verification of pairs, identification of faces.
+"""Verification of a list of pairs: accuracy in k folds, ROC, rates at a threshold.
 
 A pair is accepted as one person when its cosine similarity is >= the threshold,
 compared in float64: NumPy would round the threshold to the type of float32 scores.
@@ -17,11 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facemodels.data.splits import NO_GROUP
 from facemodels.errors import DataError, InputError
-
-UNIT_TOLERANCE = 1e-3  # how far a norm may be from 1; float16 embeddings still pass
-_PROBES_AT_ONCE = 1024  # bounds the similarity matrix of rank1 to this many rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,31 +75,6 @@ class VerificationRates:
     recall: float
     f1: float
     accuracy: float
-
-
-@dataclass(frozen=True, eq=False)
-class Rank1:
-    """Closed-set identification of Q probes among G people.
-
-    Attributes:
-        accuracy: share of probes whose nearest gallery face is the same person, 0..1.
-        n_people: G, the people of the gallery.
-        probes: intp (Q,), indices of the probe faces.
-        correct: bool (Q,), which probes were identified.
-    """
-
-    accuracy: float
-    n_people: int
-    probes: NDArray[np.intp]
-    correct: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class GroupAccuracy:
-    """Accuracy (0..1) over the `n_pairs` pairs of one group."""
-
-    accuracy: float
-    n_pairs: int
 
 
 class _Sweep(NamedTuple):
@@ -256,84 +227,6 @@ def best_threshold(scores: ArrayLike, same: ArrayLike) -> float:
     Searched as in `kfold_accuracy`. Errors as in `roc`.
     """
     return _best_threshold(_sorted_sweep(scores, same))
-
-
-def rank1(embeddings: ArrayLike, identities: ArrayLike) -> Rank1:
-    """Closed-set rank-1 identification by cosine similarity.
-
-    Of each person with at least two images, the first in the order given is the
-    gallery and the others are probes; people with one image take no part. A probe
-    is identified when its own person is strictly nearer than every other: a tie is
-    a miss, so that a model that maps all faces to one point scores 0.
-
-    Source of gallery, probe and rank: Phillips, Grother, Micheals, "Evaluation
-    Methods in Face Recognition", in Handbook of Face Recognition, 2011.
-
-    Args:
-        embeddings: (N, D), unit length.
-        identities: integer (N,), the person of each image.
-
-    Raises:
-        DataError: embeddings are not unit vectors, lengths differ, or fewer than
-            two people have two images.
-    """
-    vectors = np.asarray(embeddings, np.float64)
-    people = np.asarray(identities)
-    if vectors.ndim != 2 or people.shape != vectors.shape[:1]:
-        raise DataError(f"Embeddings {vectors.shape} with identities {people.shape}.")
-    norms = np.linalg.norm(vectors, axis=1)
-    if not np.all(np.abs(norms - 1) <= UNIT_TOLERANCE):  # NaN fails this too
-        raise DataError("Embeddings are not of unit length.", "Divide each by its norm.")
-    _, first, person, counts = np.unique(
-        people, return_index=True, return_inverse=True, return_counts=True
-    )
-    several = counts >= 2
-    if several.sum() < 2:
-        raise DataError(
-            f"{several.sum()} people have two images or more; identification needs two people."
-        )
-    gallery = vectors[first[several]]
-    column = np.cumsum(several) - 1  # a person's column in the gallery
-    is_probe = several[person]
-    is_probe[first] = False
-    probes = np.flatnonzero(is_probe)
-    correct = np.zeros(len(probes), np.bool_)
-    for start in range(0, len(probes), _PROBES_AT_ONCE):
-        part = probes[start : start + _PROBES_AT_ONCE]
-        similarity = vectors[part] @ gallery.T
-        rows, mates = np.arange(len(part)), column[person[part]]
-        own = similarity[rows, mates]
-        similarity[rows, mates] = -np.inf
-        correct[start : start + len(part)] = own > similarity.max(axis=1)
-    return Rank1(
-        accuracy=float(correct.mean()), n_people=len(gallery), probes=probes, correct=correct
-    )
-
-
-def accuracy_by_group(correct: ArrayLike, pair_groups: ArrayLike) -> dict[int, GroupAccuracy]:
-    """Accuracy of each group, over the pairs of which both faces are of that group.
-
-    Args:
-        correct: bool (P,), whether each pair was judged right (`KFold.correct`).
-        pair_groups: int8 (P, 2), group of the two faces or NO_GROUP.
-
-    Returns:
-        By group, in ascending order; a group without such pairs is absent.
-
-    Raises:
-        DataError: the shapes do not fit.
-    """
-    right = np.asarray(correct, np.bool_)
-    groups = np.asarray(pair_groups)
-    if groups.shape != (len(right), 2):
-        raise DataError(f"{len(right)} pairs with groups of shape {groups.shape}.", "Pass (P, 2).")
-    shared = np.where(groups[:, 0] == groups[:, 1], groups[:, 0], NO_GROUP)
-    return {
-        int(group): GroupAccuracy(
-            accuracy=float(right[shared == group].mean()), n_pairs=int((shared == group).sum())
-        )
-        for group in np.unique(shared[shared != NO_GROUP])
-    }
 
 
 def _pairs(scores: ArrayLike, same: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

@@ -30,7 +30,8 @@ from facemodels.runtime import Run, RunAll
 GROUP = "facemodels.architectures"
 # What every package of a task holds besides its architectures.
 _COMMON_MODULES = {
-    "task", "metrics", "batches", "example", "losses", "learning", "embedding_architecture",
+    "task", "metrics", "error_rates", "batches", "example", "losses", "learning",
+    "embedding_architecture",
 }  # fmt: skip
 
 AnyArchitecture = Architecture[Any, Any]

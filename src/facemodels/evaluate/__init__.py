@@ -8,5 +8,6 @@ Modules in reading order:
 - `gates`: what a model must reach before it is packaged.
 - `bootstrap`: confidence intervals, paired for two models.
 - `comparison`: two packages side by side.
+- `timed_image`: the image that speed is measured with.
 - `speed`: latency, throughput and memory; `speed_child` is the process that is measured.
 """

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemodels.errors import FacemodelsError
+from facemodels.evaluate.timed_image import timed_image
 from facemodels.models import predict
 from facemodels.package.load import Package
 from facemodels.package.verify import ONNX
@@ -26,14 +27,11 @@ _SIZE = {"detection": 320, "recognition": 112, "landmarks": 160}  # pixels, of t
 
 
 def workload(task: str, predictor: Any) -> Callable[[int], Any]:
-    """Return a function that predicts `n` images of seeded noise and structure.
+    """Return a function that predicts `n` times the image of `timed_image`.
 
     It runs all of the model: decoding is left out; resizing and post-processing are in.
     """
-    size = _SIZE[task]
-    ramp = np.linspace(0, 255, size, dtype=np.float32)
-    noise = np.random.default_rng(0).normal(0, 20, (size, size, 3))
-    image = np.clip(ramp[:, None, None] + noise, 0, 255).astype(np.uint8)
+    image = timed_image(_SIZE[task])
     return lambda n: predict(task, predictor, [image] * n)
 
 

@@ -32,7 +32,7 @@ Model = Mapping[str, Any]  # one entry of `models` in params.yaml
 # and a name that ends with .* stands for the modules of that package. The deps name the folder
 # of such a package, so that a new module needs no edit of dvc.yaml.
 BY_NAME = {
-    "prepare": ["facemodels.data.kinds.*"],
+    "prepare": ["facemodels.data.kinds.*", "facemodels.detection.mtcnn.*"],  # the finder's steps
     "validate": ["facemodels.evaluate.{task}"],
     "package": ["facemodels.{task}.example"],
     "benchmark": ["facemodels.evaluate.speed_child"],

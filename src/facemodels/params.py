@@ -34,12 +34,15 @@ class DatasetParams(BaseModel):
     Attributes:
         reader: name of the kind of dataset, see docs/datasets.md.
         source: folder of the dataset, or of the generator's code.
+        needs: a further path that `prepare` depends on, such as the package of the detector
+            that finds the faces; `source` again where there is none.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     reader: str
     source: str
+    needs: str = ""
 
 
 class Data(Frozen):

@@ -187,9 +187,14 @@ class DetectionKind(DatasetKind[SettingsT, DetectionSplit]):
 
 
 class RecognitionKind(DatasetKind[SettingsT, RecognitionSplit]):
-    """Base of the kinds that give faces with identities."""
+    """Base of the kinds that give faces with identities.
+
+    Attributes:
+        without_finder: what stands for a face where no detector finds it.
+    """
 
     task = "recognition"
+    without_finder: ClassVar[str] = "none: the middle of each image"
 
     @abstractmethod
     def read(

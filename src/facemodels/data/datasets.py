@@ -63,7 +63,7 @@ def dataset_of(data: Data, task: str) -> Dataset:
             "docs/datasets.md lists the readers.",
         )
     kind = known[values.reader]
-    return Dataset(kind, parse(kind.settings, values.model_dump(), f"data.{task}"))
+    return Dataset(kind, parse(kind.settings, values.model_dump(exclude={"needs"}), f"data.{task}"))
 
 
 def recognised(path: Path, task: str, *, testing: bool = False) -> Dataset:

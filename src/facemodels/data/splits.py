@@ -4,6 +4,7 @@
                            <crop>.npy, one file for each crop of the faces
     <split>/labels.npz     the other arrays of the split, by field name
     groups.json            names of the groups that the arrays number
+    faces.json             how the faces of recognition were found
 
 Thousands of small files are slow to hash, push and pull; two arrays are not. The bytes depend
 on the values only, because NumPy dates the members of its archives 1980.
@@ -24,6 +25,7 @@ from facemodels.errors import DataError
 from facemodels.files import write_json
 
 SPLITS = ("train", "val", "test")
+FACES = "faces.json"  # how the faces of recognition were found
 _NO_LABELS = frozenset({"images", "crop", "others"})
 NO_GROUP = -1  # the group of a face that belongs to none
 

@@ -9,10 +9,12 @@ from typing import Any
 
 from PIL import Image
 
+from facemodels.data.dataset_kind import RecognitionKind
 from facemodels.data.datasets import Dataset
 from facemodels.data.problems import check_share
-from facemodels.data.splits import save_group_names
+from facemodels.data.splits import FACES, save_group_names
 from facemodels.files import sha256_tree, write_bytes, write_json
+from facemodels.pipeline.face_finder import finder_of
 
 
 def prepare(dataset: Dataset, output: Path, report: Path | None, picture: Path | None) -> None:
@@ -20,7 +22,8 @@ def prepare(dataset: Dataset, output: Path, report: Path | None, picture: Path |
 
     Args:
         dataset: the dataset to read.
-        output: folder that gets `train/`, `val/`, `test/` and groups.json.
+        output: folder that gets `train/`, `val/`, `test/`, groups.json, and for recognition
+            faces.json, which says how the faces were found.
         report: JSON file with counts, digest and every broken file with its reason.
         picture: PNG file with the contact sheet of the training split.
 
@@ -28,7 +31,8 @@ def prepare(dataset: Dataset, output: Path, report: Path | None, picture: Path |
         DataError: the dataset is missing, or more of it is broken than allowed.
     """
     kind = dataset.kind
-    read = dataset.read(workers=_usable_cores())
+    finder = finder_of(dataset.settings)
+    read = dataset.read(workers=_usable_cores(), finder=finder)
     facts: dict[str, Any] = {
         "digest": None,
         "splits": {name: kind.count(split) for name, split in read.splits.items()},
@@ -42,6 +46,9 @@ def prepare(dataset: Dataset, output: Path, report: Path | None, picture: Path |
     for name, split in read.splits.items():
         split.save(output / name)
     save_group_names(output, read.groups)
+    if isinstance(kind, RecognitionKind):
+        about = finder.about() if finder else {"detector": kind.without_finder}
+        write_json(output / FACES, about)
     if report is not None:
         write_json(report, facts | {"digest": sha256_tree(output)})
     if picture is not None:

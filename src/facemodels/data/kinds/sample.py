@@ -79,6 +79,7 @@ class SampleRecognitionKind(RecognitionKind[SampleRecognitionSettings]):
     reader = "sample"
     layout = "generated"
     settings = SampleRecognitionSettings
+    without_finder = "none: the exact points"
 
     def read(
         self,

@@ -32,7 +32,10 @@ Model = Mapping[str, Any]  # one entry of `models` in params.yaml
 # and a name that ends with .* stands for the modules of that package. The deps name the folder
 # of such a package, so that a new module needs no edit of dvc.yaml.
 BY_NAME = {
-    "prepare": ["facemodels.data.kinds.*", "facemodels.detection.mtcnn.*"],  # the finder's steps
+    "prepare": [
+        "facemodels.data.kinds.*",
+        "facemodels.detection.mtcnn.cascade",
+    ],  # the finder's steps
     "validate": ["facemodels.evaluate.{task}"],
     "package": ["facemodels.{task}.example"],
     "benchmark": ["facemodels.evaluate.speed_child"],
@@ -156,8 +159,9 @@ def _filled(stage: str, text: str, model: Model) -> str:
     """An entry of the deps with the placeholders of one model filled in."""
     text = text.replace("${item.task}", model["task"]).replace("${item.code}", model["code"])
     if _is_per_task(stage):
-        source = parameters()["data"][model["task"]]["source"]
-        text = text.replace("${key}", model["task"]).replace("${item.source}", source)
+        text = text.replace("${key}", model["task"])
+        for key in ("source", "needs"):
+            text = text.replace(f"${{item.{key}}}", parameters()["data"][model["task"]][key])
     return text
 
 
@@ -174,7 +178,8 @@ def _entry(stage: str, path: Path, model: Model, models: list[Model]) -> str | N
         folder = f"src/{pattern.removesuffix('.*').replace('.', '/')}"
         if pattern.endswith(".*") and path.is_relative_to(ROOT / folder):
             return folder
-    if _is_per_task(stage) and path.is_relative_to(SOURCE / model["task"]):
+    compared = _is_per_task(stage) and stage not in WITHOUT_ARCHITECTURE
+    if compared and path.is_relative_to(SOURCE / model["task"]):
         return "src/facemodels/${key}"  # all architectures of the task are compared
     literal = path.relative_to(ROOT).as_posix()
     placeholder = "${key}" if _is_per_task(stage) else "${item.task}"

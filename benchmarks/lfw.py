@@ -1,0 +1,256 @@
+"""dlib's face embedder on LFW's View 2: all 6,000 pairs, beside the published figures.
+
+python -m benchmarks.lfw LFW [--ways hog5 hog68] [--jitters N] [--cache FOLDER]
+
+LFW is the folder with `pairs.txt` and one folder of identity folders. The images are searched
+for a face in several ways, and dlib's chip of 150 px is cut and described by our ONNX form of
+dlib's network. Points and descriptors are kept in the cache, so that a run that was stopped
+goes on. The protocol is that of dlib's author: of several faces the one nearest to the middle
+of the image; where none is found, one with a lower score, and else a box in the middle of the image
+(github.com/davisking/dlib/issues/444).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dlib
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from facemodels import imaging
+from facemodels.data.kinds.lfw import read_lfw_pairs
+from facemodels.data.real.identities import NamedPair
+from facemodels.files import atomic_path
+from facemodels.progress import progress
+from facemodels.recognition.dlib import PREPROCESSING, PRETRAINED
+from facemodels.recognition.dlib.dat_file import read
+from facemodels.recognition.dlib.network import (
+    SIZE,
+    DlibResNet,
+    load_dat,
+)
+from facemodels.recognition.metrics import kfold_accuracy
+from facemodels.runtime import Run, export_onnx, open_graph
+from facemodels.text import markdown
+
+PUBLISHED_THRESHOLD = 0.6  # of the distance between dlib's descriptors
+_PADDING = 0.25  # of the chip, dlib's
+_MIDDLE = (0.3, 0.7)  # of the side: the box where no face is found
+_LEAST_SCORE = -0.5  # of a box that is taken where none has a score above 0
+_AT_ONCE = 300  # images of one part of the cache
+
+Image = NDArray[np.uint8]
+Describe = Callable[[Sequence[Image]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way from an image to its chip.
+
+    Attributes:
+        name: for the table and the cache.
+        find: the shape of the face, as integers (points, 2), and whether a face was found.
+    """
+
+    name: str
+    find: Callable[[Image], tuple[NDArray[np.int64], bool]]
+
+
+def ways() -> dict[str, Way]:
+    """dlib's HOG boxes, at the image's size and at twice that, with each of its predictors."""
+    import face_recognition_models as models
+
+    five = models.pose_predictor_five_point_model_location()
+    most = models.pose_predictor_model_location()
+    return {
+        "hog5": Way("hog5", _by_hog(five, upsample=1)),
+        "hog5-small": Way("hog5-small", _by_hog(five, upsample=0)),
+        "hog68": Way("hog68", _by_hog(most, upsample=1)),
+    }
+
+
+def _by_hog(file: str, *, upsample: int) -> Callable[[Image], tuple[NDArray[np.int64], bool]]:
+    """Points by a predictor's file in the box of dlib's HOG detector."""
+    detector, predictor = dlib.get_frontal_face_detector(), dlib.shape_predictor(file)
+
+    def find(image: Image) -> tuple[NDArray[np.int64], bool]:
+        boxes = detector.run(image, upsample, _LEAST_SCORE)
+        sure = [box for box, score in zip(boxes[0], boxes[1], strict=True) if score > 0]
+        found = sure or list(boxes[0])
+        shape = predictor(image, _central(found, image) if found else _middle(image))
+        return np.array([(part.x, part.y) for part in shape.parts()], np.int64), bool(found)
+
+    return find
+
+
+def network(folder: Path) -> Run:
+    """Our ONNX form of dlib's network, without the division by the norm: chips to descriptors."""
+    features = DlibResNet(unit=False).eval()
+    load_dat(features, read(PRETRAINED.locate()), "the file")
+    example = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 3, SIZE, SIZE)).astype(np.float32)
+    torch.set_num_threads(1)
+    path = folder / "raw.onnx"
+    export_onnx(features, path, example, input_name="images", output_name="raw")
+    return open_graph(path, threads=1).run
+
+
+def describe_with(run: Run) -> Describe:
+    """Chips uint8 (150, 150, 3) to dlib's descriptors float32 (N, 128)."""
+
+    def describe(chips: Sequence[Image]) -> NDArray[np.float32]:
+        return run(PREPROCESSING(chips))
+
+    return describe
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("lfw", type=Path, help="the folder with pairs.txt")
+    parser.add_argument("--ways", nargs="+", default=["hog5", "hog68"])
+    parser.add_argument("--jitters", type=int, default=0, help="chips to average, besides")
+    parser.add_argument("--cache", type=Path, default=Path(".cache/lfw"))
+    options = parser.parse_args()
+    folder = next(path for path in sorted(options.lfw.iterdir()) if path.is_dir())
+    pairs = read_lfw_pairs(options.lfw / "pairs.txt", folder)
+    paths = sorted({path for pair in pairs for path in (pair.first, pair.second)})
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        describe = describe_with(network(Path(scratch)))
+        for name in options.ways:
+            rows += measure(ways()[name], paths, pairs, describe, options)
+    print(markdown(rows))
+
+
+def measure(
+    way: Way, paths: Sequence[Path], pairs: Sequence[NamedPair], describe: Describe, options: Any
+) -> list[dict[str, Any]]:
+    """Rows of the table for one way: one chip, with its mirror, jittered."""
+    cache = Cache(options.cache / digest(paths))
+    found = cache.parts(f"{way.name}-points", paths, lambda image, row: _found(way, image))
+    points, is_found = found["points"], found["found"]
+
+    def chips(views: Callable[[Image], list[Image]]) -> Callable[[Image, int], dict[str, Any]]:
+        return lambda image, row: {"raw": describe(views(cut(image, points[row])))}
+
+    described = cache.parts(f"{way.name}-mirror", paths, chips(lambda c: [c, c[:, ::-1]]))["raw"]
+    lost = int((~is_found).sum())
+    rows = [
+        row(way.name, "one chip", described[:, 0], paths, pairs, lost),
+        row(way.name, "and its mirror", described.mean(axis=1), paths, pairs, lost),
+    ]
+    if options.jitters:
+        jittered = cache.parts(
+            f"{way.name}-jitter{options.jitters}", paths,
+            chips(lambda chip: list(dlib.jitter_image(chip, options.jitters))),
+        )["raw"]  # fmt: skip
+        label = f"{options.jitters} jittered"
+        rows.append(row(way.name, label, jittered.mean(axis=1), paths, pairs, lost))
+    return rows
+
+
+def row(
+    way: str, views: str, raw: NDArray[np.float32], paths: Sequence[Path],
+    pairs: Sequence[NamedPair], lost: int,
+) -> dict[str, Any]:  # fmt: skip
+    """One row: ten-fold accuracy by dlib's distance and by the cosine, and at 0.6."""
+    index = {path: number for number, path in enumerate(paths)}
+    first = raw[[index[pair.first] for pair in pairs]].astype(np.float64)
+    second = raw[[index[pair.second] for pair in pairs]].astype(np.float64)
+    same = np.array([pair.same for pair in pairs])
+    folds = np.array([pair.fold for pair in pairs])
+    distance = np.linalg.norm(first - second, axis=1)
+    cosine = np.einsum("pd,pd->p", first, second)
+    cosine /= np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    by_distance, by_cosine = (kfold_accuracy(s, same, folds) for s in (-distance, cosine))
+    return {
+        "faces": way, "chips": views, "not found": lost,
+        "distance": f"{by_distance.mean:.4f} ± {by_distance.standard_error:.4f}",
+        "cosine": f"{by_cosine.mean:.4f} ± {by_cosine.standard_error:.4f}",
+        "at distance 0.6": f"{((distance < PUBLISHED_THRESHOLD) == same).mean():.4f}",
+    }  # fmt: skip
+
+
+class Cache:
+    """Arrays of all images, computed in parts; a part that is there is not computed again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def parts(
+        self, name: str, paths: Sequence[Path], compute: Callable[[Image, int], dict[str, Any]]
+    ) -> dict[str, NDArray[Any]]:
+        """Arrays by name with one row an image."""
+        parts = []
+        with progress(name, len(paths)) as advance:
+            for start in range(0, len(paths), _AT_ONCE):
+                chunk = range(start, min(start + _AT_ONCE, len(paths)))
+                parts.append(self._part(f"{name}-{start:05d}", chunk, paths, compute))
+                advance(len(chunk))
+        return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+    def _part(
+        self, name: str, chunk: range, paths: Sequence[Path],
+        compute: Callable[[Image, int], dict[str, Any]],
+    ) -> dict[str, NDArray[Any]]:  # fmt: skip
+        file = self.folder / f"{name}.npz"
+        if not file.exists():
+            results = [compute(_read(paths[row]), row) for row in chunk]
+            arrays = {key: np.stack([result[key] for result in results]) for key in results[0]}
+            with atomic_path(file) as temporary, temporary.open("wb") as stream:
+                np.savez(stream, allow_pickle=False, **arrays)
+        with np.load(file) as archive:
+            return dict(archive)
+
+
+def digest(paths: Sequence[Path]) -> str:
+    """A name for the cache of these images."""
+    names = "\n".join(path.name for path in paths)
+    return hashlib.sha256(names.encode()).hexdigest()[:16]
+
+
+def cut(image: Image, points: NDArray[np.int64]) -> Image:
+    """dlib's chip of 150 px around 5 or 68 points."""
+    box = dlib.rectangle(*(int(v) for v in (*points.min(axis=0), *points.max(axis=0))))
+    shape = dlib.full_object_detection(box, [dlib.point(int(x), int(y)) for x, y in points])
+    chip: Image = dlib.get_face_chip(image, shape, size=SIZE, padding=_PADDING)
+    return chip
+
+
+def _found(way: Way, image: Image) -> dict[str, Any]:
+    points, found = way.find(image)
+    return {"points": points, "found": np.bool_(found)}
+
+
+def _read(path: Path) -> Image:
+    return imaging.decode(path.read_bytes())
+
+
+def _central(boxes: Any, image: Image) -> Any:
+    """The box whose centre is nearest to the middle of the image."""
+    middle = np.array([image.shape[1], image.shape[0]]) / 2
+
+    def distance(box: Any) -> float:
+        return float(np.linalg.norm(np.array([box.center().x, box.center().y]) - middle))
+
+    return min(boxes, key=distance)
+
+
+def _middle(image: Image) -> Any:
+    height, width = image.shape[:2]
+    low, high = _MIDDLE
+    return dlib.rectangle(
+        int(low * width), int(low * height), int(high * width), int(high * height)
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -120,7 +120,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         generate.recognition_split(
             split, identities=6, images_per_identity=2, image_size=64, folds=2 if number else 1,
-            pairs_per_fold=4, **seed,
+            pairs_per_fold=4, crops=["arcface112", "dlib150"], **seed,
         ).save(folder / "recognition" / split)  # fmt: skip
         generate.landmark_split(split, faces=8, image_size=80, **seed).save(
             folder / "landmarks" / split

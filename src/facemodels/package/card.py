@@ -29,7 +29,7 @@ def model_card(model: ModelId, metadata: Mapping[str, Any], architecture: AnyArc
         f"# {model.name} {model.version}{f' ({model.variant})' if model.variant else ''}",
         metadata["description"],
         f"{architecture.title}, {metadata['framework']} {metadata['framework_version']}. "
-        f"Trained on {metadata['training_dataset']}. Licence: {metadata['license']}.",
+        f"{_origin(metadata)} Licence: {metadata['license']}.",
         "## Changes",
         metadata["changelog"],
         "## Figures",
@@ -43,6 +43,21 @@ def model_card(model: ModelId, metadata: Mapping[str, Any], architecture: AnyArc
         "Check the files first: `sha256sum -c checksums.sha256`.",
     ]
     return "\n\n".join(section.strip() for section in sections) + "\n"
+
+
+def _origin(metadata: Mapping[str, Any]) -> str:
+    """Whether it was trained for this version, and what it started from."""
+    training = metadata["training"]
+    start = training.get("initial_weights")
+    if start is None:
+        return f"Trained on {metadata['training_dataset']}."
+    weights = (
+        f"{start['name']} (SHA-256 {start['sha256']}, licence {start['license']}), which others "
+        f"trained on {start['training_dataset']}"
+    )
+    if training["origin"] == "imported":
+        return f"Imported, not trained: {weights}."
+    return f"Trained on {metadata['training_dataset']}, starting from {weights}."
 
 
 def _metrics(metrics: Mapping[str, float]) -> str:

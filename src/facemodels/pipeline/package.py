@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from facemodels.names import ModelId
 from facemodels.package.build import PackageContent, build
 from facemodels.params import Card
 from facemodels.pipeline.trained import find_trained
+
+_PUBLIC_DOMAIN = "CC0-1.0"  # what is made of it may have any licence
 
 
 def package(
@@ -26,7 +29,8 @@ def package(
         output: the folder of the package.
 
     Raises:
-        InputError: the weights are of another architecture, or `output` is taken.
+        InputError: the weights are of another architecture, `output` is taken, or the card
+            states another licence than that of the weights that training started from.
     """
     trained = find_trained(weights)
     found = trained.architecture
@@ -35,17 +39,30 @@ def package(
             f"{weights} holds {found.task}/{found.name}, not {model.name}.",
             "Give the name of the model that was trained.",
         )
+    training = read_training(trained.weights.parent)
+    _require_licence(card, training)
     content = PackageContent(
         id=model,
         architecture=trained.architecture,
         weights=trained.weights,
-        training=read_training(trained.weights.parent),
+        training=training,
         validation={
             k: validation[k] for k in ("metrics", "threshold", "groups") if k in validation
         },
         words=card,
     )
     return build(content, output)
+
+
+def _require_licence(card: Card, training: Mapping[str, Any]) -> None:
+    """Refuse a card that hides the terms of weights that were made by others."""
+    start = training.get("initial_weights")
+    if start is not None and start["license"] not in (card.license, _PUBLIC_DOMAIN):
+        raise InputError(
+            f"the card's licence is {card.license}, but {start['name']}, from which the weights "
+            f"come, has the licence {start['license']}.",
+            f"Set card.license to {start['license']}, or train.init=scratch.",
+        )
 
 
 def read_training(folder: Path) -> dict[str, Any]:

@@ -31,7 +31,8 @@ from facemodels.training.weights import save_state
 
 identity, folder = ModelId.parse(sys.argv[1]), Path(sys.argv[2])
 NETWORKS = {
-    "facenet": {"image_size": 80, "dropout": 0.0}, "yolov8": {"scale": "n", "image_size": 64},
+    "facenet": {"image_size": 80, "dropout": 0.0, "crop": "arcface112"},
+    "yolov8": {"scale": "n", "image_size": 64},
     "mtcnn": {"factor": 0.709, "max_pixels": 2500000},
 }
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from facemodels.serving.api.forms import FIELD, FORM
 from facemodels.serving.api.images import RAW
+from facemodels.serving.api.points import NUMBER as NUMBER_TEXT
 from facemodels.serving.http.openapi import (
     BINARY,
     INTEGER,
@@ -25,7 +26,6 @@ DESCRIPTION = """\
 One version of one face model. Images are JPEG, PNG, WebP or BMP; boxes and points are pixels of
 the image as it is displayed (EXIF orientation applied). Every answer has `x-request-id`; every
 error is JSON with `error`, `code` and `request_id`. Long arrays of examples are abridged."""
-_NUMBER_TEXT = r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?"
 
 
 def info(*, secured: bool) -> Operation:
@@ -118,7 +118,17 @@ _THRESHOLD: Schema = {
 _BOX: Schema = {
     "name": "box", "in": "query", "required": False, "example": "10,10,60,60",
     "description": "The face in each image: x0,y0,x1,y1 in pixels; the whole image if left out",
-    "schema": {"type": "string", "pattern": f"^{_NUMBER_TEXT}(,{_NUMBER_TEXT}){{3}}$"},
+    "schema": {"type": "string", "pattern": f"^{NUMBER_TEXT}(,{NUMBER_TEXT}){{3}}$"},
+}  # fmt: skip
+_POINTS: Schema = {
+    "name": "points", "in": "query", "required": False,
+    "example": "38,52,74,52,56,72,42,92,71,92",
+    "description": (
+        "For photos instead of crops: x,y of the eyes, the nose and the corners of the mouth in "
+        "each image, as a detector gives them; images are separated by ;. The server aligns the "
+        "face as the model was measured. Models whose package names no crop by points refuse it."
+    ),
+    "schema": {"type": "string", "maxLength": 4096},
 }  # fmt: skip
 # Five points where the model gives them: eyes, nose, corners of the mouth, from left to right.
 _FACE = record(
@@ -150,17 +160,18 @@ _ABILITIES: Mapping[str, _Ability] = {
         (_BOX,),
     ),
     "embed": _Ability(
-        "Embed aligned face crops",
+        "Embed face crops, or faces in photos",
         {
             "embedding_space": {"type": ["string", "null"]},
             "results": listing(record(embedding=listing(NUMBER))),
         },
         {"embedding_space": "recognition-facenet-0123", "results": [{"embedding": [0.02, -0.01]}]},
+        (_POINTS,),
     ),
     "verify": _Ability(
-        "Say whether two face crops are of one person",
+        "Say whether two faces are of one person",
         {"similarity": NUMBER, "threshold": NUMBER, "same_person": {"type": "boolean"}},
         {"similarity": 0.81, "threshold": 0.5, "same_person": True},
-        (_THRESHOLD,),
+        (_THRESHOLD, _POINTS),
     ),
 }  # fmt: skip

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from facemodels.detection.task import Detections
 from facemodels.serving.api import boxes, documents
 from facemodels.serving.api.images import Upload, decode_all, read_upload
+from facemodels.serving.api.points import NUMBER, read_points
 from facemodels.serving.engine.inference import Engine
 from facemodels.serving.http.bodies import json_response, read_body
 from facemodels.serving.http.errors import RequestError
@@ -25,7 +26,7 @@ from facemodels.serving.routes import ABILITIES, ABILITY, INFO
 Image = NDArray[np.uint8]
 # The threshold of a task if a package has none. Detection: YOLO's own default.
 _THRESHOLDS: Mapping[str, float] = {"detection": 0.25, "recognition": 0.5}
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+_NUMBER = re.compile(NUMBER, re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -142,13 +143,28 @@ class Api:
         }
 
     def _embed(self, images: list[Image], query: Mapping[str, str]) -> dict[str, Any]:
-        vectors = self._engine.predictor.embed(images)
+        vectors = self._vectors(images, query)
         space = self._engine.package.metadata["embedding_space"]
         return {"embedding_space": space, "results": [{"embedding": v} for v in vectors]}
 
+    def _vectors(self, images: list[Image], query: Mapping[str, str]) -> NDArray[np.float32]:
+        """Unit embeddings (N, D) of crops, or of photos with the points of a face."""
+        text, predictor = query.get("points"), self._engine.predictor
+        if text is None:
+            crops: NDArray[np.float32] = predictor.embed(images)
+            return crops
+        crop = self._engine.package.config["preprocessing"].get("crop", {})
+        if crop.get("kind") != "points":
+            raise RequestError(
+                400, "no_points", "This model takes face crops, and no points of a face."
+            )
+        points = read_points(text, [(image.shape[1], image.shape[0]) for image in images])
+        found: NDArray[np.float32] = predictor.embed(images, points)
+        return found
+
     def _verify(self, images: list[Image], query: Mapping[str, str]) -> dict[str, Any]:
         threshold = self._threshold(query)
-        one, other = self._engine.predictor.embed(images)
+        one, other = self._vectors(images, query)
         similarity = float(np.dot(one, other))
         return {
             "similarity": similarity,

@@ -38,9 +38,9 @@ class ObservedPredictor:
         """Find faces; see DetectionModel."""
         return self._timed(len(images), lambda: self._predictor.detect(images))
 
-    def embed(self, images: Sequence[Image]) -> Any:
+    def embed(self, images: Sequence[Image], *points: Any) -> Any:
         """Embed faces; see RecognitionModel."""
-        return self._timed(len(images), lambda: self._predictor.embed(images))
+        return self._timed(len(images), lambda: self._predictor.embed(images, *points))
 
     def fit(self, images: Sequence[Image], boxes: NDArray[np.float32]) -> Any:
         """Fit points; see LandmarkModel."""

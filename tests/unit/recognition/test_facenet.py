@@ -109,6 +109,17 @@ def test_the_triplet_loss_is_the_mean_over_all_semi_hard_triplets(seed: int) -> 
     assert loss.item() == pytest.approx(_brute_force(embeddings, labels, 0.3), abs=1e-5)
 
 
+def test_training_learns_features_of_any_length_and_the_model_gives_their_direction() -> None:
+    torch.manual_seed(0)
+    features, network = MODEL.build_features(), MODEL.build()
+    network.load_state_dict(features.state_dict())
+    images = torch.randn(2, 3, 80, 80)
+    with torch.inference_mode():
+        raw, unit = features.eval()(images), network.eval()(images)
+    torch.testing.assert_close(raw / raw.norm(dim=1, keepdim=True), unit)
+    assert not torch.allclose(raw.norm(dim=1), torch.ones(2))
+
+
 def test_onnx_and_torch_embed_alike_and_the_export_repeats_its_bytes(tmp_path: Path, split) -> None:
     torch.manual_seed(0)
     save_state(MODEL.build().state_dict(), tmp_path / "model.pt")

@@ -42,7 +42,11 @@ class ArcFace(EmbeddingArchitecture[ArcFaceNetwork]):
     @property
     def inputs(self) -> Preprocessing:
         """How a face becomes an input of the network."""
-        return Preprocessing(self.network.image_size, crop=crop_or_none(self.network.crop))
+        return Preprocessing(
+            self.network.image_size,
+            scale=1 / 127.5,  # of arcface_torch; facenet-pytorch divides by 128
+            crop=crop_or_none(self.network.crop),
+        )
 
     @property
     def embedding_size(self) -> int:

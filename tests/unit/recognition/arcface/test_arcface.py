@@ -117,6 +117,13 @@ def test_onnx_and_torch_embed_alike(tmp_path: Path, backbone: str) -> None:
     assert model(backbone).export(tmp_path / "model.pt", tmp_path / "model.onnx") <= 1e-4
 
 
+def test_black_is_minus_one_and_white_is_one_as_in_arcface_torch() -> None:
+    black, white = (np.full((112, 112, 3), level, np.uint8) for level in (0, 255))
+    inputs = model().inputs([black, white])
+    np.testing.assert_allclose(inputs[0], -1, atol=1e-6)
+    np.testing.assert_allclose(inputs[1], 1, atol=1e-6)
+
+
 @pytest.mark.parametrize("loss", HEADS)
 def test_a_training_that_was_killed_ends_in_the_same_bytes_whatever_its_loss(
     tmp_path: Path, data: Path, loss: str

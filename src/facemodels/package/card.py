@@ -51,10 +51,10 @@ def _origin(metadata: Mapping[str, Any]) -> str:
     start = training.get("initial_weights")
     if start is None:
         return f"Trained on {metadata['training_dataset']}."
-    weights = (
-        f"{start['name']} (SHA-256 {start['sha256']}, licence {start['license']}), which others "
-        f"trained on {start['training_dataset']}"
-    )
+    files = start.get("files") or {start["name"]: start["sha256"]}
+    named = ", ".join(f"{name} (SHA-256 {digest})" for name, digest in sorted(files.items()))
+    weights = f"{named}, licence {start['license']}, trained by others on "
+    weights += start["training_dataset"]
     if training["origin"] == "imported":
         return f"Imported, not trained: {weights}."
     return f"Trained on {metadata['training_dataset']}, starting from {weights}."

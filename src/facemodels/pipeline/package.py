@@ -59,8 +59,8 @@ def _require_licence(card: Card, training: Mapping[str, Any]) -> None:
     start = training.get("initial_weights")
     if start is not None and start["license"] not in (card.license, _PUBLIC_DOMAIN):
         raise InputError(
-            f"the card's licence is {card.license}, but {start['name']}, from which the weights "
-            f"come, has the licence {start['license']}.",
+            f"the card's licence is {card.license}, but the weights come from others that have "
+            f"the licence {start['license']}.",
             f"Set card.license to {start['license']}, or train.init=scratch.",
         )
 

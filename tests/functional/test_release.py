@@ -455,6 +455,15 @@ def test_who_may_not_register_is_told_before_anything_is_built(site: ReleaseSite
     assert status(site.one) == ""
 
 
+def test_a_licence_that_nobody_allowed_is_told_before_anything_is_built(site: ReleaseSite) -> None:
+    path = site.one.folder / "conf/registry.yaml"
+    path.write_text("licenses: [MIT]\n")
+    change(site.one, cascade_depth=3)
+    told = release(site.one, "--bump", "minor", "--message", "x", code=2)
+    assert "the licence of landmark-dlib is Apache-2.0" in told
+    assert status(site.one) == ""
+
+
 def test_a_clone_without_remotes_releases_for_itself(origin: ReleaseSite, tmp_path: Path) -> None:
     alone = origin.copy(tmp_path / "site").one
     alone.run("git", "remote", "remove", "origin")

@@ -1,4 +1,4 @@
-"""Who may do what in the registry, from conf/registry.yaml."""
+"""Who may do what in the registry, and under which licences, from conf/registry.yaml."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class RegistryPolicy:
             the root of the repository; GPG keys come from the user's keyring.
         roles: the roles of each principal (a name in that file, or a GPG fingerprint). If it is
             empty, everyone who may push may do everything.
+        licenses: the licences that a version may have, as SPDX identifiers; empty allows all.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -31,6 +32,7 @@ class RegistryPolicy:
     signatures: Literal["off", "required"] = "off"
     allowed_signers: str = "conf/allowed_signers"
     roles: dict[str, tuple[Role, ...]] = field(default_factory=dict)
+    licenses: tuple[str, ...] = ()
 
     def may(self, principal: str, role: Role) -> bool:
         """Whether a principal has a role."""
@@ -47,6 +49,24 @@ class RegistryPolicy:
             raise RuleError(
                 f"{principal} may not {role}.",
                 f"{PATH} lets {', '.join(able) or 'nobody'} do it.",
+            )
+
+    def require_license(self, name: str, license: str) -> None:
+        """Stop a version whose licence nobody allowed.
+
+        Args:
+            name: the model or the version.
+            license: its licence.
+
+        Raises:
+            RuleError: the licence is not in the list.
+        """
+        if self.licenses and license not in self.licenses:
+            raise RuleError(
+                f"the licence of {name} is {license or 'not stated'}, and {PATH} allows "
+                f"{', '.join(self.licenses)}.",
+                f"Release other weights, or add the licence to `licenses` in {PATH}, if whoever "
+                f"answers for it agrees.",
             )
 
 

@@ -61,7 +61,8 @@ class Registry:
         Raises:
             InputError: registered already, not tracked by DVC, no data to compare on.
             IntegrityError: the package is not what its commit tracks.
-            RuleError: the bump is too small, accuracy is worse, or the role is missing.
+            RuleError: the bump is too small, accuracy is worse, the role is missing, or the
+                licence is not allowed.
             ConflictError: somebody else was faster.
         """
         from facemodels.registry.evidence import collect
@@ -74,6 +75,8 @@ class Registry:
                 self.repository.state(), asked.package.id, commit, reason="", evidence={}, entry={}
             )
         evidence, entry = collect(self.git, asked.package, commit)
+        stated = str(entry.get("license", ""))
+        self.repository.policy.require_license(str(asked.package.id), stated)
         entry["tags"] = sorted(set(asked.labels))
         if before is not None:
             comparison = self.judge(before, asked)

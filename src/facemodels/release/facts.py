@@ -29,13 +29,15 @@ def read(registry: Registry, request: ReleaseRequest) -> ReleaseFacts:
         ParamsError: no model of that name, or conf/ does not compose.
         InputError: no branch, or files that are not the release's are changed.
         ConflictError: the branch is behind its remote.
-        RuleError: who runs it may not register.
+        RuleError: who runs it may not register, or the licence is not allowed.
         ToolError: git, DVC or a remote failed.
     """
     git, root = registry.git, registry.root
     _require_role(registry)
     composed, values = compose_now(root)
-    model = composed.model(request.name).id
+    chosen = composed.model(request.name)
+    registry.repository.policy.require_license(request.name, chosen.card.license)
+    model = chosen.id
     entry = latest(registry.repository.state(), model)
     previous = None if entry is None else _previous(entry)
     here = branch.read(git, registry.repository.remote)

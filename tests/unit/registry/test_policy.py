@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facemodels import params
 from facemodels.errors import InputError, RuleError
 from facemodels.registry import policy
 from facemodels.registry.policy import RegistryPolicy
@@ -27,8 +28,24 @@ def test_a_repository_without_the_file_has_the_defaults(tmp_path: Path) -> None:
     assert policy.load(tmp_path) == RegistryPolicy()
 
 
-def test_the_projects_own_file_says_the_defaults() -> None:
-    assert policy.load(ROOT) == RegistryPolicy()
+def test_the_projects_own_file_says_the_defaults_and_the_licences() -> None:
+    own = policy.load(ROOT)
+    assert own == RegistryPolicy(licenses=own.licenses)
+    assert not [name for name in own.licenses if "300-W" in name]
+
+
+def test_every_model_of_the_project_has_a_licence_that_it_may_be_released_under() -> None:
+    for name, model in params.load(ROOT / "params.yaml").models.items():
+        policy.load(ROOT).require_license(name, model.card.license)
+
+
+def test_a_licence_that_is_not_in_the_list_is_refused_unless_there_is_no_list() -> None:
+    RegistryPolicy().require_license("x", "Secret")
+    own = RegistryPolicy(licenses=("MIT",))
+    own.require_license("x", "MIT")
+    for stated in ("LicenseRef-300-W-non-commercial", "", "mit"):
+        with pytest.raises(RuleError, match="licence of x"):
+            own.require_license("x", stated)
 
 
 def test_a_file_is_read_as_written(tmp_path: Path) -> None:

@@ -34,9 +34,13 @@ def suppress(
             on its border, as the last stage of MTCNN.
 
     Returns:
-        Indices of the kept boxes, best first; equal scores keep their order.
+        Indices of the kept boxes, best first. Of equal scores, which two squares with the same
+        pixels have, the first goes first by `union`, and the last by `smaller`.
     """
-    order = np.argsort(-scores, kind="stable")
+    if overlap == "smaller":
+        order = np.argsort(scores, kind="stable")[::-1]
+    else:
+        order = np.argsort(-scores, kind="stable")
     ranked = boxes[order]
     alive = np.ones(len(order), np.bool_)
     for start in range(0, len(order), _BLOCK):

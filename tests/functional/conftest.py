@@ -40,6 +40,7 @@ TINY = {
     "models.recognition-facenet.train.batch_people": "4",
     "models.recognition-facenet.train.batch_images": "2",
     "models.recognition-facenet.gates": "{accuracy: null, auc: null}",
+    "models.recognition-dlib.gates": "{accuracy: null, auc: null}",
     "models.landmark-dlib.network.cascade_depth": "2",
     "models.landmark-dlib.network.trees_per_cascade": "10",
     "models.landmark-dlib.gates": "{nme: {max: 9.0}, failure_rate_at_0.08: null}",
@@ -49,6 +50,7 @@ TINY = {
             "detection-yolov8",
             "detection-mtcnn",
             "recognition-facenet",
+            "recognition-dlib",
             "landmark-dlib",
         )
     },

@@ -11,4 +11,5 @@ Modules in reading order:
 - `embedding_architecture`: the common part of architectures that we train.
 - `example`: the script in the model card of a package.
 - `facenet`: the architecture FaceNet.
+- `dlib`: dlib's embedder, whose weights know real faces and are imported.
 """

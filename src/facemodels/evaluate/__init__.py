@@ -3,6 +3,7 @@
 Modules in reading order:
 
 - `evaluation`: `Evaluation`, what measuring a model gives, whatever its task.
+- `stamp`: what figures were measured on and how; figures of different stamps stay apart.
 - `detection`, `recognition`, `landmarks`: the protocol of each task.
 - `protocols`: finds the protocol of a task by its name.
 - `gates`: what a model must reach before it is packaged.

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facemodels.errors import InputError
 from facemodels.evaluate import bootstrap, speed
 from facemodels.evaluate.evaluation import Evaluation
 from facemodels.evaluate.protocols import evaluate
+from facemodels.evaluate.stamp import require_same
 from facemodels.package.load import Package
 from facemodels.params import Compare
 
@@ -35,6 +37,8 @@ class Row:
         low: end of the confidence interval of the difference, or None where it is exact.
         high: likewise.
         verdict: of B against A.
+        primary: whether the overall verdict looks at it.
+        p_value: of a test that has no interval, or None.
     """
 
     metric: str
@@ -44,15 +48,22 @@ class Row:
     low: float | None
     high: float | None
     verdict: bootstrap.Verdict
+    primary: bool = True
+    p_value: float | None = None
 
 
 def compare_accuracy(a: Package, b: Package, data: Path, settings: Compare) -> list[Row]:
-    """The primary metric of the task with a paired bootstrap interval, the others without.
+    """The metrics of the task that can be resampled, with paired bootstrap intervals.
+
+    The first row is the primary metric, which alone decides the verdict: with many figures one
+    would differ by chance. For verification the last row is McNemar's exact test over the pair
+    list, which takes pairs as independent; the intervals resample people.
 
     Deterministic: same packages, data and seed give the same rows.
 
     Raises:
-        InputError: the packages are of different tasks.
+        InputError: the packages are of different tasks, or the stamps of their figures differ
+            in more than the crop, which belongs to the model.
     """
     if a.task != b.task:
         raise InputError(
@@ -62,25 +73,61 @@ def compare_accuracy(a: Package, b: Package, data: Path, settings: Compare) -> l
         evaluate(package.task, package.predictor(threads=settings.threads), data)
         for package in (a, b)
     )
-    metric = first.resampled[first.primary]
+    require_same(first.stamp, second.stamp, (str(a.id), str(b.id)))
+    others = sorted((first.resampled.keys() & second.resampled.keys()) - {first.primary})
+    rows = [_paired(name, first, second, settings) for name in (first.primary, *others)]
+    if first.correct is not None and second.correct is not None:
+        rows.append(_mcnemar(first.correct, second.correct, settings))
+    return rows
+
+
+def _paired(name: str, first: Evaluation, second: Evaluation, settings: Compare) -> Row:
+    """A metric with the bootstrap interval of its paired difference."""
+    metric = first.resampled[name]
     difference = bootstrap.difference_of(
-        second.resampled[first.primary],
+        second.resampled[name],
         metric,
         resamples=settings.resamples,
         seed=settings.seed,
         confidence=settings.confidence,
     )
-    return [
-        Row(
-            metric=first.primary,
-            a=first.metrics[first.primary],
-            b=second.metrics[first.primary],
-            difference=difference.estimate,
-            low=difference.low,
-            high=difference.high,
-            verdict=bootstrap.verdict(difference, higher_is_better=metric.higher_is_better),
-        )
-    ]
+    return Row(
+        metric=name,
+        a=first.metrics[name],
+        b=second.metrics[name],
+        difference=difference.estimate,
+        low=difference.low,
+        high=difference.high,
+        verdict=bootstrap.verdict(difference, higher_is_better=metric.higher_is_better),
+        primary=name == first.primary,
+    )
+
+
+def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
+    """p-value of McNemar's exact test on what two models judged right, bool (P,) each.
+
+    The null hypothesis is that a pair which one model alone judges right is as likely the
+    first's as the second's: a two-sided binomial test of those pairs. Source: McNemar, "Note on
+    the sampling error of the difference between correlated proportions or percentages",
+    Psychometrika 12, 1947; Dietterich, "Approximate Statistical Tests for Comparing Supervised
+    Classification Learning Algorithms", Neural Computation 10, 1998.
+    """
+    from scipy.stats import binomtest
+
+    one, other = int((first & ~second).sum()), int((second & ~first).sum())
+    return float(binomtest(other, one + other).pvalue) if one + other else 1.0
+
+
+def _mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_], settings: Compare) -> Row:
+    """How many pairs each model alone judges right, and whether that is more than chance."""
+    one, other = int((first & ~second).sum()), int((second & ~first).sum())
+    verdict: bootstrap.Verdict = "no difference shown"
+    p = mcnemar(first, second)
+    if p < 1 - settings.confidence:
+        verdict = "better" if other > one else "worse"
+    return Row(
+        "pairs right alone", one, other, other - one, None, None, verdict, primary=False, p_value=p
+    )
 
 
 def interval(package: Package, data: Path, settings: Compare) -> tuple[Evaluation, Any]:
@@ -150,6 +197,7 @@ def _plain(metric: str, a: float, b: float) -> Row:
 
 def overall(rows: list[Row]) -> bootstrap.Verdict:
     """The verdict on B: accuracy first; where it shows no difference, the rest if it agrees."""
+    rows = [row for row in rows if row.primary]
     accuracy = {row.verdict for row in rows if row.metric not in MEASURED} - _NOTHING
     if accuracy:
         return accuracy.pop()

@@ -12,6 +12,8 @@ from facemodels.detection.task import DetectionModel
 from facemodels.evaluate.evaluation import Evaluation, Resampled
 from facemodels.progress import progress
 
+VERSION = 1  # raised when a figure is measured in another way
+THRESHOLD = "best F1 on val"
 _CURVE_POINTS = 200  # enough for a plot
 
 

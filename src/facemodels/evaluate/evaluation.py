@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,7 @@ class Evaluation:
         notes: what was left out of the metrics, and why, each a sentence.
         correct: bool (P,), which pairs of the test split were judged right, or None where the
             task has no pairs.
+        stamp: what the figures were measured on and how, see `facemodels.evaluate.stamp`.
     """
 
     metrics: Mapping[str, float]
@@ -53,6 +54,7 @@ class Evaluation:
     resampled: Mapping[str, Resampled]
     notes: tuple[str, ...] = ()
     correct: NDArray[np.bool_] | None = None
+    stamp: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Return what metrics files hold; parts that are empty are absent."""
@@ -61,6 +63,8 @@ class Evaluation:
             values["groups"] = {name: dict(group) for name, group in self.groups.items()}
         if self.threshold is not None:
             values["threshold"] = self.threshold
+        if self.stamp:
+            values["stamp"] = dict(self.stamp)
         if self.notes:
             values["notes"] = list(self.notes)
         return values

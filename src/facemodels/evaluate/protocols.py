@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
 from facemodels.evaluate.evaluation import Evaluation
+from facemodels.evaluate.stamp import stamp
 
 
 def evaluate(task: str, predictor: Any, data: Path) -> Evaluation:
     """Evaluate a predictor of `task` on prepared `data` (splits `val` and `test`).
 
     The module is imported when it is called for, so that the pipeline can tell an edit of
-    one task's protocol from another's.
+    one task's protocol from another's. Its `VERSION` and `THRESHOLD` go into the stamp.
     """
     protocol = import_module(f"facemodels.evaluate.{task}")
-    return cast(Evaluation, protocol.evaluate(predictor, data))
+    measured = cast(Evaluation, protocol.evaluate(predictor, data))
+    return replace(
+        measured,
+        stamp=stamp(
+            data,
+            evaluator=f"{task} {protocol.VERSION}",
+            threshold=protocol.THRESHOLD,
+            own=measured.stamp,
+        ),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,8 @@ from facemodels.recognition.error_rates.all_pairs import AllPairs
 from facemodels.recognition.error_rates.support import is_supported, least_rate
 from facemodels.recognition.task import RecognitionModel
 
+VERSION = 2  # raised when a figure is measured in another way
+THRESHOLD = "best accuracy on val"
 FMRS = {"1e-2": 1e-2, "1e-3": 1e-3, "1e-4": 1e-4, "1e-5": 1e-5}
 FPIRS = {"1e-1": 1e-1, "1e-2": 1e-2}
 _CURVE_POINTS = 200  # enough for a plot
@@ -43,12 +46,12 @@ def evaluate(embedder: RecognitionModel, data: Path) -> Evaluation:
     embeddings = _embed(embedder, test, "test faces")
     scores = pair_scores(embeddings, test.pairs, test.found)
     folded = metrics.kfold_accuracy(scores, test.same, test.folds)
-    pairs = all_pairs.all_pairs(embeddings, test.identities)
+    pairs = all_pairs.all_pairs(embeddings, test.identities, test.found)
     names = group_names(data)
     at, by_group, threshold_notes = _at_threshold(pairs, test.groups, threshold)
     fnmrs, fnmr_notes = _fnmr_at_fmr(pairs)
     resampled, interval_notes = _resampled(pairs, fnmrs)
-    fnirs, fnir_notes = _fnir_at_fpir(embeddings, test.identities)
+    fnirs, fnir_notes = _fnir_at_fpir(embeddings, test)
     differentials, group_notes = _differentials(by_group)
     return Evaluation(
         metrics={
@@ -57,7 +60,7 @@ def evaluate(embedder: RecognitionModel, data: Path) -> Evaluation:
             "accuracy_se": folded.standard_error,
             **at,
             **fnmrs,
-            "rank1": identification.rank1(embeddings, test.identities).accuracy,
+            "rank1": identification.rank1(embeddings, test.identities, test.found).accuracy,
             **fnirs,
             **differentials,
         },
@@ -68,7 +71,18 @@ def evaluate(embedder: RecognitionModel, data: Path) -> Evaluation:
         resampled={"accuracy": _resampled_accuracy(folded, test), **resampled},
         notes=(*threshold_notes, *fnmr_notes, *interval_notes, *fnir_notes, *group_notes),
         correct=folded.correct,
+        stamp={"pairs": pair_list_digest(test.pairs, test.same, test.folds), "crop": test.crop},
     )
+
+
+def pair_list_digest(
+    pairs: NDArray[np.int32], same: NDArray[np.bool_], folds: NDArray[np.int8]
+) -> str:
+    """SHA-256 of a pair list: the faces of each pair, its kind and its fold."""
+    digest = hashlib.sha256()
+    for values, kind in ((pairs, "<i8"), (same, "|b1"), (folds, "<i8")):
+        digest.update(np.ascontiguousarray(values, dtype=kind).tobytes())
+    return f"sha256:{digest.hexdigest()}"
 
 
 def _embed(embedder: RecognitionModel, split: RecognitionSplit, label: str) -> NDArray[np.float32]:
@@ -123,10 +137,10 @@ def _fnmr_at_fmr(pairs: AllPairs) -> tuple[dict[str, float], list[str]]:
 
 
 def _fnir_at_fpir(
-    embeddings: NDArray[np.float32], identities: NDArray[np.int32]
+    embeddings: NDArray[np.float32], test: RecognitionSplit
 ) -> tuple[dict[str, float], list[str]]:
     try:
-        searches = identification.open_set(embeddings, identities)
+        searches = identification.open_set(embeddings, test.identities, test.found)
     except DataError as error:
         return {}, [f"FNIR is left out: {error}"]
     n = len(searches.nonmated)

@@ -29,7 +29,7 @@ class PackageContent:
         architecture: the architecture with its `network` parameters.
         weights: the file of trained weights.
         training: hyperparameters, data digest and versions, as train recorded them.
-        validation: `metrics`, and `threshold` where the task has one.
+        validation: `metrics` with their `stamp`, and `threshold` where the task has one.
         words: the texts that people wrote about the version.
     """
 
@@ -145,6 +145,8 @@ def _metadata(content: PackageContent, weights: Path, onnx_error: float | None) 
     groups = content.validation.get("groups")
     if groups:
         metadata["accuracy_by_group"] = groups
+    if content.validation.get("stamp"):
+        metadata["stamp"] = dict(content.validation["stamp"])
     return metadata
 
 

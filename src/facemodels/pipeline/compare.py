@@ -83,6 +83,7 @@ def _own(package: Package, data: Path, settings: Compare) -> dict[str, Any]:
         "low": interval.low,
         "high": interval.high,
         "metrics": dict(evaluation.metrics),
+        "stamp": dict(evaluation.stamp),
     }
 
 
@@ -101,10 +102,22 @@ def _report(
     if not rows:
         parts.append("One candidate and no pinned baseline: nothing to compare it with.")
     parts.append(
-        f"Accuracy: paired bootstrap, {settings.resamples} resamples. Times: served form, one "
-        f"image, {settings.threads} threads, {settings.runs} runs, the two models in turn."
+        f"Accuracy: paired bootstrap, {settings.resamples} resamples; {_measured_on(own)}. "
+        f"Times: served form, one image, {settings.threads} threads, {settings.runs} runs, "
+        "the two models in turn."
     )
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _measured_on(own: Mapping[str, Mapping[str, Any]]) -> str:
+    """What all figures were measured on, and the crop of each model."""
+    stamps = {name: values["stamp"] for name, values in own.items()}
+    shared = next(iter(stamps.values()))
+    crops = [f"{name} takes {found['crop']}" for name, found in stamps.items() if found["crop"]]
+    words = [f"evaluator {shared['evaluator']}", f"data {shared['data']}"]
+    if shared["detector"]:
+        words.append(f"detector {shared['detector']}")
+    return ", ".join([*words, *crops])
 
 
 def _line(
@@ -122,6 +135,14 @@ def _line(
     }
 
 
+def _uncertainty(row: Row) -> str:
+    if row.p_value is not None:
+        return f"p = {row.p_value:.3g}"
+    if row.low is None or row.high is None:
+        return ""
+    return f"{row.low:.4g} to {row.high:.4g}"
+
+
 def rows_table(rows: Sequence[Row], percent: str) -> str:
     """Rows of a comparison as Markdown."""
     return markdown(
@@ -131,9 +152,7 @@ def rows_table(rows: Sequence[Row], percent: str) -> str:
                 "A": row.a,
                 "B": row.b,
                 "B - A": row.difference,
-                f"{percent} interval": ""
-                if row.low is None or row.high is None
-                else f"{row.low:.4g} to {row.high:.4g}",
+                f"{percent} interval": _uncertainty(row),
                 "B is": row.verdict,
             }
             for row in rows

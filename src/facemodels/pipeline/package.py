@@ -25,7 +25,7 @@ def package(
         weights: model.pt or model.dat, or its folder, as train wrote it.
         model: the version it becomes.
         card: the texts that people wrote about it.
-        validation: `metrics`, `threshold` and `groups`, or empty if it was not validated.
+        validation: `metrics`, `threshold`, `groups` and `stamp`, or empty if it was not validated.
         output: the folder of the package.
 
     Raises:
@@ -47,7 +47,7 @@ def package(
         weights=trained.weights,
         training=training,
         validation={
-            k: validation[k] for k in ("metrics", "threshold", "groups") if k in validation
+            k: validation[k] for k in ("metrics", "threshold", "groups", "stamp") if k in validation
         },
         words=card,
     )

@@ -20,7 +20,7 @@ from facemodels.registry.state import Entry
 SUITE = "benchmark"  # the stage that runs the suite on a package
 _FIELDS = (
     "created_at", "parent_version", "changelog", "author", "license", "description",
-    "training_dataset", "framework", "framework_version",
+    "training_dataset", "framework", "framework_version", "stamp",
 )  # fmt: skip
 
 

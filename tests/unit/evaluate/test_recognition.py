@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,8 @@ def split(people: int, faces: int, *, first: int, seed: int) -> RecognitionSplit
         pairs=pairs.index,
         same=pairs.same,
         folds=pairs.fold,
+        found=np.ones(len(identities), np.bool_),
+        crop="centre112",
     )
 
 
@@ -101,6 +104,24 @@ def test_intervals_hold_the_figure_and_draw_people(evaluation: Evaluation) -> No
     assert found.estimate == evaluation.metrics["fnmr_at_fmr_1e-2"]
     assert found.low <= found.estimate <= found.high
     assert found.low < found.high
+
+
+def test_the_stamp_names_the_pair_list_and_the_crop(evaluation: Evaluation) -> None:
+    assert evaluation.stamp["crop"] == "centre112"
+    assert evaluation.stamp["pairs"].startswith("sha256:")
+
+
+def test_faces_that_were_not_found_match_nobody(tmp_path: Path) -> None:
+    whole = evaluated(tmp_path, people=24)
+    test = split(24, 4, first=1000, seed=2)
+    replace(test, found=np.arange(len(test)) % 4 != 3).save(tmp_path / "test")
+    partly = evaluate(ColourEmbedder(), tmp_path)
+
+    # Half of the six genuine pairs of four faces have the face that was not found.
+    assert partly.metrics["fnmr"] >= 0.5 > whole.metrics["fnmr"]
+    assert partly.metrics["fmr"] < whole.metrics["fmr"]
+    assert partly.metrics["rank1"] <= 2 / 3
+    assert partly.metrics["fnir_at_fpir_1e-1"] >= 1 / 3
 
 
 def test_too_few_people_give_no_interval(tmp_path: Path) -> None:

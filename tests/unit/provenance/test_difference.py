@@ -52,11 +52,40 @@ def pair(
 # --- what was recorded ---------------------------------------------------------------------
 
 
+STAMP = {"data": "sha256:" + "1" * 64, "crop": "arcface112", "evaluator": "recognition 2"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "reason"),
+    [
+        (STAMP, {**STAMP, "crop": "dlib150"}, "crop: arcface112 → dlib150"),
+        (STAMP, {**STAMP, "data": "sha256:" + "2" * 64}, "data: sha256:111111111111 → sha256:2222"),
+        (STAMP, None, "the second has no stamp"),
+        (None, None, "the first and the second has no stamp"),
+    ],
+)
+def test_metrics_of_different_stamps_are_not_subtracted_and_the_text_says_why(
+    workshop: Workshop, first: dict | None, second: dict | None, reason: str
+) -> None:
+    found = pair(
+        workshop,
+        {"metrics": {"accuracy": 0.91, "model_size_mb": 1.0}, "stamp": first},
+        {"metrics": {"accuracy": 0.93, "model_size_mb": 1.5}, "stamp": second},
+    )
+    values = {metric.name: metric for metric in found.metrics}
+
+    assert (values["accuracy"].before, values["accuracy"].after) == (0.91, 0.93)
+    assert values["accuracy"].difference is None
+    assert values["model_size_mb"].difference == 0.5  # not a figure of the evaluation
+    assert reason in difference.text(found)
+    assert found.as_json()["stamps"]
+
+
 def test_metrics_have_both_values_and_their_difference(workshop: Workshop) -> None:
     found = pair(
         workshop,
-        {"metrics": {"accuracy": 0.91, "auc": 0.5, "old": 1}},
-        {"metrics": {"accuracy": 0.93, "auc": 0.5, "new": 2}},
+        {"metrics": {"accuracy": 0.91, "auc": 0.5, "old": 1}, "stamp": STAMP},
+        {"metrics": {"accuracy": 0.93, "auc": 0.5, "new": 2}, "stamp": STAMP},
     )
     values = {metric.name: metric for metric in found.metrics}
     assert list(values) == ["accuracy", "auc", "new", "old"]

@@ -25,6 +25,7 @@ def text(difference: VersionDifference) -> str:
     before, after = difference.before, difference.after
     lines = [f"{before.id} → {after.id}", *_heading(difference)]
     lines += _metrics(difference.metrics)
+    lines += _stamps(difference)
     lines += _section("interface", difference.interface)
     lines += _bump(difference.bump)
     lines += _section("parameters", difference.parameters)
@@ -88,6 +89,14 @@ def _metrics(metrics: Sequence[MetricDifference]) -> list[str]:
         cells = (f"{value:>{width}}" for value, width in zip(values, widths[1:], strict=True))
         lines.append(f"  {name:<{widths[0]}}  {'  '.join(cells)}".rstrip())
     return lines
+
+
+def _stamps(difference: VersionDifference) -> list[str]:
+    """Why the metrics are not subtracted, if they are not."""
+    if not difference.metrics or not difference.stamps:
+        return []
+    lines = [_row("stamp", "not subtracted: the metrics were not measured in the same way")]
+    return lines + _indented(difference.stamps)
 
 
 def _value(value: object) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from facemodels.errors import InputError
+from facemodels.evaluate import stamp
 from facemodels.git import Git, GitError
 from facemodels.names import ModelId
 from facemodels.provenance.difference import values
@@ -51,6 +52,7 @@ def compare(git: Git, state: State, a: ModelId | str, b: ModelId | str) -> Versi
         )
     before, after = (ancestor(git, entry) for entry in entries)
     facts = [facts_of(entry) for entry in entries]
+    stamps = stamp.differences(*(recorded.get("stamp") for recorded in facts))
     interfaces = [recorded.get("interface") for recorded in facts]
     inputs = before.inputs, after.inputs
     known = all(side.parameters_from for side in inputs)
@@ -59,7 +61,8 @@ def compare(git: Git, state: State, a: ModelId | str, b: ModelId | str) -> Versi
     return VersionDifference(
         before,
         after,
-        values.metrics(*(recorded.get("metrics") for recorded in facts)),
+        values.metrics(*(recorded.get("metrics") for recorded in facts), comparable=not stamps),
+        stamps,
         values.interface(*interfaces),
         values.bump(before.id, after.id, dict(zip((before.id, after.id), interfaces, strict=True))),
         changed_parameters(*inputs) if known else None,

@@ -14,6 +14,8 @@ from facemodels.provenance.lineage.inputs import Artifact
 from facemodels.registry import semver
 from facemodels.registry.semver import Level
 
+_NOT_EVALUATED = ("model_size_mb", "inference_time_ms")
+
 # how the second of two commits stands to the first
 Relation = Literal["same", "after", "before", "diverged", "not known"]
 
@@ -26,16 +28,18 @@ class MetricDifference:
         name: the key of the metric.
         before: the value of the first version; None if it has no such metric.
         after: the value of the second version; None if it has no such metric.
+        comparable: whether both were measured on the same data in the same way.
     """
 
     name: str
     before: Any
     after: Any
+    comparable: bool = True
 
     @property
     def difference(self) -> float | None:
-        """The second value minus the first; None unless both are numbers."""
-        if _is_number(self.before) and _is_number(self.after):
+        """The second value minus the first; None unless both are comparable numbers."""
+        if self.comparable and _is_number(self.before) and _is_number(self.after):
             return float(self.after) - float(self.before)
         return None
 
@@ -138,6 +142,7 @@ class VersionDifference:
         before: the first version.
         after: the second version.
         metrics: all metrics, whether they differ or not.
+        stamps: the parts in which the stamps of the metrics differ; empty if they agree.
         interface: the changes that callers see, such as shapes.
         bump: the version bump that the interface asks for; None also for two models or variants.
         parameters: the changed parameters, without the version number and the card.
@@ -152,6 +157,7 @@ class VersionDifference:
     before: Ancestor
     after: Ancestor
     metrics: tuple[MetricDifference, ...]
+    stamps: tuple[str, ...]
     interface: tuple[ValueChange, ...] | None
     bump: BumpCheck | None
     parameters: tuple[ValueChange, ...] | None
@@ -168,6 +174,7 @@ class VersionDifference:
             "before": _side(self.before),
             "after": _side(self.after),
             "metrics": [metric.as_json() for metric in self.metrics],
+            "stamps": list(self.stamps),
             "interface": _listed(self.interface),
             "bump": self.bump.as_json() if self.bump else None,
             "parameters": _listed(self.parameters),
@@ -208,16 +215,23 @@ def _is_number(value: Any) -> bool:
 # --- comparing what was recorded -----------------------------------------------------------
 
 
-def metrics(before: Any, after: Any) -> tuple[MetricDifference, ...]:
+def metrics(before: Any, after: Any, *, comparable: bool = True) -> tuple[MetricDifference, ...]:
     """Pair the metrics of two versions, sorted by name.
 
     Args:
         before: what the first registration recorded as `metrics`, whatever it is.
         after: what the second registration recorded.
+        comparable: whether the stamps of both agree. Without that, only what needs no
+            evaluation, such as the size, is subtracted.
     """
     sides = [{".".join(key): v for key, v in leaves(values).items()} for values in (before, after)]
     names = sorted(sides[0].keys() | sides[1].keys())
-    return tuple(MetricDifference(name, sides[0].get(name), sides[1].get(name)) for name in names)
+    return tuple(
+        MetricDifference(
+            name, sides[0].get(name), sides[1].get(name), comparable or name in _NOT_EVALUATED
+        )
+        for name in names
+    )
 
 
 def interface(before: Any, after: Any) -> tuple[ValueChange, ...] | None:

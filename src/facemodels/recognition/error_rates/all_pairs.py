@@ -97,12 +97,20 @@ class _Weights(NamedTuple):
     impostors: int
 
 
-def all_pairs(embeddings: ArrayLike, identities: ArrayLike, *, keep: int = KEEP) -> AllPairs:
+def all_pairs(
+    embeddings: ArrayLike,
+    identities: ArrayLike,
+    found: NDArray[np.bool_] | None = None,
+    *,
+    keep: int = KEEP,
+) -> AllPairs:
     """Score every pair of faces by cosine similarity.
 
     Args:
         embeddings: (N, D), unit length.
         identities: integer (N,), the person of each face.
+        found: bool (N,), whether each face was found; all pairs of one that was not score -1,
+            so that failures to acquire count (ISO/IEC 19795-1). All were if None.
         keep: how many of the highest impostor scores are kept at least.
 
     Raises:
@@ -121,6 +129,8 @@ def all_pairs(embeddings: ArrayLike, identities: ArrayLike, *, keep: int = KEEP)
         )
     genuine, impostor = _Best(n_genuine), _Best(keep)
     for scores, faces, same in _pairs_in_blocks(vectors, person):
+        if found is not None:
+            scores[~found[faces].all(axis=1)] = -1.0
         genuine.add(scores[same], faces[same])
         impostor.add(scores[~same], faces[~same])
     return AllPairs(person, *genuine.sorted(), *impostor.sorted(), n_impostor)

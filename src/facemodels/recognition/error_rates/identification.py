@@ -68,7 +68,9 @@ class IdentificationErrors:
     threshold: float
 
 
-def rank1(embeddings: ArrayLike, identities: ArrayLike) -> Rank1:
+def rank1(
+    embeddings: ArrayLike, identities: ArrayLike, found: NDArray[np.bool_] | None = None
+) -> Rank1:
     """Closed-set rank-1 identification by cosine similarity.
 
     Of each person with at least two images, the first in the order given is the
@@ -82,6 +84,8 @@ def rank1(embeddings: ArrayLike, identities: ArrayLike) -> Rank1:
     Args:
         embeddings: (N, D), unit length.
         identities: integer (N,), the person of each image.
+        found: bool (N,), whether each face was found; one that was not is like nobody (-1).
+            All were if None.
 
     Raises:
         DataError: embeddings are not unit vectors, lengths differ, or fewer than
@@ -100,7 +104,7 @@ def rank1(embeddings: ArrayLike, identities: ArrayLike) -> Rank1:
     is_probe[first] = False
     probes = np.flatnonzero(is_probe)
     column = np.cumsum(several) - 1  # a person's column in the gallery
-    own = _own_if_nearest(vectors, probes, first[several], column[person[probes]])
+    own = _own_if_nearest(vectors, probes, first[several], column[person[probes]], found)
     correct = np.isfinite(own)
     return Rank1(
         accuracy=float(correct.mean()),
@@ -110,7 +114,9 @@ def rank1(embeddings: ArrayLike, identities: ArrayLike) -> Rank1:
     )
 
 
-def open_set(embeddings: ArrayLike, identities: ArrayLike) -> OpenSet:
+def open_set(
+    embeddings: ArrayLike, identities: ArrayLike, found: NDArray[np.bool_] | None = None
+) -> OpenSet:
     """Search all faces of a set of which every other person is enrolled.
 
     Of the people with two images or more, in the order of their numbers, the first, third,
@@ -120,6 +126,8 @@ def open_set(embeddings: ArrayLike, identities: ArrayLike) -> OpenSet:
     Args:
         embeddings: (N, D), unit length.
         identities: integer (N,), the person of each image.
+        found: bool (N,), whether each face was found; one that was not is like nobody (-1).
+            All were if None.
 
     Raises:
         DataError: embeddings are not unit vectors, lengths differ, fewer than two people
@@ -143,10 +151,10 @@ def open_set(embeddings: ArrayLike, identities: ArrayLike) -> OpenSet:
     mated = np.flatnonzero(is_mated)
     column = np.cumsum(enrolled) - 1
     strangers = np.flatnonzero(~enrolled[person])
-    nearest = [part.max(axis=1) for _, part in _similarities(vectors, strangers, gallery)]
+    nearest = [part.max(axis=1) for _, part in _similarities(vectors, strangers, gallery, found)]
     return OpenSet(
         enrolled=len(gallery),
-        mated=_own_if_nearest(vectors, mated, gallery, column[person[mated]]),
+        mated=_own_if_nearest(vectors, mated, gallery, column[person[mated]], found),
         nonmated=np.concatenate(nearest),
     )
 
@@ -177,13 +185,20 @@ def fnir_at_fpir(searches: OpenSet, fpir: float) -> IdentificationErrors:
 
 
 def _similarities(
-    vectors: NDArray[np.float64], probes: NDArray[np.intp], gallery: NDArray[np.intp]
+    vectors: NDArray[np.float64],
+    probes: NDArray[np.intp],
+    gallery: NDArray[np.intp],
+    found: NDArray[np.bool_] | None,
 ) -> Iterator[tuple[slice, NDArray[np.float64]]]:
     """Similarities (Q', G) of probes with the gallery, some probes at a time."""
     enrolled = vectors[gallery].T
     for start in range(0, len(probes), _PROBES_AT_ONCE):
         part = slice(start, min(start + _PROBES_AT_ONCE, len(probes)))
-        yield part, vectors[probes[part]] @ enrolled
+        similarity = vectors[probes[part]] @ enrolled
+        if found is not None:
+            similarity[~found[probes[part]]] = -1.0
+            similarity[:, ~found[gallery]] = -1.0
+        yield part, similarity
 
 
 def _own_if_nearest(
@@ -191,10 +206,11 @@ def _own_if_nearest(
     probes: NDArray[np.intp],
     gallery: NDArray[np.intp],
     own_column: NDArray[np.intp],
+    found: NDArray[np.bool_] | None,
 ) -> NDArray[np.float64]:
     """Similarity of each probe with its own gallery face, -inf unless that is the nearest."""
     scores = np.empty(len(probes))
-    for part, similarity in _similarities(vectors, probes, gallery):
+    for part, similarity in _similarities(vectors, probes, gallery, found):
         rows, mates = np.arange(len(similarity)), own_column[part]
         own = similarity[rows, mates]
         similarity[rows, mates] = -np.inf

@@ -3,7 +3,9 @@
 Source: Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded
 Convolutional Networks", IEEE Signal Processing Letters 2016. Every step and every constant is
 that of facenet-pytorch 2.5.3 (`models/utils/detect_face.py`), whose weights are used, so that
-boxes and points are the same. It needs NumPy and the runs of the networks, not torch.
+boxes and points are the same. One choice is free: two squares with the same pixels have one
+score, and of more than 16 squares the original keeps whichever NumPy's sort puts last; here it
+is always the later one. It needs NumPy and the runs of the networks, not torch.
 
 Each picture goes through alone: its answer does not depend on the pictures beside it.
 """

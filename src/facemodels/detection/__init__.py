@@ -3,6 +3,7 @@
 Modules in reading order:
 
 - `task`: what every detection model gives, and the steps around a network with YOLO's output.
+- `coco`: AP by the reference code, also by the size of a face.
 - `metrics`: average precision by COCO's protocol, precision, recall and F1.
 - `batches`: training pictures with flip, scale, shift, colour and mosaic.
 - `example`: the script in the model card of a package.

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facemodels.data.splits import DetectionSplit, group_names
-from facemodels.detection import metrics
-from facemodels.detection.task import DetectionModel
+from facemodels.detection import coco, metrics
+from facemodels.detection.task import DetectionModel, Detections
 from facemodels.evaluate.evaluation import Evaluation, Resampled
 from facemodels.progress import progress
 
-VERSION = 1  # raised when a figure is measured in another way
+VERSION = 2  # raised when a figure is measured in another way
 THRESHOLD = "best F1 on val"
 _CURVE_POINTS = 200  # enough for a plot
 
@@ -20,16 +22,19 @@ _CURVE_POINTS = 200  # enough for a plot
 def evaluate(detector: DetectionModel, data: Path) -> Evaluation:
     """Choose the confidence with the best F1 on `val`, measure on `test`."""
     val, test = (DetectionSplit.load(data / name) for name in ("val", "test"))
-    threshold = _threshold(_matches(detector, val, "validation scenes"))
-    matches = _matches(detector, test, "test scenes")
-    at = metrics.scores_at(matches, threshold)
+    threshold = _threshold(_matches(_detected(detector, val, "validation scenes"), val))
+    found = _detected(detector, test, "test scenes")
+    matches = _matches(found, test)
+    at = metrics.rates_at(matches, threshold)
+    precisions = coco.average_precisions(
+        [faces.boxes for faces in found], [faces.scores for faces in found], _truths(test)
+    )
     curve = metrics.pr_curve(matches)
     keep = np.unique(np.linspace(0, len(curve.recall) - 1, _CURVE_POINTS).astype(int))
     names = group_names(data)
     return Evaluation(
         metrics={
-            "ap50": at.ap50,
-            "ap50_95": at.ap50_95,
+            **precisions,
             "precision": at.precision,
             "recall": at.recall,
             "f1": at.f1,
@@ -62,16 +67,23 @@ def _threshold(matches: metrics.Matches) -> float:
     return metrics.best_f1_threshold(matches) if len(matches.scores) else 1.0
 
 
-def _matches(detector: DetectionModel, split: DetectionSplit, label: str) -> metrics.Matches:
-    found = []
+def _detected(detector: DetectionModel, split: DetectionSplit, label: str) -> list[Detections]:
+    found: list[Detections] = []
     with progress(f"detect {label}", len(split)) as advance:
         for image in split.images:
             found += detector.detect([image])
             advance(1)
-    rows = [split.box_image == index for index in range(len(split))]
+    return found
+
+
+def _truths(split: DetectionSplit) -> list[NDArray[np.float32]]:
+    return [split.boxes_of(index) for index in range(len(split))]
+
+
+def _matches(found: Sequence[Detections], split: DetectionSplit) -> metrics.Matches:
     return metrics.match(
         [faces.boxes for faces in found],
         [faces.scores for faces in found],
-        [split.boxes[row] for row in rows],
-        [split.box_group[row] for row in rows],
+        _truths(split),
+        [split.box_group[split.box_image == index] for index in range(len(split))],
     )

@@ -39,7 +39,10 @@ TINY = {
     "models.recognition-facenet.train.warmup_steps": "1",
     "models.recognition-facenet.train.batch_people": "4",
     "models.recognition-facenet.train.batch_images": "2",
-    "models.recognition-facenet.gates": "{accuracy: null, auc: null}",
+    "models.recognition-facenet.gates": (
+        "{accuracy: null, auc: null, fnmr_at_fmr_1e-2: null, fmr_group_max: null, "
+        "fnmr_group_max: null, fmr_group_max_over_gm: null, fnmr_group_max_over_gm: null}"
+    ),
     "models.recognition-dlib.gates": "{accuracy: null, auc: null}",
     "models.landmark-dlib.network.cascade_depth": "2",
     "models.landmark-dlib.network.trees_per_cascade": "10",

@@ -43,6 +43,11 @@ TINY = {
         "{accuracy: null, auc: null, fnmr_at_fmr_1e-2: null, fmr_group_max: null, "
         "fnmr_group_max: null, fmr_group_max_over_gm: null, fnmr_group_max_over_gm: null}"
     ),
+    "models.recognition-arcface.train.steps": "3",
+    "models.recognition-arcface.train.warmup_steps": "1",
+    "models.recognition-arcface.train.batch_people": "4",
+    "models.recognition-arcface.network.image_size": "48",
+    "models.recognition-arcface.gates": "{accuracy: null, auc: null}",
     "models.recognition-dlib.gates": "{accuracy: null, auc: null}",
     "models.landmark-dlib.network.cascade_depth": "2",
     "models.landmark-dlib.network.trees_per_cascade": "10",
@@ -53,6 +58,7 @@ TINY = {
             "detection-yolov8",
             "detection-mtcnn",
             "recognition-facenet",
+            "recognition-arcface",
             "recognition-dlib",
             "landmark-dlib",
         )

@@ -18,6 +18,7 @@ def main(name: str) -> None:
         card=model.card,
         validation=read_validation(Path("reports/validate", f"{name}.json"))[name],
         output=Path(model.package),
+        operating_point=model.operating_point,
     )
 
 

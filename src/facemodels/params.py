@@ -106,6 +106,20 @@ class Card(Frozen):
     parent_version: str
 
 
+class OperatingPoint(Frozen):
+    """A threshold that was chosen on other data than the model's own val split.
+
+    Weights that know real faces need it where only generated ones are at hand.
+
+    Attributes:
+        threshold: the threshold of the package.
+        source: the data and the rule that it was chosen by.
+    """
+
+    threshold: float
+    source: str
+
+
 class PlottedCurve(Frozen):
     """A curve that `validate` writes and `dvc plots` draws.
 
@@ -134,6 +148,7 @@ class ModelParams(Frozen):
         curve: the curve that is plotted.
         network: keys of the architecture's network schema.
         train: keys of the architecture's training schema.
+        operating_point: the package's threshold, where it is not the one chosen on val.
         gates: bounds by metric; `null` switches one off, for an experiment that has others.
         card: what people write about the version.
     """
@@ -148,6 +163,7 @@ class ModelParams(Frozen):
     curve: PlottedCurve
     network: dict[str, Any]
     train: dict[str, Any]
+    operating_point: OperatingPoint | None = None
     gates: dict[str, Gate | None]
     card: Card
 

@@ -135,6 +135,7 @@ def _metadata(content: PackageContent, weights: Path, onnx_error: float | None) 
         "checksum": f"sha256:{digest}",
         "training": dict(content.training),
         "threshold": content.validation.get("threshold"),
+        "threshold_source": content.validation.get("threshold_source", "val"),
         # Embeddings of other weights cannot be compared with these.
         "embedding_space": f"{content.id.name}-{digest[:16]}"
         if content.id.name.task == "recognition"

@@ -10,14 +10,21 @@ from typing import Any
 from facemodels.errors import InputError
 from facemodels.names import ModelId
 from facemodels.package.build import PackageContent, build
-from facemodels.params import Card
+from facemodels.params import Card, OperatingPoint
 from facemodels.pipeline.trained import find_trained
 
+_KEPT = ("metrics", "threshold", "threshold_source", "groups", "stamp")
 _PUBLIC_DOMAIN = "CC0-1.0"  # what is made of it may have any licence
 
 
 def package(
-    *, weights: Path, model: ModelId, card: Card, validation: dict[str, Any], output: Path
+    *,
+    weights: Path,
+    model: ModelId,
+    card: Card,
+    validation: dict[str, Any],
+    output: Path,
+    operating_point: OperatingPoint | None = None,
 ) -> Path:
     """Build the package of a trained model at `output`.
 
@@ -27,6 +34,7 @@ def package(
         card: the texts that people wrote about it.
         validation: `metrics`, `threshold`, `groups` and `stamp`, or empty if it was not validated.
         output: the folder of the package.
+        operating_point: the threshold, where it is not the one that validate chose.
 
     Raises:
         InputError: the weights are of another architecture, `output` is taken, or the card
@@ -41,14 +49,15 @@ def package(
         )
     training = read_training(trained.weights.parent)
     _require_licence(card, training)
+    if operating_point is not None:
+        validation = {**validation, "threshold": operating_point.threshold}
+        validation["threshold_source"] = operating_point.source
     content = PackageContent(
         id=model,
         architecture=trained.architecture,
         weights=trained.weights,
         training=training,
-        validation={
-            k: validation[k] for k in ("metrics", "threshold", "groups", "stamp") if k in validation
-        },
+        validation={key: validation[key] for key in _KEPT if key in validation},
         words=card,
     )
     return build(content, output)

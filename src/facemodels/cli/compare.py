@@ -7,7 +7,14 @@ from pathlib import Path
 
 import click
 
-from facemodels.cli.options import FILE_OR_FOLDER, FOLDER, json_option, output, prepared_or
+from facemodels.cli.options import (
+    FILE_OR_FOLDER,
+    FOLDER,
+    detector_option,
+    json_option,
+    output,
+    prepared_or,
+)
 from facemodels.errors import InputError
 
 
@@ -20,6 +27,7 @@ from facemodels.errors import InputError
 @click.option("--test-data", type=FOLDER, help="Prepared data or a dataset's folder.")
 @click.option("--resamples", type=click.IntRange(min=1), default=1000, show_default=True)
 @click.option("--runs", type=click.IntRange(min=2), default=40, show_default=True)
+@detector_option
 @json_option
 def compare(
     model_a: Path,
@@ -28,6 +36,7 @@ def compare(
     test_data: Path | None,
     resamples: int,
     runs: int,
+    detector: Path | None,
     as_json: bool,
 ) -> None:
     """Set package B beside package A and say whether it is better, worse, or neither.
@@ -42,7 +51,7 @@ def compare(
     from facemodels.package.load import open_package
     from facemodels.params import Compare
     from facemodels.pipeline.compare import compare_packages, rows_table
-    from facemodels.pipeline.layout import dataset
+    from facemodels.pipeline.layout import crop_of, dataset
 
     asked = [metric for metric in comparison.METRICS if metric in metrics.split(",")]
     unknown = set(metrics.split(",")) - set(comparison.METRICS)
@@ -64,7 +73,9 @@ def compare(
         runs=runs,
     )
     if "accuracy" in asked:
-        with dataset(prepared_or(test_data, a.task), a.task, testing=True) as data:
+        crops = [crop_of(package.config["preprocessing"]) for package in (a, b)]
+        source = prepared_or(test_data, a.task)
+        with dataset(source, a.task, testing=True, crops=crops, detector=detector) as data:
             rows = compare_packages(a, b, data, settings, asked)
     else:
         rows = compare_packages(a, b, None, settings, asked)

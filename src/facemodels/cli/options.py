@@ -52,6 +52,15 @@ def json_option(function: Function) -> Function:
     )
 
 
+def detector_option(function: Function) -> Function:
+    """Add the option `--detector`, the package that finds the faces of a recognition dataset."""
+    return click.option(
+        "--detector",
+        type=FILE_OR_FOLDER,
+        help="Package that finds and aligns the faces; without it the middle of each image.",
+    )(function)
+
+
 def output(value: Any, text: str, *, as_json: bool) -> None:
     """Print a result: `value` as JSON for programs, or `text` for people."""
     click.echo(canonical_json(value) if as_json else text, nl=False)

@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from facemodels.cli.options import FILE, FOLDER, json_option, output, prepared_or
+from facemodels.cli.options import (
+    FILE,
+    FOLDER,
+    detector_option,
+    json_option,
+    output,
+    prepared_or,
+)
 from facemodels.errors import InputError
 from facemodels.files import refuse_file
 
@@ -23,6 +30,7 @@ from facemodels.files import refuse_file
     help="YAML with network and train, as in conf/model/; model, dataset, epochs and output "
     "may stand there too.",
 )
+@detector_option
 @json_option
 def train(
     model: str | None,
@@ -30,6 +38,7 @@ def train(
     epochs: int | None,
     folder: Path | None,
     config: Path | None,
+    detector: Path | None,
     as_json: bool,
 ) -> None:
     """Train an architecture; called again after a kill, it resumes.
@@ -43,6 +52,7 @@ def train(
     """
     from facemodels.models import architecture
     from facemodels.package.verify import is_package
+    from facemodels.pipeline.layout import crop_of
     from facemodels.pipeline.layout import dataset as prepared
     from facemodels.pipeline.train import train as run
 
@@ -57,7 +67,8 @@ def train(
     trained, settings = kind.of(chosen["network"]), kind.settings(chosen["train"])
     source = prepared_or(dataset or _path(chosen, "dataset"), kind.task)
     epochs = epochs or chosen.get("epochs")
-    with prepared(source, kind.task) as data:
+    crop = crop_of(trained.preprocessing())
+    with prepared(source, kind.task, crops=[crop], detector=detector) as data:
         if epochs:
             settings = trained.budget(settings, epochs=epochs, images=_images(data))
         run(trained, settings, data=data, output=target, curves_folder=target / "curves")

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from facemodels.cli.options import FILE_OR_FOLDER, FOLDER, json_option, output, prepared_or
+from facemodels.cli.options import (
+    FILE_OR_FOLDER,
+    FOLDER,
+    detector_option,
+    json_option,
+    output,
+    prepared_or,
+)
 
 VALIDATION = "validation.json"  # beside the weights; package reads it
 
@@ -18,8 +25,16 @@ VALIDATION = "validation.json"  # beside the weights; package reads it
 @click.option("--test-data", type=FOLDER, help="Prepared data or a dataset's folder.")
 @click.option("--seed", default=1, show_default=True, help="Of the untrained baseline.")
 @click.option("--threads", default=2, show_default=True)
+@detector_option
 @json_option
-def validate(model: Path, test_data: Path | None, seed: int, threads: int, as_json: bool) -> None:
+def validate(
+    model: Path,
+    test_data: Path | None,
+    seed: int,
+    threads: int,
+    detector: Path | None,
+    as_json: bool,
+) -> None:
     """Measure trained weights, and the same architecture untrained.
 
     The figures are kept beside the weights for `facemodels package`, unless the weights
@@ -33,13 +48,14 @@ def validate(model: Path, test_data: Path | None, seed: int, threads: int, as_js
     from facemodels.files import write_json
     from facemodels.package.verify import is_package
     from facemodels.pipeline import validate as step
-    from facemodels.pipeline.layout import dataset
+    from facemodels.pipeline.layout import crop_of, dataset
     from facemodels.pipeline.trained import find_trained
 
     trained = find_trained(model)
     task = trained.architecture.task
     source = prepared_or(test_data, task)
-    with dataset(source, task, testing=True) as data:
+    crop = crop_of(trained.architecture.preprocessing())
+    with dataset(source, task, testing=True, crops=[crop], detector=detector) as data:
         result = step.validate(trained, data, seed=seed, threads=threads)
     folder = trained.weights.parent
     if not is_package(folder):

@@ -23,6 +23,7 @@ from facemodels.names import ModelId
 from facemodels.package.build import PackageContent, build
 from facemodels.package.load import open_package
 from facemodels.params import Card
+from facemodels.pipeline import layout
 from facemodels.pipeline.face_finder import PackageFinder, finder_of
 from facemodels.training.weights import save_state
 
@@ -129,3 +130,23 @@ def test_prepared_photos_are_what_a_server_cuts_out_of_them(detector: Path, tmp_
     got = {image.tobytes() for split in splits for image in split.images[split.found]}
     assert got == expected
     assert len(got) >= 10
+
+
+def test_a_folder_of_photos_is_cut_as_the_model_takes_it(detector: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for person in range(30):
+        (tmp_path / f"raw/P{person:02}").mkdir(parents=True)
+        for number in range(3):
+            image = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(image).save(tmp_path / f"raw/P{person:02}/{number}.png")
+    with layout.dataset(tmp_path / "raw", "recognition", crops=["dlib150", ""]) as data:
+        assert sorted(p.name for p in (data / "train").glob("*.npy")) == ["dlib150.npy"]
+        with (
+            pytest.raises(InputError, match="cut already"),
+            layout.dataset(data, "recognition", detector=detector),
+        ):
+            pass
+    with layout.dataset(tmp_path / "raw", "recognition", detector=detector) as data:
+        val = RecognitionSplit.load(data / "val", "arcface112")
+        assert not val.found.any()  # noise shows no face
+        assert json.loads((data / FACES).read_text())["detector"] == "det-mtcnn-v1.0.0"

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,13 @@ _Index = NDArray[np.intp]
 
 
 def make(
-    root: Path, task: str, folder: Path, *, count: int | None = None, seed: int = 1
+    root: Path,
+    task: str,
+    folder: Path,
+    *,
+    count: int | None = None,
+    seed: int = 1,
+    crop: str = "",
 ) -> GoldenSet:
     """Make a golden set from `data/prepared/<task>`, with equal numbers from each group of faces.
 
@@ -44,6 +51,8 @@ def make(
         count: the number of pairs (half of them of one person), scenes, or faces; the one in
             `COUNTS` if None.
         seed: the seed of the random choice.
+        crop: for recognition: the name of the crop that the models take; "" takes the first of
+            those that are prepared.
 
     Raises:
         InputError: no such task, a count that cannot be had, or a folder with a set that someone
@@ -53,6 +62,8 @@ def make(
     if task not in TASKS:
         raise InputError(f"{task!r} is no task.", f"Choose one of {', '.join(TASKS)}.")
     wanted = COUNTS[task] if count is None else count
+    if crop and task != "recognition":
+        raise InputError(f"{task} has no crops.", "Leave the crop out.")
     if not 2 <= wanted <= MAX_PROBES or (task == "recognition" and wanted % 2):
         even = ", even for pairs" if task == "recognition" else ""
         raise InputError(f"A count of {wanted}.", f"Give 2 to {MAX_PROBES}{even}.")
@@ -66,7 +77,8 @@ def make(
         images[name] = stream.getvalue()
         return name
 
-    labels = _LABELS[task](root / PREPARED / task, wanted, np.random.default_rng([seed, 5]), keep)
+    choose = partial(_pairs, crop=crop) if task == "recognition" else _LABELS[task]
+    labels = choose(root / PREPARED / task, wanted, np.random.default_rng([seed, 5]), keep)
     for name, data in images.items():
         write_bytes(folder / name, data)
     write_text(folder / FILE, _text(task, f"{_SOURCE}, seed {seed}", labels))
@@ -100,10 +112,12 @@ def _refuse_others(folder: Path) -> None:
 Keep = Callable[[NDArray[np.uint8]], str]
 
 
-def _pairs(data: Path, count: int, rng: np.random.Generator, keep: Keep) -> list[dict[str, Any]]:
-    test = RecognitionSplit.load(data / "test")
+def _pairs(
+    data: Path, count: int, rng: np.random.Generator, keep: Keep, crop: str
+) -> list[dict[str, Any]]:
+    test = RecognitionSplit.load(data / "test", crop)
     # A real dataset may show one person in several splits.
-    seen = np.isin(test.identities, RecognitionSplit.load(data / "train").identities)
+    seen = np.isin(test.identities, RecognitionSplit.load(data / "train", crop).identities)
     honest = ~seen[test.pairs].any(axis=1)
     groups = test.groups[test.pairs[:, 0]]
     halves = [
@@ -143,7 +157,6 @@ def _faces(data: Path, count: int, rng: np.random.Generator, keep: Keep) -> list
 
 
 _LABELS: dict[str, Callable[[Path, int, np.random.Generator, Keep], list[dict[str, Any]]]] = {
-    "recognition": _pairs,
     "detection": _scenes,
     "landmarks": _faces,
 }

@@ -144,3 +144,13 @@ def test_what_cannot_be_made_is_refused(
 def test_unprepared_data_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="dvc repro prepare"):
         make(tmp_path, "detection", tmp_path / "set")
+
+
+def test_faces_are_taken_in_the_crop_that_the_models_want(root: Path, tmp_path: Path) -> None:
+    probes = make(root, "recognition", tmp_path / "a", count=6, crop="arcface112")
+    assert all(decode(tmp_path / "a" / name).shape == (112, 112, 3) for pair in probes.probes
+               for name in pair.images)  # fmt: skip
+    with pytest.raises(DataError, match="not as dlib150"):
+        make(root, "recognition", tmp_path / "b", count=6, crop="dlib150")
+    with pytest.raises(InputError, match="no crops"):
+        make(root, "detection", tmp_path / "c", count=4, crop="dlib150")

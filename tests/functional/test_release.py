@@ -459,7 +459,7 @@ def test_a_licence_that_nobody_allowed_is_told_before_anything_is_built(site: Re
     path = site.one.folder / "conf/registry.yaml"
     path.write_text("licenses: [MIT]\n")
     change(site.one, cascade_depth=3)
-    told = release(site.one, "--bump", "minor", "--message", "x", code=2)
+    told = release(site.one, "--bump", "minor", "--message", "x", code=5)
     assert "the licence of landmark-dlib is Apache-2.0" in told
     assert status(site.one) == ""
 

@@ -56,7 +56,7 @@ class Roc:
 
 
 @dataclass(frozen=True)
-class OperatingPoint:
+class TarAtFar:
     """A point of the ROC: TAR and FAR (0..1) at a threshold."""
 
     tar: float
@@ -170,7 +170,7 @@ def eer(scores: ArrayLike, same: ArrayLike) -> float:
     return float(curve.far[before] + share * (curve.far[after] - curve.far[before]))
 
 
-def tar_at_far(scores: ArrayLike, same: ArrayLike, far: float) -> OperatingPoint:
+def tar_at_far(scores: ArrayLike, same: ArrayLike, far: float) -> TarAtFar:
     """The largest TAR among thresholds whose measured FAR is <= `far`.
 
     No interpolation: the point can be set in production. Of thresholds with that
@@ -191,7 +191,7 @@ def tar_at_far(scores: ArrayLike, same: ArrayLike, far: float) -> OperatingPoint
     curve = roc(scores, same)
     allowed = int(np.searchsorted(curve.far, far, side="right")) - 1
     point = int(np.searchsorted(curve.tar, curve.tar[allowed], side="left"))
-    return OperatingPoint(
+    return TarAtFar(
         tar=float(curve.tar[point]),
         far=float(curve.far[point]),
         threshold=float(curve.thresholds[point]),

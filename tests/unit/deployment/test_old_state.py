@@ -93,7 +93,9 @@ def test_what_was_published_goes_on(folder: Path) -> None:
     published = PublishedRoutes(folder, router)
     traffic = published.traffic()["recognition-facenet"]
     assert (traffic.stable, dict(traffic.shares)) == (NEW, {NEW: 100})
-    assert _as_json(published.models) == json.loads((folder / "serving.json").read_bytes())
+    written = json.loads((folder / "serving.json").read_bytes())
+    written["recognition-facenet"]["traffic"]["stand_ins"] = []  # nobody did, in those days
+    assert _as_json(published.models) == written
 
 
 def _as_json(models: Any) -> Any:

@@ -125,8 +125,9 @@ _POINTS: Schema = {
     "example": "38,52,74,52,56,72,42,92,71,92",
     "description": (
         "For photos instead of crops: x,y of the eyes, the nose and the corners of the mouth in "
-        "each image, as a detector gives them; images are separated by ;. The server aligns the "
-        "face as the model was measured. Models whose package names no crop by points refuse it."
+        "each image, as a detector gives them; images are separated by ;, and one face alone counts "
+        "for all. The server aligns the face as the model was measured. A model whose package names "
+        "no crop by points refuses them."
     ),
     "schema": {"type": "string", "maxLength": 4096},
 }  # fmt: skip

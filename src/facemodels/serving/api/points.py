@@ -21,7 +21,8 @@ def read_points(text: str, sizes: Sequence[tuple[int, int]]) -> list[NDArray[np.
     """Read the points of the faces of all images of a request.
 
     Args:
-        text: x,y of five points, an image; images are separated by `;`.
+        text: x,y of five points, an image; images are separated by `;`. One face alone counts
+            for every image, as the box of `landmarks` does.
         sizes: width and height of each image in pixels.
 
     Returns:
@@ -31,6 +32,8 @@ def read_points(text: str, sizes: Sequence[tuple[int, int]]) -> list[NDArray[np.
         RequestError: 400, if they are not five points near each image.
     """
     faces = text.split(";", len(sizes))
+    if len(faces) == 1:
+        faces *= len(sizes)
     if len(faces) != len(sizes):
         raise _wrong()
     return [_face(face, *size) for face, size in zip(faces, sizes, strict=True)]

@@ -125,11 +125,15 @@ _POINTS: Schema = {
     "example": "38,52,74,52,56,72,42,92,71,92",
     "description": (
         "For photos instead of crops: x,y of the eyes, the nose and the corners of the mouth in "
-        "each image, as a detector gives them; images are separated by ;, and one face alone counts "
-        "for all. The server aligns the face as the model was measured. A model whose package names "
-        "no crop by points refuses them."
+        "each image, as a detector gives them; images are separated by ;, and one face alone "
+        "counts for all. The server aligns the face as the model was measured. A model whose "
+        "package names no crop by points refuses them."
     ),
-    "schema": {"type": "string", "maxLength": 4096},
+    "schema": {
+        "type": "string",
+        "pattern": f"^{NUMBER_TEXT}(,{NUMBER_TEXT}){{9}}(;{NUMBER_TEXT}(,{NUMBER_TEXT}){{9}})*$",
+        "maxLength": 1024,
+    },
 }  # fmt: skip
 # Five points where the model gives them: eyes, nose, corners of the mouth, from left to right.
 _FACE = record(

@@ -26,7 +26,7 @@ from facemodels.data.real.recognition import (
     recognition_splits,
 )
 from facemodels.data.splits import NO_GROUP
-from facemodels.errors import DataError
+from facemodels.errors import DataError, InputError
 from facemodels.imaging import CROPS
 from facemodels.recognition.batches import pair_scores
 
@@ -207,6 +207,18 @@ def test_a_face_that_is_not_found_is_counted_and_never_trained_on(tmp_path: Path
     assert len(test.pairs) == 2  # its pair stays, and scores as no match
     scores = pair_scores(np.eye(3, dtype=np.float32), test.pairs, test.found)
     assert scores.tolist() == [-1.0, 0.0]
+
+
+def test_a_detector_of_boxes_alone_is_refused_where_a_crop_needs_points(tmp_path: Path) -> None:
+    people_in(tmp_path, 5, 1)
+
+    def boxes_alone(image: NDArray[np.uint8]) -> FoundFace:
+        return FoundFace(np.array([5, 5, 15, 15], np.float32), None)
+
+    cut = listed(tmp_path, cutting=Cutting(("facenet160",), 1.0, boxes_alone))[0]["train"]
+    assert cut.found.all()
+    with pytest.raises(InputError, match="arcface112 needs five points"):
+        listed(tmp_path, cutting=Cutting(("arcface112",), 1.0, boxes_alone))
 
 
 def test_a_crop_by_points_needs_a_finder_where_a_detector_is_named(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from facemodels.data.dataset_kind import FaceFinder
 from facemodels.data.problems import Problem
 from facemodels.data.real.loading import Progress, in_order
-from facemodels.imaging import Crop, ImageError, crop, crop_named, decode
+from facemodels.errors import InputError
+from facemodels.imaging import Crop, ImageError, crop_named, decode
 
 Image = NDArray[np.uint8]
 
@@ -59,7 +60,7 @@ def cut_faces(
 
     Raises:
         DataError: a worker died.
-        InputError: there is no crop of a name.
+        InputError: there is no crop of a name, or one needs points that the finder does not give.
     """
     crops = [crop_named(name) for name in cutting.crops]
     images = {c.name: np.zeros((len(paths), c.size, c.size, 3), np.uint8) for c in crops}
@@ -84,20 +85,30 @@ def cut_faces(
 
 def _cut(cutting: Cutting, path: Path) -> list[Image] | str | None:
     """The crops of one image's face, None if it is not found, or why the image is unusable."""
+    crops = [crop_named(name) for name in cutting.crops]
     try:
         image = decode(path)
         if cutting.finder is None:
-            return [_middle(image, crop_named(name), cutting.fraction) for name in cutting.crops]
+            return [_middle(one, cutting.fraction).cut(image) for one in crops]
         face = cutting.finder(image)
         if face is None:
             return None
-        return [crop_named(n).cut(image, face.points, face.box) for n in cutting.crops]
+        if face.points is None:
+            _require_boxes_do(crops)
+        return [one.cut(image, face.points, face.box) for one in crops]
     except ImageError as error:
         return error.reason
 
 
-def _middle(image: Image, wanted: Crop, fraction: float) -> Image:
-    height, width = image.shape[:2]
-    side = min(height, width) * fraction
-    x0, y0 = (width - side) / 2, (height - side) / 2
-    return crop(image, (x0, y0, x0 + side, y0 + side), wanted.size)
+def _middle(wanted: Crop, fraction: float) -> Crop:
+    return Crop(wanted.name, "centre", wanted.size, fraction=fraction)
+
+
+def _require_boxes_do(crops: Sequence[Crop]) -> None:
+    """Refuse to take a whole photo for an aligned face."""
+    for one in crops:
+        if one.kind == "points":
+            raise InputError(
+                f"the crop {one.name} needs five points, and the detector gives boxes alone.",
+                "Name a detector with points in conf/data/, such as detection-mtcnn.",
+            )

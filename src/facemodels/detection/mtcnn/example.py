@@ -94,6 +94,9 @@ kept = passed[suppress(boxes[passed], output[1][passed, 1], 0.7)]
 boxes = boxes[kept] + output[0][kept] * np.tile(boxes[kept, 2:] - boxes[kept, :2] + 1, 2)
 
 boxes, pixels = squares(boxes)
+pixels, crop = np.unique(pixels, axis=0, return_inverse=True)  # of equal crops, the middle
+crops = [boxes[crop == i] for i in range(len(pixels))]
+boxes = np.array([(same.min(axis=0) + same.max(axis=0)) / 2 for same in crops]).reshape(-1, 4)
 if (output := look("onet", picture, pixels, 48, 48)) is None:
     sys.exit("no face")
 offsets, points, scores = output[0], output[1].reshape(-1, 2, 5), output[2][:, 1]

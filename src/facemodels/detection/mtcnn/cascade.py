@@ -227,7 +227,7 @@ def _one_for_each_crop(boxes: Floats, pixels: NDArray[np.intp]) -> Floats:
     high = -low
     np.minimum.at(low, crop, boxes)
     np.maximum.at(high, crop, boxes)
-    middle: Floats = (low + high)[np.argsort(first)] / 2
+    middle: Floats = (low + high)[np.argsort(first)] / np.float32(2)
     return middle
 
 

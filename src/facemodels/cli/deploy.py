@@ -17,8 +17,8 @@ from facemodels.names import ModelId
 if TYPE_CHECKING:
     from facemodels.deployment.settings import Environment
     from facemodels.registry.events import Event
+    from facemodels.registry.proposals import ProposedEvent
     from facemodels.registry.registry import Registry
-    from facemodels.registry.rules import ProposedEvent
 
 
 @click.command()

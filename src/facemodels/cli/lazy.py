@@ -34,7 +34,9 @@ class LazyGroup(click.Group):
         if cmd_name not in self._commands_of:
             return None
         module = import_module(f"facemodels.cli.{self._commands_of[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        function = cmd_name.replace("-", "_")
+        # `list_` is how Python names a command that would hide a builtin.
+        command: click.Command = getattr(module, function, None) or getattr(module, f"{function}_")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

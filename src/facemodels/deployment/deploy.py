@@ -33,8 +33,8 @@ from facemodels.errors import GateError, InputError, RuleError
 from facemodels.names import ModelId
 from facemodels.registry import rules
 from facemodels.registry.events import Event, to_text
+from facemodels.registry.proposals import Proposal, ProposedEvent
 from facemodels.registry.registry import Registry
-from facemodels.registry.rules import Proposal, ProposedEvent
 from facemodels.registry.state import Entry, State
 
 

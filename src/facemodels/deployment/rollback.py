@@ -13,8 +13,8 @@ from typing import Any
 from facemodels.errors import InputError, RuleError
 from facemodels.names import ModelId, Version
 from facemodels.registry import rules
+from facemodels.registry.proposals import Proposal, ProposedEvent
 from facemodels.registry.registry import previous_production
-from facemodels.registry.rules import Proposal, ProposedEvent
 from facemodels.registry.state import Entry, State
 
 

@@ -22,6 +22,7 @@ from facemodels.errors import FacemodelsError
 from facemodels.names import ModelId
 from facemodels.registry import rules
 from facemodels.registry.events import Event, to_text
+from facemodels.registry.proposals import ProposedEvent
 from facemodels.registry.state import ARCHIVED, ROLLOUT, State, Status
 
 Kind = Literal[
@@ -308,7 +309,7 @@ def _replay(trunk: list[Event]) -> list[AuditFinding]:
     return findings
 
 
-def _plan(state: State, event: Event) -> rules.ProposedEvent:
+def _plan(state: State, event: Event) -> ProposedEvent:
     record = event.record or {}
     model = ModelId.parse(record["model_id"])
     reason = record["reason"]

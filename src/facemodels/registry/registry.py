@@ -12,6 +12,7 @@ from facemodels.git import Git, find_root
 from facemodels.names import ModelId
 from facemodels.registry import audit, policy, reading, rules, semver, signatures
 from facemodels.registry.events import Event
+from facemodels.registry.proposals import Proposal, ProposedEvent
 from facemodels.registry.state import Entry, State, Status, production_line
 from facemodels.registry.tag_store import TagStore
 
@@ -88,7 +89,7 @@ class Registry:
             }
             entry["parent_version"] = str(before.version)
 
-        def plan(state: State) -> rules.ProposedEvent:
+        def plan(state: State) -> ProposedEvent:
             now = predecessor(state, asked.package.id)
             if (now and now.event.object) != (before and before.event.object):
                 raise ConflictError(
@@ -148,7 +149,7 @@ class Registry:
             ConflictError: somebody else was faster.
         """
 
-        def plan(state: State) -> rules.ProposedEvent:
+        def plan(state: State) -> ProposedEvent:
             return rules.move(
                 state, model, status,
                 reason=reason, re_enrolment=re_enrolment, emergency=emergency,
@@ -156,7 +157,7 @@ class Registry:
 
         return self.act(plan)
 
-    def act(self, plan: rules.Proposal) -> Event:
+    def act(self, plan: Proposal) -> Event:
         """Add an event of a registered version.
 
         A promotion and a rollout verify the package and require its gates first; an act that
@@ -173,7 +174,7 @@ class Registry:
         """
         return self.repository.add(plan, check=self._require_verified)
 
-    def _require_verified(self, state: State, change: rules.ProposedEvent) -> None:
+    def _require_verified(self, state: State, change: ProposedEvent) -> None:
         """Verify the package of a version that an event would bring on."""
         if change.act in ("promote", "rollout"):
             self._require_promotable(state.entry(change.model))

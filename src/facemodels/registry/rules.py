@@ -10,50 +10,17 @@ be restored before anything else. The rules decide by the state alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from facemodels.errors import InputError, RuleError
 from facemodels.names import ModelId
 from facemodels.registry import tag_names
-from facemodels.registry.policy import Role, role_of
+from facemodels.registry.proposals import ProposedEvent, event_of, staged
 from facemodels.registry.state import ARCHIVED, ROLLOUT, Entry, State, Status
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclass(frozen=True)
-class ProposedEvent:
-    """An event that the rules allow and that is not written yet.
-
-    Attributes:
-        act: register, promote, rollback, deprecate, place, rollout, withdraw, archive or restore.
-        model: the version.
-        tag: the tag's name.
-        commit: the id of the commit that the tag points to.
-        status: the status of the version after the event.
-        reason: why it was done.
-        evidence: digests that speak for the version.
-        extra: further keys of the record.
-    """
-
-    act: str
-    model: ModelId
-    tag: str
-    commit: str
-    status: Status
-    reason: str
-    evidence: Mapping[str, Any] = field(default_factory=dict)
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def role(self) -> Role:
-        """The role that the actor must have."""
-        return role_of(self.act)
-
-
-Proposal = Callable[[State], ProposedEvent]
 
 
 def register(
@@ -137,7 +104,7 @@ def move(
             "The way is development, staging, production, deprecated; the one way back is a "
             "rollback to a version that was in production.",
         )
-    return _stage(state, entry, act, status, reason, _extra(re_enrolment, emergency))
+    return staged(state, entry, act, status, reason, _extra(re_enrolment, emergency))
 
 
 def _extra(re_enrolment: str, emergency: bool) -> dict[str, Any]:
@@ -188,7 +155,7 @@ def place(state: State, model: ModelId, *, reason: str) -> ProposedEvent:
     _require_weights(state, entry)
     if entry.status == "development":
         return move(state, model, "staging", reason=reason)
-    change = _stage(state, entry, "place", "staging", reason, {})
+    change = staged(state, entry, "place", "staging", reason, {})
     return replace(change, status=entry.status)  # production's stays in production too
 
 
@@ -242,7 +209,7 @@ def roll_out(
     _same_space(current, entry, re_enrolment)
     tag = tag_names.assign(model.name, ROLLOUT, (event.name for event in state.events))
     extra = {"rollout": dict(terms), **_extra(re_enrolment, emergency)}
-    return _event(entry, "rollout", tag, entry.status, reason, extra)
+    return event_of(entry, "rollout", tag, entry.status, reason, extra)
 
 
 def withdraw(
@@ -267,7 +234,7 @@ def withdraw(
     if not reason:
         raise InputError("Taking a version back needs a reason.", "Add --reason.")
     tag = tag_names.unassign(model.name, ROLLOUT, (event.name for event in state.events))
-    return _event(entry, "withdraw", tag, entry.status, reason, extra or {})
+    return event_of(entry, "withdraw", tag, entry.status, reason, extra or {})
 
 
 def archive(
@@ -305,7 +272,7 @@ def archive(
             "Deploy another version in its place first.",
         )
     tag = tag_names.assign(model.name, ARCHIVED, (event.name for event in state.events))
-    return _event(entry, "archive", tag, entry.status, reason, {"archive": dict(facts)})
+    return event_of(entry, "archive", tag, entry.status, reason, {"archive": dict(facts)})
 
 
 def restore(
@@ -329,7 +296,7 @@ def restore(
     if not reason:
         raise InputError("A restoration needs a reason.", "Add --reason.")
     tag = tag_names.unassign(model.name, ARCHIVED, (event.name for event in state.events))
-    return _event(entry, "restore", tag, entry.status, reason, extra or {})
+    return event_of(entry, "restore", tag, entry.status, reason, extra or {})
 
 
 def _require_weights(state: State, entry: Entry) -> None:
@@ -383,21 +350,4 @@ def deprecate(state: State, model: ModelId, *, reason: str, retire: bool = False
             "out of production.",
         )
     extra = {"retire": True} if entry.status == "production" else {}
-    return _stage(state, entry, "deprecate", "deprecated", reason, extra)
-
-
-def _stage(
-    state: State, entry: Entry, act: str, status: Status, reason: str, extra: Mapping[str, Any]
-) -> ProposedEvent:
-    """The event that gives a version the stage that is called like its new status."""
-    existing = (event.name for event in state.events)
-    tag = tag_names.assign(ModelId.parse(entry.id).name, status, existing)
-    return _event(entry, act, tag, status, reason, extra)
-
-
-def _event(
-    entry: Entry, act: str, tag: str, status: Status, reason: str, extra: Mapping[str, Any]
-) -> ProposedEvent:
-    """An event of a registered version: it points where the version's own tag points."""
-    model, commit, evidence = ModelId.parse(entry.id), entry.event.commit, dict(entry.evidence)
-    return ProposedEvent(act, model, tag, commit, status, reason, evidence, extra)
+    return staged(state, entry, "deprecate", "deprecated", reason, extra)

@@ -24,7 +24,7 @@ from facemodels.git import Git, GitError
 from facemodels.registry import reading, signatures, state, sync
 from facemodels.registry.events import FORMAT, Event, to_text, write_record
 from facemodels.registry.policy import RegistryPolicy
-from facemodels.registry.rules import Proposal, ProposedEvent
+from facemodels.registry.proposals import Proposal, ProposedEvent
 from facemodels.registry.state import State
 
 _NOBODY = "0" * 40

@@ -30,7 +30,7 @@ from facemodels.package.load import open_package
 from facemodels.package.verify import write_checksums
 from facemodels.registry import audit, reading, rules
 from facemodels.registry.policy import RegistryPolicy
-from facemodels.registry.rules import ProposedEvent
+from facemodels.registry.proposals import ProposedEvent
 from facemodels.registry.state import State
 from facemodels.registry.tag_store import TagStore
 

@@ -15,7 +15,7 @@ from facemodels.names import ModelId
 from facemodels.registry import audit, reading, rules, state
 from facemodels.registry.events import Event
 from facemodels.registry.policy import RegistryPolicy
-from facemodels.registry.rules import Proposal, ProposedEvent
+from facemodels.registry.proposals import Proposal, ProposedEvent
 from facemodels.registry.state import State, Status
 from facemodels.registry.tag_store import TagStore
 

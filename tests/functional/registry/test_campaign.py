@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 from facemodels.errors import ConflictError, InputError, RuleError
 from facemodels.git import Git
 from facemodels.registry import reading, state
-from facemodels.registry.rules import ProposedEvent
+from facemodels.registry.proposals import ProposedEvent
 from facemodels.registry.state import State
 
 from .site import (

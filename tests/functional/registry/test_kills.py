@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from facemodels.errors import FacemodelsError, InputError, RuleError, ToolError
-from facemodels.registry.rules import Proposal
+from facemodels.registry.proposals import Proposal
 
 from .site import (
     Clone,

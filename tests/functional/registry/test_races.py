@@ -10,7 +10,7 @@ import pytest
 
 from facemodels.errors import ConflictError, FacemodelsError, InputError, RuleError
 from facemodels.registry.events import Event
-from facemodels.registry.rules import Proposal
+from facemodels.registry.proposals import Proposal
 
 from .site import Clone, RegistrySite, by_the_book, move, register, retire, version
 

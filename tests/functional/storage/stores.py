@@ -25,7 +25,7 @@ from facemodels.names import ModelId
 from facemodels.package.load import open_package
 from facemodels.package.verify import write_checksums
 from facemodels.registry import rules
-from facemodels.registry.rules import ProposedEvent
+from facemodels.registry.proposals import ProposedEvent
 from facemodels.registry.state import State
 from facemodels.storage.stores.object_store import CACHE, ObjectStore
 from facemodels.storage.stores.objects import VersionObjects, objects_of

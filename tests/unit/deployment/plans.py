@@ -8,7 +8,7 @@ from tests.unit.registry.conftest import V1, V2, V3, Ledger, commit_of, move, re
 
 from facemodels.names import ModelId
 from facemodels.registry import rules
-from facemodels.registry.rules import Proposal
+from facemodels.registry.proposals import Proposal
 from facemodels.registry.state import State
 
 MODEL = "recognition-facenet"

@@ -32,8 +32,8 @@ from facemodels.deployment.strategies import DEPLOYMENT_ACTS, STRATEGIES
 from facemodels.errors import GateError, InputError, RuleError
 from facemodels.names import ModelId
 from facemodels.registry.events import Event
+from facemodels.registry.proposals import Proposal
 from facemodels.registry.registry import Registry
-from facemodels.registry.rules import Proposal
 
 SETTINGS = Environment(address=Address(port=0), control=Address(port=0))
 MINUTE = 60

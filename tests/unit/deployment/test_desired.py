@@ -43,7 +43,7 @@ from facemodels.deployment.rollback import find_rollback
 from facemodels.deployment.strategies import STRATEGIES
 from facemodels.errors import FacemodelsError
 from facemodels.registry import audit
-from facemodels.registry.rules import Proposal
+from facemodels.registry.proposals import Proposal
 from facemodels.registry.state import STATUSES, State, fold
 
 # --- production ----------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from facemodels.registry import audit, events, reading, rules, state, tag_names
 from facemodels.registry.audit import AuditFinding
 from facemodels.registry.events import Event
 from facemodels.registry.policy import RegistryPolicy
-from facemodels.registry.rules import Proposal, ProposedEvent
+from facemodels.registry.proposals import Proposal, ProposedEvent
 from facemodels.registry.state import State, Status
 from facemodels.registry.tag_store import TagStore
 

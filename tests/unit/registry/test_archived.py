@@ -14,7 +14,7 @@ from facemodels.errors import FacemodelsError, InputError, RuleError
 from facemodels.names import ModelId
 from facemodels.registry import audit, rules
 from facemodels.registry.policy import RegistryPolicy
-from facemodels.registry.rules import Proposal
+from facemodels.registry.proposals import Proposal, ProposedEvent
 from facemodels.registry.state import fold
 
 from .conftest import (
@@ -96,7 +96,7 @@ def test_a_rollback_to_an_archived_version_is_refused_even_in_an_emergency() -> 
     ledger.add(move(V2, "production"))
     ledger.add(archive(V1))
 
-    def back(now: Any) -> rules.ProposedEvent:
+    def back(now: Any) -> ProposedEvent:
         parsed = ModelId.parse(V1)
         return rules.move(now, parsed, "production", reason="it burns", emergency=True)
 

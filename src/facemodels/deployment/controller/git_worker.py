@@ -18,8 +18,8 @@ import structlog
 from facemodels.errors import FacemodelsError, ToolError
 from facemodels.git import kill_tree
 from facemodels.registry import reading
+from facemodels.registry.proposals import Proposal
 from facemodels.registry.registry import Registry
-from facemodels.registry.rules import Proposal
 from facemodels.registry.state import State
 
 _REREAD_S = 5.0  # tags are read anew this often even if the head stands still, as with GTO's tags

@@ -32,8 +32,8 @@ from facemodels.errors import (
 )
 from facemodels.git import Git
 from facemodels.registry.events import Event
+from facemodels.registry.proposals import Proposal, ProposedEvent
 from facemodels.registry.registry import Registry
-from facemodels.registry.rules import Proposal, ProposedEvent
 from facemodels.registry.state import State
 from facemodels.registry.tag_store import TagStore
 

@@ -19,7 +19,7 @@ from facemodels.deployment.desired import Desired
 from facemodels.deployment.rollback import Rollback, find_rollback
 from facemodels.errors import InputError, RuleError
 from facemodels.files import write_json
-from facemodels.registry.rules import Proposal
+from facemodels.registry.proposals import Proposal
 from facemodels.registry.state import State
 
 

@@ -22,7 +22,7 @@ from facemodels.monitoring.analysis import FiredTrigger, Verdict
 from facemodels.monitoring.analysis.watch import ModelAssessment, as_record
 from facemodels.names import ModelId
 from facemodels.registry import rules
-from facemodels.registry.rules import Proposal, ProposedEvent
+from facemodels.registry.proposals import Proposal, ProposedEvent
 from facemodels.registry.state import State, went_back
 
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from facemodels.errors import ConflictError, IntegrityError
 from facemodels.names import ModelId
 from facemodels.registry import rules
+from facemodels.registry.proposals import ProposedEvent
 from facemodels.registry.state import Entry, State
 from facemodels.storage.retention.archive_store import ArchiveFacts, recorded_archive
 from facemodels.storage.retention.context import RetentionContext
@@ -124,7 +125,7 @@ class RetentionRun:
         record = {**facts.as_json(), "objects": objects}
         self._context.before(f"record {entry.id}")
 
-        def change(state: State) -> rules.ProposedEvent:
+        def change(state: State) -> ProposedEvent:
             decisions = decide_now(self._context, state, self._clock())
             if not any((one.id, one.action) == (entry.id, "archive") for one in decisions):
                 raise ConflictError(

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from facemodels.errors import ConflictError, IntegrityError
 from facemodels.names import ModelId
 from facemodels.registry import rules
+from facemodels.registry.proposals import ProposedEvent
 from facemodels.registry.state import Entry, State
 from facemodels.storage.retention.archive_store import ArchiveStore, recorded_archive
 from facemodels.storage.retention.context import RetentionContext
@@ -105,7 +106,7 @@ class Restorer:
     def _record(self, entry: Entry, origin: Origin, reason: str) -> str:
         extra: dict[str, Any] = {"restored_from": origin}
 
-        def change(state: State) -> rules.ProposedEvent:
+        def change(state: State) -> ProposedEvent:
             if entry.id not in state.archived:
                 raise ConflictError(f"Somebody else restored {entry.id}.", "Run it again.")
             words = reason or f"restored from the {origin}"

@@ -24,7 +24,7 @@ from facemodels.deployment.rollback import find_rollback
 from facemodels.errors import FacemodelsError, RuleError, ToolError
 from facemodels.registry import reading
 from facemodels.registry.events import Event
-from facemodels.registry.rules import Proposal
+from facemodels.registry.proposals import Proposal
 from facemodels.registry.state import State
 
 

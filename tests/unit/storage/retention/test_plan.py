@@ -15,8 +15,8 @@ from tests.unit.registry.conftest import NOW, Ledger, commit_of, deprecate, move
 from facemodels.errors import FacemodelsError, InputError
 from facemodels.names import ModelId
 from facemodels.registry import rules
+from facemodels.registry.proposals import Proposal, ProposedEvent
 from facemodels.registry.registry import previous_production
-from facemodels.registry.rules import Proposal, ProposedEvent
 from facemodels.registry.state import State
 from facemodels.storage.retention.plan import decide, plan
 from facemodels.storage.retention.settings import RetentionSettings

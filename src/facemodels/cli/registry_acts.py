@@ -1,0 +1,196 @@
+"""`facemodels registry`: the commands that add events to the chain or check it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facemodels.cli.options import FILE, FILE_OR_FOLDER, FOLDER, json_option, output
+from facemodels.cli.registry_options import enrolment_plan, id_option
+from facemodels.cli.table import print_table
+from facemodels.errors import InputError
+from facemodels.names import ModelId, ModelName, Version
+from facemodels.registry.state import STATUSES
+
+if TYPE_CHECKING:
+    from facemodels.registry.events import Event
+    from facemodels.registry.registry import Registry
+    from facemodels.registry.state import Entry
+
+
+def _open() -> Registry:
+    from facemodels.registry.registry import open_registry
+
+    return open_registry(Path.cwd())
+
+
+def _entry_after(opened: Registry, event: Event) -> Entry:
+    state = opened.repository.state()
+    return state.entry(state.id_of(event) or "")
+
+
+def _say(entry: Entry, text: str, *, as_json: bool) -> None:
+    output(entry.as_json(), f"{text}\n", as_json=as_json)
+
+
+@click.command()
+@click.option(
+    "--path", "--model", "path", type=FILE_OR_FOLDER, required=True, help="Package, or its file."
+)
+@click.option("--name", help="Must be the package's own.")
+@click.option("--version", help="Must be the package's own.")
+@click.option("--metadata", type=FILE, help="Must be the package's own metadata.json.")
+@click.option("--tag", "tags", multiple=True, help="A word for filters; may be repeated.")
+@click.option("--reason", "-m", default="", help="Why; the changelog if not given.")
+@click.option("--revision", default="HEAD", show_default=True, help="Commit with the package.")
+@click.option("--test-data", type=FOLDER, help="To compare with the version before.")
+@click.option("--accept-regression", default="", metavar="REASON", help="Answer for less accuracy.")
+@json_option
+def register(
+    path: Path,
+    name: str | None,
+    version: str | None,
+    metadata: Path | None,
+    tags: Sequence[str],
+    reason: str,
+    revision: str,
+    test_data: Path | None,
+    accept_regression: str,
+    as_json: bool,
+) -> None:
+    """Register the version in a package.
+
+    The package is verified, must be tracked by DVC at the commit, and is compared with the
+    version before it: a version number that promises more than it keeps is refused.
+
+    \b
+    Example:
+      facemodels registry register --name recognition-facenet --version 2.1.3 \\
+          --path models/recognition/facenet-v2.1.3/model.pt \\
+          --metadata models/recognition/facenet-v2.1.3/metadata.json
+    """
+    from facemodels.package.load import open_package
+    from facemodels.registry.packages import signing_policy
+    from facemodels.registry.registry import Registration
+
+    opened = _open()
+    package = open_package(path, signature=signing_policy(opened.root))
+    if name is not None and ModelName.parse(name) != package.id.name:
+        raise InputError(f"{path} holds {package.id.name}, not {name}.", "Correct --name.")
+    if version is not None and Version.parse(version) != package.id.version:
+        raise InputError(f"{path} holds {package.id.version}, not {version}.", "Correct --version.")
+    if metadata is not None and metadata.resolve() != (package.folder / "metadata.json").resolve():
+        raise InputError(
+            f"{metadata} is not the metadata of {package.folder}.",
+            f"Give {package.folder / 'metadata.json'}: it is covered by the checksums.",
+        )
+    asked = Registration(package, revision, tags, reason, test_data, accept_regression)
+    event = opened.register(asked)
+    entry = _entry_after(opened, event)
+    bump = entry.facts.get("bump")
+    why = f" ({bump['level']} or more was due: {'; '.join(bump['reasons'])})" if bump else ""
+    _say(entry, f"Registered {entry.id} as {event.tag}{why}", as_json=as_json)
+
+
+@click.command("update-status")
+@id_option
+@click.option("--status", type=click.Choice(STATUSES), required=True)
+@click.option("--reason", "-m", default="", help="Why; a rollback needs one.")
+@click.option(
+    "--re-enrolment-plan", default="", metavar="TEXT|@FILE",
+    help="How galleries get new embeddings, where the embedding space changes.",
+)  # fmt: skip
+@json_option
+def update_status(
+    model_id: str, status: Any, reason: str, re_enrolment_plan: str, as_json: bool
+) -> None:
+    """Move a version on: development, staging, production, deprecated.
+
+    Production for a version that was there before is a rollback: it needs a reason and no
+    force.
+
+    \b
+    Example:
+      facemodels registry update-status --model-id rec-facenet-v2.1.3 --status production
+    """
+    plan = enrolment_plan(re_enrolment_plan)
+    opened = _open()
+    event = opened.move(ModelId.parse(model_id), status, reason=reason, re_enrolment=plan)
+    entry = _entry_after(opened, event)
+    verb = "Rolled back" if event.act == "rollback" else "Moved"
+    _say(entry, f"{verb} {entry.id} to {entry.status} ({event.tag})", as_json=as_json)
+
+
+@click.command()
+@id_option
+@click.option("--reason", "-m", required=True)
+@click.option("--retire", is_flag=True, help="Even if it is in production; nothing takes over.")
+@json_option
+def deprecate(model_id: str, reason: str, retire: bool, as_json: bool) -> None:
+    """Take a version out of use for good.
+
+    \b
+    Example:
+      facemodels registry deprecate --model-id rec-facenet-v2.0.0 --reason "Superseded by v2.1.3"
+    """
+    opened = _open()
+    event = opened.deprecate(ModelId.parse(model_id), reason=reason, retire=retire)
+    entry = _entry_after(opened, event)
+    _say(entry, f"Deprecated {entry.id} ({event.tag})", as_json=as_json)
+
+
+@click.command()
+@click.option("--offline", is_flag=True, help="Do not ask the remote first.")
+@json_option
+def audit(offline: bool, as_json: bool) -> None:
+    """Check the chain of events, and signatures where the policy asks; exit code 3 on findings.
+
+    \b
+    Example:
+      facemodels registry audit
+    """
+    from facemodels.errors import IntegrityError
+    from facemodels.registry.registry import explain
+
+    opened = _open()
+    remote = None
+    if not offline:
+        try:
+            opened.repository.sync()
+        except IntegrityError as error:
+            remote = error
+    findings = opened.audit()
+    listed = [{"kind": f.kind, "tag": f.tag, "text": f.text} for f in findings]
+    if remote is not None:
+        listed.append({"kind": "remote", "tag": "", "text": str(remote)})
+    if as_json:
+        output(listed, "", as_json=True)
+    elif listed:
+        print_table(("kind", "tag", "text"), [list(row.values()) for row in listed])
+    else:
+        events = len(opened.repository.state().events)
+        click.echo(f"{events} events, each where it was signed off.")
+    if findings:
+        raise explain(findings)
+    if remote is not None:
+        raise remote
+
+
+@click.command()
+@click.option("--publish", is_flag=True, help="Send events that the remote lacks.")
+@json_option
+def sync(publish: bool, as_json: bool) -> None:
+    """Fetch the events that others made, and see that the remote lost none.
+
+    \b
+    Example:
+      facemodels registry sync
+    """
+    opened = _open()
+    fetched = opened.repository.sync(publish=publish)
+    remote = opened.repository.remote
+    text = f"Fetched {fetched} events of {remote}." if remote else "This clone has no remote."
+    output({"remote": remote, "fetched": fetched}, f"{text}\n", as_json=as_json)

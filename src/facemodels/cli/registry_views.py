@@ -1,0 +1,227 @@
+"""`facemodels registry`: the commands that show versions, events and where a version comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facemodels.cli.options import FILE, json_option, output
+from facemodels.cli.registry_options import clone_state, complete_ids, id_option, name_option
+from facemodels.cli.table import print_table
+from facemodels.names import TASKS, ModelId, ModelName
+from facemodels.registry.state import STATUSES
+
+if TYPE_CHECKING:
+    from facemodels.registry.events import Event
+    from facemodels.registry.state import Entry
+
+_SORTS = ("name", "version", "created_at", "deployed_at", "status")
+
+
+@click.command("list")
+@name_option
+@click.option("--task", type=click.Choice(TASKS))
+@click.option("--status", type=click.Choice(STATUSES))
+@click.option("--tag", help="Only versions with this word.")
+@click.option("--sort", type=click.Choice(_SORTS), default="name", show_default=True)
+@click.option("--reverse", is_flag=True, help="Highest or latest first.")
+@json_option
+def list_(
+    name: str | None,
+    task: str | None,
+    status: str | None,
+    tag: str | None,
+    sort: str,
+    reverse: bool,
+    as_json: bool,
+) -> None:
+    """List versions. Into a pipe go tab-separated lines.
+
+    \b
+    Example:
+      facemodels registry list --task recognition --status production
+    """
+    entries = [
+        entry
+        for entry in clone_state(name).entries.values()
+        if (status is None or entry.status == status)
+        and (task is None or ModelName.parse(entry.model).task == task)
+        and (tag is None or tag in entry.facts.get("tags", ()))
+    ]
+    entries.sort(key=_sort_key(sort), reverse=reverse)
+    if as_json:
+        output([entry.as_json() for entry in entries], "", as_json=True)
+        return
+    print_table(
+        ("model_id", "status", "created_at", "deployed_at", "tags", "changelog"),
+        [_row(entry.as_json()) for entry in entries],
+    )
+
+
+def _sort_key(sort: str) -> Callable[[Entry], Any]:
+    def key(entry: Entry) -> Any:
+        own = (entry.model, entry.version, entry.id)
+        if sort == "name":
+            return own
+        if sort == "version":
+            return (entry.version, *own)
+        if sort == "status":
+            return (STATUSES.index(entry.status), *own)
+        return (str(entry.as_json()[sort] or ""), *own)
+
+    return key
+
+
+def _row(entry: dict[str, Any]) -> tuple[object, ...]:
+    return (
+        entry["model_id"],
+        entry["status"],
+        entry["created_at"],
+        entry["deployed_at"],
+        ",".join(entry["tags"]),
+        entry["changelog"],
+    )
+
+
+@click.command()
+@id_option
+@json_option
+def info(model_id: str, as_json: bool) -> None:
+    """Everything the registry says of a version.
+
+    \b
+    Example:
+      facemodels registry info --model-id rec-facenet-v2.1.3
+    """
+    asked = ModelId.parse(model_id)
+    entry = clone_state(str(asked.name)).entry(asked)
+    value = {**entry.as_json(), "commit": entry.event.commit, "evidence": dict(entry.evidence)}
+    value |= {key: entry.facts[key] for key in ("interface", "gates", "bump") if key in entry.facts}
+    if as_json:
+        output(value, "", as_json=True)
+        return
+    rows = [(key, _plain(item)) for key, item in value.items()]
+    print_table(("field", "value"), rows)
+
+
+def _plain(value: Any) -> object:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return "; ".join(str(_plain(item)) for item in value)
+    return f"{value:.5g}" if isinstance(value, float) else value
+
+
+@click.command()
+@name_option
+@click.option("--model-id", shell_complete=complete_ids, help="One version alone.")
+@json_option
+def history(name: str | None, model_id: str | None, as_json: bool) -> None:
+    """What happened, latest first: when, what, to which version, by whom and why.
+
+    \b
+    Example:
+      facemodels registry history --name recognition-facenet
+    """
+    from facemodels.registry.events import to_text
+
+    asked = ModelId.parse(model_id) if model_id else None
+    state = clone_state(str(asked.name) if asked else name)
+    events = state.entry(asked).events if asked else state.events
+    rows = [
+        {
+            "time": to_text(event.time),
+            "act": _act(event),
+            "model_id": state.id_of(event) or event.name.model,
+            "status": event.record["status"] if event.record else event.name.stage,
+            "actor": event.tagger,
+            "reason": event.reason,
+            "tag": event.tag,
+            "object": event.object,
+            "commit": event.commit,
+        }
+        for event in reversed(events)
+    ]
+    if as_json:
+        output(rows, "", as_json=True)
+        return
+    columns = ("time", "act", "model_id", "status", "actor", "reason", "tag")
+    print_table(columns, [[row[column] for column in columns] for row in rows])
+
+
+def _act(event: Event) -> str:
+    """A rollout with its strategy and share: `rollout canary 10 %`."""
+    terms = (event.record or {}).get("rollout")
+    if not isinstance(terms, dict):
+        return event.act
+    return f"{event.act} {terms.get('strategy', '')} {terms.get('percent', '')} %"
+
+
+@click.command()
+@click.argument("time")
+@name_option
+@json_option
+def at(time: str, name: str | None, as_json: bool) -> None:
+    """What was in production, and what in staging, at TIME (UTC unless it says otherwise).
+
+    \b
+    Example:
+      facemodels registry at 2026-11-14T15:00:00Z
+    """
+    from facemodels.registry.events import from_text
+
+    entries = clone_state(name, from_text(time)).entries.values()
+    shown = sorted(
+        (e for e in entries if e.status in ("production", "staging")),
+        key=lambda e: (e.model, e.status, e.version),
+    )
+    if as_json:
+        output([entry.as_json() for entry in shown], "", as_json=True)
+        return
+    rows = [(e.model, e.status, e.id, e.as_json()["deployed_at"]) for e in shown]
+    print_table(("name", "status", "model_id", "deployed_at"), rows)
+
+
+@click.command()
+@id_option
+@click.option("--format", "form", type=click.Choice(("text", "mermaid")), default="text")
+@click.option("--graph", type=FILE, help="Draw it into this SVG file.")
+@json_option
+def lineage(model_id: str, form: str, graph: Path | None, as_json: bool) -> None:
+    """Where a version comes from: parents, data, code and parameters.
+
+    \b
+    Example:
+      facemodels registry lineage --model-id rec-facenet-v2.1.3 --graph lineage.svg
+    """
+    from facemodels.git import Git, find_root
+    from facemodels.provenance.lineage import draw, mermaid, text, trace
+
+    model = ModelId.parse(model_id)
+    traced = trace(Git(find_root(Path.cwd())), clone_state(str(model.name)), model)
+    if graph is not None:
+        draw(traced, graph)
+    shown = mermaid(traced) if form == "mermaid" else text(traced)
+    output(traced.as_json(), shown, as_json=as_json)
+
+
+@click.command()
+@click.argument("a", shell_complete=complete_ids)
+@click.argument("b", shell_complete=complete_ids)
+@json_option
+def diff(a: str, b: str, as_json: bool) -> None:
+    """What differs between two versions: metrics, interface, parameters, data, code.
+
+    \b
+    Example:
+      facemodels registry diff rec-facenet-v2.0.0 rec-facenet-v2.1.3
+    """
+    from facemodels.git import Git, find_root
+    from facemodels.provenance import difference
+
+    git = Git(find_root(Path.cwd()))
+    found = difference.compare(git, clone_state(), ModelId.parse(a), ModelId.parse(b))
+    output(found.as_json(), difference.text(found), as_json=as_json)

@@ -47,9 +47,11 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", only_loopback)
 
 
-# The longest files first: a worker that is given one of them last runs on alone.
+# The longest files first: a worker that is given one of them last runs on alone. The first two
+# each build a clone of their own, so that neither worker waits for the other's.
 _LONGEST = (
     "test_release.py",
+    "test_rebuild.py",
     "test_pipeline.py",
     "test_recipe.py",
     "test_cli.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -130,6 +131,11 @@ def make_clone(folder: Path) -> Clone:
     clone.compose()
     clone.commit("Start")
     return clone
+
+
+def stages_run(output: str) -> list[str]:
+    """The stages that `dvc repro` ran, in order, by what it printed."""
+    return re.findall(r"Running stage '([^']+)'", output)
 
 
 @pytest.fixture(scope="session")

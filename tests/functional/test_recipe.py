@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 
 import pytest
 import yaml
 
-from .conftest import Clone
+from .conftest import Clone, stages_run
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -132,9 +131,7 @@ def test_an_architecture_added_by_the_recipe_is_a_candidate_beside_the_others(co
     assert edited == {"conf/config.yaml"}
     assert not before & new
     copy.compose()  # step 3: `make params`, with small parameters for the others
-    ran = re.findall(
-        r"Running stage '([^']+)'", copy.run("dvc", "repro", "compare@landmarks").stdout
-    )
+    ran = stages_run(copy.run("dvc", "repro", "compare@landmarks").stdout)
     steps = ("train", "validate", "package", "benchmark")
     assert {f"{step}@{NAME}" for step in steps} | {"compare@landmarks"} <= set(ran)
     assert "train@recognition-facenet" not in ran

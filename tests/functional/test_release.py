@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .conftest import TINY, Clone, copy_clone
+from .conftest import TINY, Clone, copy_clone, stages_run
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -82,10 +82,6 @@ def change(clone: Clone, message: str = "Change", **values: object) -> None:
     clone.run("git", "push", "--quiet")
 
 
-def ran(output: str) -> list[str]:
-    return re.findall(r"Running stage '([^']+)'", output)
-
-
 def tags(clone: Clone) -> list[str]:
     return clone.run("git", "tag", "--list").stdout.split()
 
@@ -151,7 +147,7 @@ def first(origin: ReleaseSite, tmp_path_factory: pytest.TempPathFactory) -> Rele
     head = site.one.run("git", "rev-parse", "HEAD").stdout
     told = release(site.one, "--message", "To start with", "--tag", "sample")
     assert f"Released lmk-dlib-v1.0.0 as {NAME}@v1.0.0" in told
-    assert ran(told) == []
+    assert stages_run(told) == []
     assert site.one.run("git", "rev-parse", "HEAD").stdout == head  # nothing to commit
     return site
 
@@ -167,7 +163,7 @@ def second(first: ReleaseSite, tmp_path_factory: pytest.TempPathFactory) -> Rele
     site.one.run("git", "push", "--quiet")
     done = site.one.run("python", "-c", DRIVER, "", "minor", check=False)
     assert done.returncode == 0, done.stderr
-    assert f"train@{NAME}" not in ran(done.stderr)
+    assert f"train@{NAME}" not in stages_run(done.stderr)
     return site
 
 
@@ -259,7 +255,7 @@ def test_a_release_killed_before_any_step_ends_as_one_that_was_not(
     for step in ("freeze", "card", "compose", "rebuild", "judge", "commit", "push", "register"):
         done = site.one.run("python", "-c", DRIVER, step, "minor", check=False)
         assert done.returncode == KILLED, done.stderr
-        trained += ran(done.stderr).count(f"train@{NAME}")
+        trained += stages_run(done.stderr).count(f"train@{NAME}")
         assert f"{NAME}@v1.1.0" not in site.refs()
     done = site.one.run("python", "-c", DRIVER, "", "minor", check=False)
     assert done.returncode == 0, done.stderr
@@ -282,7 +278,7 @@ def test_a_bump_too_small_is_refused_and_can_be_raised_or_given_up(
     told = release(site.one, "--bump", "patch", "--message", "Deeper", code=5)
     assert "1.0.0 → 1.0.1 is a patch bump, but at least minor is due" in told
     assert "without training again" in told
-    assert f"train@{NAME}" in ran(told)
+    assert f"train@{NAME}" in stages_run(told)
     assert site.refs() == refs
 
     given_up = site.copy(tmp_path / "given-up")
@@ -296,13 +292,13 @@ def test_a_bump_too_small_is_refused_and_can_be_raised_or_given_up(
     (site.folder / "storage").rename(away)
     (site.folder / "storage").write_text("no folder")
     told = release(site.one, "--bump", "minor", "--message", "Deeper", code=1)
-    assert f"train@{NAME}" not in ran(told)
+    assert f"train@{NAME}" not in stages_run(told)
     assert "The weights did not reach storage" in told
     assert (tags(site.one), site.refs()) == ([f"{NAME}@v1.0.0"], refs)
     (site.folder / "storage").unlink()
     away.rename(site.folder / "storage")
     told = release(site.one, "--bump", "minor", "--message", "Deeper")
-    assert ran(told) == []
+    assert stages_run(told) == []
     assert sorted(p.name for p in (site.one.folder / "models/landmarks").iterdir()) == [
         ".gitignore", "dlib-v1.0.0", "dlib-v1.0.0.dvc", "dlib-v1.1.0",
     ]  # fmt: skip
@@ -318,7 +314,7 @@ def test_worse_accuracy_needs_somebody_who_answers_for_it(
     assert "accuracy of 2.0.0 is worse than of 1.1.0" in told
     asked = ("--bump", "major", "-m", "Smaller", "--accept-regression", "It must fit.", "--json")
     done = site.one.run("facemodels", "release", NAME, *asked)
-    assert ran(done.stderr) == []
+    assert stages_run(done.stderr) == []
     assert json.loads(done.stdout)["model_id"] == "lmk-dlib-v2.0.0"
     assert "It must fit." in site.one.run("git", "log", "-1", "--format=%B").stdout
     settled(site.one)
@@ -398,7 +394,7 @@ def test_words_alone_make_a_patch_even_where_nothing_was_pulled(site: ReleaseSit
     (fresh.folder / CARD).write_text(card)  # the model's own file may be edited
     (fresh.folder / "notes.txt").write_text("mine")
     told = release(fresh, "--bump", "patch", "--message", "A clearer description")
-    assert ran(told) == [f"package@{NAME}", f"benchmark@{NAME}", "compare@landmarks"]
+    assert stages_run(told) == [f"package@{NAME}", f"benchmark@{NAME}", "compare@landmarks"]
     assert status(fresh) == "?? notes.txt\n"  # strangers stay out of the commit
     new = json.loads(fresh.read("models/landmarks/dlib-v1.0.1/metadata.json"))
     old = json.loads(fresh.read(f"{FIRST}/metadata.json"))

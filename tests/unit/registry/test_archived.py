@@ -13,7 +13,7 @@ from tests.unit.deployment.plans import MODEL, beside, place, roll_out, rolled_o
 from facemodels.errors import FacemodelsError, InputError, RuleError
 from facemodels.names import ModelId
 from facemodels.registry import audit, rules
-from facemodels.registry.policy import RegistryPolicy
+from facemodels.registry.policy import RegistryPolicy, role_of
 from facemodels.registry.proposals import Proposal, ProposedEvent
 from facemodels.registry.state import fold
 
@@ -157,8 +157,8 @@ def test_both_acts_need_a_reason_and_a_registered_version() -> None:
 def test_who_may_promote_may_archive_and_restore() -> None:
     policy = RegistryPolicy(roles={"builder": ("register",), "releaser": ("promote",)})
     for act in ("archive", "restore"):
-        assert not policy.may("builder", rules.role_of(act))
-        assert policy.may("releaser", rules.role_of(act))
+        assert not policy.may("builder", role_of(act))
+        assert policy.may("releaser", role_of(act))
 
 
 @pytest.mark.parametrize(

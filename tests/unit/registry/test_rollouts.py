@@ -25,7 +25,8 @@ from tests.unit.deployment.plans import (
 
 from facemodels.errors import FacemodelsError, GateError, InputError, RuleError
 from facemodels.names import ModelId, ModelName
-from facemodels.registry import audit, policy, reading, rules, tag_names
+from facemodels.registry import audit, policy, reading, tag_names
+from facemodels.registry.proposals import Proposal
 from facemodels.registry.registry import Registry
 from facemodels.registry.state import fold
 
@@ -53,7 +54,7 @@ def said(event: Any) -> Mapping[str, Any]:
     return event.record
 
 
-def refuses(ledger: Ledger, plan: rules.Proposal, error: type[FacemodelsError], words: str) -> None:
+def refuses(ledger: Ledger, plan: Proposal, error: type[FacemodelsError], words: str) -> None:
     before = ledger.head
     with pytest.raises(error, match=words) as refused:
         ledger.add(plan)
@@ -518,7 +519,7 @@ def test_what_takes_back_is_done_without_looking_at_the_package(attacked: Clone)
 
 @pytest.mark.parametrize("plan", [roll_out(V2, 10), promote(V2)])
 def test_what_brings_on_is_not_done_before_its_evidence_was_seen(
-    attacked: Clone, plan: rules.Proposal
+    attacked: Clone, plan: Proposal
 ) -> None:
     before = attacked.events()
     with pytest.raises(GateError):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from facemodels.errors import FacemodelsError, InputError, RuleError
 from facemodels.names import ModelId
 from facemodels.registry import rules
+from facemodels.registry.policy import role_of
 from facemodels.registry.state import STATUSES, Status
 
 from .conftest import V1, V2, Ledger, commit_of, deprecate, move, register
@@ -120,7 +121,7 @@ def test_another_embedding_space_needs_a_plan_for_the_galleries() -> None:
 
 
 def test_registering_asks_for_one_role_and_every_other_act_for_the_other() -> None:
-    roles = {act: rules.role_of(act) for act in ("register", "promote", "rollback", "deprecate")}
+    roles = {act: role_of(act) for act in ("register", "promote", "rollback", "deprecate")}
     assert roles.pop("register") == "register"
     assert set(roles.values()) == {"promote"}
 

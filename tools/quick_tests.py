@@ -1,7 +1,8 @@
 """Print the tests that mirror what a change touches, for `make test-quick`.
 
 A changed module of the library stands for the unit tests of its room and for the unit tests that
-import it; a changed unit test stands for itself. Functional tests start processes and take
+import it; a changed unit test stands for itself; files of the pipeline, the configuration and the
+docs stand for the tests that read them. Functional tests start processes and take
 minutes, so they are not printed: name the file to pytest. The comparison is with the merge base
 of a branch:
 
@@ -21,6 +22,15 @@ SOURCE = Path("src", "facemodels")
 UNIT = Path("tests", "unit")
 # What holds the whole tree: cheap, and any change may break it.
 ALWAYS = ("test_dvc_yaml.py", "test_vocabulary.py", "test_errors.py")
+# What is no module of the library, and the tests that read it.
+READ_BY = {
+    Path("dvc.yaml"): ("test_dvc_yaml.py", "test_dvc_files.py"),
+    Path("stages"): ("test_dvc_yaml.py", "pipeline"),
+    Path("params.yaml"): ("test_dvc_yaml.py", "test_params.py"),
+    Path("conf"): ("test_dvc_yaml.py", "test_params.py", "test_settings_tables.py"),
+    Path("docs"): ("test_settings_tables.py",),
+    Path("tools"): ("test_quick_tests.py", "test_settings_tables.py", "test_dvc_yaml.py"),
+}
 
 
 def changed_files(branch: str) -> list[Path]:
@@ -46,10 +56,17 @@ def mirrored(changed: Iterable[Path], root: Path) -> list[Path]:
         elif path.is_relative_to(SOURCE) and path.suffix == ".py":
             modules.add(_module(path))
             found.add(_mirror(path))
+        else:
+            found |= {UNIT / name for name in _readers(path)}
     if modules:
         found |= {UNIT / name for name in ALWAYS}
         found |= _importers(modules, root)
     return _outermost(path for path in found if (root / path).exists())
+
+
+def _readers(path: Path) -> tuple[str, ...]:
+    """The tests that read a file or a folder above it."""
+    return next((names for read, names in READ_BY.items() if path.is_relative_to(read)), ())
 
 
 def _mirror(path: Path) -> Path:

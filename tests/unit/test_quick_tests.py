@@ -40,7 +40,22 @@ def test_a_changed_unit_test_stands_for_itself(tests_of) -> None:
 
 
 def test_what_has_no_unit_tests_asks_for_none(tests_of) -> None:
-    assert tests_of("README.md", "conf/config.yaml", "tests/functional/test_cli.py") == []
+    assert tests_of("README.md", "tests/functional/test_cli.py") == []
+
+
+@pytest.mark.parametrize(
+    "changed", ["dvc.yaml", "params.yaml", "stages/train.py", "conf/model/recognition-facenet.yaml"]
+)
+def test_a_file_of_the_pipeline_stands_for_the_tests_that_read_it(tests_of, changed: str) -> None:
+    assert "tests/unit/test_dvc_yaml.py" in tests_of(changed)
+
+
+def test_every_test_that_is_named_by_hand_exists(tests_of) -> None:
+    import quick_tests
+
+    named = {name for names in quick_tests.READ_BY.values() for name in names}
+    for name in sorted(named | set(quick_tests.ALWAYS)):
+        assert (ROOT / quick_tests.UNIT / name).exists(), name
 
 
 def test_no_test_is_named_twice(tests_of) -> None:

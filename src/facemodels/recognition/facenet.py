@@ -7,6 +7,7 @@ implemented by facenet-pytorch. `train.loss` chooses another loss.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -15,6 +16,7 @@ from torch import nn
 from facemodels.params import Frozen
 from facemodels.recognition.embedding_architecture import EmbeddingArchitecture
 from facemodels.recognition.task import Preprocessing, crop_or_none
+from facemodels.training.weights import load_state
 
 EMBEDDING_SIZE = 512
 
@@ -66,3 +68,14 @@ class FaceNet(EmbeddingArchitecture[FaceNetNetwork]):
         network.classify, network.logits = True, nn.Identity()
         features: nn.Module = network
         return features
+
+    def load_initial(self, network: nn.Module, weights: Path) -> None:
+        """Load a state dict of ours, or a file that facenet-pytorch publishes.
+
+        The published files end in a classifier of the people that they were trained on
+        (`logits`), which an embedding does not need: it is left out.
+
+        Raises:
+            DataError: the file does not hold weights of this network.
+        """
+        load_state(network, weights, leave_out="logits.")

@@ -20,14 +20,22 @@ def save_state(state: dict[str, Tensor], path: Path) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def load_state(network: nn.Module, path: Path) -> None:
+def load_state(network: nn.Module, path: Path, *, leave_out: str = "") -> None:
     """Load weights into a network of their shape; pickled objects are refused.
+
+    Args:
+        network: gets the weights.
+        path: a file of `save_state`, or any state dict that `torch.save` wrote.
+        leave_out: a prefix of names that the file may have and the network lacks, such as those
+            of a classifier; "" for none.
 
     Raises:
         DataError: not a state dict, or one of another network.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
+        if leave_out:
+            state = {name: value for name, value in state.items() if not name.startswith(leave_out)}
         network.load_state_dict(state)
     except (OSError, RuntimeError, pickle.UnpicklingError, AttributeError, TypeError) as error:
         reason = str(error).splitlines()[0]

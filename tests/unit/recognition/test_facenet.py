@@ -155,3 +155,41 @@ def test_epochs_become_steps() -> None:
     conf = Path(__file__).resolve().parents[3] / "conf/model/recognition-facenet.yaml"
     train = yaml.safe_load(conf.read_text())["train"]
     assert MODEL.budget(MODEL.settings(train), epochs=10, images=400).steps == 100
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory) -> tuple[Path, torch.nn.Module]:
+    """A checkpoint in the layout of facenet-pytorch's VGGFace2 release, made by its own class."""
+    from facenet_pytorch import InceptionResnetV1
+
+    torch.manual_seed(4)
+    network = InceptionResnetV1(classify=True, num_classes=8631).eval()
+    path = tmp_path_factory.mktemp("published") / "20180402-114759-vggface2.pt"
+    torch.save(network.state_dict(), path)
+    return path, network
+
+
+@pytest.fixture(scope="module")
+def built() -> torch.nn.Module:
+    return MODEL.build_for_training()
+
+
+def test_a_published_checkpoint_is_taken_without_its_classifier(published, built) -> None:
+    path, original = published
+    expected = original.state_dict()
+    MODEL.load_initial(built, path)
+    state = built.state_dict()
+    assert set(expected) - set(state) == {"logits.weight", "logits.bias"}
+    assert all(torch.equal(value, expected[name]) for name, value in state.items())
+    inputs = torch.randn(2, 3, 80, 80)
+    ours = torch.nn.functional.normalize(built.eval()(inputs), dim=1)
+    original.classify = False
+    torch.testing.assert_close(ours, original(inputs), atol=1e-6, rtol=0)
+
+
+def test_a_checkpoint_that_lacks_a_layer_is_named(published, built, tmp_path: Path) -> None:
+    state = torch.load(published[0], weights_only=True)
+    del state["last_linear.weight"]
+    torch.save(state, tmp_path / "cut.pt")
+    with pytest.raises(DataError, match=r"cut\.pt does not hold weights of InceptionResnetV1"):
+        MODEL.load_initial(built, tmp_path / "cut.pt")

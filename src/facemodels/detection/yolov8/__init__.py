@@ -2,7 +2,8 @@
 
 Source: Jocher et al., Ultralytics YOLOv8, 2023 (AGPL-3.0: see NOTICE).
 
-The class and what it learns stand here; `network` has the network, its loss and its export.
+The class and what it learns stand here; `network` has the network, its loss and its export,
+`checkpoint` reads the weights that ultralytics publishes.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from facemodels.detection.batches import (
     training_batch,
 )
 from facemodels.detection.task import Detector
+from facemodels.detection.yolov8 import checkpoint
 from facemodels.detection.yolov8 import network as yolo
 from facemodels.params import Frozen
 from facemodels.runtime import Run, torch_run
@@ -64,6 +66,16 @@ class YoloV8(TorchArchitecture[YoloV8Network, YoloV8Training]):
     def build(self) -> nn.Module:
         """Return the network with random weights from torch's generator."""
         return yolo.build(scale=self.network.scale)
+
+    def load_initial(self, network: nn.Module, weights: Path) -> None:
+        """Load a state dict of ours, or a checkpoint that ultralytics publishes.
+
+        Of a network with other classes all is taken but the branch that names classes.
+
+        Raises:
+            DataError: the file does not hold weights of this network.
+        """
+        checkpoint.load_into(network, weights)
 
     def learning_task(self, settings: YoloV8Training, data: Path) -> BoxTask:
         """Return the detection task on the splits below `data`."""

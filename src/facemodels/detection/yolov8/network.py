@@ -72,6 +72,11 @@ def _import_ultralytics() -> tuple[type[nn.Module], type[Any]]:
     return DetectionModel, v8DetectionLoss
 
 
+def import_layers() -> None:
+    """Import ultralytics' layers, and leave the process as it was."""
+    _import_ultralytics()
+
+
 def build(*, scale: str = "n") -> nn.Module:
     """Make a YOLOv8 face detector with random weights (seed torch first).
 

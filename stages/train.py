@@ -15,7 +15,7 @@ def main(name: str) -> None:
     kind = architecture(model.task, model.architecture)
     train(
         kind.of(model.network),
-        kind.settings(model.train),
+        kind.settings(model.training),
         data=Path("data/prepared", model.task),
         output=Path("build", name, "model"),
         curves_folder=Path("build", name, "curves"),

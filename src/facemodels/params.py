@@ -19,6 +19,7 @@ from facemodels.files import refuse_folder
 from facemodels.names import ModelId, ModelName, Task, Version
 
 Share = Annotated[float, Field(ge=0, lt=1)]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]  # SHA-256
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -134,6 +135,37 @@ class PlottedCurve(Frozen):
     y: str
 
 
+class WeightsDownload(Frozen):
+    """Weights that others publish at a URL; `facemodels weights fetch` brings them.
+
+    Attributes:
+        file: where the file lies once it is fetched, `data/weights/<name>.<extension>`.
+        url: where its author publishes it.
+        size: bytes; null while nobody has pinned it.
+        sha256: digest of the file; null while nobody has pinned it, and then it is not fetched.
+        license: licence of the weights, as an SPDX identifier.
+        training_dataset: what they were trained on, as their author says.
+    """
+
+    file: Annotated[str, Field(pattern=r"^data/weights/[a-z0-9][a-z0-9-]*\.[a-z0-9]+$")]
+    url: Annotated[str, Field(pattern="^https?://")]
+    size: Count | None
+    sha256: Digest | None
+    license: str
+    training_dataset: str
+
+    @property
+    def name(self) -> str:
+        """Its name in conf/weights.yaml, which is that of the file without extension."""
+        return Path(self.file).stem
+
+    @model_validator(mode="after")
+    def _whole_pin(self) -> Self:
+        if (self.size is None) != (self.sha256 is None):
+            raise ValueError("size and sha256 are pinned together, or both are null")
+        return self
+
+
 class ModelParams(Frozen):
     """One model of conf/model/.
 
@@ -142,6 +174,10 @@ class ModelParams(Frozen):
         task: what the model does.
         architecture: name of the architecture's module.
         code: file or folder of the architecture, on which the model's stages depend.
+        pretrained: the download that `train.init: pretrained` starts from; null where the
+            weights come with a Python distribution, or where there are none.
+        weights: file of weights that `train.init` names, on which `train` depends; `code` again
+            where there is none.
         version: semantic version that is being built, such as `2.1.3`.
         variant: form of the version, such as `gpu`; empty for the usual one.
         package: folder of the version's package.
@@ -157,6 +193,8 @@ class ModelParams(Frozen):
     task: Task
     architecture: str
     code: str
+    pretrained: WeightsDownload | None = None
+    weights: str = ""
     version: str
     variant: str
     package: str
@@ -177,6 +215,11 @@ class ModelParams(Frozen):
                 f"package is {self.package}, but {self.id} belongs in {self.id.folder}"
             )
         return self
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """The values of `train`, with the download that `init: pretrained` stands for."""
+        return self.train | ({"pretrained": self.pretrained} if self.pretrained else {})
 
     @property
     def id(self) -> ModelId:
@@ -228,6 +271,7 @@ class Params(Frozen):
     Attributes:
         real_root: folder in which conf/data/real.yaml looks for its datasets.
         data: one dataset for each task.
+        weights: the weights that others publish, by name.
         models: the models by name.
         benchmark: how packages are timed.
         compare: how candidates are compared.
@@ -235,9 +279,17 @@ class Params(Frozen):
 
     real_root: str
     data: Data
+    weights: dict[str, WeightsDownload] = {}
     models: dict[str, ModelParams]
     benchmark: Benchmark
     compare: Compare
+
+    @model_validator(mode="after")
+    def _files_have_the_names_of_their_weights(self) -> Self:
+        for name, download in self.weights.items():
+            if download.name != name:
+                raise ValueError(f"weights.{name}.file is {download.file}, not data/weights/{name}")
+        return self
 
     def model(self, name: str) -> ModelParams:
         """The parameters of one model.

@@ -90,7 +90,8 @@ class Architecture(ABC, Generic[NetworkT, TrainingT]):
         training_requirements: the distributions that training and the weights need.
         network_type: the schema of the `network` parameters.
         training_type: the schema of the `train` parameters.
-        pretrained: the weights that `init: pretrained` starts from, where there are some.
+        pretrained: the weights that `init: pretrained` starts from, where a Python distribution
+            has some; those of a download stand in conf.
         network: the parsed `network` parameters.
     """
 
@@ -135,7 +136,8 @@ class Architecture(ABC, Generic[NetworkT, TrainingT]):
             InputError: the architecture has no pretrained weights, or the file is missing.
             DataError: the file's digest is not the one that is pinned.
         """
-        return initial_weights(settings.init, self.pretrained, model=f"{self.task}/{self.name}")
+        pretrained = settings.pretrained or self.pretrained
+        return initial_weights(settings.init, pretrained, model=f"{self.task}/{self.name}")
 
     def is_imported(self, settings: TrainingT) -> bool:
         """Return whether `train` takes the weights as they are and trains nothing."""

@@ -15,6 +15,7 @@ from facemodels.errors import FacemodelsError
 _COMMANDS = {
     "params": ("params", "Compose conf/ into params.yaml."),
     "prepare": ("prepare", "Turn a dataset into arrays."),
+    "weights": ("weights", "Fetch the weights that others publish, verified."),
     "train": ("train", "Train an architecture on a dataset."),
     "validate": ("validate", "Measure trained weights beside their untrained baseline."),
     "package": ("package", "Build the folder of a version."),

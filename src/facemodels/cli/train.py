@@ -98,7 +98,7 @@ def _settings(model: str | None, config: Path | None) -> dict[str, Any]:
             f"{', '.join(item.architecture for item in known)}.",
             "Give one of them, or --config.",
         )
-    return found[0].model_dump()
+    return found[0].model_dump() | {"train": found[0].training}
 
 
 def _path(values: dict[str, Any], key: str) -> Path | None:

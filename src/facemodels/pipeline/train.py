@@ -48,7 +48,8 @@ def train(
     }
     initial = architecture.initial_weights(settings)
     provenance = {
-        "hyperparameters": settings.model_dump(mode="json"),
+        # What `pretrained` stands for counts only if training starts from it; see below.
+        "hyperparameters": settings.model_dump(mode="json", exclude={"pretrained"}),
         "data": f"sha256:{data_digest(data)}",
         "threads": settings.threads,
         "origin": "imported" if architecture.is_imported(settings) else "trained",

@@ -1,4 +1,4 @@
-"""What a training starts from: random weights, a file, or the pretrained ones of a library.
+"""What a training starts from: random weights, a file, or pretrained weights of others.
 
 Weights are part of the result, so a training names them by their digest. A file whose bytes
 are others is refused before anything is trained.
@@ -10,15 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import Field
+from typing import Any, Literal
 
 from facemodels.errors import DataError, InputError
 from facemodels.files import sha256
-from facemodels.params import Frozen
-
-Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+from facemodels.params import Digest, Frozen, WeightsDownload
 
 
 class WeightsFile(Frozen):
@@ -93,17 +89,18 @@ class InitialWeights:
 
 
 def initial_weights(
-    init: Init, pretrained: Pretrained | None, *, model: str
+    init: Init, pretrained: Pretrained | WeightsDownload | None, *, model: str
 ) -> InitialWeights | None:
     """Find the weights to start from and verify their digest; None for `scratch`.
 
     Args:
         init: the parameter `init` of a training.
-        pretrained: the pinned weights of the architecture, if it has some.
+        pretrained: the pinned weights that `init: pretrained` stands for, if there are some.
         model: the architecture's name, for messages.
 
     Raises:
-        InputError: the architecture has no pretrained weights, or the file is not there.
+        InputError: there are no pretrained weights, nobody has pinned them, or the file is not
+            there.
         DataError: the file has another size or digest than the pin.
     """
     if init == "scratch":
@@ -116,13 +113,33 @@ def initial_weights(
         raise InputError(
             f"{model} has no pretrained weights.", "Set train.init to scratch or to a file."
         )
-    path = pretrained.locate()
-    _require_digest(path, pretrained.size, pretrained.sha256)
-    record = _record("pretrained", path, pretrained) | {"source": pretrained.source}
+    path, digest, source = _located(pretrained)
+    _require_digest(path, pretrained.size, digest)
+    record = _record("pretrained", path, pretrained) | {"source": source}
     return InitialWeights(path, record)
 
 
-def _record(kind: str, path: Path, pinned: WeightsFile | Pretrained) -> dict[str, Any]:
+def _located(pretrained: Pretrained | WeightsDownload) -> tuple[Path, str, str]:
+    """The file, its pinned digest, and where its author publishes it."""
+    if isinstance(pretrained, Pretrained):
+        return pretrained.locate(), pretrained.sha256, pretrained.source
+    name, path = pretrained.name, Path(pretrained.file)
+    if pretrained.sha256 is None:
+        raise InputError(
+            f"conf/weights.yaml pins no SHA-256 for {name}.",
+            f"Run `facemodels weights pin {name}`.",
+        )
+    if not path.is_file():
+        raise InputError(
+            f"the weights {path} are not there.",
+            f"Run `facemodels weights fetch {name}`, or `dvc pull {path}` where a colleague did.",
+        )
+    return path, pretrained.sha256, pretrained.url
+
+
+def _record(
+    kind: str, path: Path, pinned: WeightsFile | Pretrained | WeightsDownload
+) -> dict[str, Any]:
     """What training.json says; the folder of the file is the machine's own and left out."""
     return {
         "kind": kind,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from facemodels.params import Frozen
+from facemodels.params import Frozen, WeightsDownload
 from facemodels.training.initial_weights import Init
 
 Positive = Annotated[float, Field(gt=0)]
@@ -21,6 +21,8 @@ class TrainingSettings(Frozen):
     threads: Annotated[int, Field(ge=1)]  # part of the result: 1 and 2 threads differ in bits
     # scratch, pretrained (the architecture's pinned weights), or {file: …, sha256: …}
     init: Init = "scratch"
+    # The download that `pretrained` stands for; the model's own key, which is put here.
+    pretrained: WeightsDownload | None = None
 
 
 class TorchTraining(TrainingSettings):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from facemodels.data.sample.generate import detection_split, landmark_split
 from facemodels.data.splits import DetectionSplit
-from facemodels.detection.metrics import iou_matrix
+from facemodels.detection.task import iou
 from facemodels.landmarks.dlib import ShapePredictor
 from facemodels.landmarks.metrics import nme
 from facemodels.text import markdown
@@ -42,7 +42,8 @@ def found_by_mtcnn(scenes: DetectionSplit) -> tuple[float, float]:
     for index, image in enumerate(scenes.images):
         boxes, _ = detector.detect(np.ascontiguousarray(image))
         boxes = np.zeros((0, 4)) if boxes is None else boxes
-        overlap = iou_matrix(scenes.boxes_of(index), boxes) >= 0.5
+        faces = scenes.boxes_of(index)
+        overlap = np.array([iou(face, boxes) for face in faces]).reshape(len(faces), -1) >= 0.5
         hits += int(overlap.any(axis=1).sum())
         false += int((~overlap.any(axis=0)).sum())
     return hits / len(scenes.boxes), false / len(scenes)

@@ -81,7 +81,7 @@ def _truths(split: DetectionSplit) -> list[NDArray[np.float32]]:
 
 
 def _matches(found: Sequence[Detections], split: DetectionSplit) -> metrics.Matches:
-    return metrics.match(
+    return coco.match(
         [faces.boxes for faces in found],
         [faces.scores for faces in found],
         _truths(split),

@@ -11,10 +11,10 @@ SIZES = {"ap_small": (0, 32**2), "ap_medium": (32**2, 96**2), "ap_large": (96**2
 
 @pytest.mark.parametrize("levels", [0, 5])
 @pytest.mark.parametrize("seed", range(5))
-def test_ap_agrees_with_our_own_matching(seed, levels):
+def test_ap_agrees_with_that_of_the_matches(seed, levels):
     boxes, scores, truths, _ = random_case(seed, levels=levels)
     found = coco.average_precisions(boxes, scores, truths)
-    matches = metrics.match(boxes, scores, truths)
+    matches = coco.match(boxes, scores, truths)
     mean, at_50, _ = coco_stats(boxes, scores, truths)
 
     assert found["ap50_95"] == pytest.approx(metrics.ap50_95(matches), abs=1e-12)
@@ -49,5 +49,28 @@ def test_a_detector_that_finds_nothing_has_an_ap_of_0():
 def test_no_truth_and_different_lengths_are_refused():
     with pytest.raises(DataError, match="No truth boxes"):
         coco.average_precisions([NONE], [[]], [NONE])
-    with pytest.raises(DataError, match="of 1 images for the truth of 2"):
+    with pytest.raises(DataError, match="of 1 images do not fit the truth of 2"):
         coco.average_precisions([NONE], [[]], [NONE, NONE])
+
+
+def overlap(one, other):
+    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
+    shared = np.prod(np.maximum(high - low, 0))
+    return shared / (np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2]) - shared)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_each_detection_takes_the_free_face_with_which_it_overlaps_most(seed):
+    boxes, scores, truths, _ = random_case(seed)
+    right = []
+    for found, score, faces in zip(boxes, scores, truths, strict=True):
+        free = set(range(len(faces)))
+        for row in np.argsort(-score):
+            near = [(overlap(found[row], faces[i]), i) for i in free]
+            best, face = max(near, default=(0, None))
+            free -= {face} if best >= 0.5 else set()
+            right.append((score[row], best >= 0.5))
+    matches = coco.match(boxes, scores, truths)
+    expected = [tp for _, tp in sorted(right, reverse=True)]
+    assert matches.tp[metrics.IOU_50].tolist() == expected
+    assert int((matches.truth_score > metrics.NOT_FOUND).sum()) == sum(expected)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facemodels.detection import metrics
+from facemodels.detection import coco, metrics
 from facemodels.errors import DataError
 
 BOX = np.array([[0.0, 0.0, 10.0, 10.0]])
@@ -88,7 +88,7 @@ def coco_stats(boxes, scores, truths):
 def test_ap_agrees_with_pycocotools(seed, n_detections, levels):
     boxes, scores, truths, _ = random_case(seed, n_detections=n_detections, levels=levels)
     mean, at_50, precision = coco_stats(boxes, scores, truths)
-    matches = metrics.match(boxes, scores, truths)
+    matches = coco.match(boxes, scores, truths)
 
     assert metrics.ap50_95(matches) == pytest.approx(mean, abs=1e-12)
     assert metrics.ap50(matches) == pytest.approx(at_50, abs=1e-12)
@@ -102,7 +102,7 @@ def test_of_equal_overlaps_the_last_face_is_taken(order, expected):
     # The first detection lies between two faces, the second on face 0.
     faces = np.array([[0.0, 0, 10, 10], [4, 0, 14, 10]])[order]
     boxes, scores = [np.array([[2.0, 0, 12, 10], [0, 0, 10, 10]])], [[0.9, 0.8]]
-    matches = metrics.match(boxes, scores, [faces])
+    matches = coco.match(boxes, scores, [faces])
 
     assert matches.tp[metrics.IOU_50].sum() == expected
     _, at_50, _ = coco_stats(boxes, scores, [faces])
@@ -117,41 +117,26 @@ def test_the_thresholds_are_those_of_pycocotools():
     np.testing.assert_array_equal(metrics.RECALL_POINTS, params.recThrs)
 
 
-def test_iou_agrees_with_pycocotools():
-    from pycocotools import mask
-
-    rng = np.random.default_rng(0)
-    corner, size = rng.uniform(0, 50, (40, 2)), rng.uniform(0.1, 40, (40, 2))
-    boxes = np.concatenate([corner, corner + size], axis=1)
-    expected = mask.iou(
-        np.concatenate([corner, size], axis=1)[:15], np.hstack([corner, size]), [0] * 40
-    )
-
-    np.testing.assert_allclose(metrics.iou_matrix(boxes[:15], boxes), expected, atol=1e-12)
-
-
-def test_iou_of_known_boxes():
-    others = [[0, 0, 10, 10], [5, 0, 15, 10], [10, 0, 20, 10], [3, 3, 3, 3], [8, 8, 2, 2]]
-    np.testing.assert_allclose(metrics.iou_matrix(BOX, others), [[1, 1 / 3, 0, 0, 0]])
-    assert metrics.iou_matrix(NONE, BOX).shape == (0, 1)
-    # Two boxes without area: 0 over 0 is no overlap, not NaN.
-    assert metrics.iou_matrix([[3, 3, 3, 3]], [[3, 3, 3, 3]]) == 0
-
-
 @pytest.mark.parametrize("bad", [[0, 0, 1, 1], [[0, 0, 1]], [[0, 0, np.nan, 1]]])
 def test_bad_boxes_are_refused(bad):
     with pytest.raises(DataError):
-        metrics.iou_matrix(bad, BOX)
+        coco.match([bad], [[0.5]], [BOX])
+    with pytest.raises(DataError):
+        coco.average_precisions([BOX], [[0.5]], [bad])
+
+
+@pytest.mark.parametrize("empty", [[3.0, 3, 3, 3], [8, 8, 2, 2]])
+def test_a_box_without_area_finds_nothing_and_is_not_found(empty):
+    assert not coco.match([[empty]], [[0.5]], [BOX]).tp.any()
+    assert not coco.match([[empty]], [[0.5]], [[empty]]).tp.any()
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_resample_equals_matching_the_drawn_images_anew(seed):
     boxes, scores, truths, groups = random_case(seed)
-    matches = metrics.match(boxes, scores, truths, groups)
+    matches = coco.match(boxes, scores, truths, groups)
     drawn = np.random.default_rng(seed).integers(0, len(truths), len(truths))
-    anew = metrics.match(
-        *[[values[i] for i in drawn] for values in (boxes, scores, truths, groups)]
-    )
+    anew = coco.match(*[[values[i] for i in drawn] for values in (boxes, scores, truths, groups)])
 
     assert metrics.ap50(matches, images=drawn) == pytest.approx(metrics.ap50(anew), abs=1e-12)
     assert metrics.ap50_95(matches, images=drawn) == pytest.approx(metrics.ap50_95(anew), abs=1e-12)
@@ -162,7 +147,7 @@ def test_a_resample_equals_matching_the_drawn_images_anew(seed):
 @pytest.mark.parametrize("levels", [0, 4])
 @pytest.mark.parametrize("seed", range(5))
 def test_best_f1_is_the_best_of_every_score(seed, levels):
-    matches = metrics.match(*random_case(seed, levels=levels))
+    matches = coco.match(*random_case(seed, levels=levels))
     threshold = metrics.best_f1_threshold(matches)
     f1 = {float(s): metrics.rates_at(matches, float(s)).f1 for s in matches.scores}
 
@@ -175,7 +160,7 @@ def test_best_f1_is_the_best_of_every_score(seed, levels):
 def test_properties(seed, levels):
     boxes, scores, truths, groups = random_case(seed, n_images=5, levels=levels)
     truths[0], groups[0] = BOX, np.zeros(1, np.int8)
-    matches = metrics.match(boxes, scores, truths, groups)
+    matches = coco.match(boxes, scores, truths, groups)
     by_threshold = [metrics.average_precision(matches, t) for t in range(10)]
     curve = metrics.pr_curve(matches)
 
@@ -184,7 +169,7 @@ def test_properties(seed, levels):
     assert np.all(np.diff(curve.confidence) < 0)
     assert np.all(np.diff(curve.recall) >= 0)
     # Only the order of scores matters.
-    again = metrics.match(boxes, [np.exp(3 * s) for s in scores], truths, groups)
+    again = coco.match(boxes, [np.exp(3 * s) for s in scores], truths, groups)
     np.testing.assert_array_equal(again.tp, matches.tp)
     # Each truth box is found once, so the boxes found are the true positives.
     for point in (0.0, 0.3, 0.7):
@@ -194,7 +179,7 @@ def test_properties(seed, levels):
 
 def test_recall_by_group_counts_labelled_faces():
     far = BOX + 100
-    matches = metrics.match(
+    matches = coco.match(
         [np.concatenate([BOX, far])],
         [[0.9, 0.4]],
         [np.concatenate([BOX, far, BOX + 200, BOX + 300])],
@@ -209,7 +194,7 @@ def test_recall_by_group_counts_labelled_faces():
 
 
 def test_a_second_box_on_one_face_is_a_false_positive():
-    matches = metrics.match([np.concatenate([BOX, BOX])], [[0.9, 0.8]], [BOX])
+    matches = coco.match([np.concatenate([BOX, BOX])], [[0.9, 0.8]], [BOX])
     assert metrics.rates_at(matches, 0.5) == metrics.DetectionRates(
         precision=0.5, recall=1.0, f1=2 / 3
     )
@@ -218,13 +203,15 @@ def test_a_second_box_on_one_face_is_a_false_positive():
 
 
 def test_perfect_detections():
-    matches = metrics.match([BOX, NONE], [[0.7], []], [BOX, NONE])
-    assert metrics.scores_at(matches, 0.7) == metrics.DetectionScores(1, 1, 0.7, 1, 1, 1)
+    matches = coco.match([BOX, NONE], [[0.7], []], [BOX, NONE])
+    assert metrics.ap50(matches) == metrics.ap50_95(matches) == 1
+    assert metrics.rates_at(matches, 0.7) == metrics.DetectionRates(1, 1, 1)
 
 
 def test_no_detections_score_zero():
-    matches = metrics.match([NONE], [[]], [BOX])
-    assert metrics.scores_at(matches, 0.5) == metrics.DetectionScores(0, 0, 0.5, 0, 0, 0)
+    matches = coco.match([NONE], [[]], [BOX])
+    assert metrics.ap50(matches) == metrics.ap50_95(matches) == 0
+    assert metrics.rates_at(matches, 0.5) == metrics.DetectionRates(0, 0, 0)
     assert len(metrics.pr_curve(matches).confidence) == 0
     with pytest.raises(DataError, match="No detections"):
         metrics.best_f1_threshold(matches)
@@ -242,13 +229,13 @@ def test_no_detections_score_zero():
 )
 def test_no_truth_is_an_error(score):
     with pytest.raises(DataError, match="No truth boxes"):
-        score(metrics.match([BOX], [[0.5]], [NONE]))
+        score(coco.match([BOX], [[0.5]], [NONE]))
     with pytest.raises(DataError, match="No truth boxes"):
-        score(metrics.match([], [], []))
+        score(coco.match([], [], []))
 
 
 def test_a_resample_without_faces_is_an_error():
-    matches = metrics.match([BOX, BOX], [[0.5], [0.5]], [BOX, NONE])
+    matches = coco.match([BOX, BOX], [[0.5], [0.5]], [BOX, NONE])
     with pytest.raises(DataError, match="No truth boxes"):
         metrics.ap50(matches, images=np.array([1, 1]))
     assert metrics.recall_by_group(matches, 0.5, images=np.array([1])) == {}
@@ -265,4 +252,4 @@ def test_a_resample_without_faces_is_an_error():
 )
 def test_inputs_that_do_not_fit_are_refused(boxes, scores, truths, groups, message):
     with pytest.raises(DataError, match=message):
-        metrics.match(boxes, scores, truths, groups)
+        coco.match(boxes, scores, truths, groups)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from facemodels.data.splits import DetectionSplit
-from facemodels.detection import metrics
+from facemodels.detection import coco, metrics
 from facemodels.detection.mtcnn.cascade import FaceSize, Threshold
 from facemodels.detection.task import DetectionModel
 from facemodels.params import Count
@@ -101,4 +101,4 @@ class Scenes:
         """Precision, recall and F1 at IoU 0.5 of all faces that a detector reports."""
         found = detector.detect(self.images)
         boxes, scores = [faces.boxes for faces in found], [faces.scores for faces in found]
-        return metrics.rates_at(metrics.match(boxes, scores, self.boxes), confidence=0.0)
+        return metrics.rates_at(coco.match(boxes, scores, self.boxes), confidence=0.0)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from facemodels.architecture.contract import Interface
 from facemodels.architecture.torch_architecture import TorchArchitecture
 from facemodels.data.splits import DetectionSplit
-from facemodels.detection import metrics
+from facemodels.detection import coco, metrics
 from facemodels.detection.batches import (
     SceneAugmentation,
     SceneBatch,
@@ -144,7 +144,7 @@ class BoxTask:
         found = Detector(torch_run(network, self.settings.device), self.size).detect(
             list(self.val.images)
         )
-        matches = metrics.match(
+        matches = coco.match(
             [faces.boxes for faces in found],
             [faces.scores for faces in found],
             [self.val.boxes_of(index) for index in range(len(self.val))],

@@ -251,7 +251,8 @@ def _verified(pair: PairProbe, answer: Mapping[str, Any]) -> Counter[str]:
 
 
 def _found(scene: SceneProbe, faces: Any) -> Counter[str]:
-    from facemodels.detection.metrics import IOU_50, match
+    from facemodels.detection.coco import match
+    from facemodels.detection.metrics import IOU_50
     from facemodels.errors import DataError
 
     boxes = [[_number(value) for value in face["box"]] for face in faces]

@@ -13,6 +13,7 @@ Modules in reading order:
 - `geometry`: resize, letterbox, crop
 - `align`: a face turned and scaled so that its points lie where a template has them
 - `crops`: the crops of faces that recognition models take, by name
+- `choice`: which face of an image is meant
 
 Example:
     >>> import numpy as np
@@ -24,6 +25,7 @@ Example:
 
 from facemodels.imaging.align import five_points, similarity, warp
 from facemodels.imaging.arrays import EXTENSIONS, FORMATS, MAX_PIXELS, ImageError, as_rgb
+from facemodels.imaging.choice import Choice, chosen
 from facemodels.imaging.crops import CROPS, Crop, crop_named
 from facemodels.imaging.decoding import MAX_BYTES, decode, image_size
 from facemodels.imaging.geometry import (
@@ -41,9 +43,11 @@ __all__ = [
     "LETTERBOX_FILL",
     "MAX_BYTES",
     "MAX_PIXELS",
+    "Choice",
     "Crop",
     "ImageError",
     "as_rgb",
+    "chosen",
     "crop",
     "crop_named",
     "decode",

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemodels.data.dataset_kind import FoundFace
-from facemodels.data.real.recognition import Choice, FaceSettings
-from facemodels.detection.task import Detections
+from facemodels.data.real.recognition import FaceSettings
+from facemodels.imaging import Choice, chosen
 from facemodels.package.load import Package, open_package
 
 
@@ -38,7 +38,8 @@ class PackageFinder:
         rows = np.flatnonzero(found.scores >= self._least())
         if len(rows) == 0:
             return None
-        row = int(rows[_chosen(found, rows, self.choose, image.shape[1], image.shape[0])])
+        height, width = image.shape[:2]
+        row = int(rows[chosen(found.boxes[rows], width, height, self.choose)])
         return FoundFace(found.boxes[row], None if found.points is None else found.points[row])
 
     def about(self) -> dict[str, Any]:
@@ -69,20 +70,6 @@ def finder_of(settings: Any) -> PackageFinder | None:
     finder = PackageFinder(Path(settings.detector), settings.choose, settings.min_score)
     finder.about()  # opens it here, where an error is told once and not by every process
     return finder
-
-
-def _chosen(
-    found: Detections, rows: NDArray[np.intp], choose: Choice, width: int, height: int
-) -> int:
-    """The index into `rows` of the face that is taken; of equals the better one."""
-    boxes = found.boxes[rows].astype(np.float64)
-    sides = boxes[:, 2:] - boxes[:, :2]
-    if choose == "best":
-        return 0  # detections come best first
-    if choose == "largest":
-        return int(np.argmax(sides.prod(axis=1)))
-    offsets = boxes[:, :2] + sides / 2 - np.array([width, height]) / 2
-    return int(np.argmin((offsets**2).sum(axis=1)))
 
 
 @lru_cache(maxsize=2)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
@@ -20,10 +20,10 @@ from facemodels.data.real.identities import FaceImage, NamedPair, read_identitie
 from facemodels.data.real.loading import Progress
 from facemodels.data.splits import SPLITS, RecognitionSplit
 from facemodels.errors import DataError
+from facemodels.imaging import Choice
 from facemodels.params import Count
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
-Choice = Literal["centre", "largest", "best"]
 
 
 class FaceSettings(FilesSettings):

@@ -54,7 +54,7 @@ def compare(old: Package, new: Package, data: Path, settings: Compare) -> Compar
                 f"{data} is not there, so {new.id} cannot be compared with {old.id}.",
                 f"Run `dvc repro prepare@{new.task}`, or give --test-data.",
             )
-        (row,) = compare_accuracy(old, new, data, settings)
+        row = compare_accuracy(old, new, data, settings)[0]  # of the primary metric
         accuracy = row.verdict
         evidence["accuracy"] = asdict(row)
     return Comparison(semver.rule(interface(old), interface(new), accuracy), evidence)

@@ -6,9 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from facemodels.architecture.contract import TrainJob
-from facemodels.data.sample.generate import landmark_split
+from facemodels.data.sample.generate import landmark_split, recognition_split
 from facemodels.data.splits import save_group_names
 from facemodels.errors import InputError, RuleError
 from facemodels.files import write_json, write_yaml
@@ -17,8 +18,10 @@ from facemodels.names import ModelId, Version
 from facemodels.package.build import PackageContent, build
 from facemodels.package.load import Package, open_package
 from facemodels.params import Card, Compare
+from facemodels.recognition.arcface import ArcFace
 from facemodels.registry import semver
 from facemodels.registry.bump import compare
+from facemodels.training.weights import save_state
 
 SETTINGS = Compare(
     baselines={}, resamples=200, confidence=0.95, seed=1, threads=1, warmup=0, runs=2
@@ -102,6 +105,47 @@ def test_the_same_weights_are_not_run_and_ask_for_a_patch(
     found = compare(packages["fine"], same, tmp_path / "no data", SETTINGS)
     assert found.ruling.level == "patch"
     assert found.evidence["accuracy"] == "same weights"
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("faces")
+    for name, people in (("val", 6), ("test", 24)):
+        recognition_split(
+            name, seed=1, identities=people, images_per_identity=2, image_size=64, folds=2,
+            pairs_per_fold=4, workers=1,
+        ).save(folder / name)  # fmt: skip
+    save_group_names(folder, ("light", "medium", "dark"))
+    return folder
+
+
+def embedder(folder: Path, version: str, seed: int) -> Package:
+    """A package of a small recogniser with random weights."""
+    network = {
+        "crop": "arcface112", "backbone": "mobilefacenet", "image_size": 48, "embedding_size": 16,
+        "dropout": 0.0,
+    }  # fmt: skip
+    model = ArcFace.of(network)
+    torch.manual_seed(seed)
+    folder.mkdir()
+    save_state(model.build().state_dict(), folder / "model.pt")
+    content = PackageContent(
+        id=ModelId.parse(f"rec-arcface-v{version}"), weights=folder / "model.pt",
+        architecture=model, training={}, validation={"metrics": {"accuracy": 0.5}}, words=CARD,
+    )  # fmt: skip
+    return open_package(build(content, folder / f"arcface-v{version}"))
+
+
+def test_recognition_is_judged_by_its_primary_metric_of_several(
+    faces: Path, tmp_path: Path
+) -> None:
+    one, other = (
+        embedder(tmp_path / version, version, seed)
+        for seed, version in enumerate(("1.0.0", "2.0.0"))
+    )
+    found = compare(one, other, faces, SETTINGS)
+    assert found.evidence["accuracy"]["metric"] == "accuracy"
+    assert found.ruling.level == "major"  # embeddings of other weights
 
 
 def test_without_data_other_weights_cannot_be_judged(

@@ -19,6 +19,7 @@ _COMMANDS = {
     "train": ("train", "Train an architecture on a dataset."),
     "validate": ("validate", "Measure trained weights beside their untrained baseline."),
     "package": ("package", "Build the folder of a version."),
+    "import": ("import_", "Make a version of a network that others trained."),
     "verify": ("package", "Check a package against its checksums."),
     "sign": ("signature", "Sign a package."),
     "benchmark": ("benchmark", "Run the suite on a package and measure its speed."),

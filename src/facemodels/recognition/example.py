@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 config = yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8"))
-size = tuple(config["preprocessing"]["size"])
+preprocessing = config["preprocessing"]
+size = tuple(preprocessing["size"])
 session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
 
 
@@ -18,7 +19,9 @@ def embed(path: str) -> NDArray[np.float32]:
     """A unit vector for an aligned face crop."""
     image = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
     pixels = np.asarray(image.resize(size, Image.Resampling.BILINEAR), np.float32)
-    scaled = (pixels - config["preprocessing"]["mean"]) * config["preprocessing"]["scale"]
+    if preprocessing["color"] == "BGR":
+        pixels = pixels[:, :, ::-1]
+    scaled = (pixels - preprocessing["mean"]) * preprocessing["scale"]
     batch = np.ascontiguousarray(scaled.transpose(2, 0, 1)[None], np.float32)
     vector: NDArray[np.float32] = session.run(None, {"images": batch})[0][0]
     return vector

@@ -35,7 +35,7 @@ class Preprocessing:
     Attributes:
         size: S, pixels, side of the network's input.
         mean: of each channel, in the network's order of channels.
-        scale: the factor.
+        scale: the factor, one for all channels or one each, in the network's order.
         colour: the network's order of channels.
         crop: how the face is cut out of a photo; None for a package of before, which does
             not say it.
@@ -43,7 +43,8 @@ class Preprocessing:
 
     size: int
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
-    scale: float = 1 / 128  # facenet-pytorch's `fixed_image_standardization`
+    # 1 / 128 is facenet-pytorch's `fixed_image_standardization`.
+    scale: float | tuple[float, float, float] = 1 / 128
     colour: Colour = "RGB"
     crop: Crop | None = None
 
@@ -65,7 +66,7 @@ class Preprocessing:
             square = imaging.resize(face, self.size, self.size)
             batch[row] = square.transpose(2, 0, 1)[:: 1 if self.colour == "RGB" else -1]
         batch -= np.array(self.mean, np.float32)[:, None, None]
-        batch *= np.float32(self.scale)
+        batch *= np.array(self.scale, np.float32).reshape(-1, 1, 1)
         return batch
 
     def cut(self, image: Image, points: NDArray[np.float32] | None) -> Image:
@@ -88,7 +89,7 @@ class Preprocessing:
             "resize": "bilinear, antialiased when shrinking",
             "size": [self.size, self.size],
             "mean": list(self.mean),
-            "scale": self.scale,
+            "scale": list(self.scale) if isinstance(self.scale, tuple) else self.scale,
             "layout": "NCHW float32",
         }
         return values | ({"crop": self.crop.as_config()} if self.crop else {})
@@ -98,11 +99,12 @@ class Preprocessing:
         """Read the values of config.yaml; a package of before has one mean and no crop."""
         mean = values.get("mean", 127.5)
         channels = (mean, mean, mean) if isinstance(mean, int | float) else tuple(mean)
+        scale = values.get("scale", 1 / 128)
         crop = values.get("crop")
         return cls(
             size=values["size"][0],
             mean=channels,
-            scale=values.get("scale", 1 / 128),
+            scale=scale if isinstance(scale, int | float) else tuple(scale),
             colour=values.get("color", "RGB"),
             crop=Crop.of_config(crop) if crop else None,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from facemodels.errors import GateError, InputError, IntegrityError
 from facemodels.evaluate.gates import GateResult, judge, require
 from facemodels.files import list_files
 from facemodels.git import Git
+from facemodels.importing.settings import PATH as IMPORT_GATES
+from facemodels.importing.settings import ImportSettings
 from facemodels.package.load import Package
-from facemodels.params import Params, parse
+from facemodels.params import Gate, Params, parse
 from facemodels.registry.state import Entry
 
 SUITE = "benchmark"  # the stage that runs the suite on a package
@@ -48,7 +51,10 @@ def collect(git: Git, package: Package, commit: str) -> tuple[dict[str, Any], di
         "package": f"sha256:{package.digest}",
         "dvc": f"md5:{digest}",
         "metrics": _sha256(json.dumps(dict(package.metadata["accuracy_metrics"]), sort_keys=True)),
-        "suite": [s for s in dvc_files.stages_passed_on(stages, path, digest) if _is_suite(s)],
+        "suite": [
+            *(s for s in dvc_files.stages_passed_on(stages, path, digest) if _is_suite(s)),
+            *_suite_of_import(git, commit, package),
+        ],
     }
     if report is not None and _is_report_of(report, name, package):
         evidence["validation"] = _sha256(report)
@@ -142,6 +148,17 @@ def _is_suite(stage: str) -> bool:
     return stage.split("@", maxsplit=1)[0] == SUITE
 
 
+def _suite_of_import(git: Git, commit: str, package: Package) -> list[str]:
+    """The import, if its report says that the suite ran on this package; it has no stage."""
+    name = str(package.id.name)
+    try:
+        report = json.loads(git.file(commit, f"reports/import/{name}.json") or "{}")
+        passed = report.get("package") == f"sha256:{package.digest}" and bool(report["suite"])
+    except (ValueError, KeyError, AttributeError):
+        return []
+    return [f"import@{name}"] if passed else []
+
+
 def _is_report_of(report: str, name: str, package: Package) -> bool:
     """Whether a report of validate has the package's own figures."""
     try:
@@ -153,18 +170,30 @@ def _is_report_of(report: str, name: str, package: Package) -> bool:
 
 def _judge(git: Git, commit: str, package: Package) -> dict[str, Any]:
     """The package's metrics against the gates of its commit."""
-    text = git.file(commit, "params.yaml")
-    if text is None:
-        return {"gates": []}
-    where = f"params.yaml at {commit[:10]}"
-    known = parse(Params, dvc_files.parse_yaml(text, where), where).models.get(str(package.id.name))
-    gates = {name: gate for name, gate in (known.gates if known else {}).items() if gate}
+    gates = {name: gate for name, gate in _gates(git, commit, package).items() if gate}
     metrics = package.metadata["accuracy_metrics"]
     measured = {name: gate for name, gate in gates.items() if name in metrics}
     return {
         "gates": [asdict(row) for row in judge(metrics, measured)],
         "unmeasured_gates": sorted(gates.keys() - measured.keys()),
     }
+
+
+def _gates(git: Git, commit: str, package: Package) -> Mapping[str, Gate | None]:
+    """Those of params.yaml; for an imported model that it does not have, of conf/import.yaml."""
+    text = git.file(commit, "params.yaml")
+    if text is None:
+        return {}
+    where = f"params.yaml at {commit[:10]}"
+    known = parse(Params, dvc_files.parse_yaml(text, where), where).models.get(str(package.id.name))
+    if known is not None:
+        return known.gates
+    imported = package.metadata.get("training", {}).get("origin") == "imported"
+    text = git.file(commit, IMPORT_GATES.as_posix()) if imported else None
+    if text is None:
+        return {}
+    where = f"{IMPORT_GATES} at {commit[:10]}"
+    return parse(ImportSettings, dvc_files.parse_yaml(text, where), where).of(package.task)
 
 
 def _metrics(git: Git, commit: str, package: Package) -> dict[str, float]:

@@ -1,0 +1,347 @@
+"""`facemodels import`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facemodels.cli.options import (
+    FILE,
+    FOLDER,
+    detector_option,
+    json_option,
+    output,
+    prepared_or,
+)
+from facemodels.errors import InputError, RuleError
+from facemodels.names import ModelId, ModelName, Version
+
+if TYPE_CHECKING:
+    from facemodels.importing.alternatives import PreprocessingTrial
+    from facemodels.importing.recogniser import ExaminedRecogniser
+    from facemodels.importing.steps import ImportedFile, Measured
+    from facemodels.params import Card
+    from facemodels.recognition.task import Preprocessing
+
+
+def numbers(text: str, option: str) -> tuple[float, ...]:
+    """Parse one number, or three with commas between them.
+
+    Raises:
+        InputError: it is neither.
+    """
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) not in (1, 3) or not all(abs(value) < 1e9 for value in values):
+        raise InputError(
+            f"{option} {text} is not one number or three.",
+            f"Write for example {option} 127.5, or one for each channel in the network's order: "
+            f"{option} 123.675,116.28,103.53.",
+        )
+    return values
+
+
+@click.command("import")
+@click.option("--onnx", "onnx_file", type=FILE, required=True, help="The network, as ONNX.")
+@click.option("--name", required=True, help="For example recognition-x; it may be new.")
+@click.option("--version", required=True, help="MAJOR.MINOR.PATCH")
+@click.option("--variant", default="", help="For example gpu.")
+@click.option("--crop", default="", help="How a face is cut out: arcface112, dlib150, …")
+@click.option("--colour", type=click.Choice(("RGB", "BGR")), help="Order of the channels.")
+@click.option("--mean", help="Of pixels 0..255, taken off: one number, or one a channel.")
+@click.option("--scale", help="Then multiplied by: one number, or one a channel.")
+@click.option("--size", type=click.IntRange(8, 1024), help="Side of the input, if it is free.")
+@click.option("--embedding-output", default="", help="Output of the graph, if it has several.")
+@click.option("--license", "license_", help="Licence of the weights, as SPDX has it.")
+@click.option("--source", default="", help="Where its author publishes it.")
+@click.option("--title", default="", help="Name of the architecture, for example iResNet-50.")
+@click.option("--description", default="", help="A sentence for the card.")
+@click.option("--training-dataset", default="", help="What it was trained on, by its author.")
+@click.option("--author", default="", help="Who made it.")
+@click.option("--card", "card_file", type=FILE, help="YAML with all words of the version.")
+@click.option("--data", type=FOLDER, help="Prepared data or a dataset; the sample if not given.")
+@detector_option
+@click.option("--test-suite", type=FOLDER, help="Tests to pass; tests/model_tests if it exists.")
+@click.option("--as-stated", is_flag=True, help="Keep the preprocessing though another is better.")
+@click.option("--no-trial", is_flag=True, help="Do not try other ways of preprocessing.")
+@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
+@click.option("--output", "folder", type=FOLDER, help="Folder of the package.")
+@click.option("--dry-run", is_flag=True, help="Show all checks and figures, and write nothing.")
+@json_option
+def import_(**options: Any) -> None:
+    """Make a version of a network that others trained.
+
+    The file is checked, its preprocessing tried against others, measured on the
+    repository's protocol, held against the gates, packaged and tested; a step that fails
+    leaves nothing behind. Exit code 2: the file cannot be used; 4: below a gate; 5: another
+    preprocessing is clearly better (--as-stated keeps the stated one), or the licence is
+    not allowed.
+
+    \b
+    Example:
+      facemodels import --onnx w600k.onnx --name recognition-x --version 1.0.0 \\
+          --crop arcface112 --colour RGB --mean 127.5 --scale 0.0078431 \\
+          --license MIT --source https://example.org/w600k --dry-run
+    """
+    from facemodels.importing.steps import require_free
+
+    model = ModelId(
+        ModelName.parse(options["name"]), Version.parse(options["version"]), options["variant"]
+    )
+    if model.name.task != "recognition":
+        raise InputError(f"{model.name} is no recogniser.", "Give a --name such as recognition-x.")
+    target = options["folder"] or Path(model.folder)
+    require_free(target)
+    words = _card(model, options)
+    _require_license(model, words)
+    _Import(model, target, words, options).run()
+
+
+class _Import:
+    """One run of the command."""
+
+    def __init__(self, model: ModelId, target: Path, words: Card, options: dict[str, Any]) -> None:
+        self.model, self.target, self.words, self.options = model, target, words, options
+        self.report: dict[str, Any] = {"id": str(model)}
+
+    def run(self) -> None:
+        from facemodels.importing import recogniser
+        from facemodels.importing.checks import require
+
+        data, file = self._source()
+        self.report["file"] = file.record(self.words)
+        examined = recogniser.examine(
+            data,
+            file.name,
+            self._stated(),
+            embedding_output_name=self.options["embedding_output"],
+        )
+        self.report["checks"] = [check.as_json() for check in examined.checks]
+        self._say(_table([check.row() for check in examined.checks]))
+        require(examined.checks, file.name)
+        self._measured(examined, file)
+
+    def _source(self) -> tuple[bytes, ImportedFile]:
+        """The bytes of the graph, and the file that it comes from."""
+        from facemodels.importing.steps import ImportedFile
+
+        path: Path = self.options["onnx_file"]
+        data = _read(path)
+        return data, _record("onnx", path, data, self.options["source"], ImportedFile)
+
+    def _measured(self, examined: ExaminedRecogniser, file: ImportedFile) -> None:
+        from facemodels.imaging import CROPS
+        from facemodels.importing.settings import gates_here
+        from facemodels.importing.steps import measure
+        from facemodels.pipeline.layout import dataset
+
+        source = prepared_or(self.options["data"], "recognition")
+        crops = [self.options["crop"]] if self.options["no_trial"] else list(CROPS)
+        found = self.options["detector"]
+        model = examined.model(threads=self.options["threads"])
+        with dataset(source, "recognition", testing=True, crops=crops, detector=found) as data:
+            trial = None if self.options["no_trial"] else self._tried(model, data)
+            gates = gates_here(self.model.name)
+            measured = measure(model, "recognition", data, gates)
+        self.report["gates"] = [vars(row) for row in measured.gates]
+        self.report["validation"] = measured.validation.as_json()
+        self._say(measured.validation.table())
+        self._say(_table([vars(row) for row in measured.gates]) or "No gates.\n")
+        self._packaged(examined, file, measured, trial)
+
+    def _tried(self, model: Any, data: Path) -> PreprocessingTrial:
+        from facemodels.importing.alternatives import calibration_faces, try_alternatives
+
+        trial = try_alternatives(model, calibration_faces(data))
+        self.report["preprocessing"] = [one.as_json() for one in trial.tried]
+        self._say(_table([one.as_json() for one in trial.tried]))
+        words = (
+            f"Area under the ROC over all pairs of {trial.faces} faces of {trial.people} people; "
+            f"intervals of the difference at {trial.confidence:.1%}.\n"
+        )
+        self._say(words)
+        if trial.hint is not None:
+            self._say(
+                f"Mirrored faces give {trial.hint.auc:.4f} instead of {trial.hint.stated:.4f}: see "
+                "whether left and right are swapped in the data or its points.\n"
+            )
+        best = trial.best
+        if best is not None and not self.options["as_stated"]:
+            raise RuleError(
+                f"{self.options['onnx_file']} does better with another preprocessing than stated: "
+                f"{best.way.name} gives an AUC of {best.auc:.4f}, as stated {best.stated:.4f} "
+                f"(difference {best.low:+.4f} to {best.high:+.4f}). Nothing is packaged.",
+                f"State it ({_options_of(best.way.preprocessing)}), or keep yours with "
+                "--as-stated.",
+            )
+        return trial
+
+    def _packaged(
+        self,
+        examined: ExaminedRecogniser,
+        file: ImportedFile,
+        measured: Measured,
+        trial: PreprocessingTrial | None,
+    ) -> None:
+        from facemodels.importing import steps
+
+        facts: dict[str, Any] = dict(examined.facts)
+        facts["checks"] = {check.name: check.found for check in examined.checks}
+        if trial is not None:
+            facts["preprocessing_tried"] = [one.as_json() for one in trial.tried]
+        title = self.options["title"] or "network imported as ONNX"
+        content = steps.ImportedContent(
+            self.model,
+            examined.described(self.model.name, title),
+            examined.graph,
+            self.words,
+            file,
+            facts,
+        )
+        suite = self.options["test_suite"] or (steps.SUITE if steps.SUITE.is_dir() else None)
+        dry = self.options["dry_run"]
+        made = steps.make_package(
+            content,
+            measured,
+            self.target,
+            suite=suite,
+            keep=not dry,
+            then=lambda package: self._reported(content, measured, package),
+        )
+        self.report |= {
+            "path": str(made.folder), "package": made.digest, "dry_run": dry,
+            "suite": dict(made.suite),
+        }  # fmt: skip
+        tests = f" It passes the {len(made.suite)} tests of {suite}." if made.suite else ""
+        if dry:
+            self._say(f"Would write {made.folder}.{tests} Nothing was written.\n")
+        else:
+            self._say(f"Wrote {made.folder}.{tests}\n{_next(self.model, made.folder)}")
+        if self.options["as_json"]:
+            output(self.report, "", as_json=True)
+
+    def _reported(self, content: Any, measured: Measured, package: Any) -> None:
+        from facemodels.importing.steps import write_reports
+
+        kept = {key: value for key, value in self.report.items() if key != "validation"}
+        write_reports(content, measured, package, kept)
+
+    def _stated(self) -> Preprocessing:
+        """The preprocessing that the options state; nothing of it has a default.
+
+        Raises:
+            InputError: a part is not stated, or there is no such crop.
+        """
+        from facemodels.imaging import crop_named
+        from facemodels.recognition.task import Preprocessing
+
+        missing = [name for name in ("crop", "colour", "mean", "scale") if not self.options[name]]
+        if missing:
+            raise InputError(
+                f"{', '.join(f'--{name}' for name in missing)} is not stated, and a guess would "
+                "cost accuracy without an error.",
+                "Take it from the network's author; --dry-run tries the alternatives.",
+            )
+        crop = crop_named(self.options["crop"])
+        mean, scale = (numbers(self.options[name], f"--{name}") for name in ("mean", "scale"))
+        return Preprocessing(
+            self.options["size"] or crop.size,
+            mean=(mean[0], mean[0], mean[0]) if len(mean) == 1 else (mean[0], mean[1], mean[2]),
+            scale=scale[0] if len(scale) == 1 else (scale[0], scale[1], scale[2]),
+            colour=self.options["colour"],
+            crop=crop,
+        )
+
+    def _say(self, text: str) -> None:
+        """Print for people at once; a program gets one document at the end."""
+        if not self.options["as_json"]:
+            click.echo(text)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.", "Give a file.") from error
+
+
+def _record(
+    kind: str, path: Path, data: bytes, source: str, record: type[ImportedFile]
+) -> ImportedFile:
+    from hashlib import sha256
+
+    return record(kind, path.name, len(data), sha256(data).hexdigest(), source)
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    from facemodels.text import markdown
+
+    return markdown(rows) if rows else ""
+
+
+def _options_of(found: Preprocessing) -> str:
+    """The options that state a preprocessing."""
+    mean = {f"{value:g}" for value in found.mean}
+    scale = found.scale if isinstance(found.scale, tuple) else (found.scale,)
+    return " ".join(
+        [
+            f"--crop {found.crop.name}" if found.crop else "",
+            f"--colour {found.colour}",
+            f"--mean {mean.pop() if len(mean) == 1 else ','.join(f'{v:g}' for v in found.mean)}",
+            f"--scale {','.join(f'{value:.8g}' for value in scale)}",
+        ]
+    )
+
+
+def _next(model: ModelId, folder: Path) -> str:
+    """The commands that register and serve the version."""
+    name = model.name
+    return (
+        "Register and serve it:\n"
+        f"  dvc add {folder}\n"
+        f"  git add {folder}.dvc {folder.parent}/.gitignore reports/validate/{name}.json "
+        f"reports/import/{name}.json\n"
+        f"  git commit -m 'Import {model}'\n"
+        f"  facemodels registry register --path {folder}\n"
+        f"  facemodels serve {model}\n"
+    )
+
+
+def _card(model: ModelId, options: dict[str, Any]) -> Card:
+    """The words of the version: from a file, or from the options."""
+    from facemodels.params import Card, load_yaml, parse
+
+    if options["card_file"] is not None:
+        return parse(Card, load_yaml(options["card_file"]), str(options["card_file"]))
+    if not options["license_"]:
+        raise InputError(
+            "--license is not given: the weights of others have terms.",
+            "Give the licence of the weights as SPDX has it, or --card with all words.",
+        )
+    file: Path = options["onnx_file"]
+    try:
+        written = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}.", "Give a file.") from error
+    return Card(
+        created_at=written.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        author=options["author"] or "unknown",
+        description=options["description"] or f"{model.name}, trained by others and imported.",
+        changelog="Imported.",
+        known_issues="Not written.",
+        license=options["license_"],
+        training_dataset=options["training_dataset"] or "unknown",
+        parent_version="",
+    )
+
+
+def _require_license(model: ModelId, words: Card) -> None:
+    """Refuse a licence that the repository does not allow, before anything is measured."""
+    from facemodels.registry.policy import load
+
+    load(Path.cwd()).require_license(str(model), words.license)

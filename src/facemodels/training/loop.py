@@ -21,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from facemodels.errors import InputError
 from facemodels.files import atomic_path
+from facemodels.training.fine_tuning import fine_tuning
 from facemodels.training.settings import TorchTraining
 from facemodels.training.weights import save_state
 
@@ -118,11 +119,15 @@ class Trainer:
         self.network = network.to(self.device)
         self.head: nn.Module = getattr(task, "head", nn.Identity()).to(self.device)
         self.trained = nn.ModuleList([self.network, self.head])
-        self.optimizer = torch.optim.AdamW(
-            _decay_groups(self.trained, settings.weight_decay),
-            lr=settings.learning_rate,
-            fused=True,
+        tuning = fine_tuning(
+            self.network,
+            self.head,
+            frozen=settings.frozen,
+            factors=settings.learning_rate_factors,
+            weight_decay=settings.weight_decay,
         )
+        self.still = tuning.still
+        self.optimizer = torch.optim.AdamW(tuning.groups, lr=settings.learning_rate, fused=True)
         self.average: AveragedModel | None = None
         if settings.ema_decay > 0:
             average = get_ema_multi_avg_fn(settings.ema_decay)  # type: ignore[no-untyped-call]
@@ -188,8 +193,10 @@ class Trainer:
         settings = self.settings
         torch.manual_seed(settings.seed * 1_000_003 + self.fit.step)
         for group in self.optimizer.param_groups:
-            group["lr"] = settings.learning_rate_at(self.fit.step)
+            group["lr"] = settings.learning_rate_at(self.fit.step) * group["factor"]
         self.trained.train()
+        for module in self.still:
+            module.eval()
         with torch.autocast(
             self.device.type, torch.bfloat16, enabled=settings.mixed_precision, cache_enabled=False
         ):
@@ -244,16 +251,6 @@ class Trainer:
             self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.fit = Fit(**state["fit"])
-
-
-def _decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weights decay; biases and normalisation scales, which are vectors, do not."""
-    matrices = [p for p in network.parameters() if p.requires_grad and p.ndim > 1]
-    vectors = [p for p in network.parameters() if p.requires_grad and p.ndim <= 1]
-    return [
-        {"params": matrices, "weight_decay": weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
 
 
 def _cpu_state(network: nn.Module) -> State:

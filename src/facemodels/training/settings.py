@@ -40,6 +40,10 @@ class TorchTraining(TrainingSettings):
     validate_every: Annotated[int, Field(ge=1)]  # steps
     checkpoint_every: Annotated[int, Field(ge=1)]  # steps
     patience: Whole  # validations without a better one before stopping; 0: never stop early
+    # Fine-tuning: patterns of parameter names, see `fine_tuning`.
+    frozen: tuple[str, ...] = ()  # stay as they are
+    # Of learning_rate; 1 for all others.
+    learning_rate_factors: dict[str, Positive] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _something_to_keep(self) -> Self:

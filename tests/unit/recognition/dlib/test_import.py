@@ -96,6 +96,20 @@ def test_more_steps_fine_tune_and_say_so(data: Path, imported: Path, tmp_path: P
     assert 0 < moved < 0.01
 
 
+def test_fine_tuning_leaves_frozen_layers_to_the_bit_and_moves_the_others(
+    data: Path, imported: Path, tmp_path: Path
+) -> None:
+    frozen = ["conv.*", "affine.*", "blocks.*"]
+    factors = {"dense.*": 0.5}
+    record = trained(data, tmp_path, steps=1, frozen=frozen, learning_rate_factors=factors)
+    assert record["hyperparameters"]["frozen"] == frozen
+    before, after = (
+        torch.load(folder / "model.pt", weights_only=True) for folder in (imported, tmp_path)
+    )
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {"dense.weight"}
+
+
 def test_fine_tuning_goes_on_from_a_file_that_an_earlier_training_wrote(
     data: Path, imported: Path, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 Packages and modules in reading order; each imports only those before it:
 
 - `errors`, `text`, `files`, `names`, `git`, `progress`, `dvc_files`: tools for all others
+- `routes`: the addresses of a server, for the server and for its clients
 - `params`: the typed parameters of params.yaml
 - `imaging`, `data`: images, and datasets as arrays
 - `training`, `runtime`: the training loop, and sessions of ONNX Runtime

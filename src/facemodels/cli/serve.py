@@ -15,7 +15,7 @@ import click
 from facemodels.cli.options import FILE, json_option, output
 from facemodels.cli.registry_options import complete_ids
 from facemodels.cli.table import print_table
-from facemodels.serving.routes import SCOPES
+from facemodels.routes import SCOPES
 
 if TYPE_CHECKING:
     from facemodels.package.load import Package

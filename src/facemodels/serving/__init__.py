@@ -1,8 +1,7 @@
 """An HTTP server for one package. It knows no registry and no other version.
 
-In reading order:
+Its addresses are listed in `facemodels.routes`. In reading order:
 
-- `routes`: every address, with its method and the scope that a token needs.
 - `settings`, `metrics`, `log`, `memory`: limits and sizes, Prometheus, the log, glibc's memory.
 - `engine`: the package ready to predict, and the batcher that gathers concurrent requests.
 - `http`: the connection, the request middleware, access and tokens, errors, OpenAPI.

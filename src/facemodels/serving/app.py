@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
+from facemodels.routes import INFO, METRICS, OPENAPI, PAGE
 from facemodels.serving.api import documents
 from facemodels.serving.api.endpoints import Api, add_api
 from facemodels.serving.engine.inference import Engine
@@ -23,7 +24,6 @@ from facemodels.serving.http.tokens import Tokens
 from facemodels.serving.memory import return_large_blocks
 from facemodels.serving.metrics import Metrics
 from facemodels.serving.oip.endpoints import add_oip
-from facemodels.serving.routes import INFO, METRICS, OPENAPI, PAGE
 
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "

@@ -31,7 +31,7 @@ from typing import Any
 from facemodels.deployment.router.routes import FlagRoute, Route, RouteArm, check
 from facemodels.deployment.router.settings import ENTRY, PLUGIN, RouterSettings, seconds
 from facemodels.files import canonical_json
-from facemodels.serving.routes import READY
+from facemodels.routes import READY
 
 MARK = "generation"  # an unused middleware; Traefik's API shows which one it has
 VERSION_HEADER = "X-Facemodels-Version"

@@ -12,7 +12,7 @@ from facemodels.deployment.settings import Environment
 from facemodels.deployment.strategies import Strategy
 from facemodels.names import ModelId
 from facemodels.registry.state import State
-from facemodels.serving.routes import ability_paths
+from facemodels.routes import ability_paths
 
 Urls = Mapping[str, tuple[str, ...]]
 _ORDER = ("recognition", "detection", "landmarks")

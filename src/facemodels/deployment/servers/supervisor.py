@@ -28,7 +28,7 @@ from facemodels.files import write_json
 from facemodels.monitoring.metrics.reading import Series
 from facemodels.monitoring.metrics.scraper import ScrapeTarget
 from facemodels.registry.state import Entry
-from facemodels.serving.routes import READY
+from facemodels.routes import READY
 
 COMMAND = (str(Path(sys.executable).with_name("facemodels")), "serve")
 _HOST = "127.0.0.1"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from facemodels.monitoring.metrics.reading import Reading, Series, parse
+from facemodels.routes import METRICS
 
 if TYPE_CHECKING:
     import httpx
@@ -97,7 +98,7 @@ class Scraper:
 
         try:
             async with asyncio.timeout(self._timeout_s):
-                text = await _get(client, f"{target.url}/metrics")
+                text = await _get(client, target.url + METRICS.path)
             return Scrape(target, parse(text, target.series))
         except TimeoutError:
             return Scrape(target, MissingReading(f"no answer in {self._timeout_s:g} s"))

@@ -17,6 +17,7 @@ from facemodels.monitoring.probes.golden_set import (
 )
 from facemodels.monitoring.probes.result import OutcomeCounts, ReplayResult
 from facemodels.names import ModelId
+from facemodels.routes import ABILITY, INFO, ability_path
 
 if TYPE_CHECKING:
     import httpx
@@ -106,14 +107,14 @@ class _Asker:
         self._check_version()
         if isinstance(probe, PairProbe):
             files = [("image", (name, images[name])) for name in probe.images]
-            answer = self._send("POST", "/api/verify", files=files)
+            answer = self._send(ABILITY.method, ability_path("verify"), files=files)
         else:
             query = {}
             if isinstance(probe, FaceProbe):
                 query["box"] = ",".join(f"{value:.3f}" for value in probe.box)
             answer = self._send(
-                "POST",
-                "/api/detect" if isinstance(probe, SceneProbe) else "/api/landmarks",
+                ABILITY.method,
+                ability_path("detect" if isinstance(probe, SceneProbe) else "landmarks"),
                 content=images[probe.image],
                 headers={"content-type": "application/octet-stream"},
                 params=query,
@@ -128,7 +129,7 @@ class _Asker:
         """Check the id of the version that answers; predictions name it without its variant."""
         if self._known:
             return
-        if self._send("GET", "/api/model/info").get("model_id") != str(self._identity):
+        if self._send(INFO.method, INFO.path).get("model_id") != str(self._identity):
             raise _Failed("another version answered")
         self._known = True
 

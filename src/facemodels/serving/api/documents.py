@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from facemodels.routes import ABILITY, INFO, METRICS, ability_path
 from facemodels.serving.api.forms import FIELD, FORM
 from facemodels.serving.api.images import RAW
 from facemodels.serving.api.points import NUMBER as NUMBER_TEXT
@@ -20,7 +21,6 @@ from facemodels.serving.http.openapi import (
     operation,
     record,
 )
-from facemodels.serving.routes import ABILITY, INFO, METRICS, ability_path
 
 DESCRIPTION = """\
 One version of one face model. Images are JPEG, PNG, WebP or BMP; boxes and points are pixels of

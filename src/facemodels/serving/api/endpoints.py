@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request, Response
 from numpy.typing import NDArray
 
 from facemodels.detection.task import Detections
+from facemodels.routes import ABILITIES, ABILITY, INFO
 from facemodels.serving.api import boxes, documents
 from facemodels.serving.api.images import Upload, decode_all, read_upload
 from facemodels.serving.api.points import NUMBER, read_points
@@ -21,7 +22,6 @@ from facemodels.serving.http.bodies import json_response, read_body
 from facemodels.serving.http.errors import RequestError
 from facemodels.serving.http.openapi import add_endpoint
 from facemodels.serving.metrics import Metrics
-from facemodels.serving.routes import ABILITIES, ABILITY, INFO
 
 Image = NDArray[np.uint8]
 # The threshold of a task if a package has none. Detection: YOLO's own default.

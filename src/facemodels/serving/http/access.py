@@ -1,6 +1,6 @@
 """The access check: whether a request has a token with the scope that its address needs.
 
-`facemodels.serving.routes` says which scope an address needs. A token with the scope `admin` may
+`facemodels.routes` says which scope an address needs. A token with the scope `admin` may
 do everything.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 
+from facemodels.routes import Scope
 from facemodels.serving.http.errors import RequestError
 from facemodels.serving.http.tokens import Tokens
-from facemodels.serving.routes import Scope
 
 
 def is_loopback(host: str) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 
+from facemodels.routes import Scope, is_ours, needed_scope
 from facemodels.serving.http.access import authorise
 from facemodels.serving.http.errors import RequestError
 from facemodels.serving.http.exchange import (
@@ -27,7 +28,6 @@ from facemodels.serving.http.exchange import (
 )
 from facemodels.serving.http.tokens import Tokens
 from facemodels.serving.metrics import Metrics
-from facemodels.serving.routes import Scope, is_ours, needed_scope
 from facemodels.serving.settings import Limits
 
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI, Response
 
-from facemodels.serving.routes import Endpoint
+from facemodels.routes import Endpoint
 
 # Keyword arguments of FastAPI's `add_api_route`.
 Operation = dict[str, Any]

@@ -22,7 +22,7 @@ from pydantic import Field
 from facemodels.errors import InputError
 from facemodels.files import atomic_path
 from facemodels.params import Frozen, load_yaml, parse
-from facemodels.serving.routes import SCOPES, Scope
+from facemodels.routes import SCOPES, Scope
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _RACY_NS = 100_000_000  # a file that is younger may change again without a new time stamp

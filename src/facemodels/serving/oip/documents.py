@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from facemodels.routes import LIVE, READY, SERVER, Endpoint
 from facemodels.serving.http.openapi import (
     BINARY,
     FLAG,
@@ -22,7 +23,6 @@ from facemodels.serving.http.openapi import (
     operation,
     record,
 )
-from facemodels.serving.routes import LIVE, READY, SERVER, Endpoint
 
 _MOST_VALUES = 1000  # of an example; larger tensors have an example in binary only
 _FREE = 4  # the length of a free axis in examples; a box has four numbers

@@ -11,16 +11,7 @@ from fastapi import FastAPI, Request, Response
 from numpy.typing import NDArray
 
 from facemodels import __version__
-from facemodels.serving.engine.inference import Engine
-from facemodels.serving.http.bodies import json_response, media_type, read_body
-from facemodels.serving.http.errors import RequestError
-from facemodels.serving.http.openapi import add_endpoint
-from facemodels.serving.http.readiness import Readiness
-from facemodels.serving.metrics import Metrics
-from facemodels.serving.oip import predictors, tensors
-from facemodels.serving.oip.documents import OipDocuments
-from facemodels.serving.oip.tensors import TensorSpec
-from facemodels.serving.routes import (
+from facemodels.routes import (
     LIVE,
     MODEL,
     MODEL_INFER,
@@ -31,6 +22,15 @@ from facemodels.serving.routes import (
     VERSION_INFER,
     VERSION_READY,
 )
+from facemodels.serving.engine.inference import Engine
+from facemodels.serving.http.bodies import json_response, media_type, read_body
+from facemodels.serving.http.errors import RequestError
+from facemodels.serving.http.openapi import add_endpoint
+from facemodels.serving.http.readiness import Readiness
+from facemodels.serving.metrics import Metrics
+from facemodels.serving.oip import predictors, tensors
+from facemodels.serving.oip.documents import OipDocuments
+from facemodels.serving.oip.tensors import TensorSpec
 
 _HEADER = "inference-header-content-length"
 _LENGTH = re.compile(r"[0-9]{1,12}")

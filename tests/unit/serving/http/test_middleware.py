@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import pytest
 
+from facemodels.routes import ENDPOINTS, needed_scope
 from facemodels.serving.http.access import authorise, is_loopback
 from facemodels.serving.http.errors import RequestError
 from facemodels.serving.http.exchange import Disconnected, Message, RequestBody, ResponseWriter
 from facemodels.serving.http.middleware import identify, outcome, printable
 from facemodels.serving.http.tokens import Tokens
 from facemodels.serving.metrics import STATUSES
-from facemodels.serving.routes import ENDPOINTS, needed_scope
 
 
 @pytest.mark.parametrize(

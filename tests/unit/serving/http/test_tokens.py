@@ -13,9 +13,9 @@ import pytest
 
 from facemodels.cli import serve as command
 from facemodels.errors import InputError, ParamsError
+from facemodels.routes import SCOPES
 from facemodels.serving.http import tokens
 from facemodels.serving.http.tokens import Tokens
-from facemodels.serving.routes import SCOPES
 
 
 def path_of(folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,11 +10,9 @@ import pytest
 from fastapi.routing import APIRoute
 from starlette.routing import Route
 
+from facemodels import routes
 from facemodels.names import TASKS, ModelId
-from facemodels.serving.app import build
-from facemodels.serving.http.readiness import Readiness
-from facemodels.serving.metrics import Metrics
-from facemodels.serving.routes import (
+from facemodels.routes import (
     ABILITIES,
     ABILITY,
     ENDPOINTS,
@@ -23,7 +22,11 @@ from facemodels.serving.routes import (
     is_prediction,
     needed_scope,
 )
+from facemodels.serving.app import build
+from facemodels.serving.http.readiness import Readiness
+from facemodels.serving.metrics import Metrics
 
+SOURCES = Path(routes.__file__).parent
 IDS = {"detection": "det-yolov8-v1.0.0", "recognition": "rec-facenet-v1.2.3"}
 
 
@@ -109,3 +112,17 @@ def test_every_ability_is_a_prediction_under_its_own_address() -> None:
 )  # fmt: skip
 def test_every_address_needs_its_scope(method: str, path: str, scope: str | None) -> None:
     assert needed_scope(method, path) == scope
+
+
+def test_clients_write_no_address_by_hand() -> None:
+    """Controllers and routers have addresses of their own; what asks a server reads the list."""
+    sources = [*(SOURCES / "monitoring").rglob("*.py"), *(SOURCES / "cli").rglob("*.py")]
+    paths = {ability_path(name) for names in ABILITIES.values() for name in names}
+    paths |= {endpoint.path for endpoint in ENDPOINTS if len(endpoint.path) > len("/v2")}
+    by_hand = [
+        f"{source.relative_to(SOURCES)}: {path}"
+        for source in sources
+        for path in paths
+        if f'"{path}"' in source.read_text() or f'{path}"' in source.read_text()
+    ]
+    assert by_hand == []

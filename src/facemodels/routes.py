@@ -2,7 +2,8 @@
 
 This is the only list of addresses. The application adds its endpoints from it. The access check,
 the request log, the OpenAPI document and the router of a deployment environment read it. The
-module imports nothing heavy, so that the command line and the router can use it.
+module imports nothing heavy, so that the command line, the router and the clients can use it: the
+probes and the scraper of `facemodels.monitoring` ask by it.
 
 Open to everyone are `/`, `/openapi.json` and the health of the server: the probes of an
 orchestrator carry no token, and the page and the description tell no more than the public source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,11 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
 
 
 @click.command("import")
-@click.option("--onnx", "onnx_file", type=FILE, required=True, help="The network, as ONNX.")
+@click.option("--onnx", "onnx_file", type=FILE, help="The network, as ONNX.")
+@click.option("--torch", "torch_file", type=FILE, help="Or a state dict, .pt or .safetensors, …")
+@click.option("--architecture", default="", help="… of this architecture: facenet, arcface, …")
+@click.option("--network", multiple=True, metavar="KEY=VALUE", help="… with these parameters.")
+@click.option("--drop-unexpected", is_flag=True, help="Leave out weights that it has no place for.")
 @click.option("--name", required=True, help="For example recognition-x; it may be new.")
 @click.option("--version", required=True, help="MAJOR.MINOR.PATCH")
 @click.option("--variant", default="", help="For example gpu.")
@@ -87,6 +92,9 @@ def import_(**options: Any) -> None:
       facemodels import --onnx w600k.onnx --name recognition-x --version 1.0.0 \\
           --crop arcface112 --colour RGB --mean 127.5 --scale 0.0078431 \\
           --license MIT --source https://example.org/w600k --dry-run
+      facemodels import --torch 20180402-114759-vggface2.pt --architecture facenet \\
+          --network image_size=160 --drop-unexpected --name recognition-vggface2 \\
+          --version 1.0.0 --license MIT
     """
     from facemodels.importing.steps import require_free
 
@@ -95,6 +103,7 @@ def import_(**options: Any) -> None:
     )
     if model.name.task != "recognition":
         raise InputError(f"{model.name} is no recogniser.", "Give a --name such as recognition-x.")
+    options["file"] = _one_file(options)
     target = options["folder"] or Path(model.folder)
     require_free(target)
     words = _card(model, options)
@@ -108,12 +117,16 @@ class _Import:
     def __init__(self, model: ModelId, target: Path, words: Card, options: dict[str, Any]) -> None:
         self.model, self.target, self.words, self.options = model, target, words, options
         self.report: dict[str, Any] = {"id": str(model)}
+        self.title = "network imported as ONNX"
+        self.facts: dict[str, Any] = {}
+        self.max_abs_error = 0.0
 
     def run(self) -> None:
         from facemodels.importing import recogniser
         from facemodels.importing.checks import require
 
         data, file = self._source()
+        self.title = self.options["title"] or self.title
         self.report["file"] = file.record(self.words)
         examined = recogniser.examine(
             data,
@@ -130,9 +143,36 @@ class _Import:
         """The bytes of the graph, and the file that it comes from."""
         from facemodels.importing.steps import ImportedFile
 
-        path: Path = self.options["onnx_file"]
+        kind, path = self.options["file"]
         data = _read(path)
-        return data, _record("onnx", path, data, self.options["source"], ImportedFile)
+        file = _record(kind, path, data, self.options["source"], ImportedFile)
+        return (self._exported(data, path) if kind == "torch" else data), file
+
+    def _exported(self, data: bytes, path: Path) -> bytes:
+        """Weights of a known architecture as ONNX; what is not stated is the architecture's."""
+        from facemodels.importing.torch_file import export, network_values
+        from facemodels.models import architecture
+        from facemodels.params import load
+
+        name, task = self.options["architecture"], self.model.name.task
+        if not name:
+            raise InputError(
+                f"{path} holds weights, and the network that they are of is not stated.",
+                "Give --architecture, for example facenet; for others export ONNX.",
+            )
+        known = load() if Path("params.yaml").is_file() else None
+        overrides = dict(_pair(text) for text in self.options["network"])
+        found = architecture(task, name).of(network_values(name, known, task, overrides))
+        for option, value in _stated_by(found.preprocessing()).items():
+            self.options[option] = self.options[option] or value
+        exported = export(data, path.name, found, drop_unexpected=self.options["drop_unexpected"])
+        self.title, self.max_abs_error = found.title, exported.max_abs_error
+        self.facts = {
+            "architecture": name,
+            "network": found.network.model_dump(mode="json"),
+            "left_out": list(exported.left_out),
+        }
+        return exported.graph
 
     def _measured(self, examined: ExaminedRecogniser, file: ImportedFile) -> None:
         from facemodels.imaging import CROPS
@@ -173,7 +213,7 @@ class _Import:
         best = trial.best
         if best is not None and not self.options["as_stated"]:
             raise RuleError(
-                f"{self.options['onnx_file']} does better with another preprocessing than stated: "
+                f"{self.options['file'][1]} does better with another preprocessing than stated: "
                 f"{best.way.name} gives an AUC of {best.auc:.4f}, as stated {best.stated:.4f} "
                 f"(difference {best.low:+.4f} to {best.high:+.4f}). Nothing is packaged.",
                 f"State it ({_options_of(best.way.preprocessing)}), or keep yours with "
@@ -190,14 +230,14 @@ class _Import:
     ) -> None:
         from facemodels.importing import steps
 
-        facts: dict[str, Any] = dict(examined.facts)
+        facts: dict[str, Any] = {**self.facts, **dict(examined.facts)}
         facts["checks"] = {check.name: check.found for check in examined.checks}
         if trial is not None:
             facts["preprocessing_tried"] = [one.as_json() for one in trial.tried]
-        title = self.options["title"] or "network imported as ONNX"
+        described = examined.described(self.model.name, self.title)
         content = steps.ImportedContent(
             self.model,
-            examined.described(self.model.name, title),
+            replace(described, max_abs_error=self.max_abs_error),
             examined.graph,
             self.words,
             file,
@@ -263,6 +303,51 @@ class _Import:
             click.echo(text)
 
 
+def _one_file(options: dict[str, Any]) -> tuple[str, Path]:
+    """The kind of the file that is imported, and its path.
+
+    Raises:
+        InputError: none is given, or several.
+    """
+    kinds = ("onnx", "torch")
+    given = [(kind, options[f"{kind}_file"]) for kind in kinds if options[f"{kind}_file"]]
+    if len(given) != 1:
+        raise InputError(
+            f"{len(given)} files are given, not one.",
+            f"Give one of {', '.join(f'--{kind}' for kind in kinds)}.",
+        )
+    return given[0]
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    """KEY=VALUE, the value as YAML reads it."""
+    import yaml
+
+    key, equals, value = text.partition("=")
+    try:
+        if key and equals:
+            return key, yaml.safe_load(value)
+    except yaml.YAMLError:
+        pass
+    raise InputError(f"--network {text} is not KEY=VALUE.", "Write for example image_size=160.")
+
+
+def _stated_by(preprocessing: dict[str, Any]) -> dict[str, Any]:
+    """The options that an architecture's own preprocessing stands for."""
+
+    def text(value: Any) -> str:
+        values = value if isinstance(value, list | tuple) else [value]
+        return ",".join(repr(float(one)) for one in values)
+
+    return {
+        "crop": preprocessing.get("crop", {}).get("name", ""),
+        "colour": preprocessing["color"],
+        "mean": text(preprocessing["mean"]),
+        "scale": text(preprocessing["scale"]),
+        "size": preprocessing["size"][0],
+    }
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -323,7 +408,7 @@ def _card(model: ModelId, options: dict[str, Any]) -> Card:
             "--license is not given: the weights of others have terms.",
             "Give the licence of the weights as SPDX has it, or --card with all words.",
         )
-    file: Path = options["onnx_file"]
+    file: Path = options["file"][1]
     try:
         written = datetime.fromtimestamp(file.stat().st_mtime, UTC)
     except OSError as error:

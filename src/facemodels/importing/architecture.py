@@ -40,6 +40,7 @@ class Described:
         interface: the shapes that a user of the model sees.
         preprocessing: how an image becomes an input, for config.yaml.
         decode: of a detector: the `name` of the steps behind the graph, and their values.
+        max_abs_error: between ONNX Runtime and the framework that the graph was exported from.
     """
 
     task: str
@@ -48,6 +49,7 @@ class Described:
     interface: Interface
     preprocessing: Mapping[str, Any]
     decode: Mapping[str, Any] | None = None
+    max_abs_error: float = 0.0
 
 
 class ImportedGraph(Architecture[ImportedNetwork, TrainingSettings]):
@@ -105,7 +107,7 @@ class ImportedGraph(Architecture[ImportedNetwork, TrainingSettings]):
         """Leave the graph where it is: the weights of the package are the graph."""
         if weights != path:
             shutil.copyfile(weights, path)
-        return 0.0
+        return self.described.max_abs_error
 
     def export_graphs(self, weights: Path, folder: Path) -> ExportedGraphs:
         """Name the graph and the steps behind it."""

@@ -15,64 +15,8 @@ from filelock import FileLock
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 
-# Everything at the smallest size that still goes through all code; gates wide open.
-TINY = {
-    "data.detection.train": "8",
-    "data.detection.val": "6",
-    "data.detection.test": "6",
-    "data.recognition.train": "12",
-    "data.recognition.val": "6",
-    "data.recognition.test": "8",
-    "data.recognition.images_per_identity": "4",
-    "data.recognition.folds": "3",
-    "data.recognition.pairs_per_fold": "6",
-    "data.landmarks.train": "24",
-    "data.landmarks.val": "6",
-    "data.landmarks.test": "8",
-    "models.detection-yolov8.train.steps": "4",
-    "models.detection-yolov8.train.validate_every": "2",
-    "models.detection-yolov8.network.image_size": "64",
-    "models.detection-yolov8.train.warmup_steps": "1",
-    "models.detection-yolov8.gates": "{ap50_95: null, f1: null}",
-    "models.detection-mtcnn.train.scenes": "2",
-    "models.detection-mtcnn.gates": "{ap50: null, recall: null}",
-    "models.recognition-facenet.train.steps": "3",
-    "models.recognition-facenet.train.warmup_steps": "1",
-    "models.recognition-facenet.train.batch_people": "4",
-    "models.recognition-facenet.train.batch_images": "2",
-    "models.recognition-facenet.gates": (
-        "{accuracy: null, auc: null, fnmr_at_fmr_1e-2: null, fmr_group_max: null, "
-        "fnmr_group_max: null, fmr_group_max_over_gm: null, fnmr_group_max_over_gm: null}"
-    ),
-    "models.recognition-arcface.train.steps": "3",
-    "models.recognition-arcface.train.warmup_steps": "1",
-    "models.recognition-arcface.train.batch_people": "4",
-    "models.recognition-arcface.network.image_size": "48",
-    "models.recognition-arcface.gates": "{accuracy: null, auc: null}",
-    "models.recognition-dlib.gates": "{accuracy: null, auc: null}",
-    "models.landmark-dlib.network.cascade_depth": "2",
-    "models.landmark-dlib.network.trees_per_cascade": "10",
-    "models.landmark-dlib.gates": "{nme: {max: 9.0}, failure_rate_at_0.08: null}",
-    **{
-        f"models.{name}.train.threads": "1"
-        for name in (
-            "detection-yolov8",
-            "detection-mtcnn",
-            "recognition-facenet",
-            "recognition-arcface",
-            "recognition-dlib",
-            "landmark-dlib",
-        )
-    },
-    "benchmark.threads": "1",
-    "compare.threads": "1",
-    "benchmark.runs": "4",
-    "benchmark.warmup": "1",
-    "benchmark.batch_sizes": "[1, 2]",
-    "compare.runs": "4",
-    "compare.warmup": "1",
-    "compare.resamples": "50",
-}
+# conf/profile/smoke.yaml: everything at the smallest size that still goes through all code.
+SMOKE = "profile=smoke"
 
 
 class Clone:
@@ -101,9 +45,9 @@ class Clone:
         return done
 
     def compose(self, **changes: str) -> None:
-        """Write params.yaml from conf/ with TINY and further values."""
-        values = {**TINY, **changes}
-        self.run("facemodels", "params", *(f"++{key}={value}" for key, value in values.items()))
+        """Write params.yaml from conf/ in the profile `smoke`, with further values."""
+        further = (f"++{key}={value}" for key, value in changes.items())
+        self.run("facemodels", "params", SMOKE, *further)
 
     def commit(self, message: str) -> None:
         self.run("git", "add", "--all")

@@ -8,7 +8,7 @@ import re
 import pytest
 import yaml
 
-from .conftest import TINY, Clone, stages_run
+from .conftest import SMOKE, Clone, stages_run
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -95,9 +95,7 @@ def test_one_stage_of_one_model_can_be_asked_for(copy: Clone) -> None:
 
 def test_an_experiment_changes_params_and_shows_readable_columns(copy: Clone) -> None:
     # `dvc exp run` composes conf/ anew: the small values must stand there.
-    overrides = [f"++{key}={value}" for key, value in TINY.items()]
-    changed = "++models.landmark-dlib.train.nu=0.3"
-    flags = [part for override in [*overrides, changed] for part in ("-S", override)]
+    flags = ("-S", SMOKE, "-S", "models.landmark-dlib.train.nu=0.3")
     copy.run("dvc", "exp", "run", "--name", "trial", *flags, "train@landmark-dlib")
     shown = json.loads(copy.run("dvc", "exp", "show", "--json").stdout)
     text = json.dumps(shown)
@@ -107,8 +105,7 @@ def test_an_experiment_changes_params_and_shows_readable_columns(copy: Clone) ->
 
 
 def test_a_queued_experiment_runs(copy: Clone) -> None:
-    overrides = [*(f"++{k}={v}" for k, v in TINY.items()), "++models.landmark-dlib.train.nu=0.4"]
-    flags = [part for override in overrides for part in ("-S", override)]
+    flags = ("-S", SMOKE, "-S", "models.landmark-dlib.train.nu=0.4")
     copy.run("dvc", "exp", "run", "--queue", "--name", "later", *flags, "train@landmark-dlib")
     assert "later" in copy.run("dvc", "queue", "status").stdout
     copy.run("dvc", "exp", "run", "--run-all")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .conftest import TINY, Clone, copy_clone, stages_run
+from .conftest import Clone, copy_clone, stages_run
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -117,15 +117,7 @@ def origin(built: Clone, tmp_path_factory: pytest.TempPathFactory) -> ReleaseSit
     outside = Clone(site.folder)
     outside.run("git", "clone", "--quiet", str(built.folder), "seed")
     seed = Clone(site.folder / "seed")
-    tree: dict = {}
-    for key, value in TINY.items():
-        node = tree
-        *parents, last = key.split(".")
-        for part in parents:
-            node = node.setdefault(part, {})
-        node[last] = yaml.safe_load(value)
-    (seed.folder / "conf/tiny.yaml").write_text(f"# @package _global_\n{yaml.safe_dump(tree)}")
-    config = seed.read("conf/config.yaml").replace("  - _self_\n", "  - _self_\n  - tiny\n")
+    config = seed.read("conf/config.yaml").replace("- profile: laptop", "- profile: smoke")
     (seed.folder / "conf/config.yaml").write_text(config)
     seed.run("facemodels", "params", "--check")
     seed.run("dvc", "remote", "add", "--force", "--default", "storage", "../storage")

@@ -68,6 +68,74 @@ def test_every_models_hyperparameters_fit_its_architecture() -> None:
         assert len(implementation.interface().input_shape) == 3
 
 
+PROFILES = sorted(path.stem for path in (ROOT / "conf/profile").glob("*.yaml"))
+
+
+def composed(tmp_path: Path, *overrides: str) -> params.Params:
+    compose(ROOT / "conf", tmp_path / "params.yaml", list(overrides), dry_run=False)
+    return params.load(tmp_path / "params.yaml")
+
+
+def test_there_are_three_profiles_and_the_laptops_is_the_default(tmp_path: Path) -> None:
+    assert PROFILES == ["full", "laptop", "smoke"]
+    assert composed(tmp_path, "profile=laptop") == params.load(ROOT / "params.yaml")
+    with pytest.raises(ParamsError, match="does not compose"):
+        composed(tmp_path, "profile=nonesuch")
+
+
+@pytest.mark.parametrize(
+    ("profile", "data"),
+    [
+        ("laptop", "sample"), ("laptop", "real"), ("full", "real"), ("full", "sample"),
+        ("smoke", "sample"),
+    ],
+)  # fmt: skip
+def test_every_model_of_every_profile_fits_its_architecture(
+    tmp_path: Path, profile: str, data: str
+) -> None:
+    """A profile whose models want another crop than the data has would fail only in train."""
+    loaded = composed(tmp_path, f"profile={profile}", f"data={data}")
+    crops = dataset_of(loaded.data, "recognition").settings.crops
+    for model in loaded.models.values():
+        kind = architecture(model.task, model.architecture)
+        implementation = kind.of(model.network)
+        assert kind.settings(model.training).threads >= 1
+        crop = implementation.preprocessing().get("crop", {}).get("name")
+        assert crop is None or crop in crops
+
+
+def test_the_full_profile_is_real_faces_at_the_published_sizes(tmp_path: Path) -> None:
+    loaded = composed(tmp_path, "profile=full", "real_root=/somewhere")
+    assert loaded.data.recognition.source == "/somewhere/lfw"
+    sizes = {name: model.network.get("image_size") for name, model in loaded.models.items()}
+    assert sizes["recognition-facenet"] == 160
+    assert sizes["recognition-arcface"] == 112
+    assert sizes["detection-yolov8"] == 640
+    facenet = loaded.model("recognition-facenet")
+    assert (facenet.train["init"], facenet.network["crop"]) == ("pretrained", "facenet160")
+
+
+@pytest.mark.parametrize(
+    ("init", "expected"),
+    [
+        ("scratch", "src/facemodels/recognition/facenet.py"),
+        ("pretrained", "data/weights/facenet-vggface2.pt"),
+        (f"{{file: my/model.pt, sha256: {'a' * 64}}}", "my/model.pt"),
+    ],
+)
+def test_train_depends_on_the_weights_that_init_names(
+    tmp_path: Path, init: str, expected: str
+) -> None:
+    loaded = composed(tmp_path, f"models.recognition-facenet.train.init={init}")
+    assert loaded.model("recognition-facenet").weights == expected
+
+
+def test_weights_of_a_distribution_are_no_file_of_the_repository(tmp_path: Path) -> None:
+    loaded = composed(tmp_path, "models.landmark-dlib.train.init=pretrained")
+    for name in ("landmark-dlib", "recognition-dlib", "detection-mtcnn"):
+        assert loaded.model(name).weights == loaded.model(name).code
+
+
 def test_params_cannot_be_changed_after_loading(tmp_path: Path, values: dict) -> None:
     loaded = _load(tmp_path, values)
     with pytest.raises(ValueError, match="frozen"):

@@ -254,6 +254,8 @@ class Compare(Frozen):
         threads: number of threads of the runtime.
         warmup: number of timed runs that are not counted.
         runs: number of timed runs that are.
+        across_crops: compare models of different crops too, each in its own. A difference is
+            then one of the models together with their crops.
     """
 
     baselines: dict[str, str]
@@ -263,6 +265,7 @@ class Compare(Frozen):
     threads: Count
     warmup: Annotated[int, Field(ge=0)]
     runs: Count
+    across_crops: bool = False
 
 
 class Params(Frozen):

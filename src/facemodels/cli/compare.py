@@ -27,6 +27,11 @@ from facemodels.errors import InputError
 @click.option("--test-data", type=FOLDER, help="Prepared data or a dataset's folder.")
 @click.option("--resamples", type=click.IntRange(min=1), default=1000, show_default=True)
 @click.option("--runs", type=click.IntRange(min=2), default=40, show_default=True)
+@click.option(
+    "--across-crops",
+    is_flag=True,
+    help="Compare models of different crops, each in its own: models, not weights.",
+)
 @detector_option
 @json_option
 def compare(
@@ -36,10 +41,14 @@ def compare(
     test_data: Path | None,
     resamples: int,
     runs: int,
+    across_crops: bool,
     detector: Path | None,
     as_json: bool,
 ) -> None:
     """Set package B beside package A and say whether it is better, worse, or neither.
+
+    Both are measured anew on the same data. Figures that were measured in different ways are
+    refused, with what differs.
 
     \b
     Example:
@@ -63,6 +72,7 @@ def compare(
     a, b = open_package(model_a), open_package(model_b)
     if a.task != b.task:
         raise InputError(f"{a.id} is of {a.task}, {b.id} of {b.task}.", "Compare within one task.")
+    crops = {str(package.id): crop_of(package.config["preprocessing"]) for package in (a, b)}
     settings = Compare(
         baselines={},
         resamples=resamples,
@@ -71,20 +81,24 @@ def compare(
         threads=2,
         warmup=5,
         runs=runs,
+        across_crops=across_crops,
     )
     if "accuracy" in asked:
-        crops = [crop_of(package.config["preprocessing"]) for package in (a, b)]
         source = prepared_or(test_data, a.task)
-        with dataset(source, a.task, testing=True, crops=crops, detector=detector) as data:
+        with dataset(source, a.task, testing=True, crops=crops.values(), detector=detector) as data:
             rows = compare_packages(a, b, data, settings, asked)
     else:
         rows = compare_packages(a, b, None, settings, asked)
     verdict = comparison.overall(rows)
-    text = f"{rows_table(rows, '95%')}\n{b.id} against {a.id}: {verdict}\n"
+    words = f"{b.id} against {a.id}: {verdict}"
+    if "accuracy" in asked and len(set(crops.values())) > 1:
+        words += f" ({', '.join(f'{name} in {crop}' for name, crop in crops.items())})"
+    text = f"{rows_table(rows, '95%')}\n{words}\n"
     result = {
         "a": str(a.id),
         "b": str(b.id),
         "rows": [asdict(row) for row in rows],
+        "crops": {name: crop for name, crop in crops.items() if crop},
         "verdict": verdict,
     }
     output(result, text, as_json=as_json)

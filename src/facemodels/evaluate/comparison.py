@@ -61,19 +61,28 @@ def compare_accuracy(a: Package, b: Package, data: Path, settings: Compare) -> l
 
     Deterministic: same packages, data and seed give the same rows.
 
+    Args:
+        a: the first package.
+        b: the second, of the same task.
+        data: prepared data of the task, with the splits val and test.
+        settings: of the resamples, and whether each model may have its own crop.
+
     Raises:
-        InputError: the packages are of different tasks, or the stamps of their figures differ
-            in more than the crop, which belongs to the model.
+        DataError: the data has no such splits, or too little for an interval.
+        InputError: the packages are of different tasks; or the stamps of their figures differ,
+            be it in the crop alone where `settings.across_crops` is off.
     """
     if a.task != b.task:
         raise InputError(
             f"{a.id} is of {a.task}, {b.id} of {b.task}.", "Compare two models of one task."
         )
-    first, second = (
-        evaluate(package.task, package.predictor(threads=settings.threads), data)
-        for package in (a, b)
-    )
-    require_same(first.stamp, second.stamp, (str(a.id), str(b.id)))
+    names = (str(a.id), str(b.id))
+    models = [package.predictor(threads=settings.threads) for package in (a, b)]
+    # What differs in the crop alone is refused before minutes are spent on measuring.
+    crops = [{"crop": getattr(model, "crop_name", "")} for model in models]
+    require_same(crops[0], crops[1], names, across_crops=settings.across_crops)
+    first, second = (evaluate(a.task, model, data) for model in models)
+    require_same(first.stamp, second.stamp, names, across_crops=settings.across_crops)
     others = sorted((first.resampled.keys() & second.resampled.keys()) - {first.primary})
     rows = [_paired(name, first, second, settings) for name in (first.primary, *others)]
     if first.correct is not None and second.correct is not None:

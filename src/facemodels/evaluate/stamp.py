@@ -24,7 +24,7 @@ from facemodels.files import sha256_tree
 
 Stamp = Mapping[str, str]
 PARTS = ("data", "pairs", "crop", "detector", "evaluator", "threshold")
-OF_A_MODEL = ("crop",)  # a part of the model, which may differ where both are measured at once
+OF_A_MODEL = ("crop",)  # a part of the model, which differs where whole models are compared
 FACES = "faces.json"  # of prepared faces, as `data.splits.FACES`, which is slow to import
 
 
@@ -63,22 +63,31 @@ def differences(a: Any, b: Any) -> tuple[str, ...]:
     )
 
 
-def require_same(a: Stamp, b: Stamp, names: tuple[str, str]) -> None:
-    """Check that two models were measured under one protocol on the same data.
+def require_same(a: Stamp, b: Stamp, names: tuple[str, str], *, across_crops: bool = False) -> None:
+    """Check that the figures of two models may be set side by side.
 
-    The crop belongs to the model, so it may differ here; the report names both.
+    Args:
+        a: the stamp of the first model's figures.
+        b: the stamp of the second's.
+        names: what the message calls the two models.
+        across_crops: let each model have its own crop: what is compared then are models
+            together with their crops, not weights.
 
     Raises:
-        InputError: they were not; the message says in what they differ.
+        InputError: a part differs; the message says which, and what to do.
     """
-    found = differences(
-        *({k: v for k, v in side.items() if k not in OF_A_MODEL} for side in (a, b))
-    )
+    allowed = OF_A_MODEL if across_crops else ()
+    first, second = ({k: "" if k in allowed else v for k, v in side.items()} for side in (a, b))
+    found = differences(first, second)
     if found:
+        only_crops = all(first.get(k) == second.get(k) for k in PARTS if k not in OF_A_MODEL)
         raise InputError(
             f"the figures of {names[0]} and {names[1]} cannot be set side by side: "
             f"{'; '.join(found)}.",
-            "Measure both on the same data with the same version of facemodels.",
+            "Give --across-crops (in conf/config.yaml: compare.across_crops) to compare each "
+            "model together with its crop."
+            if only_crops
+            else "Measure both on the same data with the same version of facemodels.",
         )
 
 

@@ -117,6 +117,8 @@ def _measured_on(own: Mapping[str, Mapping[str, Any]]) -> str:
     words = [f"evaluator {shared['evaluator']}", f"data {shared['data']}"]
     if shared["detector"]:
         words.append(f"detector {shared['detector']}")
+    if len({stamp["crop"] for stamp in stamps.values()}) > 1:
+        crops.append("so that models are compared together with their crops")
     return ", ".join([*words, *crops])
 
 

@@ -1,11 +1,69 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import comb
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from facemodels.evaluate.comparison import Row, mcnemar, overall
+from facemodels.data.splits import save_group_names
+from facemodels.errors import InputError
+from facemodels.evaluate.comparison import Row, compare_accuracy, mcnemar, overall
+from facemodels.params import Compare
+
+from .test_recognition import GROUPS, ColourEmbedder, split
+
+SETTINGS = Compare(baselines={}, resamples=20, confidence=0.9, seed=1, threads=1, warmup=0, runs=2)
+
+
+class CroppedEmbedder(ColourEmbedder):
+    """The mean colour of a face in a crop of its own."""
+
+    def __init__(self, crop_name: str) -> None:
+        self.crop_name = crop_name
+
+
+@dataclass
+class InCrop:
+    """A package of an embedder that takes one crop."""
+
+    crop: str
+    task: str = "recognition"
+
+    @property
+    def id(self) -> str:
+        return f"rec-{self.crop}"
+
+    def predictor(self, **_: Any) -> ColourEmbedder:
+        return CroppedEmbedder(self.crop)
+
+
+@pytest.fixture(scope="module")
+def in_two_crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    for name, people, first in (("val", 9, 0), ("test", 24, 1000)):
+        faces = split(people, 4, first=first, seed=1)
+        faces.others["dlib150"] = 255 - faces.images
+        faces.save(folder / name)
+    save_group_names(folder, GROUPS)
+    return folder
+
+
+def test_models_of_different_crops_are_refused_before_they_are_measured() -> None:
+    with pytest.raises(InputError, match="crop: centre112 → dlib150") as refused:
+        compare_accuracy(InCrop("centre112"), InCrop("dlib150"), Path("nowhere"), SETTINGS)
+    assert "--across-crops" in str(refused.value.remedy)
+
+
+def test_models_are_compared_across_crops_where_it_is_asked_for(in_two_crops: Path) -> None:
+    settings = SETTINGS.model_copy(update={"across_crops": True})
+    models = InCrop("centre112"), InCrop("dlib150")
+    rows = compare_accuracy(*models, in_two_crops, settings)
+    assert rows[0].metric == "accuracy"
+    same = compare_accuracy(models[0], models[0], in_two_crops, SETTINGS)
+    assert all(row.difference == 0 for row in same)
 
 
 def row(metric: str, verdict: str) -> Row:

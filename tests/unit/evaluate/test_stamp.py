@@ -57,11 +57,20 @@ def test_a_missing_stamp_differs_as_a_whole(tmp_path: Path) -> None:
     assert differences(one, {}) == ("the second has no stamp",)
 
 
-def test_models_are_compared_on_the_same_data_whatever_crop_each_takes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("across_crops", [True, False])
+@pytest.mark.parametrize("part", PARTS)
+def test_figures_that_differ_in_any_part_are_refused_but_for_the_crop_where_it_is_asked_for(
+    tmp_path: Path, part: str, across_crops: bool
+) -> None:
     one = of(tmp_path, crop="arcface112")
-    require_same(one, {**one, "crop": "dlib150"}, ("a", "b"))
-    with pytest.raises(InputError, match=r"a and b cannot be set side by side: evaluator: "):
-        require_same(one, {**one, "evaluator": "recognition 3"}, ("a", "b"))
+    other = {**one, part: "another"}
+    require_same(one, dict(one), ("a", "b"))
+    if across_crops and part == "crop":
+        require_same(one, other, ("a", "b"), across_crops=True)
+        return
+    with pytest.raises(InputError, match=rf"a and b cannot be set side by side: {part}: ") as error:
+        require_same(one, other, ("a", "b"), across_crops=across_crops)
+    assert ("--across-crops" in str(error.value.remedy)) == (part == "crop")
 
 
 def test_a_pair_list_has_the_same_digest_whatever_its_integer_type() -> None:

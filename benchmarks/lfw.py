@@ -1,7 +1,7 @@
 """dlib's face embedder on LFW's View 2: all 6,000 pairs, beside the published figures.
 
 python -m benchmarks.lfw LFW [--ways hog5 hog68] [--jitters N] [--cache FOLDER]
-                         [--detector PACKAGE --recogniser PACKAGE]
+                         [--detector PACKAGE --recogniser PACKAGE [--http]]
 
 LFW is the folder with `pairs.txt` and one folder of identity folders. The images are searched
 for a face in several ways, and dlib's chip of 150 px is cut and described by our ONNX form of
@@ -12,6 +12,9 @@ of the image; where none is found, one with a lower score, and else a box in the
 
 With two packages of this repository their served form is measured too: the detector's five
 points, the recogniser's own crop and embedding. A face that is not found then matches nobody.
+With --http they answer requests besides: `facemodels serve` on loopback gets the files as they
+are, /api/detect and /api/embed give points and vectors, and /api/verify is asked for some pairs
+of each fold. The table follows after how far that is from the packages in one process.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.served_faces import ServedFaces, served_faces
 from facemodels import imaging
 from facemodels.data.kinds.lfw import read_lfw_pairs
 from facemodels.data.real.identities import NamedPair
@@ -53,9 +57,11 @@ PUBLISHED_THRESHOLD = 0.6  # of the distance between dlib's descriptors
 _PADDING = 0.25  # of the chip, dlib's
 _MIDDLE = (0.3, 0.7)  # of the side: the box where no face is found
 _LEAST_SCORE = -0.5  # of a box that is taken where none has a score above 0
+_VERIFIED = 10  # pairs of each kind and fold that /api/verify is asked for
 _AT_ONCE = 300  # images of one part of the cache
 
 Image = NDArray[np.uint8]
+Arrays = dict[str, NDArray[Any]]
 Describe = Callable[[Sequence[Image]], NDArray[np.float32]]
 
 
@@ -126,6 +132,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="*", default=["hog5", "hog68"])
     parser.add_argument("--detector", type=Path, help="package that gives five points")
     parser.add_argument("--recogniser", type=Path, help="package that takes them")
+    parser.add_argument("--http", action="store_true", help="measure them as served, besides")
     parser.add_argument("--jitters", type=int, default=0, help="chips to average, besides")
     parser.add_argument("--cache", type=Path, default=Path(".cache/lfw"))
     options = parser.parse_args()
@@ -138,14 +145,21 @@ def main() -> None:
         for name in options.ways:
             rows += measure(ways()[name], paths, pairs, describe, options)
     if options.detector and options.recogniser:
-        rows += measure_packages(paths, pairs, options)
+        in_process = package_vectors(paths, options)
+        rows += package_rows("in one process", in_process, paths, pairs, options)
+        if options.http:
+            served = served_vectors(paths, pairs, options)
+            rows += package_rows("over HTTP", served, paths, pairs, options)
+            print(difference(in_process, served, paths, pairs))
     print(markdown(rows))
 
 
-def measure_packages(
-    paths: Sequence[Path], pairs: Sequence[NamedPair], options: Any
-) -> list[dict[str, Any]]:
-    """Rows of the table for a detector's and a recogniser's package as they are served."""
+def package_vectors(paths: Sequence[Path], options: Any) -> Arrays:
+    """Unit vectors by a detector's and a recogniser's package in this process.
+
+    Returns:
+        `unit` float32 (N, 2, D), of the face and its mirror image, and `found` bool (N,).
+    """
     finder, package = PackageFinder(options.detector), open_package(options.recogniser)
     embedder = package.predictor(threads=1)
     crop = Preprocessing.of_config(package.config["preprocessing"]).crop
@@ -159,25 +173,102 @@ def measure_packages(
         views = [embedder.embed([image], [face.points]), embedder.embed([mirrored])]
         return {"unit": np.concatenate(views), "found": np.bool_(True)}
 
-    identity = f"{finder.about()['digest']}{package.digest}"
-    name = f"packages-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
-    arrays = Cache(options.cache / digest(paths)).parts(name, paths, compute)
+    cache = Cache(options.cache / digest(paths))
+    return cache.parts(_name_of("packages", options), paths, compute)
+
+
+def served_vectors(paths: Sequence[Path], pairs: Sequence[NamedPair], options: Any) -> Arrays:
+    """Unit vectors by the same packages behind HTTP.
+
+    Returns:
+        `unit` float32 (N, 1, D), `found` bool (N,), and `verified` float64 (V,), what
+        /api/verify says of the pairs of `verified_pairs`; NaN where a face was not found.
+    """
+    size = open_package(options.recogniser).metadata["output_shape"][0]
+    with served_faces(options.detector, options.recogniser) as faces:
+
+        def compute(_: Image, row: int) -> dict[str, Any]:
+            photo = paths[row].read_bytes()
+            points = faces.points(photo)
+            if points is None:
+                return {"unit": np.zeros((1, size), np.float32), "found": np.bool_(False)}
+            return {"unit": faces.embed(photo, points)[None], "found": np.bool_(True)}
+
+        cache = Cache(options.cache / digest(paths))
+        arrays = cache.parts(_name_of("served", options), paths, compute)
+        verified = [_verified(faces, pair) for pair in verified_pairs(pairs)]
+    return arrays | {"verified": np.array(verified)}
+
+
+def verified_pairs(pairs: Sequence[NamedPair]) -> list[NamedPair]:
+    """The first pairs of each fold and kind."""
+    taken: dict[tuple[int, bool], list[NamedPair]] = {}
+    for pair in pairs:
+        of_kind = taken.setdefault((pair.fold, pair.same), [])
+        if len(of_kind) < _VERIFIED:
+            of_kind.append(pair)
+    return [pair for of_kind in taken.values() for pair in of_kind]
+
+
+def _verified(faces: ServedFaces, pair: NamedPair) -> float:
+    one, other = pair.first.read_bytes(), pair.second.read_bytes()
+    first, second = faces.points(one), faces.points(other)
+    if first is None or second is None:
+        return float("nan")
+    return faces.verify((one, other), (first, second))
+
+
+def _name_of(what: str, options: Any) -> str:
+    """The cache's name for two packages: another digest has another name."""
+    about = PackageFinder(options.detector).about()
+    identity = f"{about['digest']}{open_package(options.recogniser).digest}"
+    return f"{what}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+
+
+def package_rows(
+    how: str, arrays: Arrays, paths: Sequence[Path], pairs: Sequence[NamedPair], options: Any
+) -> list[dict[str, Any]]:
+    """Rows of the table for vectors of packages: of the face alone, and with its mirror image."""
     found, unit = arrays["found"], arrays["unit"]
+    names = f"{PackageFinder(options.detector).about()['detector']}"
+    names += f", {open_package(options.recogniser).id}, {how}"
     both = unit.sum(axis=1)
     both /= np.maximum(np.linalg.norm(both, axis=1, keepdims=True), 1e-12)
-    index = {path: number for number, path in enumerate(paths)}
-    rows = np.array([(index[pair.first], index[pair.second]) for pair in pairs], np.int32)
+    views = {"one chip": unit[:, 0]} | ({"and its mirror": both} if unit.shape[1] > 1 else {})
+    rows = _rows_of(pairs, paths)
     same = np.array([pair.same for pair in pairs])
     folds = np.array([pair.fold for pair in pairs])
     table = []
-    for views, embeddings in (("one chip", unit[:, 0]), ("and its mirror", both)):
+    for label, embeddings in views.items():
         result = kfold_accuracy(pair_scores(embeddings, rows, found), same, folds)
         table.append({
-            "faces": f"{finder.about()['detector']}, {package.id}", "chips": views,
-            "not found": int((~found).sum()), "distance": "",
+            "faces": names, "chips": label, "not found": int((~found).sum()), "distance": "",
             "cosine": f"{result.mean:.4f} ± {result.standard_error:.4f}", "at distance 0.6": "",
         })  # fmt: skip
     return table
+
+
+def difference(
+    in_process: Arrays, served: Arrays, paths: Sequence[Path], pairs: Sequence[NamedPair]
+) -> str:
+    """How far the served vectors and similarities are from those of the packages."""
+    vectors = np.abs(in_process["unit"][:, 0] - served["unit"][:, 0]).max()
+    agree = int((in_process["found"] == served["found"]).sum())
+    some = verified_pairs(pairs)
+    scores = pair_scores(in_process["unit"][:, 0], _rows_of(some, paths))
+    told = ~np.isnan(served["verified"])
+    verified = np.abs(scores - served["verified"])[told].max()
+    return (
+        f"Over HTTP: the face is found or not as in one process in {agree} of {len(paths)} images, "
+        f"vectors differ by {vectors:.1e} at most, /api/verify on {int(told.sum())} pairs by "
+        f"{verified:.1e}."
+    )
+
+
+def _rows_of(pairs: Sequence[NamedPair], paths: Sequence[Path]) -> NDArray[np.int32]:
+    """The pairs (P, 2) as indices into `paths`."""
+    index = {path: number for number, path in enumerate(paths)}
+    return np.array([(index[pair.first], index[pair.second]) for pair in pairs], np.int32)
 
 
 def measure(

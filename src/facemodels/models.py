@@ -30,7 +30,7 @@ from facemodels.runtime import Run, RunAll
 GROUP = "facemodels.architectures"
 # What every package of a task holds besides its architectures.
 _COMMON_MODULES = {
-    "task", "metrics", "error_rates", "batches", "example", "losses", "learning",
+    "task", "metrics", "error_rates", "batches", "example", "losses", "learning", "distillation",
     "embedding_architecture", "coco",
 }  # fmt: skip
 

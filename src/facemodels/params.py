@@ -178,6 +178,8 @@ class ModelParams(Frozen):
             weights come with a Python distribution, or where there are none.
         weights: file of weights that `train.init` names, on which `train` depends; `code` again
             where there is none.
+        teacher: package that loss `distillation` imitates, on which `train` depends; `code`
+            again for other losses.
         version: semantic version that is being built, such as `2.1.3`.
         variant: form of the version, such as `gpu`; empty for the usual one.
         package: folder of the version's package.
@@ -195,6 +197,7 @@ class ModelParams(Frozen):
     code: str
     pretrained: WeightsDownload | None = None
     weights: str = ""
+    teacher: str = ""
     version: str
     variant: str
     package: str

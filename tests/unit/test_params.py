@@ -50,6 +50,16 @@ def test_real_data_is_a_matter_of_configuration_alone(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_distillation_is_a_matter_of_configuration_alone(tmp_path: Path) -> None:
+    overrides = ["data=real", "+experiment=distillation", "real_root=/somewhere"]
+    compose(ROOT / "conf", tmp_path / "params.yaml", overrides, dry_run=False)
+    loaded = params.load(tmp_path / "params.yaml")
+    model, imitated = (loaded.model(f"recognition-{name}") for name in ("arcface", "dlib"))
+    kind = architecture(model.task, model.architecture)
+    teacher = kind.of(model.network).teacher(kind.settings(model.train))
+    assert str(teacher) == model.teacher == imitated.package
+
+
 def test_a_dataset_that_does_not_fit_its_kind_is_not_composed(tmp_path: Path) -> None:
     target = tmp_path / "params.yaml"
     for override in ("data.detection.reader=coco", "data.landmarks.train=0"):

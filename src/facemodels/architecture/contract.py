@@ -32,6 +32,7 @@ class TrainJob:
         checkpoint: the file that a killed training resumes from.
         advance: is called with the number of units that were done since the last call.
         log: is called with every validation record (`step`, `loss`, metrics).
+        teacher: the predictor of the package that `Architecture.teacher` names.
     """
 
     data: Path
@@ -39,6 +40,7 @@ class TrainJob:
     checkpoint: Path
     advance: Advance
     log: Callable[[Mapping[str, float]], None]
+    teacher: Predictor | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,10 @@ class Architecture(ABC, Generic[NetworkT, TrainingT]):
         """
         pretrained = settings.pretrained or self.pretrained
         return initial_weights(settings.init, pretrained, model=f"{self.task}/{self.name}")
+
+    def teacher(self, settings: TrainingT) -> Path | None:
+        """Return the folder of the package that a training imitates; None if it learns alone."""
+        return None
 
     def is_imported(self, settings: TrainingT) -> bool:
         """Return whether `train` takes the weights as they are and trains nothing."""

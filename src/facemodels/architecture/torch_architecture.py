@@ -39,6 +39,10 @@ class TorchArchitecture(Architecture[NetworkT, TorchTrainingT]):
     def learning_task(self, settings: TorchTrainingT, data: Path) -> Task:
         """Return the batches, the loss and the validation on the splits below `data`."""
 
+    def task_of(self, settings: TorchTrainingT, job: TrainJob) -> Task:
+        """Return the task of a job; one that has no teacher needs its data alone."""
+        return self.learning_task(settings, job.data)
+
     @abstractmethod
     def images_per_step(self, settings: TorchTrainingT) -> int:
         """Return how many images one training step sees."""
@@ -81,7 +85,7 @@ class TorchArchitecture(Architecture[NetworkT, TorchTrainingT]):
         train_to_file(
             settings,
             build=lambda: self._initialised(settings),
-            task=lambda: self.learning_task(settings, job.data),
+            task=lambda: self.task_of(settings, job),
             checkpoint=job.checkpoint,
             weights=job.output / self.weights_file,
             advance=job.advance,

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import facemodels
 from facemodels.architecture.contract import TrainJob
+from facemodels.errors import InputError
 from facemodels.files import canonical_json, list_files, sha256, write_json, write_yaml
 from facemodels.models import AnyArchitecture
+from facemodels.package.load import Package, open_package
 from facemodels.progress import progress
 from facemodels.training.curves import curves
 from facemodels.training.settings import TrainingSettings
@@ -47,6 +49,7 @@ def train(
         "network": architecture.network.model_dump(mode="json"),
     }
     initial = architecture.initial_weights(settings)
+    teacher = _teacher(architecture, settings)
     provenance = {
         # What `pretrained` stands for counts only if training starts from it; see below.
         "hyperparameters": settings.model_dump(mode="json", exclude={"pretrained"}),
@@ -59,6 +62,8 @@ def train(
             for package in sorted({*architecture.training_requirements, "numpy"})
         },
     }
+    if teacher is not None:
+        provenance["teacher"] = {"id": str(teacher.id), "digest": f"sha256:{teacher.digest}"}
     key = hashlib.sha256(canonical_json([config, provenance, _code_digest()]).encode()).hexdigest()[
         :24
     ]
@@ -73,11 +78,31 @@ def train(
             checkpoint=checkpoints / key / "checkpoint.pt",
             advance=advance,
             log=log,
+            teacher=teacher.predictor(threads=1) if teacher else None,
         )
         architecture.train(settings, job)
     write_yaml(output / "config.yaml", config)
     write_json(output / "training.json", provenance)
     shutil.rmtree(checkpoints / key, ignore_errors=True)
+
+
+def _teacher(architecture: AnyArchitecture, settings: TrainingSettings) -> Package | None:
+    """Open the package that the training imitates.
+
+    Raises:
+        InputError: there is no package, or it is of another task.
+        IntegrityError: it is not what its checksums say.
+    """
+    folder = architecture.teacher(settings)
+    if folder is None:
+        return None
+    package = open_package(folder)
+    if package.task != architecture.task:
+        raise InputError(
+            f"{folder} is a model of {package.task}, and the network learns {architecture.task}.",
+            "Set train.losses.distillation.teacher to a package of the same task.",
+        )
+    return package
 
 
 def data_digest(data: Path) -> str:

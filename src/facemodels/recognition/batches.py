@@ -84,21 +84,27 @@ class IdentityBatches:
         return rng.choice(rows, self.images, replace=len(rows) < self.images)
 
     def _augmented(self, rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """One crop, moved and relit, at the network's size."""
-        how, side = self.augmentation, image.shape[0]
-        zoom = 1 + how.zoom * rng.uniform(-1, 1)
-        centre = side / 2 + side * how.shift * rng.uniform(-1, 1, 2)
-        half = side / 2 / zoom
-        box = np.concatenate([centre - half, centre + half]).astype(np.float32)
-        moved = imaging.crop(image, box, self.preprocessing.size).astype(np.float32)
-        gain = (1 + how.brightness * rng.uniform(-1, 1)) * (1 + how.tint * rng.uniform(-1, 1, 3))
-        contrast = 1 + how.contrast * rng.uniform(-1, 1)
-        mean = moved.mean()
-        lit = (mean + (moved - mean) * np.float32(contrast)) * gain.astype(np.float32)
-        if rng.random() < how.flip:
-            lit = lit[:, ::-1]
-        relit: NDArray[np.uint8] = np.clip(lit, 0, 255).astype(np.uint8)
-        return relit
+        return augmented(rng, image, self.augmentation, size=self.preprocessing.size)
+
+
+def augmented(
+    rng: np.random.Generator, image: NDArray[np.uint8], how: CropAugmentation, *, size: int
+) -> NDArray[np.uint8]:
+    """One crop uint8 (S, S, 3), moved and relit: uint8 (size, size, 3)."""
+    side = image.shape[0]
+    zoom = 1 + how.zoom * rng.uniform(-1, 1)
+    centre = side / 2 + side * how.shift * rng.uniform(-1, 1, 2)
+    half = side / 2 / zoom
+    box = np.concatenate([centre - half, centre + half]).astype(np.float32)
+    moved = imaging.crop(image, box, size).astype(np.float32)
+    gain = (1 + how.brightness * rng.uniform(-1, 1)) * (1 + how.tint * rng.uniform(-1, 1, 3))
+    contrast = 1 + how.contrast * rng.uniform(-1, 1)
+    mean = moved.mean()
+    lit = (mean + (moved - mean) * np.float32(contrast)) * gain.astype(np.float32)
+    if rng.random() < how.flip:
+        lit = lit[:, ::-1]
+    relit: NDArray[np.uint8] = np.clip(lit, 0, 255).astype(np.uint8)
+    return relit
 
 
 def validation_metrics(embedder: Embedder, split: RecognitionSplit) -> dict[str, float]:

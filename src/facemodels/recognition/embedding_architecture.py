@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from facemodels.architecture.contract import Interface, NetworkT
+from facemodels.architecture.contract import Interface, NetworkT, TrainJob
 from facemodels.architecture.torch_architecture import TorchArchitecture
 from facemodels.data.splits import RecognitionSplit
 from facemodels.recognition.learning import EmbeddingTask, EmbeddingTraining
@@ -55,14 +55,30 @@ class EmbeddingArchitecture(TorchArchitecture[NetworkT, EmbeddingTraining]):
         return self.build_features().to(memory_format=torch.channels_last)
 
     def learning_task(self, settings: EmbeddingTraining, data: Path) -> EmbeddingTask:
-        """Return the task on the splits below `data`."""
+        """Return the task on the splits below `data`, for a loss that needs no teacher."""
+        return self._task(settings, data, None)
+
+    def task_of(self, settings: EmbeddingTraining, job: TrainJob) -> EmbeddingTask:
+        """Return the task of a job, with the teacher where there is one."""
+        return self._task(settings, job.data, job.teacher)
+
+    def _task(
+        self, settings: EmbeddingTraining, data: Path, teacher: Embedder | None
+    ) -> EmbeddingTask:
         return EmbeddingTask(
             settings,
             self.inputs,
             self.embedding_size,
             RecognitionSplit.load(data / "train", self._crop),
             RecognitionSplit.load(data / "val", self._crop),
+            teacher,
         )
+
+    def teacher(self, settings: EmbeddingTraining) -> Path | None:
+        """Return the folder of the package that loss `distillation` imitates."""
+        if settings.loss != "distillation":
+            return None
+        return Path(settings.losses.distillation.teacher)
 
     def images_per_step(self, settings: EmbeddingTraining) -> int:
         """Return the size of a batch of people by images."""

@@ -11,7 +11,9 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from facemodels.data.splits import RecognitionSplit
+from facemodels.errors import InputError
 from facemodels.recognition.batches import CropAugmentation, IdentityBatches, validation_metrics
+from facemodels.recognition.distillation import DistillationBatches
 from facemodels.recognition.losses.heads import head
 from facemodels.recognition.losses.settings import LossName, LossSettings
 from facemodels.recognition.task import Embedder, Preprocessing
@@ -34,10 +36,18 @@ class EmbeddingTraining(TorchTraining):
             raise ValueError("loss triplet needs batch_images of 2 or more")
         return self
 
+    @model_validator(mode="after")
+    def _distillation_needs_a_teacher(self) -> Self:
+        if self.loss == "distillation" and not self.losses.distillation.teacher:
+            raise ValueError("loss distillation needs losses.distillation.teacher, a package")
+        return self
+
 
 @dataclass
 class EmbeddingTask:
     """Brings crops of one person together and keeps those of others apart.
+
+    With loss `distillation` it learns the embeddings of a teacher instead.
 
     Attributes:
         settings: the hyperparameters.
@@ -45,6 +55,7 @@ class EmbeddingTask:
         embedding_size: D of the network's features.
         train: the training crops.
         val: the crops of the validation, with pairs.
+        teacher: the model that is imitated, for loss `distillation`.
         head: the loss, with its class weights.
     """
 
@@ -53,20 +64,14 @@ class EmbeddingTask:
     embedding_size: int
     train: RecognitionSplit
     val: RecognitionSplit
+    teacher: Embedder | None = None
     monitor: str = "val_accuracy"
     head: nn.Module = field(init=False)
 
     def __post_init__(self) -> None:
         settings = self.settings
         self._people = np.unique(self.train.identities)
-        self._draw = IdentityBatches(
-            self.train,
-            people=settings.batch_people,
-            images=settings.batch_images,
-            preprocessing=self.inputs,
-            seed=settings.seed,
-            augmentation=settings.augmentation,
-        )
+        self._draw = self._distilled() if settings.loss == "distillation" else self._of_people()
         self.head = head(
             settings.loss,
             settings.losses,
@@ -74,20 +79,58 @@ class EmbeddingTask:
             embedding_size=self.embedding_size,
         )
 
+    def _of_people(self) -> IdentityBatches:
+        settings = self.settings
+        return IdentityBatches(
+            self.train,
+            people=settings.batch_people,
+            images=settings.batch_images,
+            preprocessing=self.inputs,
+            seed=settings.seed,
+            augmentation=settings.augmentation,
+        )
+
+    def _distilled(self) -> DistillationBatches:
+        settings, teacher = self.settings, self.teacher
+        if teacher is None:
+            raise InputError(
+                "loss distillation has no teacher.", "Set train.losses.distillation.teacher."
+            )
+        if teacher.embedding_size != self.embedding_size:
+            raise InputError(
+                f"the teacher gives {teacher.embedding_size} numbers and the network "
+                f"{self.embedding_size}.",
+                f"Set network.embedding_size={teacher.embedding_size}.",
+            )
+        return DistillationBatches(
+            self.train,
+            teacher,
+            size=settings.batch_people * settings.batch_images,
+            preprocessing=self.inputs,
+            seed=settings.seed,
+            augmentation=settings.augmentation,
+            mixup=settings.losses.distillation.mixup,
+            centred=settings.losses.distillation.centred,
+        )
+
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Inputs (P*K, 3, S, S) and classes int64 (P*K,), 0..C-1, of a step."""
-        inputs, identities = self._draw(step)
+        """Inputs (P*K, 3, S, S) and what they stand for.
+
+        That is int64 (P*K,), 0..C-1, the people; or a teacher's float32 (P*K, D).
+        """
+        inputs, answers = self._draw(step)
         # Channels last is the layout that the CPU's convolutions prefer. NumPy makes it: an
         # operation of torch in the loader's thread would start a second team of OpenMP
         # threads, whose waiting halves the speed of training.
         inputs = np.ascontiguousarray(inputs.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
-        classes = np.searchsorted(self._people, identities).astype(np.int64)
-        return torch.from_numpy(inputs), torch.from_numpy(classes)
+        if self.teacher is None:
+            answers = np.searchsorted(self._people, answers).astype(np.int64)
+        return torch.from_numpy(inputs), torch.from_numpy(answers)
 
     def loss(self, network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         """The loss of a batch; the network gives features of any length."""
-        inputs, classes = batch
-        value: Tensor = self.head(network(inputs).float(), classes)
+        inputs, answers = batch
+        value: Tensor = self.head(network(inputs).float(), answers)
         return value
 
     def validate(self, network: nn.Module) -> dict[str, float]:

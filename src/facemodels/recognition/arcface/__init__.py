@@ -4,7 +4,7 @@ Source: Deng et al., "ArcFace: Additive Angular Margin Loss for Deep Face Recogn
 2019. `network.backbone` chooses the network and `train.loss` what it learns from, so that
 `dvc exp run -S models.recognition-arcface.train.loss=cosface` compares them.
 
-The class stands here; `mobilefacenet` and `iresnet` have the networks.
+The class stands here; `mobilefacenet`, `iresnet` and `resnet29` have the networks.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import nn
 from facemodels.params import Frozen
 from facemodels.recognition.arcface import iresnet
 from facemodels.recognition.arcface.mobilefacenet import MobileFaceNet
+from facemodels.recognition.arcface.resnet29 import ResNet29
 from facemodels.recognition.embedding_architecture import EmbeddingArchitecture
 from facemodels.recognition.task import Preprocessing, crop_or_none
 
@@ -25,14 +26,15 @@ class ArcFaceNetwork(Frozen):
     """The shape of the network."""
 
     crop: str = "arcface112"
-    backbone: Literal["mobilefacenet", "iresnet18", "iresnet50"]
+    backbone: Literal["mobilefacenet", "iresnet18", "iresnet50", "resnet29"]
     image_size: Annotated[int, Field(ge=48, multiple_of=16)]  # pixels; the papers' is 112
-    embedding_size: Annotated[int, Field(ge=8)]  # mobilefacenet 128 or 512, iresnet 512
+    # 128 of mobilefacenet (or 512) and resnet29, 512 of the iresnets
+    embedding_size: Annotated[int, Field(ge=8)]
     dropout: Annotated[float, Field(ge=0, lt=1)]  # of iresnet's last map
 
 
 class ArcFace(EmbeddingArchitecture[ArcFaceNetwork]):
-    """MobileFaceNet or an iResNet: an RGB crop to a unit vector."""
+    """MobileFaceNet, an iResNet or a ResNet: an RGB crop to a unit vector."""
 
     name = "arcface"
     title = "ArcFace"
@@ -65,6 +67,8 @@ class ArcFace(EmbeddingArchitecture[ArcFaceNetwork]):
         shape = self.network
         if shape.backbone == "mobilefacenet":
             return MobileFaceNet(shape.image_size, shape.embedding_size, unit=unit)
+        if shape.backbone == "resnet29":
+            return ResNet29(shape.embedding_size, unit=unit)
         return iresnet.IResNet(
             iresnet.LAYERS[shape.backbone],
             shape.image_size,

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from facemodels.recognition.losses.adaface import AdaFaceHead
 from facemodels.recognition.losses.class_weights import SPREAD
+from facemodels.recognition.losses.distillation import DistillationHead
 from facemodels.recognition.losses.magface import MagFaceHead
 from facemodels.recognition.losses.settings import LossName, LossSettings, SoftmaxSettings
 from facemodels.recognition.losses.triplets import TripletHead
@@ -23,19 +24,23 @@ def head(name: LossName, settings: LossSettings, *, classes: int, embedding_size
         classes: C, the people of the training split.
         embedding_size: D.
     """
+    made: nn.Module
     match name:
         case "arcface":
-            return _arcface(settings, classes, embedding_size)
+            made = _arcface(settings, classes, embedding_size)
         case "cosface":
-            return _cosface(settings, classes, embedding_size)
+            made = _cosface(settings, classes, embedding_size)
         case "adaface":
-            return AdaFaceHead(settings.adaface, classes, embedding_size)
+            made = AdaFaceHead(settings.adaface, classes, embedding_size)
         case "magface":
-            return MagFaceHead(settings.magface, classes, embedding_size)
+            made = MagFaceHead(settings.magface, classes, embedding_size)
         case "softmax":
-            return _softmax(settings.softmax, classes, embedding_size)
+            made = _softmax(settings.softmax, classes, embedding_size)
         case "triplet":
-            return TripletHead(settings.triplet)
+            made = TripletHead(settings.triplet)
+        case "distillation":
+            made = DistillationHead()
+    return made
 
 
 class SoftmaxHead(nn.Module):

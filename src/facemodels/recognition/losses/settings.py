@@ -13,7 +13,7 @@ from pydantic import Field
 from facemodels.params import Frozen
 from facemodels.training.settings import Positive
 
-LossName = Literal["arcface", "cosface", "adaface", "magface", "softmax", "triplet"]
+LossName = Literal["arcface", "cosface", "adaface", "magface", "softmax", "triplet", "distillation"]
 
 
 class ArcFaceSettings(Frozen):
@@ -63,6 +63,15 @@ class TripletSettings(Frozen):
     margin: Positive = 0.2  # of the distance between unit embeddings
 
 
+class DistillationSettings(Frozen):
+    """Learning the embeddings that another model gives; see `recognition.distillation`."""
+
+    teacher: str = ""  # folder of a recogniser's package
+    mixup: Annotated[float, Field(ge=0, le=1)] = 0.5  # share of the views that blend two faces
+    # Without the mean of the teacher's embeddings, which often lie in a narrow cone.
+    centred: bool = True
+
+
 class LossSettings(Frozen):
     """The hyperparameters of every loss; `train.loss` chooses one."""
 
@@ -72,3 +81,4 @@ class LossSettings(Frozen):
     magface: MagFaceSettings = MagFaceSettings()
     softmax: SoftmaxSettings = SoftmaxSettings()
     triplet: TripletSettings = TripletSettings()
+    distillation: DistillationSettings = DistillationSettings()

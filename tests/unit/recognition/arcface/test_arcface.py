@@ -13,7 +13,7 @@ from facemodels.models import architecture
 from facemodels.recognition.arcface import ArcFace
 from facemodels.training.weights import save_state
 
-BACKBONES = ["mobilefacenet", "iresnet18", "iresnet50"]
+BACKBONES = ["mobilefacenet", "iresnet18", "iresnet50", "resnet29"]
 HEADS = ["arcface", "cosface", "adaface", "magface", "softmax", "triplet"]
 TRAIN = {
     "seed": 1, "threads": 1, "device": "cpu", "mixed_precision": False, "steps": 3,

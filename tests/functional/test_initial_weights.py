@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import io
 import json
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import yaml
 
 from facemodels.detection.yolov8 import YoloV8
 
-from .conftest import Clone
+from .conftest import make_clone
 
 FILE = "data/weights/yolov8n-coco.pt"
 
@@ -44,28 +45,38 @@ def published(tmp_path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def test_a_model_starts_from_what_was_fetched_and_depends_on_it(
-    copy: Clone, published: tuple[str, bytes]
+    tmp_path: Path, published: tuple[str, bytes]
 ) -> None:
     """The whole way, because DVC, Hydra, the command and the training meet only here."""
+    clone = make_clone(tmp_path / "repo")
     url, content = published
     digest = hashlib.sha256(content).hexdigest()
     pin = {"url": url, "size": str(len(content)), "sha256": f"'{digest}'"}
     changes = {f"weights.yolov8n-coco.{key}": value for key, value in pin.items()}
     changes["models.detection-yolov8.train.init"] = "pretrained"
-    copy.compose(**changes)
-    early = copy.run("dvc", "repro", "--single-item", "train@detection-yolov8", check=False)
+    changes["models.detection-yolov8.train.frozen"] = "['model.0.*', 'model.1.*']"
+    clone.compose(**changes)
+    early = clone.run("dvc", "repro", "train@detection-yolov8", check=False)
     assert early.returncode != 0
     assert FILE in early.stderr
     (fetched,) = json.loads(
-        copy.run("facemodels", "weights", "fetch", "yolov8n-coco", "--json").stdout
+        clone.run("facemodels", "weights", "fetch", "yolov8n-coco", "--json").stdout
     )
     assert fetched["sha256"] == digest
-    copy.run("dvc", "repro", "--single-item", "train@detection-yolov8")
-    training = json.loads(copy.read("build/detection-yolov8/model/training.json"))
+    clone.run("dvc", "repro", "train@detection-yolov8")
+    training = json.loads(clone.read("build/detection-yolov8/model/training.json"))
     assert training["initial_weights"]["sha256"] == digest
     assert training["initial_weights"]["source"] == url
     assert "pretrained" not in training["hyperparameters"]
-    lock = yaml.safe_load(copy.read("dvc.lock"))["stages"]["train@detection-yolov8"]
+    lock = yaml.safe_load(clone.read("dvc.lock"))["stages"]["train@detection-yolov8"]
     (dep,) = [one for one in lock["deps"] if one["path"] == FILE]
     assert dep["md5"] == hashlib.md5(content, usedforsecurity=False).hexdigest()
-    assert copy.run("dvc", "status", f"{FILE}.dvc", "--json").stdout.strip() == "{}"
+    assert clone.run("dvc", "status", f"{FILE}.dvc", "--json").stdout.strip() == "{}"
+    start = torch.load(io.BytesIO(content), weights_only=True)
+    weights = clone.folder / "build/detection-yolov8/model/model.pt"
+    end = torch.load(weights, weights_only=True)
+    stayed = {name for name in start if torch.equal(start[name], end[name])}
+    frozen = {name for name in start if name.startswith(("model.0.", "model.1."))}
+    assert frozen <= stayed
+    moved = set(start) - stayed
+    assert {"model.2.cv1.conv.weight", "model.2.cv1.bn.running_mean"} <= moved

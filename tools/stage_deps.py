@@ -34,12 +34,13 @@ Model = Mapping[str, Any]  # one entry of `models` in params.yaml
 BY_NAME = {
     "prepare": [
         "facemodels.data.kinds.*",
-        "facemodels.detection.mtcnn.cascade",
-    ],  # the finder's steps
+        "facemodels.detection.mtcnn.cascade",  # the finder's steps
+        "facemodels.detection.decodes.*",
+    ],
     "validate": ["facemodels.evaluate.{task}"],
     "package": ["facemodels.{task}.example"],
     "benchmark": ["facemodels.evaluate.speed_child"],
-    "compare": ["facemodels.evaluate.{task}"],
+    "compare": ["facemodels.evaluate.{task}", "facemodels.{task}.decodes.*"],
 }
 # Stages that load no architecture.
 WITHOUT_ARCHITECTURE = {"prepare"}
@@ -84,7 +85,10 @@ def _needed(stage: str, task: str, architecture: str) -> set[Path]:
     for pattern in BY_NAME.get(stage, []):
         name = pattern.format(task=task)
         package = name.removesuffix(".*")
-        modules |= {name} if package == name else _graph().find_descendants(package)
+        if package == name:
+            modules.add(name)
+        elif package in _graph().modules:  # not every task has each of them
+            modules |= _graph().find_descendants(package)
     return _with_imports(modules)
 
 

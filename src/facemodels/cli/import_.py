@@ -21,11 +21,15 @@ from facemodels.errors import InputError, RuleError
 from facemodels.names import ModelId, ModelName, Version
 
 if TYPE_CHECKING:
+    from facemodels.detection.decodes.heads import PictureInput
     from facemodels.importing.alternatives import PreprocessingTrial
+    from facemodels.importing.detector import ExaminedDetector
     from facemodels.importing.recogniser import ExaminedRecogniser
     from facemodels.importing.steps import ImportedFile, Measured
     from facemodels.params import Card
     from facemodels.recognition.task import Preprocessing
+
+    Examined = ExaminedRecogniser | ExaminedDetector
 
 
 def numbers(text: str, option: str) -> tuple[float, ...]:
@@ -61,6 +65,11 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
 @click.option("--mean", help="Of pixels 0..255, taken off: one number, or one a channel.")
 @click.option("--scale", help="Then multiplied by: one number, or one a channel.")
 @click.option("--size", type=click.IntRange(8, 1024), help="Side of the input, if it is free.")
+@click.option("--fill", type=click.IntRange(0, 255), default=114, help="Detector: grey of bars.")
+@click.option("--decode", default="", help="Detector: scrfd, retinaface or yolov8.")
+@click.option(
+    "--decode-option", multiple=True, metavar="KEY=VALUE", help="Detector: of the decode."
+)
 @click.option("--embedding-output", default="", help="Output of the graph, if it has several.")
 @click.option("--license", "license_", help="Licence of the weights, as SPDX has it.")
 @click.option("--source", default="", help="Where its author publishes it.")
@@ -95,14 +104,19 @@ def import_(**options: Any) -> None:
       facemodels import --torch 20180402-114759-vggface2.pt --architecture facenet \\
           --network image_size=160 --drop-unexpected --name recognition-vggface2 \\
           --version 1.0.0 --license MIT
+      facemodels import --onnx det_10g.onnx --decode scrfd --size 640 --colour RGB \\
+          --mean 127.5 --scale 0.0078125 --name detection-scrfd --version 1.0.0 --license MIT
     """
     from facemodels.importing.steps import require_free
 
     model = ModelId(
         ModelName.parse(options["name"]), Version.parse(options["version"]), options["variant"]
     )
-    if model.name.task != "recognition":
-        raise InputError(f"{model.name} is no recogniser.", "Give a --name such as recognition-x.")
+    if model.name.task == "landmarks":
+        raise InputError(
+            f"{model.name} cannot be imported.",
+            "Give a --name such as recognition-x or detection-x.",
+        )
     options["file"] = _one_file(options)
     target = options["folder"] or Path(model.folder)
     require_free(target)
@@ -116,28 +130,58 @@ class _Import:
 
     def __init__(self, model: ModelId, target: Path, words: Card, options: dict[str, Any]) -> None:
         self.model, self.target, self.words, self.options = model, target, words, options
+        self.task = model.name.task
         self.report: dict[str, Any] = {"id": str(model)}
         self.title = "network imported as ONNX"
         self.facts: dict[str, Any] = {}
         self.max_abs_error = 0.0
 
     def run(self) -> None:
-        from facemodels.importing import recogniser
         from facemodels.importing.checks import require
 
         data, file = self._source()
         self.title = self.options["title"] or self.title
         self.report["file"] = file.record(self.words)
-        examined = recogniser.examine(
-            data,
-            file.name,
-            self._stated(),
-            embedding_output_name=self.options["embedding_output"],
-        )
+        examined = self._examined(data, file.name)
         self.report["checks"] = [check.as_json() for check in examined.checks]
         self._say(_table([check.row() for check in examined.checks]))
         require(examined.checks, file.name)
         self._measured(examined, file)
+
+    def _examined(self, data: bytes, name: str) -> Examined:
+        from facemodels.importing import detector, recogniser
+
+        if self.task == "recognition":
+            output_name = self.options["embedding_output"]
+            return recogniser.examine(data, name, self._stated(), embedding_output_name=output_name)
+        values = dict(pair(text, "--decode-option") for text in self.options["decode_option"])
+        picture = self._picture()
+        if self.options["decode"] not in detector.DECODES:
+            raise InputError(
+                f"--decode {self.options['decode']!r} is not known: a detector's outputs are "
+                "numbers that somebody must read.",
+                f"Use one of {', '.join(detector.DECODES)}.",
+            )
+        return detector.examine(data, name, picture, self.options["decode"], values)
+
+    def _picture(self) -> PictureInput:
+        """How a picture becomes a detector's input, as the options state it."""
+        from facemodels.detection.decodes.heads import PictureInput
+        from facemodels.params import parse
+
+        self._require_stated("colour", "mean", "scale", "size")
+        mean, scale = (numbers(self.options[name], f"--{name}") for name in ("mean", "scale"))
+        return parse(
+            PictureInput,
+            {
+                "size": self.options["size"],
+                "fill": self.options["fill"],
+                "color": self.options["colour"],
+                "mean": mean if len(mean) == 3 else mean * 3,
+                "scale": scale if len(scale) == 3 else scale * 3,
+            },
+            "the options",
+        )
 
     def _source(self) -> tuple[bytes, ImportedFile]:
         """The bytes of the graph, and the file that it comes from."""
@@ -161,10 +205,11 @@ class _Import:
                 "Give --architecture, for example facenet; for others export ONNX.",
             )
         known = load() if Path("params.yaml").is_file() else None
-        overrides = dict(_pair(text) for text in self.options["network"])
+        overrides = dict(pair(text, "--network") for text in self.options["network"])
         found = architecture(task, name).of(network_values(name, known, task, overrides))
         for option, value in _stated_by(found.preprocessing()).items():
             self.options[option] = self.options[option] or value
+        self.options["decode"] = self.options["decode"] or name
         exported = export(data, path.name, found, drop_unexpected=self.options["drop_unexpected"])
         self.title, self.max_abs_error = found.title, exported.max_abs_error
         self.facts = {
@@ -174,20 +219,20 @@ class _Import:
         }
         return exported.graph
 
-    def _measured(self, examined: ExaminedRecogniser, file: ImportedFile) -> None:
+    def _measured(self, examined: Examined, file: ImportedFile) -> None:
         from facemodels.imaging import CROPS
         from facemodels.importing.settings import gates_here
         from facemodels.importing.steps import measure
         from facemodels.pipeline.layout import dataset
 
-        source = prepared_or(self.options["data"], "recognition")
-        crops = [self.options["crop"]] if self.options["no_trial"] else list(CROPS)
+        source = prepared_or(self.options["data"], self.task)
+        tries = self.task == "recognition" and not self.options["no_trial"]
+        crops = list(CROPS) if tries else [self.options["crop"]]
         found = self.options["detector"]
         model = examined.model(threads=self.options["threads"])
-        with dataset(source, "recognition", testing=True, crops=crops, detector=found) as data:
-            trial = None if self.options["no_trial"] else self._tried(model, data)
-            gates = gates_here(self.model.name)
-            measured = measure(model, "recognition", data, gates)
+        with dataset(source, self.task, testing=True, crops=crops, detector=found) as data:
+            trial = self._tried(model, data) if tries else None
+            measured = measure(model, self.task, data, gates_here(self.model.name))
         self.report["gates"] = [vars(row) for row in measured.gates]
         self.report["validation"] = measured.validation.as_json()
         self._say(measured.validation.table())
@@ -223,7 +268,7 @@ class _Import:
 
     def _packaged(
         self,
-        examined: ExaminedRecogniser,
+        examined: Examined,
         file: ImportedFile,
         measured: Measured,
         trial: PreprocessingTrial | None,
@@ -280,13 +325,7 @@ class _Import:
         from facemodels.imaging import crop_named
         from facemodels.recognition.task import Preprocessing
 
-        missing = [name for name in ("crop", "colour", "mean", "scale") if not self.options[name]]
-        if missing:
-            raise InputError(
-                f"{', '.join(f'--{name}' for name in missing)} is not stated, and a guess would "
-                "cost accuracy without an error.",
-                "Take it from the network's author; --dry-run tries the alternatives.",
-            )
+        self._require_stated("crop", "colour", "mean", "scale")
         crop = crop_named(self.options["crop"])
         mean, scale = (numbers(self.options[name], f"--{name}") for name in ("mean", "scale"))
         return Preprocessing(
@@ -296,6 +335,15 @@ class _Import:
             colour=self.options["colour"],
             crop=crop,
         )
+
+    def _require_stated(self, *names: str) -> None:
+        missing = [f"--{name}" for name in names if not self.options[name]]
+        if missing:
+            raise InputError(
+                f"{', '.join(missing)} is not stated, and a guess would cost accuracy without "
+                "an error.",
+                "Take it from the network's author.",
+            )
 
     def _say(self, text: str) -> None:
         """Print for people at once; a program gets one document at the end."""
@@ -319,7 +367,7 @@ def _one_file(options: dict[str, Any]) -> tuple[str, Path]:
     return given[0]
 
 
-def _pair(text: str) -> tuple[str, Any]:
+def pair(text: str, option: str) -> tuple[str, Any]:
     """KEY=VALUE, the value as YAML reads it."""
     import yaml
 
@@ -329,7 +377,7 @@ def _pair(text: str) -> tuple[str, Any]:
             return key, yaml.safe_load(value)
     except yaml.YAMLError:
         pass
-    raise InputError(f"--network {text} is not KEY=VALUE.", "Write for example image_size=160.")
+    raise InputError(f"{option} {text} is not KEY=VALUE.", "Write for example image_size=160.")
 
 
 def _stated_by(preprocessing: dict[str, Any]) -> dict[str, Any]:
@@ -342,7 +390,7 @@ def _stated_by(preprocessing: dict[str, Any]) -> dict[str, Any]:
     return {
         "crop": preprocessing.get("crop", {}).get("name", ""),
         "colour": preprocessing["color"],
-        "mean": text(preprocessing["mean"]),
+        "mean": text(preprocessing.get("mean", 0)),
         "scale": text(preprocessing["scale"]),
         "size": preprocessing["size"][0],
     }

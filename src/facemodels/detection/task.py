@@ -22,7 +22,12 @@ SCORE_FLOOR = 0.001  # average precision needs the whole curve; serving asks for
 IOU_THRESHOLD = 0.6  # two boxes that overlap more than this are one face
 MAX_DETECTIONS = 300  # a picture
 # The module with the steps around the graphs of a package, by the name in its `decode`.
-_DECODES = {"mtcnn": "facemodels.detection.mtcnn.cascade"}
+_DECODES = {
+    "mtcnn": "facemodels.detection.mtcnn.cascade",
+    "scrfd": "facemodels.detection.decodes.scrfd",
+    "retinaface": "facemodels.detection.decodes.retinaface",
+    "yolov8": "facemodels.detection.decodes.yolov8",
+}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ Modules in reading order:
 - `behaviour`: checks that run the graph
 - `alternatives`: the stated preprocessing beside others, on faces with known identities
 - `recogniser`: all of that for a recogniser
+- `detector`: likewise for a detector, with one of the decodes of `detection.decodes`
 - `torch_file`, `safetensors`: weights of a known architecture to ONNX
 - `architecture`: what stands for the architecture of a graph
 - `settings`: the gates, from conf/import.yaml

@@ -132,7 +132,7 @@ def _running(
             run = open_graph(graph, threads=1).run
             if run(batch).shape[:1] == batch.shape[:1] and run(batch[:1]).ndim == 2:
                 return row_by_row, run
-        except _runtime_errors() as error:
+        except runtime_errors() as error:
             failure = " ".join(str(error).split())[:300]
     return ImportCheck(
         "runs",
@@ -142,7 +142,7 @@ def _running(
     )
 
 
-def _runtime_errors() -> tuple[type[Exception], ...]:
+def runtime_errors() -> tuple[type[Exception], ...]:
     """The errors of ONNX Runtime, which share no base but Exception."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 

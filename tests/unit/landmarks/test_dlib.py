@@ -4,15 +4,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from facemodels.architecture.contract import TrainJob
 from facemodels.data.sample.generate import landmark_split
 from facemodels.data.splits import LandmarkSplit
-from facemodels.errors import DataError, FacemodelsError
+from facemodels.errors import DataError, FacemodelsError, InputError, RuleError
 from facemodels.files import sha256
 from facemodels.landmarks.batches import MIRROR, with_mirrored
 from facemodels.landmarks.dlib import PRETRAINED, Dlib, DlibTraining
 from facemodels.landmarks.metrics import nme
+from facemodels.names import ModelId
+from facemodels.package.load import open_package
+from facemodels.params import Card
+from facemodels.pipeline.package import package
+from facemodels.pipeline.train import train
+from facemodels.registry import policy
+
+ROOT = Path(__file__).resolve().parents[3]
 
 MODEL = Dlib.of({
     "tree_depth": 3, "cascade_depth": 4, "trees_per_cascade": 30,
@@ -74,6 +83,33 @@ def test_the_pretrained_predictor_is_imported_as_it_is_and_knows_generated_faces
     assert MODEL.is_imported(settings)
     assert not MODEL.is_imported(TRAINING)
     assert records[0]["val_nme"] < 0.08
+
+
+def test_its_terms_reach_the_package_and_the_projects_list_of_licences_refuses_them(
+    data: Path, tmp_path: Path
+) -> None:
+    """300-W is for non-commercial research, and so is what was trained on it."""
+    settings = TRAINING.model_copy(update={"init": "pretrained"})
+    trained = tmp_path / "trained"
+    train(
+        MODEL, settings, data=data, output=trained, curves_folder=trained / "curves",
+        checkpoints=tmp_path / "checkpoints",
+    )  # fmt: skip
+    card = Card.model_validate(
+        yaml.safe_load((ROOT / "conf/model/landmark-dlib.yaml").read_text())["card"]
+    )
+    arguments = {
+        "weights": trained, "model": ModelId.parse("lmk-dlib-v1.0.0"), "validation": {},
+        "output": tmp_path / "dlib-v1.0.0",
+    }  # fmt: skip
+    with pytest.raises(InputError, match="card's licence is Apache"):
+        package(card=card, **arguments)
+    honest = card.model_copy(update={"license": PRETRAINED.license})
+    built = open_package(package(card=honest, **arguments))
+    assert built.metadata["license"] == PRETRAINED.license
+    assert built.metadata["training"]["initial_weights"]["sha256"] == PRETRAINED.sha256
+    with pytest.raises(RuleError, match="LicenseRef-300-W-non-commercial"):
+        policy.load(ROOT).require_license("lmk-dlib-v1.0.0", built.metadata["license"])
 
 
 def test_a_file_that_is_no_predictor_is_named(tmp_path: Path) -> None:

@@ -3,11 +3,7 @@
 Source: Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded
 Convolutional Networks", IEEE Signal Processing Letters 2016. Every step and every constant is
 that of facenet-pytorch 2.5.3 (`models/utils/detect_face.py`), whose weights are used, so that
-boxes and points are the same. One step differs: squares that hold the same pixels get one score
-from O-Net, and which of them the original keeps is left to the order in which NumPy's sort puts
-equal numbers, which depends on the instructions of the processor. The squares lie up to a pixel
-apart. Here the middle of them is kept, which is at most half a pixel from whichever the original
-keeps. It needs NumPy and the runs of the networks, not torch.
+boxes and points are the same. It needs NumPy and the runs of the networks, not torch.
 
 Each picture goes through alone: its answer does not depend on the pictures beside it.
 """
@@ -130,7 +126,6 @@ class Cascade:
 
     def _placed(self, sums: AreaSums, boxes: Floats) -> Detections:
         """The faces that O-Net confirms, with their points: stage 3."""
-        boxes = _one_for_each_crop(boxes, _pixels(boxes, sums))
         boxes, (offsets, points, probabilities) = self._looked_at("onet", sums, boxes, _PLACED)
         scores = probabilities[:, 1]
         passed = np.flatnonzero(scores > self.settings.thresholds[2])
@@ -210,25 +205,6 @@ def _squares(boxes: Floats) -> Floats:
     longer = sides.max(axis=1, keepdims=True)
     corner = boxes[:, :2] + sides * np.float32(0.5) - longer * np.float32(0.5)
     return np.concatenate([corner, corner + longer], axis=1)
-
-
-def _one_for_each_crop(boxes: Floats, pixels: NDArray[np.intp]) -> Floats:
-    """The middle of all boxes that hold the same pixels, in the order of the first of them.
-
-    Args:
-        boxes: (K, 4).
-        pixels: (K, 4), the pixels in each.
-
-    Returns:
-        (L, 4), L at most K; a box whose pixels no other has stays as it is, to the last bit.
-    """
-    _, first, crop = np.unique(pixels, axis=0, return_index=True, return_inverse=True)
-    low = np.full((len(first), 4), np.inf, np.float32)
-    high = -low
-    np.minimum.at(low, crop, boxes)
-    np.maximum.at(high, crop, boxes)
-    middle: Floats = (low + high)[np.argsort(first)] / np.float32(2)
-    return middle
 
 
 def _moved(boxes: Floats, offsets: Floats) -> Floats:

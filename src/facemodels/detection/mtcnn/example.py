@@ -38,7 +38,8 @@ def suppress(
     boxes: Array, scores: Array, most: float, border: int = 0, *, smaller: bool = False
 ) -> list[Any]:
     """Indices of the boxes that no better one covers by more than `most`."""
-    order, kept = list(np.argsort(-scores, kind="stable")), []
+    falling = np.argsort(scores)[::-1] if smaller else np.argsort(-scores, kind="stable")
+    order, kept = list(falling), []
     areas = np.prod(boxes[:, 2:] - boxes[:, :2] + border, axis=1)
     while order:
         best, *order = order
@@ -94,9 +95,6 @@ kept = passed[suppress(boxes[passed], output[1][passed, 1], 0.7)]
 boxes = boxes[kept] + output[0][kept] * np.tile(boxes[kept, 2:] - boxes[kept, :2] + 1, 2)
 
 boxes, pixels = squares(boxes)
-pixels, crop = np.unique(pixels, axis=0, return_inverse=True)  # of equal crops, the middle
-crops = [boxes[crop == i] for i in range(len(pixels))]
-boxes = np.array([(same.min(axis=0) + same.max(axis=0)) / 2 for same in crops]).reshape(-1, 4)
 if (output := look("onet", picture, pixels, 48, 48)) is None:
     sys.exit("no face")
 offsets, points, scores = output[0], output[1].reshape(-1, 2, 5), output[2][:, 1]

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from facenet_pytorch import MTCNN
-from facenet_pytorch.models.utils import detect_face
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from PIL import Image
 from tests.conftest import SHARED
 
 from facemodels.data.sample import generate
-from facemodels.detection.mtcnn.cascade import Cascade, _one_for_each_crop, decode
+from facemodels.detection.mtcnn.cascade import Cascade, decode
 from facemodels.detection.task import Detections, served_graphs
 from facemodels.errors import InputError, ParamsError
 
@@ -30,8 +29,13 @@ SETS = {
     "afw": "300w/afw/*.jpg",
     "helen": "300w/helen/testset/*.jpg",
 }
-# Scenes in which squares with the same pixels lie furthest apart, of all that were searched.
-TIED = tuple(f"facemask853/images/maksssksksss{number}.jpg" for number in (19, 30, 93, 240))
+# Pictures in which several boxes have the best score of a face; kept is one or another of them,
+# 0.5 to 12 px apart, by the order in which the sort leaves equal scores.
+TIED = (
+    *(f"facemask853/images/maksssksksss{number}.jpg" for number in (19, 240, 253, 336)),
+    "300w/helen/testset/3059991235_1.jpg",
+    "300w/helen/trainset/2204494382_1.jpg",
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +50,7 @@ def scenes() -> list[NDArray[np.uint8]]:
     )
 
 
-def assert_as_facenet_pytorch(
-    found: Detections, original: MTCNN, image: NDArray[np.uint8], pixels: float = 0.01
-) -> None:
+def assert_as_facenet_pytorch(found: Detections, original: MTCNN, image: NDArray[np.uint8]) -> None:
     boxes, scores, points = original.detect(image, landmarks=True)
     if boxes is None:
         assert len(found) == 0
@@ -56,9 +58,9 @@ def assert_as_facenet_pytorch(
     limit = np.array([image.shape[1], image.shape[0]] * 2)
     expected = (np.asarray(values, np.float32) for values in (boxes, scores, points))
     boxes, scores, points = expected  # it gives arrays of objects
-    np.testing.assert_allclose(found.boxes, np.clip(boxes, 0, limit), rtol=0, atol=pixels)
+    np.testing.assert_allclose(found.boxes, np.clip(boxes, 0, limit), rtol=0, atol=0.01)
     np.testing.assert_allclose(found.scores, scores, rtol=0, atol=1e-4)
-    np.testing.assert_allclose(found.points, points, rtol=0, atol=pixels)
+    np.testing.assert_allclose(found.points, points, rtol=0, atol=0.01)
 
 
 def assert_same(one: Detections, other: Detections) -> None:
@@ -87,47 +89,17 @@ def test_it_finds_in_real_pictures_what_facenet_pytorch_finds(
     found = cascade.detect(images)
     assert sum(map(len, found)) >= 6
     for faces, image in zip(found, images, strict=True):
-        assert_as_facenet_pytorch(faces, original, image, pixels=0.5)
+        assert_as_facenet_pytorch(faces, original, image)
 
 
-@pytest.mark.parametrize("last", [True, False])
 @pytest.mark.parametrize("name", TIED)
-def test_it_is_half_a_pixel_from_whichever_of_equal_squares_facenet_pytorch_keeps(
-    cascade: Cascade, original: MTCNN, name: str, last: bool, monkeypatch: pytest.MonkeyPatch
+def test_of_boxes_with_one_score_it_keeps_the_one_that_facenet_pytorch_keeps(
+    cascade: Cascade, original: MTCNN, name: str
 ) -> None:
-    """NumPy's sort orders equal scores as the processor's instructions have it."""
     if not (SHARED / name).is_file():
         pytest.skip(f"{SHARED / name} is absent")
-    suppress = detect_face.nms_numpy
-
-    def in_order(boxes: Any, scores: Any, threshold: float, method: str) -> Any:
-        rising = np.argsort(scores if last else scores[::-1], kind="stable")
-        order = rising if last else len(scores) - 1 - rising
-        places = np.empty(len(scores), np.float32)
-        places[order] = np.arange(len(scores))
-        return suppress(boxes, places, threshold, method)
-
-    monkeypatch.setattr(detect_face, "nms_numpy", in_order)
     image = np.asarray(Image.open(SHARED / name).convert("RGB"))
-    assert_as_facenet_pytorch(cascade.detect([image])[0], original, image, pixels=0.5)
-
-
-@given(data=st.data(), count=st.integers(0, 20))
-def test_of_squares_with_the_same_pixels_the_middle_is_kept(
-    data: st.DataObject, count: int
-) -> None:
-    rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
-    crops = rng.integers(0, max(1, count // 2), count)
-    corners = rng.integers(0, 9, (count + 1, 4))[crops] + np.arange(count + 1)[crops, None] * 10
-    boxes = (corners + rng.uniform(0, 1, (count, 4))).astype(np.float32)
-    kept = _one_for_each_crop(boxes, corners)
-    assert kept.dtype == np.float32
-    for row, crop in enumerate(dict.fromkeys(crops.tolist())):
-        same = boxes[crops == crop]
-        np.testing.assert_allclose(kept[row] - same.min(0), same.max(0) - kept[row], atol=1e-4)
-        if len(same) == 1:
-            np.testing.assert_array_equal(kept[row], same[0])
-    assert len(kept) == len(set(crops.tolist()))
+    assert_as_facenet_pytorch(cascade.detect([image])[0], original, image)
 
 
 def test_points_stand_as_the_eyes_nose_and_mouth_of_a_face_do(

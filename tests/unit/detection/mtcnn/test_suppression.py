@@ -43,8 +43,18 @@ def test_of_equal_scores_it_keeps_the_box_that_the_original_keeps(count: int, se
     scores = np.ones(count, np.float32)
     first = torchvision.ops.nms(torch.from_numpy(boxes), torch.from_numpy(scores), 0.7)
     assert suppress(boxes, scores, 0.7)[0] == first[0] == 0
-    last = nms_numpy(boxes, scores, 0.7, "Min")
-    assert suppress(boxes, scores, 0.7, overlap="smaller")[0] == last[0] == count - 1
+    kept = nms_numpy(boxes, scores, 0.7, "Min")
+    np.testing.assert_array_equal(suppress(boxes, scores, 0.7, overlap="smaller"), kept)
+
+
+@given(count=st.integers(2, 250), levels=st.integers(1, 9), seed=st.integers(0, 1000))
+def test_among_many_boxes_of_few_scores_it_keeps_what_the_original_keeps(
+    count: int, levels: int, seed: int
+) -> None:
+    boxes, scores = candidates(seed, count)
+    scores = np.floor(scores / count * levels)
+    kept = nms_numpy(boxes, scores, 0.7, "Min")
+    np.testing.assert_array_equal(suppress(boxes, scores, 0.7, overlap="smaller"), kept)
 
 
 def test_boxes_without_an_area_cover_nothing() -> None:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from facemodels.architecture.contract import Architecture, Predictor
 from facemodels.errors import InputError, NameFormatError
-from facemodels.names import TASKS, ModelName
+from facemodels.names import LEARNED_TASKS, TASKS, ModelName
 from facemodels.runtime import Run, RunAll
 
 GROUP = "facemodels.architectures"
@@ -48,7 +48,7 @@ def architecture(task: str, name: str) -> type[AnyArchitecture]:
         InputError: there is none of that name for the task, or a plugin's entry point does
             not lead to one.
     """
-    _check_task(task)
+    _check_task(task, LEARNED_TASKS)
     if name in _own_names(task):
         return _in_module(task, name)
     return _of_plugin(task, name)
@@ -56,7 +56,7 @@ def architecture(task: str, name: str) -> type[AnyArchitecture]:
 
 def architectures() -> list[tuple[str, str]]:
     """List the task and the name of every architecture, those of plugins included."""
-    own = [(task, name) for task in TASKS for name in _own_names(task)]
+    own = [(task, name) for task in LEARNED_TASKS for name in _own_names(task)]
     return sorted({*own, *(key for key, _ in _plugins())})
 
 
@@ -100,13 +100,26 @@ def served_graphs(
     return module.served_graphs(graphs, config, metadata)
 
 
+def served_members(
+    task: str, members: Mapping[str, Predictor], config: Mapping[str, Any]
+) -> Predictor:
+    """Return a predictor that is made of predictors of other tasks; see `served`.
+
+    Args:
+        task: `system`.
+        members: the predictors, by task.
+        config: config.yaml of the package.
+    """
+    return _module_of(task).served_members(members, config)
+
+
 def predict(
     task: str, predictor: Predictor, images: Sequence[NDArray[np.uint8]]
 ) -> list[NDArray[np.float32]]:
     """Run a predictor once, whatever its task: one array an image.
 
-    The array is (K, 5) for detection (x0 y0 x1 y1 score), (D,) for recognition and (68, 2)
-    for landmarks, where the face's box is the middle of the image.
+    The array is (K, 5) for detection (x0 y0 x1 y1 score), (D,) for recognition, (68, 2) for
+    landmarks, where the face's box is the middle of the image, and (K, 5 + D) for a system.
     """
     outputs: list[NDArray[np.float32]] = _module_of(task).predict(predictor, images)
     return outputs
@@ -117,9 +130,9 @@ def _module_of(task: str) -> Any:
     return import_module(f"facemodels.{task}.task")
 
 
-def _check_task(task: str) -> None:
-    if task not in TASKS:
-        raise InputError(f"there is no task {task!r}.", f"Use one of {', '.join(TASKS)}.")
+def _check_task(task: str, known: Sequence[str] = TASKS) -> None:
+    if task not in known:
+        raise InputError(f"there is no task {task!r}.", f"Use one of {', '.join(known)}.")
 
 
 def _own_names(task: str) -> list[str]:

@@ -15,14 +15,18 @@ from typing import Literal, get_args
 
 from facemodels.errors import NameFormatError
 
-# What a model does; also the name of the folder and of the package of the task.
-Task = Literal["detection", "recognition", "landmarks"]
+# What a model does; also the name of the folder and of the package of the task. A system is made
+# of a model of each of the other tasks.
+Task = Literal["detection", "recognition", "landmarks", "system"]
 TASKS: tuple[Task, ...] = get_args(Task)
+# The tasks whose models have an architecture, weights and data of their own.
+LEARNED_TASKS: tuple[Task, ...] = TASKS[:3]
 # Short prefix in ids, and task, by prefix in names.
 _TASKS: dict[str, tuple[str, Task]] = {
     "detection": ("det", "detection"),
     "recognition": ("rec", "recognition"),
     "landmark": ("lmk", "landmarks"),
+    "system": ("sys", "system"),
 }
 
 _PART = r"[a-z][a-z0-9_]{0,39}"
@@ -74,8 +78,8 @@ class ModelName:
     """The name of a model, the same for all its versions, for example `recognition-facenet`.
 
     Attributes:
-        prefix: `detection`, `recognition` or `landmark`.
-        architecture: the architecture in lower case, for example `facenet`.
+        prefix: `detection`, `recognition`, `landmark` or `system`.
+        architecture: the architecture, or the name of the system, in lower case: `facenet`.
     """
 
     prefix: str
@@ -99,7 +103,7 @@ class ModelName:
 
     @property
     def task(self) -> str:
-        """The folder and package of the task: `detection`, `recognition` or `landmarks`."""
+        """The folder and package of the task, such as `landmarks`."""
         return _TASKS[self.prefix][1]
 
     def __str__(self) -> str:

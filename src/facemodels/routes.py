@@ -24,6 +24,7 @@ ABILITIES: Mapping[str, tuple[str, ...]] = {
     "detection": ("detect",),
     "recognition": ("embed", "verify"),
     "landmarks": ("landmarks",),
+    "system": ("faces", "verify"),
 }
 
 

@@ -20,8 +20,8 @@ Batch = NDArray[np.float32]
 Run = Callable[[Batch], Batch]
 RunAll = Callable[[Batch], tuple[Batch, ...]]  # of a network with several outputs
 # onnx: one graph; graphs: several, with steps between them; native: the architecture's own
-# library (dlib).
-Runtime = Literal["torch", "onnx", "graphs", "native"]
+# library (dlib); members: other packages, which a system is made of.
+Runtime = Literal["torch", "onnx", "graphs", "native", "members"]
 PROVIDERS = ("CPUExecutionProvider",)  # ONNX Runtime's
 PRECISION = "float32"  # of every session
 

@@ -9,7 +9,7 @@ from facemodels import params
 from facemodels.data.datasets import dataset_of
 from facemodels.errors import InputError, ParamsError
 from facemodels.models import architecture
-from facemodels.names import TASKS
+from facemodels.names import LEARNED_TASKS
 from facemodels.pipeline.compose import compose
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,7 +24,7 @@ def _load(tmp_path: Path, values: dict) -> params.Params:
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(values))
     loaded = params.load(path)
-    for task in TASKS:
+    for task in LEARNED_TASKS:
         dataset_of(loaded.data, task)
     return loaded
 

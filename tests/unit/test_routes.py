@@ -27,7 +27,15 @@ from facemodels.serving.http.readiness import Readiness
 from facemodels.serving.metrics import Metrics
 
 SOURCES = Path(routes.__file__).parent
-IDS = {"detection": "det-yolov8-v1.0.0", "recognition": "rec-facenet-v1.2.3"}
+IDS = {
+    "detection": "det-yolov8-v1.0.0",
+    "recognition": "rec-facenet-v1.2.3",
+    "system": "sys-faces-v1.0.0",
+}
+SYSTEM = {
+    "min_score": 0.7, "threshold": 0.5, "quality": {},
+    "calibration": {"rates": [0.1], "thresholds": [0.5], "impostor_pairs": 100},
+}  # fmt: skip
 
 
 def engine(task: str) -> Any:
@@ -38,9 +46,11 @@ def engine(task: str) -> Any:
     }  # fmt: skip
     identity = ModelId.parse(IDS.get(task, "lmk-dlib-v1.0.0"))
     package = SimpleNamespace(
-        id=identity, task=task, metadata=metadata, config={}, digest="0" * 64, runtimes=("onnx",)
-    )
-    return SimpleNamespace(package=package, graph=None)
+        id=identity, task=task, metadata=metadata, config=SYSTEM if task == "system" else {},
+        digest="0" * 64, runtimes=("onnx",),
+    )  # fmt: skip
+    predictor = SimpleNamespace(find=None)  # a system's; it is not called
+    return SimpleNamespace(package=package, graph=None, predictor=predictor)
 
 
 @pytest.fixture(params=ABILITIES)

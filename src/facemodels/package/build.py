@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as distribution_version
 from pathlib import Path
@@ -50,13 +50,30 @@ def build(content: PackageContent, output: Path) -> Path:
     Raises:
         InputError: `output` holds another package or other files.
     """
+    return write_package(output, lambda folder: _fill(content, folder), content.weights)
+
+
+def write_package(output: Path, fill: Callable[[Path], None], weights: Path | None = None) -> Path:
+    """Write the package folder `output` in one step, or leave nothing; see `build`.
+
+    Args:
+        output: the folder of the package.
+        fill: writes all files but the checksums into a folder.
+        weights: the file of weights that `fill` took; its folder may be `output` itself.
+
+    Raises:
+        InputError: `output` holds another package or other files.
+    """
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".package-") as scratch:
         folder = Path(scratch) / output.name
         folder.mkdir()
-        _fill(content, folder)
+        fill(folder)
+        write_checksums(folder)
+        for name in list_files(folder):
+            (folder / name).chmod(0o644)
         verify(folder)
-        _put(folder, output, content.weights)
+        _put(folder, output, weights)
     return output
 
 
@@ -76,9 +93,6 @@ def _fill(content: PackageContent, folder: Path) -> None:
         folder / "README.md",
         card.model_card(content.id, metadata, architecture),
     )
-    write_checksums(folder)
-    for name in list_files(folder):
-        (folder / name).chmod(0o644)
 
 
 @dataclass(frozen=True)
@@ -151,7 +165,7 @@ def _metadata(content: PackageContent, weights: Path, onnx_error: float | None) 
     return metadata
 
 
-def _put(folder: Path, output: Path, weights: Path) -> None:
+def _put(folder: Path, output: Path, weights: Path | None) -> None:
     """Move the finished folder into place."""
     if is_package(output):
         if sha256_tree(output) == sha256_tree(folder):
@@ -162,7 +176,8 @@ def _put(folder: Path, output: Path, weights: Path) -> None:
         )
     if output.exists() and any(output.iterdir()):
         kept = output.with_name(f"{output.name}.training")
-        if weights.parent.resolve() != output.resolve() or kept.exists():
+        own = weights is not None and weights.parent.resolve() == output.resolve()
+        if not own or kept.exists():
             raise InputError(
                 f"{output} holds files that would be lost.", "Choose an empty output folder."
             )

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 from facemodels.errors import InputError
 from facemodels.files import sha256
-from facemodels.models import architecture, served, served_graphs
+from facemodels.models import architecture, served, served_graphs, served_members
 from facemodels.names import ModelId, ModelName, Version
-from facemodels.package.verify import CHECKSUMS, GRAPH, ONNX, verify
+from facemodels.package.verify import CHECKSUMS, GRAPH, MEMBERS, ONNX, verify
 from facemodels.params import load_yaml
 from facemodels.runtime import Runtime, open_graph, open_graphs
 
@@ -53,7 +53,7 @@ class Package:
 
     @property
     def task(self) -> str:
-        """`detection`, `recognition` or `landmarks`."""
+        """`detection`, `recognition`, `landmarks` or `system`."""
         return self.id.name.task
 
     @property
@@ -74,6 +74,25 @@ class Package:
                 raise InputError(f"{self.folder} has no graph {file}, which its config.yaml names.")
         return {name: self.folder / file for name, file in files.items()}
 
+    @property
+    def members(self) -> dict[str, Package]:
+        """The packages that a system is made of, by task; none for a model.
+
+        Raises:
+            InputError: config.yaml names a member that is not there, or is another version.
+            IntegrityError: a member is not what its own checksums say.
+        """
+        found = {}
+        for task, pinned in self.config.get("members", {}).items():
+            package = open_package(self.folder / MEMBERS / str(task))
+            if (str(package.id), f"sha256:{package.digest}") != (pinned["id"], pinned["digest"]):
+                raise InputError(
+                    f"{self.folder} pins {pinned['id']} for {task}, and holds {package.id} with "
+                    f"the digest sha256:{package.digest}."
+                )
+            found[str(task)] = package
+        return found
+
     def predictor(self, runtime: Runtime | None = None, *, threads: int = 1) -> Any:
         """Load the model; the served form unless `runtime` names another.
 
@@ -91,6 +110,11 @@ class Package:
         if chosen == "graphs":
             graphs = open_graphs(self.graphs, threads=threads)
             return served_graphs(self.task, graphs, self.config, self.metadata)
+        if chosen == "members":
+            members = {
+                task: package.predictor(threads=threads) for task, package in self.members.items()
+            }
+            return served_members(self.task, members, self.config)
         model = architecture(self.task, self.id.name.architecture).of(self.config["network"])
         return model.load(self.folder / self.config["weights"], threads=threads)
 

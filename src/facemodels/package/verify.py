@@ -8,6 +8,7 @@ from pathlib import Path
 
 from facemodels.errors import InputError, IntegrityError
 from facemodels.files import list_files, sha256
+from facemodels.names import LEARNED_TASKS
 
 CHECKSUMS = "checksums.sha256"
 ONNX = "model.onnx"
@@ -15,7 +16,9 @@ REQUIRED = ("README.md", "config.yaml", "metadata.json", "requirements.txt")
 # Formats that run no code when they are read; a pickle or a script is none of them.
 ALLOWED = {*REQUIRED, CHECKSUMS, "model.pt", "model.dat", ONNX}
 GRAPH = re.compile(r"[a-z][a-z0-9]*\.onnx")  # the file of one graph of several
-_LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9._-]+)")
+MEMBERS = "members"  # the folder with the packages that a system is made of, one a task
+_MEMBER = re.compile(rf"{MEMBERS}/(?:{'|'.join(LEARNED_TASKS)})/(?P<file>[^/]+)")
+_LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9._/-]+)")
 _REMEDY = "Restore it with `dvc checkout` or `dvc pull`, or rebuild it; do not load it."
 
 
@@ -73,12 +76,15 @@ def verify(folder: Path) -> dict[str, str]:
 
 
 def _is_allowed(name: str) -> bool:
-    return name in ALLOWED or GRAPH.fullmatch(name) is not None
+    member = _MEMBER.fullmatch(name)
+    file = member["file"] if member else name
+    return file in ALLOWED or GRAPH.fullmatch(file) is not None
 
 
 def _is_foreign(path: Path, folder: Path) -> bool:
     """A link that leaves DVC's cache out of account: DVC may link whole files, we allow those."""
-    return path.is_symlink() and not (path.parent == folder and path.resolve().is_file())
+    inside = path.parent == folder or _MEMBER.fullmatch(path.relative_to(folder).as_posix())
+    return path.is_symlink() and not (inside and path.resolve().is_file())
 
 
 def _read_checksums(folder: Path) -> dict[str, str]:

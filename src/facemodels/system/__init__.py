@@ -6,4 +6,5 @@ Modules in reading order:
 - `choice`: which face is meant where a photo has several
 - `calibration`: the threshold that gives a false match rate
 - `faces`: a photo to its faces, each with box, points, quality and embedding
+- `task`: a package of members to the system that is served
 """

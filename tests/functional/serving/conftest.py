@@ -61,6 +61,32 @@ build(PackageContent(identity, model, weights / "model.pt", {}, validation, card
 """
 
 
+_SYSTEM = """
+import sys
+from pathlib import Path
+from facemodels.names import ModelId
+from facemodels.package.build_system import SystemContent, build_system
+from facemodels.package.load import open_package
+from facemodels.params import Card
+from facemodels.system.calibration import Calibration
+from facemodels.system.quality import QualityLimits
+
+identity, folder, *members = sys.argv[1:]
+packages = [open_package(Path(member)) for member in members]
+card = Card(
+    created_at="2026-01-02T03:04:05Z", author="Test", description="A system.", changelog="First.",
+    known_issues="Its recogniser is random.", license="Apache-2.0", training_dataset="none",
+    parent_version="",
+)
+content = SystemContent(
+    ModelId.parse(identity), {package.task: package for package in packages}, 0.7, 0.01,
+    Calibration((0.001, 0.01, 0.1), (0.9, 0.7, 0.5), 30000), "a test", QualityLimits(eyes=15), {},
+    card,
+)
+build_system(content, Path(folder))
+"""
+
+
 class Server:
     """A server process, its log and a client of it."""
 
@@ -141,6 +167,16 @@ def mtcnn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_package("det-mtcnn-v1.0.0", tmp_path_factory.mktemp("p") / "mtcnn-v1.0.0")
 
 
+@pytest.fixture(scope="session")
+def system(mtcnn: Path, facenet: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A detector that knows faces, and a recogniser that knows none."""
+    folder = tmp_path_factory.mktemp("p") / "faces-v1.0.0"
+    members = (str(mtcnn), str(facenet))
+    command = [sys.executable, "-c", _SYSTEM, "sys-faces-v1.0.0", str(folder), *members]
+    subprocess.run(command, check=True)
+    return folder
+
+
 Start = Callable[..., Server]
 
 
@@ -187,3 +223,9 @@ def detection_server(start: Start, yolov8: Path) -> Server:
 def points_server(start: Start, mtcnn: Path) -> Server:
     """A detector of several graphs, which finds five points of each face."""
     return start(mtcnn)
+
+
+@pytest.fixture(scope="module")
+def system_server(start: Start, system: Path) -> Server:
+    """A system of a detector and a recogniser."""
+    return start(system)

@@ -15,7 +15,7 @@ from facemodels.data import kinds
 from facemodels.data.datasets import dataset_of, kinds_of, recognised
 from facemodels.data.splits import DetectionSplit
 from facemodels.errors import DataError, ParamsError
-from facemodels.names import TASKS
+from facemodels.names import LEARNED_TASKS
 from facemodels.params import Data, DatasetParams
 from facemodels.pipeline.prepare import prepare
 
@@ -112,7 +112,7 @@ def test_a_key_that_is_not_the_readers_is_named() -> None:
 
 
 def test_a_readers_name_stands_for_one_kind_of_a_task_and_says_what_it_reads() -> None:
-    for task in TASKS:
+    for task in LEARNED_TASKS:
         known = kinds_of(task)
         assert max(Counter(kind.reader for kind in known).values()) == 1
         assert all(kind.layout and kind.task == task for kind in known)

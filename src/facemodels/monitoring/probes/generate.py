@@ -18,7 +18,7 @@ from facemodels.data.splits import DetectionSplit, LandmarkSplit, RecognitionSpl
 from facemodels.errors import DataError, InputError
 from facemodels.files import write_bytes, write_text
 from facemodels.monitoring.probes.golden_set import FILE, MAX_PROBES, GoldenSet, load
-from facemodels.names import TASKS
+from facemodels.names import LEARNED_TASKS
 
 PREPARED = Path("data", "prepared")
 # With these counts one answer is about 1 % of the accuracy, half of accuracy_drop_threshold.
@@ -59,8 +59,8 @@ def make(
             labelled by hand.
         DataError: the data is not prepared, or the test split has too few of what is asked for.
     """
-    if task not in TASKS:
-        raise InputError(f"{task!r} is no task.", f"Choose one of {', '.join(TASKS)}.")
+    if task not in LEARNED_TASKS:
+        raise InputError(f"{task!r} is no task.", f"Choose one of {', '.join(LEARNED_TASKS)}.")
     wanted = COUNTS[task] if count is None else count
     if crop and task != "recognition":
         raise InputError(f"{task} has no crops.", "Leave the crop out.")

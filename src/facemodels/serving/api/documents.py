@@ -10,6 +10,7 @@ from facemodels.routes import ABILITY, INFO, METRICS, ability_path
 from facemodels.serving.api.forms import FIELD, FORM
 from facemodels.serving.api.images import RAW
 from facemodels.serving.api.points import NUMBER as NUMBER_TEXT
+from facemodels.serving.api.system import CHOICES
 from facemodels.serving.http.openapi import (
     BINARY,
     INTEGER,
@@ -52,16 +53,17 @@ def metrics(*, secured: bool) -> Operation:
     return made
 
 
-def ability(name: str, *, model: str, version: str, secured: bool) -> Operation:
+def ability(name: str, *, task: str, model: str, version: str, secured: bool) -> Operation:
     """Document the endpoint of one ability.
 
     Args:
         name: the ability, for example `embed`.
+        task: the task of the model.
         model: the name of the model that answers.
         version: the version of the model that answers.
         secured: whether the server asks for tokens.
     """
-    known = _ABILITIES[name]
+    known = (_OF_SYSTEM if task == "system" else _ABILITIES)[name]
     schema = record(known.answer, model_name={"const": model}, model_version={"const": version})
     extra = {
         "parameters": list(known.parameters),
@@ -87,7 +89,7 @@ def _curl(name: str) -> str:
     path = ability_path(name)
     if name == "verify":
         return f"curl -F {FIELD}=@one.jpg -F {FIELD}=@other.jpg $SERVER{path}"
-    return f"curl -H 'content-type: image/jpeg' --data-binary @face.jpg $SERVER{path}"
+    return f"curl -H 'content-type: image/jpeg' --data-binary @photo.jpg $SERVER{path}"
 
 
 @dataclass(frozen=True)
@@ -178,5 +180,75 @@ _ABILITIES: Mapping[str, _Ability] = {
         {"similarity": NUMBER, "threshold": NUMBER, "same_person": {"type": "boolean"}},
         {"similarity": 0.81, "threshold": 0.5, "same_person": True},
         (_THRESHOLD, _POINTS),
+    ),
+}  # fmt: skip
+
+_SCORE: Schema = {
+    "name": "threshold", "in": "query", "required": False, "example": 0.5,
+    "description": "The least score of a face, instead of the system's own",
+    "schema": {"type": "number", "minimum": 0, "maximum": 1},
+}  # fmt: skip
+_FMR: Schema = {
+    "name": "fmr", "in": "query", "required": False, "example": 0.01,
+    "description": (
+        "The false match rate, instead of a threshold: that which gives it by the system's "
+        "calibration. A rate that its pairs cannot show is refused."
+    ),
+    "schema": {"type": "number", "minimum": 0, "maximum": 1},
+}  # fmt: skip
+_CHOOSE: Schema = {
+    "name": "choose", "in": "query", "required": False, "example": "largest",
+    "description": (
+        "Which face is compared where a photo shows several: the largest one if left out; `all` "
+        "takes the two that are most alike, `error` refuses the photo."
+    ),
+    "schema": {"type": "string", "enum": list(CHOICES)},
+}  # fmt: skip
+_QUALITY = record(eyes=NUMBER, sharpness=NUMBER)
+_WHOLE_FACE = record(
+    box=_RECTANGLE, score=NUMBER, points=listing(_POINT, least=5, most=5), quality=_QUALITY
+)
+_EXAMPLE_FACE: Mapping[str, Any] = {
+    "box": [101.5, 80.0, 212.0, 215.5],
+    "score": 0.99,
+    "points": [[130.1, 125.0], [182.4, 124.2], [157.0, 153.3], [135.6, 182.0], [178.8, 181.5]],
+    "quality": {"eyes": 52.3, "sharpness": 310.2},
+}
+_OF_SYSTEM: Mapping[str, _Ability] = {
+    "faces": _Ability(
+        "Find and embed every face of each photo",
+        {
+            "threshold": NUMBER,
+            "embedding_space": TEXT,
+            "results": listing(
+                record(
+                    _SIZE,
+                    faces=listing(record(_WHOLE_FACE["properties"], embedding=listing(NUMBER))),
+                )
+            ),
+        },
+        {
+            "threshold": 0.7,
+            "embedding_space": "recognition-dlib-0123",
+            "results": [
+                {
+                    "width": 640, "height": 480,
+                    "faces": [{**_EXAMPLE_FACE, "embedding": [0.02, -0.01]}],
+                }
+            ],
+        },
+        (_SCORE,),
+    ),
+    "verify": _Ability(
+        "Say whether two photos show one person",
+        {
+            "similarity": NUMBER, "threshold": NUMBER, "fmr": NUMBER,
+            "same_person": {"type": "boolean"}, "faces": listing(_WHOLE_FACE, least=2, most=2),
+        },
+        {
+            "similarity": 0.95, "threshold": 0.91, "fmr": 0.009, "same_person": True,
+            "faces": [_EXAMPLE_FACE, _EXAMPLE_FACE],
+        },
+        (_THRESHOLD, _FMR, _CHOOSE),
     ),
 }  # fmt: skip

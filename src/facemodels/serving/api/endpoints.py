@@ -17,6 +17,7 @@ from facemodels.routes import ABILITIES, ABILITY, INFO
 from facemodels.serving.api import boxes, documents
 from facemodels.serving.api.images import Upload, decode_all, read_upload
 from facemodels.serving.api.points import NUMBER, read_points
+from facemodels.serving.api.system import SystemAnswers, number
 from facemodels.serving.engine.inference import Engine
 from facemodels.serving.http.bodies import json_response, read_body
 from facemodels.serving.http.errors import RequestError
@@ -24,6 +25,7 @@ from facemodels.serving.http.openapi import add_endpoint
 from facemodels.serving.metrics import Metrics
 
 Image = NDArray[np.uint8]
+Answer = Callable[[list[Image], Mapping[str, str]], dict[str, Any]]
 # The threshold of a task if a package has none. Detection: YOLO's own default.
 _THRESHOLDS: Mapping[str, float] = {"detection": 0.25, "recognition": 0.5}
 _NUMBER = re.compile(NUMBER, re.ASCII)
@@ -57,6 +59,19 @@ class Api:
         self._engine = engine
         self._about = about
         self._since = time.monotonic()
+        self._answers = self._answers_of(engine)
+
+    def _answers_of(self, engine: Engine) -> Mapping[str, Answer]:
+        """What answers each ability."""
+        if engine.package.task == "system":
+            system = SystemAnswers(engine.package, engine.predictor)
+            return {"faces": system.faces, "verify": system.verify}
+        return {
+            "detect": self._detect,
+            "landmarks": self._landmarks,
+            "embed": self._embed,
+            "verify": self._verify,
+        }
 
     @property
     def abilities(self) -> tuple[str, ...]:
@@ -107,7 +122,7 @@ class Api:
         limits = self._engine.settings.limits
         upload = read_upload(request.content_type, request.body, limits)
         _check_count(ability, upload)
-        answer = getattr(self, f"_{ability}")
+        answer = self._answers[ability]
         # The graph runs in the batcher's thread, everything else in a thread of the pool.
         body: dict[str, Any] = await self._engine.work(
             lambda: answer(decode_all(upload, limits), request.query)
@@ -123,7 +138,7 @@ class Api:
         """The threshold of the query, else the package's, else the task's."""
         package = self._engine.package
         own = package.config.get("threshold")
-        return _number(query, "threshold", _THRESHOLDS[package.task] if own is None else own)
+        return number(query, "threshold", _THRESHOLDS[package.task] if own is None else own, -1, 1)
 
     def _detect(self, images: list[Image], query: Mapping[str, str]) -> dict[str, Any]:
         threshold = self._threshold(query)
@@ -209,7 +224,9 @@ def add_api(
 
     add_endpoint(app, INFO, info, documents.info(secured=secured))
     for ability in api.abilities:
-        documented = documents.ability(ability, model=model, version=version, secured=secured)
+        documented = documents.ability(
+            ability, task=package.task, model=model, version=version, secured=secured
+        )
         add_endpoint(app, ABILITY, _predict(api, ability, metrics), documented, ability=ability)
     return api
 
@@ -236,15 +253,6 @@ def _check_count(ability: str, upload: Upload) -> None:
 
 def _size(image: Image) -> dict[str, int]:
     return {"width": image.shape[1], "height": image.shape[0]}
-
-
-def _number(query: Mapping[str, str], name: str, default: float) -> float:
-    text = query.get(name)
-    if text is None:
-        return float(default)
-    if not _NUMBER.fullmatch(text) or not -1 <= float(text) <= 1:
-        raise RequestError(400, "wrong_parameter", f"{name} is a number from -1 to 1.")
-    return float(text)
 
 
 def _box(query: Mapping[str, str], image: Image) -> list[float]:

@@ -24,7 +24,7 @@ class ObservedPredictor:
     """A predictor of any task that reports each call, as the batcher reports its runs.
 
     Args:
-        predictor: a DetectionModel, a RecognitionModel or a LandmarkModel.
+        predictor: a DetectionModel, a RecognitionModel, a LandmarkModel or a FaceSystem.
         observe: is called after each call of the predictor.
         waited: tells how long the call had waited.
     """
@@ -45,6 +45,15 @@ class ObservedPredictor:
     def fit(self, images: Sequence[Image], boxes: NDArray[np.float32]) -> Any:
         """Fit points; see LandmarkModel."""
         return self._timed(len(images), lambda: self._predictor.fit(images, boxes))
+
+    def find(self, photo: Image, *, min_score: float | None = None) -> Any:
+        """Find and embed the faces of a photo; see FaceSystem."""
+        return self._timed(1, lambda: self._predictor.find(photo, min_score=min_score))
+
+    @property
+    def embedder(self) -> Any:
+        """The recogniser of a system."""
+        return self._predictor.embedder
 
     def _timed(self, images: int, call: Callable[[], Any]) -> Any:
         start = time.perf_counter()

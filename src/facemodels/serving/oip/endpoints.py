@@ -36,8 +36,13 @@ _HEADER = "inference-header-content-length"
 _LENGTH = re.compile(r"[0-9]{1,12}")
 _JSON, _BINARY = "application/json", "application/octet-stream"
 # The protocol calls a platform <project>_<format>. It has no name for dlib's, nor for several
-# graphs with steps between them, so we gave them one.
-_PLATFORMS = {"onnx": "onnx_onnxv1", "graphs": "onnx_graphs", "native": "dlib_dat"}
+# graphs or models with steps between them, so we gave them one.
+_PLATFORMS = {
+    "onnx": "onnx_onnxv1",
+    "graphs": "onnx_graphs",
+    "native": "dlib_dat",
+    "members": "onnx_members",
+}
 
 
 class OipModel:

@@ -12,6 +12,7 @@ from facemodels.package.load import Package
 from facemodels.serving.api import boxes
 from facemodels.serving.oip.documents import FACES
 from facemodels.serving.oip.tensors import TensorSpec
+from facemodels.system.task import predict
 
 Inputs = Mapping[str, NDArray[Any]]
 _IMAGES = TensorSpec("images", "UINT8", (-1, -1, -1, 3))
@@ -23,14 +24,15 @@ def specs(package: Package) -> tuple[list[TensorSpec], TensorSpec]:
     """What the inputs and the output of a package are.
 
     A detector gives one row a face: the row of its image, x0 y0 x1 y1, the score, and where it
-    finds points, x and y of each. Images without a face have no row.
+    finds points, x and y of each. A system gives the embedding in their place. Images without a
+    face have no row.
     """
     shape = package.metadata["output_shape"]
     if package.task == "landmarks":
         return [_IMAGES, _BOXES], TensorSpec("points", "FP32", (-1, *shape))
     if package.task == "recognition":
         return [_IMAGES], TensorSpec("embeddings", "FP32", (-1, *shape))
-    # `Interface` of a detector that finds points: (0, 15).
+    # `Interface` of a detector that finds points: (0, 15); of a system: (0, 5 + D).
     width = shape[1] if shape[0] == 0 else _FACE
     return [_IMAGES], TensorSpec(FACES, "FP32", (-1, 1 + width))
 
@@ -66,8 +68,15 @@ def _detection(predictor: Any, inputs: Inputs) -> NDArray[np.float32]:
     return np.concatenate(rows)
 
 
+def _system(predictor: Any, inputs: Inputs) -> NDArray[np.float32]:
+    found = predict(predictor, list(inputs["images"]))
+    numbers = np.repeat(np.arange(len(found)), [len(faces) for faces in found])
+    return np.concatenate([numbers[:, None], np.concatenate(found)], axis=1, dtype=np.float32)
+
+
 _RUNS: Mapping[str, Callable[[Any, Inputs], NDArray[np.float32]]] = {
     "detection": _detection,
     "recognition": _recognition,
     "landmarks": _landmarks,
+    "system": _system,
 }

@@ -15,12 +15,12 @@ from typing import Literal, get_args
 
 from facemodels.errors import NameFormatError
 
-# What a model does; also the name of the folder and of the package of the task. A system is made
-# of a model of each of the other tasks.
-Task = Literal["detection", "recognition", "landmarks", "system"]
+# What a model does; also the name of the folder and of the package of the task. Models of the
+# learned tasks have an architecture, weights and data of their own; a system is made of them.
+LearnedTask = Literal["detection", "recognition", "landmarks"]
+Task = Literal[LearnedTask, "system"]
+LEARNED_TASKS: tuple[LearnedTask, ...] = get_args(LearnedTask)
 TASKS: tuple[Task, ...] = get_args(Task)
-# The tasks whose models have an architecture, weights and data of their own.
-LEARNED_TASKS: tuple[Task, ...] = TASKS[:3]
 # Short prefix in ids, and task, by prefix in names.
 _TASKS: dict[str, tuple[str, Task]] = {
     "detection": ("det", "detection"),

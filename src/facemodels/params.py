@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from facemodels.errors import ParamsError
 from facemodels.files import refuse_folder
-from facemodels.names import ModelId, ModelName, Task, Version
+from facemodels.names import LearnedTask, ModelId, ModelName, Version
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]  # SHA-256
@@ -192,7 +192,7 @@ class ModelParams(Frozen):
     """
 
     name: str
-    task: Task
+    task: LearnedTask
     architecture: str
     code: str
     pretrained: WeightsDownload | None = None

@@ -84,7 +84,8 @@ class Architecture(ABC, Generic[NetworkT, TrainingT]):
         title: the architecture's own name, for metadata.json and the model card.
         framework: the framework's name in metadata.json, for example `pytorch`.
         framework_package: the distribution whose version is the framework's version.
-        weights_file: the name of the weights in a package: `model.pt` or `model.dat`.
+        weights_file: the name of the weights in a package: `model.pt`, `model.dat` or
+            `model.h5`.
         runtimes: how a package can run, the form that is served first. An architecture
             whose tuple has `onnx` implements `export`, one whose tuple has `graphs`
             implements `export_graphs`.

@@ -57,6 +57,7 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
 @click.option("--architecture", default="", help="… of this architecture: facenet, arcface, …")
 @click.option("--network", multiple=True, metavar="KEY=VALUE", help="… with these parameters.")
 @click.option("--drop-unexpected", is_flag=True, help="Leave out weights that it has no place for.")
+@click.option("--keras", "keras_file", type=FILE, help="Or a Keras model, .h5 or .keras.")
 @click.option("--name", required=True, help="For example recognition-x; it may be new.")
 @click.option("--version", required=True, help="MAJOR.MINOR.PATCH")
 @click.option("--variant", default="", help="For example gpu.")
@@ -190,7 +191,13 @@ class _Import:
         kind, path = self.options["file"]
         data = _read(path)
         file = _record(kind, path, data, self.options["source"], ImportedFile)
-        return (self._exported(data, path) if kind == "torch" else data), file
+        if kind == "torch":
+            data = self._exported(data, path)
+        if kind == "keras":
+            from facemodels.importing.keras_file import export
+
+            data = export(data, path.name)
+        return data, file
 
     def _exported(self, data: bytes, path: Path) -> bytes:
         """Weights of a known architecture as ONNX; what is not stated is the architecture's."""
@@ -357,7 +364,7 @@ def _one_file(options: dict[str, Any]) -> tuple[str, Path]:
     Raises:
         InputError: none is given, or several.
     """
-    kinds = ("onnx", "torch")
+    kinds = ("onnx", "torch", "keras")
     given = [(kind, options[f"{kind}_file"]) for kind in kinds if options[f"{kind}_file"]]
     if len(given) != 1:
         raise InputError(

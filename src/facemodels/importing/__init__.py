@@ -10,6 +10,7 @@ Modules in reading order:
 - `recogniser`: all of that for a recogniser
 - `detector`: likewise for a detector, with one of the decodes of `detection.decodes`
 - `torch_file`, `safetensors`: weights of a known architecture to ONNX
+- `keras_file`: a Keras file to ONNX, with the extra `facemodels[keras]`
 - `architecture`: what stands for the architecture of a graph
 - `settings`: the gates, from conf/import.yaml
 - `steps`: validate, gate, package, test

@@ -12,9 +12,12 @@ from facemodels.names import LEARNED_TASKS
 
 CHECKSUMS = "checksums.sha256"
 ONNX = "model.onnx"
+HDF5 = "model.h5"  # weights of Keras; only their own architecture reads them
 REQUIRED = ("README.md", "config.yaml", "metadata.json", "requirements.txt")
 # Formats that run no code when they are read; a pickle or a script is none of them.
-ALLOWED = {*REQUIRED, CHECKSUMS, "model.pt", "model.dat", ONNX}
+ALLOWED = {*REQUIRED, CHECKSUMS, "model.pt", "model.dat", HDF5, ONNX}
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_HDF5_HEAD = (512 << 11) + 8  # bytes in which the signature must be
 GRAPH = re.compile(r"[a-z][a-z0-9]*\.onnx")  # the file of one graph of several
 MEMBERS = "members"  # the folder with the packages that a system is made of, one a task
 _MEMBER = re.compile(rf"{MEMBERS}/(?:{'|'.join(LEARNED_TASKS)})/(?P<file>[^/]+)")
@@ -32,6 +35,16 @@ def write_checksums(folder: Path) -> None:
 def checksum_lines(digests: Mapping[str, str]) -> str:
     """Format digests by name as `sha256sum -c` reads them, sorted by name."""
     return "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
+
+
+def has_hdf5_signature(data: bytes) -> bool:
+    """Whether bytes are the beginning of an HDF5 file.
+
+    The signature is at byte 0, 512, 1024 or a further doubling (HDF5 File Format Specification
+    3.0, section II.A).
+    """
+    places = [0, *(512 << doubling for doubling in range(12))]
+    return any(data[place : place + 8] == _HDF5_SIGNATURE for place in places)
 
 
 def is_package(folder: Path) -> bool:
@@ -72,7 +85,14 @@ def verify(folder: Path) -> dict[str, str]:
             missing=tuple(sorted(missing)),
             changed=tuple(changed),
         )
+    if HDF5 in present & listed.keys() and not _is_hdf5(folder / HDF5):
+        raise IntegrityError(f"{folder / HDF5} is no HDF5 file.", _REMEDY)
     return listed
+
+
+def _is_hdf5(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return has_hdf5_signature(stream.read(_HDF5_HEAD))
 
 
 def _is_allowed(name: str) -> bool:

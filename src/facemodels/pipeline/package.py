@@ -29,7 +29,7 @@ def package(
     """Build the package of a trained model at `output`.
 
     Args:
-        weights: model.pt or model.dat, or its folder, as train wrote it.
+        weights: model.pt, model.dat or model.h5, or its folder, as train wrote it.
         model: the version it becomes.
         card: the texts that people wrote about it.
         validation: `metrics`, `threshold`, `groups` and `stamp`, or empty if it was not validated.

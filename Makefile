@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 export DVC_NO_ANALYTICS := true
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup params repro test test-quick test-full check bench bench-lfw lock clean
+.PHONY: help setup params repro test test-quick test-full check bench bench-detectors bench-lfw lock clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -59,6 +59,10 @@ bench: setup  ## Measure what the README claims
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.registry
 	$(BIN)/python -m benchmarks.serving
+
+FACES ?= data/prepared/detection
+bench-detectors: setup  ## Both detectors in one table; FACES=FOLDER of a data set with boxes
+	$(BIN)/python -m benchmarks.detectors $(FACES) $(wildcard models/detection/*)
 
 LFW ?= data/raw/lfw
 bench-lfw: setup  ## Measure dlib's embedder on LFW's View 2; LFW=FOLDER with pairs.txt

@@ -28,7 +28,6 @@ from facemodels.errors import DataError
 
 IOU = 0.5
 THRESHOLDS = 1000
-LEVELS = ("easy", "medium", "hard")
 # Least and largest height of the true box in pixels of the image, the last excluded; section 3
 # of the paper. Lower faces count in no scale.
 HEIGHTS: Mapping[str, tuple[float, float]] = {

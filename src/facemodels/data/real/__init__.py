@@ -7,6 +7,7 @@ groups tell several test sets apart.
 
 - `annotated_images`, `identities`, `point_sets`: samples as readers return them, for the
   three tasks
+- `wider_levels`: the faces of WIDER FACE's levels easy, medium and hard
 - `dealing`: which split a sample goes to
 - `loading`: decodes images in parallel and fits them into one array
 - `detection`, `recognition`, `landmarks`: samples to splits, and bases of the kinds

@@ -28,6 +28,7 @@ from facemodels.data.sample import generate
 from facemodels.data.splits import save_group_names
 from facemodels.errors import FacemodelsError, InputError
 from facemodels.evaluate import speed
+from facemodels.evaluate.measurements import Measurements
 from facemodels.files import sha256_tree
 from facemodels.models import AnyArchitecture, architecture, architectures, predict
 from facemodels.names import ModelId, ModelName, Version
@@ -248,7 +249,7 @@ def test_it_does_not_differ_from_itself(case: Case) -> None:
         baselines={}, resamples=20, confidence=0.95, seed=1, threads=1, warmup=0, runs=2
     )
     rows = compare_packages(
-        case.package, case.package, case.data, settings, ["accuracy", "size"]
+        case.package, case.package, Measurements(case.data, settings), ["accuracy", "size"]
     )  # fmt: skip
     assert {row.verdict for row in rows} == {"no difference shown"}
     assert len(rows) >= 2

@@ -57,6 +57,7 @@ def compare(
           --metrics accuracy,speed,memory
     """
     from facemodels.evaluate import comparison
+    from facemodels.evaluate.measurements import Measurements
     from facemodels.package.load import open_package
     from facemodels.params import Compare
     from facemodels.pipeline.compare import compare_packages, rows_table
@@ -86,9 +87,9 @@ def compare(
     if "accuracy" in asked:
         source = prepared_or(test_data, a.task)
         with dataset(source, a.task, testing=True, crops=crops.values(), detector=detector) as data:
-            rows = compare_packages(a, b, data, settings, asked)
+            rows = compare_packages(a, b, Measurements(data, settings), asked)
     else:
-        rows = compare_packages(a, b, None, settings, asked)
+        rows = compare_packages(a, b, Measurements(None, settings), asked)
     verdict = comparison.overall(rows)
     words = f"{b.id} against {a.id}: {verdict}"
     if "accuracy" in asked and len(set(crops.values())) > 1:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from facemodels.errors import InputError
 from facemodels.evaluate import bootstrap, speed
 from facemodels.evaluate.evaluation import Evaluation
-from facemodels.evaluate.protocols import evaluate
+from facemodels.evaluate.measurements import Measurements
 from facemodels.evaluate.stamp import require_same
 from facemodels.package.load import Package
 from facemodels.params import Compare
@@ -52,7 +51,7 @@ class Row:
     p_value: float | None = None
 
 
-def compare_accuracy(a: Package, b: Package, data: Path, settings: Compare) -> list[Row]:
+def compare_accuracy(a: Package, b: Package, measured: Measurements) -> list[Row]:
     """The metrics of the task that can be resampled, with paired bootstrap intervals.
 
     The first row is the primary metric, which alone decides the verdict: with many figures one
@@ -64,8 +63,8 @@ def compare_accuracy(a: Package, b: Package, data: Path, settings: Compare) -> l
     Args:
         a: the first package.
         b: the second, of the same task.
-        data: prepared data of the task, with the splits val and test.
-        settings: of the resamples, and whether each model may have its own crop.
+        measured: evaluates them; its settings are those of the resamples, and say whether each
+            model may have its own crop.
 
     Raises:
         DataError: the data has no such splits, or too little for an interval.
@@ -77,11 +76,11 @@ def compare_accuracy(a: Package, b: Package, data: Path, settings: Compare) -> l
             f"{a.id} is of {a.task}, {b.id} of {b.task}.", "Compare two models of one task."
         )
     names = (str(a.id), str(b.id))
-    models = [package.predictor(threads=settings.threads) for package in (a, b)]
+    settings = measured.settings
     # What differs in the crop alone is refused before minutes are spent on measuring.
-    crops = [{"crop": getattr(model, "crop_name", "")} for model in models]
+    crops = [{"crop": getattr(measured.predictor(p), "crop_name", "")} for p in (a, b)]
     require_same(crops[0], crops[1], names, across_crops=settings.across_crops)
-    first, second = (evaluate(a.task, model, data) for model in models)
+    first, second = measured.evaluation(a), measured.evaluation(b)
     require_same(first.stamp, second.stamp, names, across_crops=settings.across_crops)
     others = sorted((first.resampled.keys() & second.resampled.keys()) - {first.primary})
     rows = [_paired(name, first, second, settings) for name in (first.primary, *others)]
@@ -139,9 +138,9 @@ def _mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_], settings: Comp
     )
 
 
-def interval(package: Package, data: Path, settings: Compare) -> tuple[Evaluation, Any]:
+def interval(package: Package, measured: Measurements) -> tuple[Evaluation, Any]:
     """A single package's primary metric with its own bootstrap interval."""
-    evaluation = evaluate(package.task, package.predictor(threads=settings.threads), data)
+    evaluation, settings = measured.evaluation(package), measured.settings
     own = bootstrap.interval_of(
         evaluation.resampled[evaluation.primary],
         resamples=settings.resamples,
@@ -151,12 +150,10 @@ def interval(package: Package, data: Path, settings: Compare) -> tuple[Evaluatio
     return evaluation, own
 
 
-def compare_speed(a: Package, b: Package, settings: Compare) -> list[Row]:
+def compare_speed(a: Package, b: Package, measured: Measurements) -> list[Row]:
     """Median latency of one image, timed in turn in one run, with a paired interval."""
-    runs = [
-        speed.workload(package.task, package.predictor(threads=settings.threads))
-        for package in (a, b)
-    ]
+    settings = measured.settings
+    runs = [speed.workload(package.task, measured.predictor(package)) for package in (a, b)]
     first, second = speed.time_interleaved(*runs, warmup=settings.warmup, runs=settings.runs)
     pairs = np.array([first, second]) * 1e3
     difference = bootstrap.paired_difference(
@@ -180,15 +177,9 @@ def compare_speed(a: Package, b: Package, settings: Compare) -> list[Row]:
     ]
 
 
-def compare_memory(a: Package, b: Package, settings: Compare) -> list[Row]:
+def compare_memory(a: Package, b: Package, measured: Measurements) -> list[Row]:
     """Peak resident memory of a process that serves each package."""
-    peaks = [
-        speed.measure_served(
-            package, threads=settings.threads, warmup=settings.warmup, runs=settings.runs
-        )["peak_rss_mb"]
-        for package in (a, b)
-    ]
-    return [_plain("peak_rss_mb", *peaks)]
+    return [_plain("peak_rss_mb", *(measured.served(p)["peak_rss_mb"] for p in (a, b)))]
 
 
 def compare_size(a: Package, b: Package) -> list[Row]:

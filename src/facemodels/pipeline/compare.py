@@ -9,6 +9,7 @@ from typing import Any
 
 from facemodels.evaluate import comparison, speed
 from facemodels.evaluate.comparison import METRICS, Metric, Row
+from facemodels.evaluate.measurements import Measurements
 from facemodels.package.load import Package, open_package
 from facemodels.params import Compare
 from facemodels.text import markdown
@@ -17,18 +18,20 @@ from facemodels.text import markdown
 def compare_packages(
     a: Package,
     b: Package,
-    data: Path | None,
-    settings: Compare,
+    measured: Measurements,
     metrics: Sequence[Metric] = METRICS,
 ) -> list[Row]:
-    """Rows of B against A, one a metric asked for; `data` is needed for accuracy alone."""
+    """Rows of B against A, for each metric asked for.
+
+    Raises:
+        InputError: accuracy is asked for and `measured` has no data, or see `compare_accuracy`.
+    """
     measures: dict[Metric, Callable[[], list[Row]]] = {
-        "speed": lambda: comparison.compare_speed(a, b, settings),
-        "memory": lambda: comparison.compare_memory(a, b, settings),
+        "accuracy": lambda: comparison.compare_accuracy(a, b, measured),
+        "speed": lambda: comparison.compare_speed(a, b, measured),
+        "memory": lambda: comparison.compare_memory(a, b, measured),
         "size": lambda: comparison.compare_size(a, b),
     }
-    if data is not None:
-        measures["accuracy"] = lambda: comparison.compare_accuracy(a, b, data, settings)
     return [row for metric in METRICS if metric in metrics for row in measures[metric]()]
 
 
@@ -51,16 +54,10 @@ def compare_task(
     reference = open_package(baseline) if baseline else candidates[0]
     everyone = {str(package.id): package for package in [reference, *candidates]}
     others = [package for name, package in everyone.items() if name != str(reference.id)]
-    own = {name: _own(package, data, settings) for name, package in everyone.items()}
-    served = {
-        name: speed.measure_served(
-            package, threads=settings.threads, warmup=settings.warmup, runs=settings.runs
-        )
-        for name, package in everyone.items()
-    }
-    rows = {
-        str(package.id): compare_packages(reference, package, data, settings) for package in others
-    }
+    measured = Measurements(data, settings)
+    own = {name: _own(package, measured) for name, package in everyone.items()}
+    served = {name: measured.served(package) for name, package in everyone.items()}
+    rows = {str(package.id): compare_packages(reference, package, measured) for package in others}
     verdicts = {name: comparison.overall(listed) for name, listed in rows.items()}
     return {
         "accuracy": {
@@ -76,8 +73,8 @@ def compare_task(
     }
 
 
-def _own(package: Package, data: Path, settings: Compare) -> dict[str, Any]:
-    evaluation, interval = comparison.interval(package, data, settings)
+def _own(package: Package, measured: Measurements) -> dict[str, Any]:
+    evaluation, interval = comparison.interval(package, measured)
     return {
         "primary": evaluation.primary,
         "low": interval.low,

@@ -11,6 +11,7 @@ from typing import Any
 
 from facemodels.errors import InputError
 from facemodels.evaluate.comparison import compare_accuracy
+from facemodels.evaluate.measurements import Measurements
 from facemodels.package.load import Package
 from facemodels.params import Compare
 from facemodels.registry import semver
@@ -54,7 +55,7 @@ def compare(old: Package, new: Package, data: Path, settings: Compare) -> Compar
                 f"{data} is not there, so {new.id} cannot be compared with {old.id}.",
                 f"Run `dvc repro prepare@{new.task}`, or give --test-data.",
             )
-        row = compare_accuracy(old, new, data, settings)[0]  # of the primary metric
+        row = compare_accuracy(old, new, Measurements(data, settings))[0]  # of the primary metric
         accuracy = row.verdict
         evidence["accuracy"] = asdict(row)
     return Comparison(semver.rule(interface(old), interface(new), accuracy), evidence)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,8 @@ import pytest
 
 from facemodels.data.splits import save_group_names
 from facemodels.errors import InputError
-from facemodels.evaluate.comparison import Row, compare_accuracy, mcnemar, overall
+from facemodels.evaluate.comparison import Row, compare_accuracy, interval, mcnemar, overall
+from facemodels.evaluate.measurements import Measurements
 from facemodels.params import Compare
 
 from .test_recognition import GROUPS, ColourEmbedder, split
@@ -53,17 +54,48 @@ def in_two_crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_models_of_different_crops_are_refused_before_they_are_measured() -> None:
     with pytest.raises(InputError, match="crop: centre112 → dlib150") as refused:
-        compare_accuracy(InCrop("centre112"), InCrop("dlib150"), Path("nowhere"), SETTINGS)
+        compare_accuracy(
+            InCrop("centre112"), InCrop("dlib150"), Measurements(Path("nowhere"), SETTINGS)
+        )
     assert "--across-crops" in str(refused.value.remedy)
 
 
 def test_models_are_compared_across_crops_where_it_is_asked_for(in_two_crops: Path) -> None:
     settings = SETTINGS.model_copy(update={"across_crops": True})
     models = InCrop("centre112"), InCrop("dlib150")
-    rows = compare_accuracy(*models, in_two_crops, settings)
+    rows = compare_accuracy(*models, Measurements(in_two_crops, settings))
     assert rows[0].metric == "accuracy"
-    same = compare_accuracy(models[0], models[0], in_two_crops, SETTINGS)
+    same = compare_accuracy(models[0], models[0], Measurements(in_two_crops, SETTINGS))
     assert all(row.difference == 0 for row in same)
+
+
+@dataclass
+class Counted(InCrop):
+    """A package that counts how often it was opened."""
+
+    opened: list[str] = field(default_factory=list)
+
+    def predictor(self, **_: Any) -> ColourEmbedder:
+        self.opened.append(self.crop)
+        return super().predictor()
+
+
+def test_a_model_is_opened_and_evaluated_once_for_all_that_it_is_compared_with(
+    in_two_crops: Path,
+) -> None:
+    one, other = Counted("centre112"), Counted("centre112")  # of one id, and not the same
+    measured = Measurements(in_two_crops, SETTINGS)
+    for _ in range(2):
+        compare_accuracy(one, other, measured)
+        interval(one, measured)
+    assert (one.opened, other.opened) == (["centre112"], ["centre112"])
+    assert measured.evaluation(one) is measured.evaluation(one)
+    assert measured.evaluation(one) is not measured.evaluation(other)
+
+
+def test_accuracy_needs_data() -> None:
+    with pytest.raises(InputError, match="needs data"):
+        Measurements(None, SETTINGS).evaluation(InCrop("centre112"))
 
 
 def row(metric: str, verdict: str) -> Row:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import struct
 from pathlib import Path
 
 import torch
@@ -11,6 +12,22 @@ from torch import Tensor, nn
 
 from facemodels.errors import DataError
 from facemodels.files import write_bytes
+
+# What torch's reader raises for bytes that are no file of weights, by where it meets them.
+UNREADABLE = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    AssertionError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    pickle.UnpicklingError,
+)
 
 
 def save_state(state: dict[str, Tensor], path: Path) -> None:
@@ -37,8 +54,8 @@ def load_state(network: nn.Module, path: Path, *, leave_out: str = "") -> None:
         if leave_out:
             state = {name: value for name, value in state.items() if not name.startswith(leave_out)}
         network.load_state_dict(state)
-    except (OSError, RuntimeError, pickle.UnpicklingError, AttributeError, TypeError) as error:
-        reason = str(error).splitlines()[0]
+    except UNREADABLE as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(
             f"{path} does not hold weights of {type(network).__name__}: {reason}.",
             "Check that the config beside it is the one it was trained with.",

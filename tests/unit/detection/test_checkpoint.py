@@ -78,6 +78,21 @@ def test_a_state_dict_of_our_own_is_taken_whole(built: nn.Module, tmp_path: Path
     assert all(torch.equal(value, trained[name]) for name, value in built.state_dict().items())
 
 
+def test_a_state_dict_in_torchs_old_format_is_taken_too(built: nn.Module, tmp_path: Path) -> None:
+    older = {name: value + 1 for name, value in built.state_dict().items()}
+    torch.save(older, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    MODEL.load_initial(built, tmp_path / "old.pt")
+    assert all(torch.equal(value, older[name]) for name, value in built.state_dict().items())
+
+
+def test_a_network_in_torchs_old_format_runs_no_code(built: nn.Module, tmp_path: Path) -> None:
+    path, bomb = tmp_path / "old.pt", Bomb(tmp_path / "exploded")
+    torch.save({"model": bomb}, path, _use_new_zipfile_serialization=False)
+    with pytest.raises(DataError, match=r"old\.pt is no checkpoint that can be read"):
+        MODEL.load_initial(built, path)
+    assert not bomb.path.exists()
+
+
 class Bomb:
     """Runs a command when it is unpickled."""
 

@@ -9,8 +9,8 @@ verified before (`training.initial_weights`).
 from __future__ import annotations
 
 import importlib
-import pickle
 import types
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from facemodels.detection.yolov8 import network as yolo
 from facemodels.errors import DataError
+from facemodels.training.weights import UNREADABLE
 
 # Modules whose classes of layers a checkpoint may name.
 _LAYERS = ("torch.nn.modules.", "ultralytics.nn.")
@@ -64,12 +65,15 @@ def class_branch(network: nn.Module) -> str:
 def _state_of(path: Path) -> dict[str, Tensor]:
     """The state dict of a file of ours, or of the network inside a checkpoint."""
     try:
-        named = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        # torch wrote no ZIP before 1.6; of such a file only a plain state dict is read.
+        zipped = zipfile.is_zipfile(path)
+        named = torch.serialization.get_unsafe_globals_in_checkpoint(path) if zipped else []
         with torch.serialization.safe_globals(_allowed(named, path)):
             value = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError, AttributeError) as error:
+    except UNREADABLE as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(
-            f"{path} is no checkpoint that can be read: {str(error).splitlines()[0]}.",
+            f"{path} is no checkpoint that can be read: {reason}.",
             "Fetch it again, or give a state dict.",
         ) from error
     if isinstance(value, dict) and ({"model", "ema"} & value.keys()):

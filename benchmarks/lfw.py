@@ -1,6 +1,6 @@
 """dlib's face embedder on LFW's View 2: all 6,000 pairs, beside the published figures.
 
-python -m benchmarks.lfw LFW [--ways hog5 hog68] [--jitters N] [--cache FOLDER]
+python -m benchmarks.lfw LFW [--ways hog5 hog68] [--jitters N] [--folds N] [--cache FOLDER]
                          [--detector PACKAGE --recogniser PACKAGE [--http]]
 
 LFW is the folder with `pairs.txt` and one folder of identity folders. The images are searched
@@ -14,7 +14,9 @@ With two packages of this repository their served form is measured too: the dete
 points, the recogniser's own crop and embedding. A face that is not found then matches nobody.
 With --http they answer requests besides: `facemodels serve` on loopback gets the files as they
 are, /api/detect and /api/embed give points and vectors, and /api/verify is asked for some pairs
-of each fold. The table follows after how far that is from the packages in one process.
+of each fold. A line says how far that is from the packages in one process, then comes the table.
+
+--folds N measures the pairs of the first N folds alone, where all would take too long.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.served_faces import ServedFaces, served_faces
+from benchmarks.served_faces import AT_ONCE, ServedFaces, served_faces
 from facemodels import imaging
 from facemodels.data.kinds.lfw import read_lfw_pairs
 from facemodels.data.real.identities import NamedPair
@@ -134,10 +136,12 @@ def main() -> None:
     parser.add_argument("--recogniser", type=Path, help="package that takes them")
     parser.add_argument("--http", action="store_true", help="measure them as served, besides")
     parser.add_argument("--jitters", type=int, default=0, help="chips to average, besides")
+    parser.add_argument("--folds", type=int, choices=range(2, 11), default=10, metavar="2..10")
     parser.add_argument("--cache", type=Path, default=Path(".cache/lfw"))
     options = parser.parse_args()
     folder = next(path for path in sorted(options.lfw.iterdir()) if path.is_dir())
-    pairs = read_lfw_pairs(options.lfw / "pairs.txt", folder)
+    every = read_lfw_pairs(options.lfw / "pairs.txt", folder)
+    pairs = [pair for pair in every if pair.fold < options.folds]
     paths = sorted({path for pair in pairs for path in (pair.first, pair.second)})
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -187,15 +191,20 @@ def served_vectors(paths: Sequence[Path], pairs: Sequence[NamedPair], options: A
     size = open_package(options.recogniser).metadata["output_shape"][0]
     with served_faces(options.detector, options.recogniser) as faces:
 
-        def compute(_: Image, row: int) -> dict[str, Any]:
-            photo = paths[row].read_bytes()
-            points = faces.points(photo)
-            if points is None:
-                return {"unit": np.zeros((1, size), np.float32), "found": np.bool_(False)}
-            return {"unit": faces.embed(photo, points)[None], "found": np.bool_(True)}
+        def compute(chunk: range) -> Arrays:
+            unit, found = np.zeros((len(chunk), 1, size), np.float32), np.zeros(len(chunk), bool)
+            for start in range(0, len(chunk), AT_ONCE):
+                photos = [paths[row].read_bytes() for row in chunk[start : start + AT_ONCE]]
+                points = dict(enumerate(faces.points(photos)))
+                kept = {row: one for row, one in points.items() if one is not None}
+                if kept:
+                    rows = start + np.array(list(kept))
+                    unit[rows, 0] = faces.embed([photos[row] for row in kept], list(kept.values()))
+                    found[rows] = True
+            return {"unit": unit, "found": found}
 
         cache = Cache(options.cache / digest(paths))
-        arrays = cache.parts(_name_of("served", options), paths, compute)
+        arrays = cache.chunks(_name_of("served", options), len(paths), compute)
         verified = [_verified(faces, pair) for pair in verified_pairs(pairs)]
     return arrays | {"verified": np.array(verified)}
 
@@ -211,11 +220,9 @@ def verified_pairs(pairs: Sequence[NamedPair]) -> list[NamedPair]:
 
 
 def _verified(faces: ServedFaces, pair: NamedPair) -> float:
-    one, other = pair.first.read_bytes(), pair.second.read_bytes()
-    first, second = faces.points(one), faces.points(other)
-    if first is None or second is None:
-        return float("nan")
-    return faces.verify((one, other), (first, second))
+    photos = [pair.first.read_bytes(), pair.second.read_bytes()]
+    points = [one for one in faces.points(photos) if one is not None]
+    return faces.verify(photos, points) if len(points) == len(photos) else float("nan")
 
 
 def _name_of(what: str, options: Any) -> str:
@@ -329,23 +336,28 @@ class Cache:
     def parts(
         self, name: str, paths: Sequence[Path], compute: Callable[[Image, int], dict[str, Any]]
     ) -> dict[str, NDArray[Any]]:
-        """Arrays by name with one row an image."""
+        """Arrays by name with one row an image, computed image by image."""
+
+        def of_chunk(chunk: range) -> Arrays:
+            results = [compute(_read(paths[row]), row) for row in chunk]
+            return {key: np.stack([result[key] for result in results]) for key in results[0]}
+
+        return self.chunks(name, len(paths), of_chunk)
+
+    def chunks(self, name: str, count: int, compute: Callable[[range], Arrays]) -> Arrays:
+        """Arrays by name with one row an image, computed for many images at once."""
         parts = []
-        with progress(name, len(paths)) as advance:
-            for start in range(0, len(paths), _AT_ONCE):
-                chunk = range(start, min(start + _AT_ONCE, len(paths)))
-                parts.append(self._part(f"{name}-{start:05d}", chunk, paths, compute))
+        with progress(name, count) as advance:
+            for start in range(0, count, _AT_ONCE):
+                chunk = range(start, min(start + _AT_ONCE, count))
+                parts.append(self._part(f"{name}-{start:05d}", chunk, compute))
                 advance(len(chunk))
         return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
-    def _part(
-        self, name: str, chunk: range, paths: Sequence[Path],
-        compute: Callable[[Image, int], dict[str, Any]],
-    ) -> dict[str, NDArray[Any]]:  # fmt: skip
+    def _part(self, name: str, chunk: range, compute: Callable[[range], Arrays]) -> Arrays:
         file = self.folder / f"{name}.npz"
         if not file.exists():
-            results = [compute(_read(paths[row]), row) for row in chunk]
-            arrays = {key: np.stack([result[key] for result in results]) for key in results[0]}
+            arrays = compute(chunk)
             with atomic_path(file) as temporary, temporary.open("wb") as stream:
                 np.savez(stream, allow_pickle=False, **arrays)
         with np.load(file) as archive:

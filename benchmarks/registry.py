@@ -27,6 +27,7 @@ import numpy as np
 from facemodels.names import ModelId
 from facemodels.registry import rules
 from facemodels.registry.events import Event, read_record, to_text, write_record
+from facemodels.registry.proposals import ProposedEvent
 from facemodels.registry.state import State, Status
 from facemodels.registry.tag_names import parse
 from facemodels.text import markdown
@@ -52,7 +53,7 @@ FACTS = {
 EVIDENCE = {"package": "sha256:" + "a" * 64, "dvc": "md5:" + "b" * 32 + ".dir"}
 
 
-def changes(tags: int, commits: list[str]) -> Iterator[tuple[rules.ProposedEvent, State]]:
+def changes(tags: int, commits: list[str]) -> Iterator[tuple[ProposedEvent, State]]:
     """Legal events: versions that come, go to staging, and take over in production."""
     state = State()
     made = 0
@@ -65,7 +66,7 @@ def changes(tags: int, commits: list[str]) -> Iterator[tuple[rules.ProposedEvent
             yield change(state, model, commit, act), state
 
 
-def change(state: State, model: ModelId, commit: str, act: str) -> rules.ProposedEvent:
+def change(state: State, model: ModelId, commit: str, act: str) -> ProposedEvent:
     """One legal event."""
     if act == "register":
         return rules.register(state, model, commit, reason="better", evidence=EVIDENCE, entry=FACTS)
@@ -121,7 +122,7 @@ def make(folder: Path, tags: int) -> str:
 
 
 def record(
-    change: rules.ProposedEvent, tag: str, previous: Event | None, moment: int
+    change: ProposedEvent, tag: str, previous: Event | None, moment: int
 ) -> dict[str, object]:
     """The message of an event, as the registry writes it."""
     return {

@@ -40,8 +40,8 @@ def found_by_mtcnn(scenes: DetectionSplit) -> tuple[float, float]:
     detector = MTCNN(keep_all=True, min_face_size=20)
     hits = false = 0
     for index, image in enumerate(scenes.images):
-        boxes, _ = detector.detect(np.ascontiguousarray(image))
-        boxes = np.zeros((0, 4), np.float32) if boxes is None else np.float32(boxes)
+        found, _ = detector.detect(np.ascontiguousarray(image))
+        boxes = np.asarray(np.zeros((0, 4)) if found is None else found, np.float32)
         faces = scenes.boxes_of(index)
         overlap = np.array([iou(face, boxes) for face in faces]).reshape(len(faces), -1) >= 0.5
         hits += int(overlap.any(axis=1).sum())

@@ -364,12 +364,13 @@ def _one_file(options: dict[str, Any]) -> tuple[str, Path]:
     Raises:
         InputError: none is given, or several.
     """
-    kinds = ("onnx", "torch", "keras")
-    given = [(kind, options[f"{kind}_file"]) for kind in kinds if options[f"{kind}_file"]]
+    from facemodels.importing.settings import IMPORTED_KINDS
+
+    given = [(kind, options[f"{kind}_file"]) for kind in IMPORTED_KINDS if options[f"{kind}_file"]]
     if len(given) != 1:
         raise InputError(
             f"{len(given)} files are given, not one.",
-            f"Give one of {', '.join(f'--{kind}' for kind in kinds)}.",
+            f"Give one of {', '.join(f'--{kind}' for kind in IMPORTED_KINDS)}.",
         )
     return given[0]
 

@@ -12,6 +12,7 @@ from facemodels.names import ModelName
 from facemodels.params import Frozen, Gate, load_yaml, parse
 
 PATH = Path("conf", "import.yaml")
+IMPORTED_KINDS = ("onnx", "torch", "keras")  # of files
 
 
 class ImportSettings(Frozen):

@@ -14,8 +14,8 @@ from facemodels.errors import GateError, InputError, IntegrityError
 from facemodels.evaluate.gates import GateResult, judge, require
 from facemodels.files import list_files
 from facemodels.git import Git
+from facemodels.importing.settings import IMPORTED_KINDS, ImportSettings
 from facemodels.importing.settings import PATH as IMPORT_GATES
-from facemodels.importing.settings import ImportSettings
 from facemodels.package.load import Package
 from facemodels.params import Gate, Params, parse
 from facemodels.registry.state import Entry
@@ -65,9 +65,20 @@ def collect(git: Git, package: Package, commit: str) -> tuple[dict[str, Any], di
         "metrics": _metrics(git, commit, package),
         "interface": interface(package),
         **_judge(git, commit, package),
+        **_imported(package),
         **{key: package.metadata[key] for key in _FIELDS if key in package.metadata},
     }
     return evidence, entry
+
+
+def _imported(package: Package) -> dict[str, Any]:
+    """The file that `facemodels import` made the package of; nothing for other packages."""
+    training = package.metadata.get("training", {})
+    file = training.get("initial_weights") or {}
+    if training.get("origin") != "imported" or file.get("kind") not in IMPORTED_KINDS:
+        return {}
+    kept = ("kind", "name", "size", "sha256", "source")
+    return {"imported": {key: file[key] for key in kept if key in file}}
 
 
 def interface(package: Package) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import signal
@@ -85,7 +86,7 @@ def server(repository: Repository) -> Iterator[Server]:
 
 
 def test_it_is_registered_with_its_gates_and_suite_and_served(
-    repository: Repository, server: Server, faces: Path
+    repository: Repository, server: Server, faces: Path, network: bytes
 ) -> None:
     entry = repository.json("registry", "info", "--model-id", ID)
     assert entry["status"] == "development"
@@ -94,7 +95,11 @@ def test_it_is_registered_with_its_gates_and_suite_and_served(
         "registry", "update-status", "--model-id", ID, "--status", "staging", "--reason", "tried"
     )
     assert moved["status"] == "staging"
-    assert ID in json.dumps(repository.json("registry", "lineage", "--model-id", ID))
+    digest = hashlib.sha256(network).hexdigest()
+    lineage = repository.run("facemodels", "registry", "lineage", "--model-id", ID)
+    assert "Imported from x.onnx" in lineage
+    assert digest in lineage.replace("\n", "")
+    assert "earlier dvc.lock" not in lineage
 
     image = np.array(RecognitionSplit.load(faces / "test", "arcface112").images[0])
     stream = io.BytesIO()

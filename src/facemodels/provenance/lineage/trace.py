@@ -104,6 +104,9 @@ def ancestor(git: Git, entry: Entry) -> Ancestor:
     commit = entry.event.commit
     revision = _revision(git, commit)
     inputs = _inputs(git, commit, path, model) if revision.time else Inputs()
+    if isinstance(facts.get("imported"), Mapping):
+        # No stage made it, and no earlier dvc.lock says more.
+        inputs = replace(inputs, notes=(_imported(facts["imported"]),))
     return Ancestor(
         entry.id,
         entry.status,
@@ -115,6 +118,15 @@ def ancestor(git: Git, entry: Entry) -> Ancestor:
         str(facts.get("changelog") or entry.event.reason),
         inputs,
         notes=tuple(_notes(facts, revision, inputs)),
+    )
+
+
+def _imported(file: Mapping[str, Any]) -> str:
+    """What a version was made of that `facemodels import` took from a file."""
+    source = f", published at {file['source']}" if file.get("source") else ""
+    return (
+        f"Imported from {file.get('name')} ({file.get('kind')}, {file.get('size')} bytes, "
+        f"SHA-256 {file.get('sha256')}){source}."
     )
 
 

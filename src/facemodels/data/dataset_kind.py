@@ -22,12 +22,13 @@ from facemodels.data.splits import (
     NO_GROUP,
     DetectionSplit,
     LandmarkSplit,
+    PhotoSplit,
     RecognitionSplit,
 )
 from facemodels.params import Frozen, Share
 
 Image = NDArray[np.uint8]
-Split = DetectionSplit | RecognitionSplit | LandmarkSplit
+Split = DetectionSplit | RecognitionSplit | LandmarkSplit | PhotoSplit
 
 
 class DatasetSettings(Frozen):
@@ -65,7 +66,7 @@ class DealtSettings(FilesSettings):
 
 
 SettingsT = TypeVar("SettingsT", bound=DatasetSettings)
-SplitT = TypeVar("SplitT", DetectionSplit, RecognitionSplit, LandmarkSplit)
+SplitT = TypeVar("SplitT", DetectionSplit, RecognitionSplit, LandmarkSplit, PhotoSplit)
 
 
 class SplitShares(NamedTuple):
@@ -102,7 +103,7 @@ class DatasetKind(ABC, Generic[SettingsT, SplitT]):
     """One layout of datasets of one task. Derive from the class of the task below.
 
     Attributes:
-        task: detection, recognition or landmarks.
+        task: detection, recognition, landmarks or system.
         reader: the kind's name in conf/data/, unique within its task.
         layout: the files of the layout in a few words of Markdown, for docs/datasets.md.
         settings: the schema of the kind's keys in conf/data/.
@@ -238,6 +239,25 @@ class LandmarkKind(DatasetKind[SettingsT, LandmarkSplit]):
     def contact_sheet(self, split: LandmarkSplit) -> Image:
         """The first faces with their boxes and points."""
         return sheet.landmark_sheet(split)
+
+
+class PhotoKind(DatasetKind[SettingsT, PhotoSplit]):
+    """Base of the kinds that give photos of people who are known by number."""
+
+    task = "system"
+
+    def count(self, split: PhotoSplit) -> dict[str, Any]:
+        """Photos, faces, people and the faces of each group."""
+        return {
+            "images": len(split),
+            "faces": len(split.boxes),
+            "identities": len(np.unique(split.person)),
+            "groups": _count_groups(split.box_group),
+        }
+
+    def contact_sheet(self, split: PhotoSplit) -> Image:
+        """The first photos with their boxes."""
+        return sheet.detection_sheet(split)
 
 
 def _count_groups(groups: NDArray[np.int8]) -> dict[str, int]:

@@ -102,6 +102,20 @@ class DetectionSplit(_Split):
 
 
 @dataclass(frozen=True)
+class PhotoSplit(DetectionSplit):
+    """Photos with the faces of people who are known by number.
+
+    Where only the person of a photo is known and not the place of the face, the box is NaN: the
+    face nearest to the middle of the photo is meant.
+
+    Attributes:
+        person: int32 (M,), the number of the person of each box, unique over all splits.
+    """
+
+    person: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
 class RecognitionSplit(_Split):
     """Faces with identities in one crop, and verification pairs of them.
 

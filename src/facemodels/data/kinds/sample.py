@@ -1,4 +1,4 @@
-"""Generated faces for all three tasks, drawn by `facemodels.data.sample`."""
+"""Generated faces for all tasks, drawn by `facemodels.data.sample`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from facemodels.data.dataset_kind import (
     DetectionKind,
     FaceFinder,
     LandmarkKind,
+    PhotoKind,
     RecognitionKind,
 )
 from facemodels.data.sample import generate
-from facemodels.data.splits import DetectionSplit, LandmarkSplit, RecognitionSplit
+from facemodels.data.splits import DetectionSplit, LandmarkSplit, PhotoSplit, RecognitionSplit
 from facemodels.params import Count
 from facemodels.progress import progress
 
-SplitT = TypeVar("SplitT", DetectionSplit, RecognitionSplit, LandmarkSplit)
+SplitT = TypeVar("SplitT", DetectionSplit, RecognitionSplit, LandmarkSplit, PhotoSplit)
 
 
 class SampleSettings(DatasetSettings):
@@ -55,6 +56,16 @@ class SampleRecognitionSettings(SampleSettings):
     images_per_identity: Count
     folds: Count
     pairs_per_fold: Count
+
+
+class SamplePhotoSettings(SampleSettings):
+    """How many photos are drawn of how many people.
+
+    Attributes:
+        people: number of people of each split; `train`, `val` and `test` count photos.
+    """
+
+    people: Count
 
 
 class SampleDetectionKind(DetectionKind[SampleSettings]):
@@ -120,6 +131,22 @@ class SampleLandmarksKind(LandmarkKind[SampleSettings]):
         return _drawn("draw landmarks", settings, draw, workers)
 
 
+class SamplePhotoKind(PhotoKind[SamplePhotoSettings]):
+    """Scenes in which the same people meet again and again."""
+
+    reader = "sample"
+    layout = "generated"
+    settings = SamplePhotoSettings
+
+    def read(self, settings: SamplePhotoSettings, *, workers: int) -> DatasetSplits[PhotoSplit]:
+        """Draw the photos of each split."""
+
+        def draw(split: str, count: int, **common: Any) -> PhotoSplit:
+            return generate.photo_split(split, people=settings.people, photos=count, **common)
+
+        return _drawn("draw photos", settings, draw, workers)
+
+
 def _drawn(
     label: str,
     settings: SampleSettings,
@@ -137,4 +164,9 @@ def _drawn(
     return DatasetSplits(splits, groups=generate.GROUPS)
 
 
-KINDS = (SampleDetectionKind(), SampleRecognitionKind(), SampleLandmarksKind())
+KINDS = (
+    SampleDetectionKind(),
+    SampleRecognitionKind(),
+    SampleLandmarksKind(),
+    SamplePhotoKind(),
+)

@@ -20,7 +20,13 @@ import numpy as np
 from facemodels.data.pairs import Pairs, verification_pairs
 from facemodels.data.sample.identity import GROUPS, group_of
 from facemodels.data.sample.scene import MAX_FACES, Picture, close_up, portrait, scene
-from facemodels.data.splits import SPLITS, DetectionSplit, LandmarkSplit, RecognitionSplit
+from facemodels.data.splits import (
+    SPLITS,
+    DetectionSplit,
+    LandmarkSplit,
+    PhotoSplit,
+    RecognitionSplit,
+)
 from facemodels.errors import InputError
 from facemodels.imaging import crop_named, five_points
 
@@ -29,6 +35,7 @@ __all__ = [
     "detection_split",
     "identity_number",
     "landmark_split",
+    "photo_split",
     "recognition_split",
 ]
 
@@ -44,6 +51,7 @@ class _Kind(IntEnum):
     SCENE = 2
     CLOSE_UP = 3
     PORTRAIT = 4
+    PHOTO = 5
 
 
 @dataclass(frozen=True)
@@ -109,6 +117,47 @@ def detection_split(
         boxes=np.concatenate([picture.boxes for picture in pictures]),
         box_image=np.repeat(np.arange(scenes, dtype=np.int32), counts),
         box_group=np.concatenate([picture.groups for picture in pictures]),
+    )
+
+
+def photo_split(
+    split: str,
+    *,
+    seed: int,
+    people: int,
+    photos: int,
+    image_size: int,
+    workers: int,
+    progress: Progress | None = None,
+) -> PhotoSplit:
+    """Draw scenes in which the same people meet again and again.
+
+    Args:
+        split: one of SPLITS.
+        seed: seed of the whole dataset, the same for all splits.
+        people: number of people, the first of the split's identity numbers.
+        photos: number of images; each shows one to four of the people.
+        image_size: side of an image in pixels.
+        workers: number of processes; with 1 this process draws.
+        progress: is called with the number of newly finished images.
+    """
+    _require_positive(people=people, photos=photos, image_size=image_size, workers=workers)
+    jobs = [
+        _Job(_Kind.PHOTO, seed, split, index, _company(split, index, people), image_size)
+        for index in range(photos)
+    ]
+    images = np.empty((photos, image_size, image_size, 3), np.uint8)
+    pictures: list[Picture] = []
+    for index, picture in enumerate(_draw_all(jobs, workers, progress)):
+        images[index] = picture.image
+        pictures.append(picture)
+    counts = [len(picture.boxes) for picture in pictures]
+    return PhotoSplit(
+        images=images,
+        boxes=np.concatenate([picture.boxes for picture in pictures]),
+        box_image=np.repeat(np.arange(photos, dtype=np.int32), counts),
+        box_group=np.concatenate([picture.groups for picture in pictures]),
+        person=np.concatenate([picture.people for picture in pictures]),
     )
 
 
@@ -217,6 +266,23 @@ def _people(split: str, index: int, count: int) -> tuple[int, ...]:
     return tuple(identity_number(split, index * count + person) for person in range(count))
 
 
+def _company(split: str, index: int, people: int) -> tuple[int, ...]:
+    """Numbers of the people of photo `index`: the next ones of a shuffled round of everybody.
+
+    Everybody is in as many photos as everybody else, one more or less.
+    """
+    size = min(MAX_FACES, people)
+    first = index * size
+    chosen: list[int] = []
+    for place in range(first, first + size):
+        turn, person = divmod(place, people)
+        order = np.random.default_rng([turn, people]).permutation(people)
+        number = identity_number(split, int(order[person]))
+        if number not in chosen:  # where a round ends and the next begins
+            chosen.append(number)
+    return tuple(chosen)
+
+
 def _require_positive(**counts: int) -> None:
     for name, value in counts.items():
         if value < 1:
@@ -226,7 +292,7 @@ def _require_positive(**counts: int) -> None:
 def _draw(job: _Job) -> Picture:
     rng = np.random.default_rng([job.seed, job.kind, SPLITS.index(job.split), job.index])
     match job.kind:
-        case _Kind.SCENE:
+        case _Kind.SCENE | _Kind.PHOTO:
             return scene(rng, job.seed, job.numbers, job.image_size)
         case _Kind.CLOSE_UP:
             return close_up(rng, job.seed, job.numbers[0], job.image_size)

@@ -35,6 +35,7 @@ class DrawnFace:
     """A painted face in face units around its centre, before it is put into an image.
 
     Attributes:
+        number: the number of the person.
         identity: the person.
         nuisance: pose, expression, light and camera of the image.
         rgba: (R, R, 4), 0..255, from the front.
@@ -43,6 +44,7 @@ class DrawnFace:
         box: (4,), x0 y0 x1 y1 around the turned face from hairline to chin.
     """
 
+    number: int
     identity: Identity
     nuisance: Nuisance
     rgba: Array
@@ -76,6 +78,7 @@ def make_face(seed: int, number: int, nuisance: Nuisance) -> DrawnFace:
     points = _turn(frontal.points, relief, nuisance.pose)
     around = np.concatenate([points, _turn(head_contour(identity), relief, nuisance.pose)])
     return DrawnFace(
+        number=number,
         identity=identity,
         nuisance=nuisance,
         rgba=np.dstack([frontal.colour, 255 * frontal.alpha]),

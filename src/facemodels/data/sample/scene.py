@@ -40,12 +40,14 @@ class Picture:
         boxes: float32 (K, 4), x0 y0 x1 y1 in pixels.
         points: float32 (K, 68, 2), in pixels.
         groups: int8 (K,), skin-tone group of each face.
+        people: int32 (K,), the number of each person.
     """
 
     image: NDArray[np.uint8]
     boxes: Array
     points: Array
     groups: NDArray[np.int8]
+    people: NDArray[np.int32]
 
 
 def scene(rng: np.random.Generator, seed: int, numbers: Sequence[int], size: int) -> Picture:
@@ -187,6 +189,7 @@ def _compose(
         boxes=f32(boxes).reshape(-1, 4),
         points=f32(points).reshape(-1, 68, 2),
         groups=np.array([face.identity.skin.group for face in faces], np.int8),
+        people=np.array([face.number for face in faces], np.int32),
     )
 
 

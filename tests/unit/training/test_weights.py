@@ -14,8 +14,8 @@ from torch import nn
 from facemodels.errors import DataError
 from facemodels.training.weights import load_state
 
-# torch remarks on another pickle protocol before it reads on, or refuses.
-pytestmark = pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")
+# torch remarks on odd files (another protocol of pickle, old storages) before it refuses them.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
 def written(*, zipped: bool) -> bytes:

@@ -140,6 +140,17 @@ def test_train_depends_on_the_weights_that_init_names(
     assert loaded.model("recognition-facenet").weights == expected
 
 
+def test_a_model_that_says_nothing_of_init_depends_on_its_code(tmp_path: Path) -> None:
+    """`init` has a default in the schema, so a conf file may leave it out."""
+    loaded = composed(tmp_path, "~models.landmark-dlib.train.init")
+    assert loaded.model("landmark-dlib").weights == "src/facemodels/landmarks/dlib"
+
+
+def test_a_key_that_conf_refers_to_and_does_not_have_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"does not compose: .*weights\.nonesuch.* not found"):
+        composed(tmp_path, "models.recognition-facenet.pretrained=${weights.nonesuch}")
+
+
 def test_weights_of_a_distribution_are_no_file_of_the_repository(tmp_path: Path) -> None:
     loaded = composed(tmp_path, "models.landmark-dlib.train.init=pretrained")
     for name in ("landmark-dlib", "recognition-dlib", "detection-mtcnn"):

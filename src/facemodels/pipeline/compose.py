@@ -34,6 +34,7 @@ def compose(conf: Path, output: Path, overrides: list[str], *, dry_run: bool) ->
     from dvc.exceptions import DvcException
     from dvc.utils.hydra import compose_and_dump
     from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
 
     from facemodels.data.datasets import dataset_of
 
@@ -41,8 +42,9 @@ def compose(conf: Path, output: Path, overrides: list[str], *, dry_run: bool) ->
         composed = Path(scratch, "params.yaml")
         try:
             compose_and_dump(composed, str(conf.resolve()), None, "config", "", overrides)
-        except (DvcException, HydraException) as error:
-            raise ParamsError(f"{conf} does not compose: {error}.") from error
+        except (DvcException, HydraException, OmegaConfBaseException) as error:
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise ParamsError(f"{conf} does not compose: {reason}.") from error
         loaded = params.load(composed)
         for task in LEARNED_TASKS:
             dataset_of(loaded.data, task)

@@ -13,7 +13,6 @@ from facemodels.errors import InputError
 from facemodels.importing.checks import ImportCheck
 
 LEAST_OPSET = 9  # older graphs cannot be run row by row (Scan), nor checked for their shapes
-MOST_BYTES = 2**31 - 1  # of one file of protocol buffers
 # Operators that ONNX Runtime has of itself, on every machine.
 _DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 

@@ -88,7 +88,7 @@ def test_swapping_the_channels_swaps_their_means_and_scales_too(
 
 def test_chance_alone_makes_no_way_better(network: bytes, people: CalibrationFaces) -> None:
     """With people that are none, whichever way is ahead is so by chance."""
-    for seed in range(3):
+    for seed in range(2):
         nobody = np.random.default_rng(seed).permutation(people.person)
         trial = tried(network, TRUE, replace(people, person=nobody))
         assert trial.best is None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,16 +27,23 @@ SUITE = "def test_it(): pass\n"
 
 
 class Repository:
-    """A repository of Git and DVC in which commands are run as in a shell."""
+    """A folder with Git and DVC in which commands are run as in a shell."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        # A session's fixture runs before the isolation of each test.
+        self.env = {
+            **os.environ, "HOME": str(folder.parent), "DVC_NO_ANALYTICS": "true",
+            **{f"GIT_{who}_NAME": "Test" for who in ("AUTHOR", "COMMITTER")},
+            **{f"GIT_{who}_EMAIL": "test@example.invalid" for who in ("AUTHOR", "COMMITTER")},
+        }  # fmt: skip
 
     def run(self, *command: str, code: int = 0) -> str:
         program = command[0] if command[0] == "git" else str(BIN / command[0])
         done = subprocess.run(
-            [program, *command[1:]], cwd=self.folder, capture_output=True, text=True, check=False
-        )
+            [program, *command[1:]], cwd=self.folder, env=self.env, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
         assert done.returncode == code, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
         assert "Traceback" not in done.stderr
         return done.stdout
@@ -43,9 +52,10 @@ class Repository:
         return json.loads(self.run("facemodels", *command, "--json"))
 
 
-@pytest.fixture
-def repository(tmp_path: Path, faces: Path, network: bytes) -> Repository:
-    """With an imported version, committed as the command says."""
+@pytest.fixture(scope="session")
+def imported(tmp_path_factory: pytest.TempPathFactory, faces: Path, network: bytes) -> Path:
+    """A repository with an imported version, committed as the command says."""
+    tmp_path = tmp_path_factory.mktemp("imported") / "repository"
     made = Repository(tmp_path)
     for path, text in {
         "conf/import.yaml": "recognition: {auc: {min: 0.6}}\n",
@@ -70,7 +80,14 @@ def repository(tmp_path: Path, faces: Path, network: bytes) -> Repository:
         made.run(*step.split())
     made.run("git", "add", "--all")
     made.run("git", "commit", "--quiet", "--message", "Import")
-    return made
+    return tmp_path
+
+
+@pytest.fixture
+def repository(imported: Path, tmp_path: Path) -> Repository:
+    """A private copy."""
+    shutil.copytree(imported, tmp_path / "repository", symlinks=True)
+    return Repository(tmp_path / "repository")
 
 
 @pytest.fixture

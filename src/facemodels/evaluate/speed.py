@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -90,7 +91,7 @@ def measure(
         "model": str(package.id),
         "package_digest": package.digest,
         "machine": machine(),
-        "settings": {**settings, "precision": PRECISION},
+        "settings": {**settings, "precision": package.config.get("precision", PRECISION)},
         "served": {k: v for k, v in served.items() if isinstance(v, float)},
         "runtimes": results,
     }
@@ -189,7 +190,15 @@ def run_child(package: Package, runtime: Runtime, job: dict[str, Any]) -> dict[s
 
 
 def _peak_rss_mb() -> float:
-    """Return the peak of resident memory, which Linux gives in KiB and macOS in bytes."""
+    """Return the peak of this program's resident memory.
+
+    Linux's `ru_maxrss` does not do: it starts at the peak of the process that started this one.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        found = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii"), re.MULTILINE)
+        if found:
+            return int(found[1]) * 1024 / 1e6
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

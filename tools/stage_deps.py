@@ -38,7 +38,7 @@ BY_NAME = {
         "facemodels.detection.decodes.*",
     ],
     "validate": ["facemodels.evaluate.{task}"],
-    "package": ["facemodels.{task}.example"],
+    "package": ["facemodels.{task}.example", "facemodels.evaluate.{task}"],
     "benchmark": ["facemodels.evaluate.speed_child"],
     "compare": ["facemodels.evaluate.{task}", "facemodels.{task}.decodes.*"],
 }

@@ -121,6 +121,23 @@ class OperatingPoint(Frozen):
     source: str
 
 
+class Int8(Frozen):
+    """How the int8 variant of a model is made, and what it may lose.
+
+    Attributes:
+        operators: kinds of ONNX nodes that compute in int8; the others stay float32.
+        keep_float: nodes that stay float32 all the same, by patterns (regular expressions) that
+            the beginning of their names fits.
+        images: the most images of the validation split that calibrate it.
+        most_loss: what the primary metric on the test split may lose, 0..1.
+    """
+
+    operators: Annotated[list[str], Field(min_length=1)] = ["Conv", "Add"]
+    keep_float: list[str] = []
+    images: Count = 240
+    most_loss: Annotated[float, Field(ge=0, le=1)] = 0.002
+
+
 class PlottedCurve(Frozen):
     """A curve that `validate` writes and `dvc plots` draws.
 
@@ -187,6 +204,7 @@ class ModelParams(Frozen):
         network: keys of the architecture's network schema.
         train: keys of the architecture's training schema.
         operating_point: the package's threshold, where it is not the one chosen on val.
+        int8: how `variant: int8` is made; `null` where the model has no such form.
         gates: bounds by metric; `null` switches one off, for an experiment that has others.
         card: what people write about the version.
     """
@@ -205,6 +223,7 @@ class ModelParams(Frozen):
     network: dict[str, Any]
     train: dict[str, Any]
     operating_point: OperatingPoint | None = None
+    int8: Int8 | None = None
     gates: dict[str, Gate | None]
     card: Card
 

@@ -23,7 +23,7 @@ RunAll = Callable[[Batch], tuple[Batch, ...]]  # of a network with several outpu
 # library (dlib); members: other packages, which a system is made of.
 Runtime = Literal["torch", "onnx", "graphs", "native", "members"]
 PROVIDERS = ("CPUExecutionProvider",)  # ONNX Runtime's
-PRECISION = "float32"  # of every session
+PRECISION = "float32"  # of a package that states no other
 
 
 def torch_run(network: nn.Module, device: str = "cpu") -> Run:

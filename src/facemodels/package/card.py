@@ -19,22 +19,34 @@ def model_card(model: ModelId, metadata: Mapping[str, Any], architecture: AnyArc
     Args:
         model: the version.
         metadata: metadata.json of the package.
-        architecture: gives its title and the script that a user runs in the folder.
+        architecture: gives the script that a user runs in the folder.
     """
     example = architecture.example()
     if example is None:
         example = resources.files(__package__).joinpath("native_example.py").read_text("utf-8")
+    return card_text(model, metadata, example)
+
+
+def variant_card(model: ModelId, metadata: Mapping[str, Any]) -> str:
+    """Write README.md of a variant with one ONNX graph; see `model_card`."""
+    folder = resources.files(f"facemodels.{model.name.task}")
+    return card_text(model, metadata, folder.joinpath("example.py").read_text("utf-8"))
+
+
+def card_text(model: ModelId, metadata: Mapping[str, Any], example: str) -> str:
+    """Put the sections of a model card together; `example` is the script that runs it."""
     metrics = metadata["accuracy_metrics"]
     sections = [
         f"# {model.name} {model.version}{f' ({model.variant})' if model.variant else ''}",
         metadata["description"],
-        f"{architecture.title}, {metadata['framework']} {metadata['framework_version']}. "
+        f"{metadata['architecture']}, {metadata['framework']} {metadata['framework_version']}. "
         f"{_origin(metadata)} Licence: {metadata['license']}.",
         "## Changes",
         metadata["changelog"],
         "## Figures",
         _metrics(metrics),
         *_groups(metadata.get("accuracy_by_group", {})),
+        *_made(metadata.get(model.variant), model.variant),
         "## Known issues",
         metadata["known_issues"],
         "## Run it",
@@ -73,3 +85,17 @@ def _groups(groups: Mapping[str, Mapping[str, float]]) -> list[str]:
         return []
     rows = [{"group": name, **values} for name, values in groups.items()]
     return ["By group:\n\n" + markdown(rows)]
+
+
+def _made(record: Mapping[str, Any] | None, variant: str) -> list[str]:
+    """How a variant was made of its source, and what that changed."""
+    if record is None:
+        return []
+    primary = record["primary"]
+    return [
+        "## How this form was made",
+        f"From {record['source']} ({record['source_digest']}): {record['method']}; nodes "
+        f"{', '.join(record['operators'])}; calibrated on {record['calibration']['images']} "
+        f"images of {record['calibration']['split']}. {primary['metric']}: "
+        f"{primary['float32']:.4g} in float32, {primary[variant]:.4g} in {variant}.",
+    ]

@@ -9,12 +9,13 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import numpy as np
@@ -74,27 +75,31 @@ def served_faces(detector: Path, recogniser: Path) -> Iterator[ServedFaces]:
 def _served(package: Path) -> Iterator[httpx.Client]:
     command = [Path(sys.executable).parent / "facemodels", "serve", package]
     port = _free_port()
-    server = subprocess.Popen(
-        [*map(str, command), "--port", str(port), "--threads", "1"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-            _wait(client, server)
+    with (
+        # Not a pipe: the server writes a line for each request, and would wait for a reader.
+        tempfile.TemporaryFile() as log,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client,
+    ):
+        server = subprocess.Popen(
+            [*map(str, command), "--port", str(port), "--threads", "1"],
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+        )
+        try:
+            _wait(client, server, log)
             yield client
-    finally:
-        server.terminate()
-        server.wait()
+        finally:
+            server.terminate()
+            server.wait()
 
 
-def _wait(client: httpx.Client, server: subprocess.Popen[str]) -> None:
+def _wait(client: httpx.Client, server: subprocess.Popen[bytes], log: IO[bytes]) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            _, said = server.communicate()
-            sys.exit(f"facemodels serve ended with {server.returncode}: {said.strip()}")
+            log.seek(0)
+            said = log.read().decode(errors="replace").strip()
+            sys.exit(f"facemodels serve ended with {server.returncode}: {said}")
         try:
             if client.get("/api/model/info").status_code == httpx.codes.OK:
                 return

@@ -22,7 +22,6 @@ from facemodels.names import ModelId, ModelName, Version
 
 if TYPE_CHECKING:
     from facemodels.detection.decodes.heads import PictureInput
-    from facemodels.importing.alternatives import PreprocessingTrial
     from facemodels.importing.detector import ExaminedDetector
     from facemodels.importing.recogniser import ExaminedRecogniser
     from facemodels.importing.steps import ImportedFile, Measured
@@ -233,25 +232,28 @@ class _Import:
         from facemodels.pipeline.layout import dataset
 
         source = prepared_or(self.options["data"], self.task)
-        tries = self.task == "recognition" and not self.options["no_trial"]
+        tries = not self.options["no_trial"]
         crops = list(CROPS) if tries else [self.options["crop"]]
         found = self.options["detector"]
         model = examined.model(threads=self.options["threads"])
         with dataset(source, self.task, testing=True, crops=crops, detector=found) as data:
-            trial = self._tried(model, data) if tries else None
+            if tries:
+                trial = self._tried if self.task == "recognition" else self._tried_pictures
+                trial(model, data)
             measured = measure(model, self.task, data, gates_here(self.model.name))
         self.report["gates"] = [vars(row) for row in measured.gates]
         self.report["validation"] = measured.validation.as_json()
         self._say(measured.validation.table())
         self._say(_table([vars(row) for row in measured.gates]) or "No gates.\n")
-        self._packaged(examined, file, measured, trial)
+        self._packaged(examined, file, measured)
 
-    def _tried(self, model: Any, data: Path) -> PreprocessingTrial:
+    def _tried(self, model: Any, data: Path) -> None:
+        """Try the stated preprocessing of a recogniser against others."""
         from facemodels.importing.alternatives import calibration_faces, try_alternatives
 
         trial = try_alternatives(model, calibration_faces(data))
         self.report["preprocessing"] = [one.as_json() for one in trial.tried]
-        self._say(_table([one.as_json() for one in trial.tried]))
+        self._say(_table(self.report["preprocessing"]))
         words = (
             f"Area under the ROC over all pairs of {trial.faces} faces of {trial.people} people; "
             f"intervals of the difference at {trial.confidence:.1%}.\n"
@@ -263,29 +265,45 @@ class _Import:
                 "whether left and right are swapped in the data or its points.\n"
             )
         best = trial.best
-        if best is not None and not self.options["as_stated"]:
+        if best is not None:
+            figures = f"an AUC of {best.auc:.4f}, as stated {best.stated:.4f}"
+            options = _options_of(best.way.preprocessing)
+            self._refuse(best.way.name, figures, (best.low, best.high), options)
+
+    def _tried_pictures(self, model: Any, data: Path) -> None:
+        """Likewise of a detector."""
+        from facemodels.importing.detector_trial import best, try_pictures
+
+        tried = try_pictures(model, data)
+        self.report["preprocessing"] = [one.as_json() for one in tried]
+        self._say(_table(self.report["preprocessing"]))
+        found = best(tried)
+        if found is not None:
+            figures = f"an AP of {found.ap:.4f}, as stated {found.stated:.4f}"
+            options = _picture_options(found.picture)
+            self._refuse(found.name, figures, (found.low, found.high), options)
+
+    def _refuse(self, way: str, figures: str, interval: tuple[float, float], options: str) -> None:
+        """Stop where another preprocessing is clearly better, unless the stated one is wanted.
+
+        Raises:
+            RuleError: it is not.
+        """
+        if not self.options["as_stated"]:
             raise RuleError(
                 f"{self.options['file'][1]} does better with another preprocessing than stated: "
-                f"{best.way.name} gives an AUC of {best.auc:.4f}, as stated {best.stated:.4f} "
-                f"(difference {best.low:+.4f} to {best.high:+.4f}). Nothing is packaged.",
-                f"State it ({_options_of(best.way.preprocessing)}), or keep yours with "
-                "--as-stated.",
+                f"{way} gives {figures} (difference {interval[0]:+.4f} to {interval[1]:+.4f}). "
+                "Nothing is packaged.",
+                f"State it ({options}), or keep yours with --as-stated.",
             )
-        return trial
 
-    def _packaged(
-        self,
-        examined: Examined,
-        file: ImportedFile,
-        measured: Measured,
-        trial: PreprocessingTrial | None,
-    ) -> None:
+    def _packaged(self, examined: Examined, file: ImportedFile, measured: Measured) -> None:
         from facemodels.importing import steps
 
         facts: dict[str, Any] = {**self.facts, **dict(examined.facts)}
         facts["checks"] = {check.name: check.found for check in examined.checks}
-        if trial is not None:
-            facts["preprocessing_tried"] = [one.as_json() for one in trial.tried]
+        if "preprocessing" in self.report:
+            facts["preprocessing_tried"] = self.report["preprocessing"]
         described = examined.described(self.model.name, self.title)
         content = steps.ImportedContent(
             self.model,
@@ -426,17 +444,24 @@ def _table(rows: list[dict[str, Any]]) -> str:
 
 
 def _options_of(found: Preprocessing) -> str:
-    """The options that state a preprocessing."""
-    mean = {f"{value:g}" for value in found.mean}
+    """The options that state a recogniser's preprocessing."""
     scale = found.scale if isinstance(found.scale, tuple) else (found.scale,)
-    return " ".join(
-        [
-            f"--crop {found.crop.name}" if found.crop else "",
-            f"--colour {found.colour}",
-            f"--mean {mean.pop() if len(mean) == 1 else ','.join(f'{v:g}' for v in found.mean)}",
-            f"--scale {','.join(f'{value:.8g}' for value in scale)}",
-        ]
-    )
+    crop = f"--crop {found.crop.name} " if found.crop else ""
+    return crop + _scaling_options(found.colour, found.mean, scale)
+
+
+def _picture_options(found: PictureInput) -> str:
+    """The options that state a detector's preprocessing."""
+    return _scaling_options(found.color, found.mean, found.scale)
+
+
+def _scaling_options(colour: str, mean: tuple[float, ...], scale: tuple[float, ...]) -> str:
+    def text(values: tuple[float, ...], form: str) -> str:
+        return ",".join(
+            format(value, form) for value in (values[:1] if len({*values}) == 1 else values)
+        )
+
+    return f"--colour {colour} --mean {text(mean, 'g')} --scale {text(scale, '.8g')}"
 
 
 def _next(model: ModelId, folder: Path) -> str:

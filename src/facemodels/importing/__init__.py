@@ -9,6 +9,7 @@ Modules in reading order:
 - `alternatives`: the stated preprocessing beside others, on faces with known identities
 - `recogniser`: all of that for a recogniser
 - `detector`: likewise for a detector, with one of the decodes of `detection.decodes`
+- `detector_trial`: the stated preprocessing of a detector beside others, on scenes
 - `torch_file`, `safetensors`: weights of a known architecture to ONNX
 - `keras_file`: a Keras file to ONNX, with the extra `facemodels[keras]`
 - `architecture`: what stands for the architecture of a graph

@@ -212,8 +212,8 @@ def _ways(start: Way, faces: CalibrationFaces) -> list[Way]:
     # With its channels a mean of three numbers is swapped too.
     swapped = replace(stated, colour=other, mean=stated.mean[::-1], scale=_reversed(stated.scale))
     ways = [Way(f"{prefix}colour {other}", swapped)]
-    for name, (mean, scale) in _scalings(stated.colour).items():
-        if not _same_scaling(stated, mean, scale):
+    for name, (mean, scale) in scalings(stated.colour).items():
+        if not same_scaling((stated.mean, stated.scale), (mean, scale)):
             ways.append(Way(f"{prefix}scaling {name}", replace(stated, mean=mean, scale=scale)))
     here = stated.crop.name if stated.crop else ""
     ways += [
@@ -224,7 +224,8 @@ def _ways(start: Way, faces: CalibrationFaces) -> list[Way]:
     return [*ways, Way(f"{prefix}mirrored", stated, mirrored=True)]
 
 
-def _scalings(colour: str) -> dict[str, tuple[tuple[float, float, float], Any]]:
+def scalings(colour: str) -> dict[str, tuple[tuple[float, float, float], Any]]:
+    """Mean and scale of the scalings that are in use, in an order of channels, by name."""
     mean, deviation = _IMAGENET_MEAN, _IMAGENET_DEVIATION
     if colour == "BGR":
         mean, deviation = mean[::-1], deviation[::-1]
@@ -232,13 +233,13 @@ def _scalings(colour: str) -> dict[str, tuple[tuple[float, float, float], Any]]:
     return {**_SCALINGS, "ImageNet's mean and deviation": imagenet}
 
 
-def _same_scaling(stated: Preprocessing, mean: Any, scale: Any) -> bool:
-    """Whether two scalings map 0 and 255 to nearly the same values."""
+def same_scaling(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:
+    """Whether two scalings, each a mean and a scale, map 0 and 255 to nearly the same values."""
 
-    def ends(means: Any, factor: Any) -> NDArray[np.float64]:
-        return np.asarray((np.array([[0.0], [255.0]]) - means) * np.asarray(factor), np.float64)
+    def ends(mean: Any, scale: Any) -> NDArray[np.float64]:
+        return np.asarray((np.array([[0.0], [255.0]]) - mean) * np.asarray(scale), np.float64)
 
-    return bool(np.abs(ends(stated.mean, stated.scale) - ends(mean, scale)).max() < 0.02)
+    return bool(np.abs(ends(*one) - ends(*other)).max() < 0.02)
 
 
 def _reversed(scale: float | tuple[float, float, float]) -> float | tuple[float, float, float]:

@@ -113,8 +113,9 @@ def levelled(images: Path, levels: Path) -> Scenes:
 def by_height(truths: Sequence[Boxes]) -> dict[str, Sequence[NDArray[np.bool_]]]:
     """The faces of each height, by a name that says the pixels."""
     return {
-        f"{name.replace('_', ' to ').replace('to up', 'up')} px": flags
+        (f"{low} px up" if high == "up" else f"{low} to {high} px"): flags
         for name, flags in wider.by_height(truths).items()
+        for low, high in [name.split("_")]
     }
 
 

@@ -119,6 +119,9 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
     the sampling error of the difference between correlated proportions or percentages",
     Psychometrika 12, 1947; Dietterich, "Approximate Statistical Tests for Comparing Supervised
     Classification Learning Algorithms", Neural Computation 10, 1998.
+
+    Returns:
+        0..1; 1 where the models differ on no pair.
     """
     from scipy.stats import binomtest
 
@@ -139,7 +142,11 @@ def _mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_], settings: Comp
 
 
 def interval(package: Package, measured: Measurements) -> tuple[Evaluation, Any]:
-    """A single package's primary metric with its own bootstrap interval."""
+    """A single package's evaluation, and the bootstrap interval of its primary metric.
+
+    Raises:
+        DataError: the data has no splits val and test, or too little for an interval.
+    """
     evaluation, settings = measured.evaluation(package), measured.settings
     own = bootstrap.interval_of(
         evaluation.resampled[evaluation.primary],
@@ -151,7 +158,10 @@ def interval(package: Package, measured: Measurements) -> tuple[Evaluation, Any]
 
 
 def compare_speed(a: Package, b: Package, measured: Measurements) -> list[Row]:
-    """Median latency of one image, timed in turn in one run, with a paired interval."""
+    """Median latency of one image in ms, timed in turn in one run, with a paired interval.
+
+    The units of the interval are runs. The row is of this machine and moment.
+    """
     settings = measured.settings
     runs = [speed.workload(package.task, measured.predictor(package)) for package in (a, b)]
     first, second = speed.time_interleaved(*runs, warmup=settings.warmup, runs=settings.runs)
@@ -178,12 +188,15 @@ def compare_speed(a: Package, b: Package, measured: Measurements) -> list[Row]:
 
 
 def compare_memory(a: Package, b: Package, measured: Measurements) -> list[Row]:
-    """Peak resident memory of a process that serves each package."""
+    """Peak resident memory, MB of 10^6 bytes, of a process that serves each package: one row.
+
+    No interval: more than five percent counts as a difference.
+    """
     return [_plain("peak_rss_mb", *(measured.served(p)["peak_rss_mb"] for p in (a, b)))]
 
 
 def compare_size(a: Package, b: Package) -> list[Row]:
-    """Size of the file that is served."""
+    """Size of the file that is served, MB of 10^6 bytes: one row, exact."""
     return [_plain("file_size_mb", *(speed.file_size_mb(p, p.runtimes[0]) for p in (a, b)))]
 
 
@@ -196,7 +209,11 @@ def _plain(metric: str, a: float, b: float) -> Row:
 
 
 def overall(rows: list[Row]) -> bootstrap.Verdict:
-    """The verdict on B: accuracy first; where it shows no difference, the rest if it agrees."""
+    """The verdict on B: accuracy first; where it shows no difference, the rest if it agrees.
+
+    Args:
+        rows: of one comparison; those that are not primary have no say.
+    """
     rows = [row for row in rows if row.primary]
     accuracy = {row.verdict for row in rows if row.metric not in MEASURED} - _NOTHING
     if accuracy:

@@ -121,7 +121,14 @@ def read_policy(path: Path) -> SignaturePolicy:
 
 
 def signature_path(folder: Path) -> Path:
-    """Where the signature of a package lies: beside it, as the package never changes."""
+    """Where the signature of a package lies: beside it, as the package never changes.
+
+    Args:
+        folder: the package, such as `models/recognition/facenet-v2.1.3`; need not exist.
+
+    Returns:
+        For that one `models/recognition/facenet-v2.1.3.sig`; need not exist either.
+    """
     named = folder if folder.name not in ("", "..") else folder.resolve()
     return named.with_name(f"{named.name}{SUFFIX}")
 
@@ -301,7 +308,7 @@ def _verifying(policy: SignaturePolicy) -> verifying.Config:
 
 
 def hashing_config() -> hashing.Config:
-    """Every file of the folder by its SHA-256.
+    """model-signing's settings for both signing and verifying: each file by its SHA-256.
 
     Links to files are followed: `verify` has refused all but those that DVC makes.
     """
@@ -313,7 +320,14 @@ def hashing_config() -> hashing.Config:
 
 @contextmanager
 def readable(*files: Path) -> Iterator[None]:
-    """Say of which key or certificate files a failure is."""
+    """Say of which key or certificate files a failure inside of the block is.
+
+    Args:
+        files: PEM files that the block reads.
+
+    Raises:
+        InputError: the block could not read them, or they hold no EC key or another password.
+    """
     from cryptography.exceptions import UnsupportedAlgorithm
 
     try:
@@ -330,7 +344,13 @@ def readable(*files: Path) -> Iterator[None]:
 
 @contextmanager
 def services() -> Iterator[None]:
-    """Say of any failure that it is Sigstore's: its parts' errors share no base but Exception."""
+    """Say of any failure inside of the block that it is Sigstore's.
+
+    Its parts' errors share no base but Exception.
+
+    Raises:
+        ToolError: the block failed; the network, a service or the identity is missing.
+    """
     try:
         yield
     except Exception as error:

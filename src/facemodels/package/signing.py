@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class KeySigner:
-    """Signs with the PEM file of an EC private key; the password is for an encrypted one."""
+    """Signs with an EC key.
+
+    Attributes:
+        private_key: PEM file of a private key of the curve P-256, P-384 or P-521.
+        password: of an encrypted file; None for one that is not. It is never shown.
+    """
 
     private_key: Path
     password: str | None = field(default=None, repr=False)
@@ -28,7 +33,13 @@ class KeySigner:
 
 @dataclass(frozen=True)
 class CertificateSigner:
-    """Signs with a certificate's key; `chain` are PEM files of the certificates above it."""
+    """Signs with the key of a certificate.
+
+    Attributes:
+        private_key: PEM file of the certificate's EC private key, not encrypted.
+        certificate: PEM file of the certificate, valid now.
+        chain: PEM files of the certificates above it, if there are any.
+    """
 
     private_key: Path
     certificate: Path
@@ -37,7 +48,11 @@ class CertificateSigner:
 
 @dataclass(frozen=True)
 class SigstoreSigner:
-    """Signs without keys: with the identity of a CI job, or of a person by the browser."""
+    """Signs without keys: with the identity of a CI job, or of a person by the browser.
+
+    Attributes:
+        staging: use Sigstore's staging instance, for trials.
+    """
 
     staging: bool = False
 
@@ -46,7 +61,11 @@ Signer = KeySigner | CertificateSigner | SigstoreSigner
 
 
 def sign(folder: Path, signer: Signer) -> Path:
-    """Sign a whole package; an older signature is replaced.
+    """Sign a whole package; an older signature is replaced, at once and only on success.
+
+    Args:
+        folder: the package; its checksums are verified first, and nothing in it is written.
+        signer: with what.
 
     Returns:
         The file of the signature.

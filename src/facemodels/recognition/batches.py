@@ -70,7 +70,11 @@ class IdentityBatches:
             )
 
     def __call__(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Inputs float32 (P*K, 3, S, S) and identities int64 (P*K,) of a step."""
+        """Inputs float32 (P*K, 3, S, S) and identities int64 (P*K,) of a step.
+
+        Inputs are scaled as `preprocessing` says; the K crops of a person stand together. The
+        batch depends on the seed and the step alone.
+        """
         epoch, batch = divmod(step, len(self.rows) // self.people)
         order = np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.rows))
         rng = np.random.default_rng([self.seed, 1, step])
@@ -90,7 +94,17 @@ class IdentityBatches:
 def augmented(
     rng: np.random.Generator, image: NDArray[np.uint8], how: CropAugmentation, *, size: int
 ) -> NDArray[np.uint8]:
-    """One crop uint8 (S, S, 3), moved and relit: uint8 (size, size, 3)."""
+    """One crop, moved and relit.
+
+    Args:
+        rng: is drawn from nine times, whatever `how` says.
+        image: uint8 (S, S, 3), RGB.
+        how: the largest changes.
+        size: side of the result in pixels.
+
+    Returns:
+        uint8 (size, size, 3), RGB.
+    """
     side = image.shape[0]
     zoom = 1 + how.zoom * rng.uniform(-1, 1)
     centre = side / 2 + side * how.shift * rng.uniform(-1, 1, 2)
@@ -108,7 +122,15 @@ def augmented(
 
 
 def validation_metrics(embedder: Embedder, split: RecognitionSplit) -> dict[str, float]:
-    """Verification accuracy at the best threshold and AUC on a split's pairs."""
+    """Verification on a split's pairs, each 0..1.
+
+    Returns:
+        `val_accuracy`, at the threshold that is best on these same pairs, so an upper bound;
+        and `val_auc`, the area under the ROC.
+
+    Raises:
+        DataError: the pairs are not of both kinds.
+    """
     embeddings = embedder.embed(list(split.images))
     scores = pair_scores(embeddings, split.pairs, split.found)
     threshold = metrics.best_threshold(scores, split.same)
@@ -123,10 +145,18 @@ def pair_scores(
     pairs: NDArray[np.int32],
     found: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
-    """Cosine similarity, -1..1, of each pair (P, 2) of unit embeddings (N, D).
+    """Cosine similarity of each pair of faces.
 
-    A face that was not found, by `found` bool (N,), matches nobody: its pairs score -1. So the
-    error rates are the generalised ones of ISO/IEC 19795-1, which count failures to acquire.
+    A face that was not found matches nobody: its pairs score -1. So the error rates are the
+    generalised ones of ISO/IEC 19795-1, which count failures to acquire.
+
+    Args:
+        embeddings: float32 (N, D), of unit length.
+        pairs: int32 (P, 2), indices into `embeddings`.
+        found: bool (N,), whether each face was found; all if None.
+
+    Returns:
+        float64 (P,), -1..1 but for rounding.
     """
     first, second = embeddings[pairs[:, 0]], embeddings[pairs[:, 1]]
     similarity: NDArray[np.float64] = np.einsum("pd,pd->p", first, second, dtype=np.float64)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from facemodels.errors import InputError
 from facemodels.models import AnyArchitecture, architecture
+from facemodels.package.verify import ONNX
 from facemodels.params import load_yaml
 
 
@@ -38,6 +39,11 @@ def find_trained(path: Path) -> Trained:
             "Keep the weights in the folder that train wrote.",
         )
     config = load_yaml(folder / "config.yaml")
+    if config.get("weights") == ONNX:
+        raise InputError(
+            f"{folder} was imported as a graph: it has no weights of an architecture.",
+            "Its figures are in its metadata.json; `facemodels compare` measures it anew.",
+        )
     try:
         task, name, network = config["task"], config["architecture"], config["network"]
     except KeyError as error:

@@ -92,6 +92,19 @@ def test_the_package_answers_as_the_network_did(place: Path, faces: Path, networ
     np.testing.assert_allclose(got, raw / np.linalg.norm(raw, axis=1, keepdims=True), atol=1e-5)
 
 
+def test_a_package_of_a_graph_says_that_it_has_no_weights_to_validate(
+    place: Path, faces: Path
+) -> None:
+    assert run(faces, "--no-trial").exit_code == 0
+    package = str(place / "models/recognition/x-v1.0.0")
+    done = CliRunner().invoke(main, ["validate", "--model", package, "--test-data", str(faces)])
+    assert done.exit_code == 2
+    assert "imported as a graph" in done.output
+    more = ["--metrics", "accuracy,size", "--test-data", str(faces)]
+    done = CliRunner().invoke(main, ["compare", "--model-a", package, "--model-b", package, *more])
+    assert done.exit_code == 0, done.output
+
+
 def test_a_dry_run_shows_everything_and_writes_nothing(place: Path, faces: Path) -> None:
     before = files(place)
     done = run(faces, "--dry-run", "--test-suite", "suite")

@@ -162,6 +162,22 @@ def test_grey_and_opaque_pictures_are_read_as_rgb(
     assert_same(rgb, rgba)
 
 
+def test_a_batch_of_grey_transparent_and_empty_pictures_gives_what_each_gives_alone(
+    cascade: Cascade, scenes: list[NDArray[np.uint8]]
+) -> None:
+    scene = scenes[1]
+    grey = np.asarray(Image.fromarray(scene).convert("L"))
+    half = np.dstack([scene, np.full(scene.shape[:2], 128, np.uint8)])
+    clear = np.dstack([scene, np.zeros(scene.shape[:2], np.uint8)])
+    batch = [grey, clear, grey[:, :, None], half[20:, 10:], np.zeros((30, 90, 3), np.uint8), scene]
+    found = cascade.detect(batch)
+    for image, together in zip(batch, found, strict=True):
+        assert_same(together, cascade.detect([image])[0])
+    assert_same(found[0], found[2])
+    assert [len(found[1]), len(found[4])] == [0, 0]
+    assert len(found[5]) > 0
+
+
 def test_a_huge_picture_is_searched_in_a_reduced_form(
     cascade: Cascade, scenes: list[NDArray[np.uint8]]
 ) -> None:

@@ -62,15 +62,25 @@ def detector_option(function: Function) -> Function:
 
 
 def output(value: Any, text: str, *, as_json: bool) -> None:
-    """Print a result: `value` as JSON for programs, or `text` for people."""
+    """Print a result.
+
+    Args:
+        value: what programs get, as canonical JSON: sorted keys, no number that is not finite.
+        text: what people get; it ends with a line break.
+        as_json: which of the two.
+    """
     click.echo(canonical_json(value) if as_json else text, nl=False)
 
 
 def prepared_or(path: Path | None, task: str) -> Path:
     """The dataset at `path`, or else the one that `dvc repro prepare` made for the task.
 
+    Args:
+        path: what was given; None takes `data/prepared/<task>` of the current folder.
+        task: detection, recognition or landmarks.
+
     Raises:
-        InputError: it does not exist.
+        InputError: it is no folder.
     """
     chosen = path or PREPARED / task
     if not chosen.is_dir():

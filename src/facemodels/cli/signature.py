@@ -92,8 +92,17 @@ def chosen_policy(
 ) -> SignaturePolicy | None:
     """The policy that the options give, or else the file's, or else none.
 
+    Args:
+        public_key: PEM file of the key that must have signed.
+        ca: PEM files of the authorities that the signing certificate must lead to.
+        identity: who must have signed through Sigstore.
+        identity_provider: URL of the issuer that vouched for the identity.
+        staging: Sigstore's staging instance.
+        policy: file of a policy; None takes conf/signing.yaml if it is there.
+
     Raises:
-        InputError: the options contradict each other, or the file does not fit.
+        InputError: the options contradict each other.
+        ParamsError: the file is missing or does not fit the schema, or the options do not.
     """
     from facemodels.package.signature import POLICY, SignaturePolicy, read_policy
     from facemodels.params import parse

@@ -13,6 +13,10 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 
     Into a pipe, each row is one line with tabs between its cells. `cut` and `awk` can read
     it, and thousands of rows take no time.
+
+    Args:
+        headers: one a column.
+        rows: as many cells each as there are headers; None is an empty cell.
     """
     if not sys.stdout.isatty():
         lines = ["\t".join(_cell(value) for value in row) for row in (headers, *rows)]

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from facemodels.cli.import_options import (
+    card,
+    detector_options,
+    next_commands,
+    numbers,
+    one_file,
+    pair,
+    recogniser_options,
+    stated_by,
+)
 from facemodels.cli.options import (
     FILE,
     FOLDER,
@@ -29,25 +38,6 @@ if TYPE_CHECKING:
     from facemodels.recognition.task import Preprocessing
 
     Examined = ExaminedRecogniser | ExaminedDetector
-
-
-def numbers(text: str, option: str) -> tuple[float, ...]:
-    """Parse one number, or three with commas between them.
-
-    Raises:
-        InputError: it is neither.
-    """
-    try:
-        values = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        values = ()
-    if len(values) not in (1, 3) or not all(abs(value) < 1e9 for value in values):
-        raise InputError(
-            f"{option} {text} is not one number or three.",
-            f"Write for example {option} 127.5, or one for each channel in the network's order: "
-            f"{option} 123.675,116.28,103.53.",
-        )
-    return values
 
 
 @click.command("import")
@@ -117,10 +107,10 @@ def import_(**options: Any) -> None:
             f"{model.name} cannot be imported.",
             "Give a --name such as recognition-x or detection-x.",
         )
-    options["file"] = _one_file(options)
+    options["file"] = one_file(options)
     target = options["folder"] or Path(model.folder)
     require_free(target)
-    words = _card(model, options)
+    words = card(model, options)
     _require_license(model, words)
     _Import(model, target, words, options).run()
 
@@ -213,7 +203,7 @@ class _Import:
         known = load() if Path("params.yaml").is_file() else None
         overrides = dict(pair(text, "--network") for text in self.options["network"])
         found = architecture(task, name).of(network_values(name, known, task, overrides))
-        for option, value in _stated_by(found.preprocessing()).items():
+        for option, value in stated_by(found.preprocessing()).items():
             self.options[option] = self.options[option] or value
         self.options["decode"] = self.options["decode"] or name
         exported = export(data, path.name, found, drop_unexpected=self.options["drop_unexpected"])
@@ -267,7 +257,7 @@ class _Import:
         best = trial.best
         if best is not None:
             figures = f"an AUC of {best.auc:.4f}, as stated {best.stated:.4f}"
-            options = _options_of(best.way.preprocessing)
+            options = recogniser_options(best.way.preprocessing)
             self._refuse(best.way.name, figures, (best.low, best.high), options)
 
     def _tried_pictures(self, model: Any, data: Path) -> None:
@@ -280,7 +270,7 @@ class _Import:
         found = best(tried)
         if found is not None:
             figures = f"an AP of {found.ap:.4f}, as stated {found.stated:.4f}"
-            options = _picture_options(found.picture)
+            options = detector_options(found.picture)
             self._refuse(found.name, figures, (found.low, found.high), options)
 
     def _refuse(self, way: str, figures: str, interval: tuple[float, float], options: str) -> None:
@@ -331,7 +321,7 @@ class _Import:
         if dry:
             self._say(f"Would write {made.folder}.{tests} Nothing was written.\n")
         else:
-            self._say(f"Wrote {made.folder}.{tests}\n{_next(self.model, made.folder)}")
+            self._say(f"Wrote {made.folder}.{tests}\n{next_commands(self.model, made.folder)}")
         if self.options["as_json"]:
             output(self.report, "", as_json=True)
 
@@ -376,52 +366,6 @@ class _Import:
             click.echo(text)
 
 
-def _one_file(options: dict[str, Any]) -> tuple[str, Path]:
-    """The kind of the file that is imported, and its path.
-
-    Raises:
-        InputError: none is given, or several.
-    """
-    from facemodels.importing.settings import IMPORTED_KINDS
-
-    given = [(kind, options[f"{kind}_file"]) for kind in IMPORTED_KINDS if options[f"{kind}_file"]]
-    if len(given) != 1:
-        raise InputError(
-            f"{len(given)} files are given, not one.",
-            f"Give one of {', '.join(f'--{kind}' for kind in IMPORTED_KINDS)}.",
-        )
-    return given[0]
-
-
-def pair(text: str, option: str) -> tuple[str, Any]:
-    """KEY=VALUE, the value as YAML reads it."""
-    import yaml
-
-    key, equals, value = text.partition("=")
-    try:
-        if key and equals:
-            return key, yaml.safe_load(value)
-    except yaml.YAMLError:
-        pass
-    raise InputError(f"{option} {text} is not KEY=VALUE.", "Write for example image_size=160.")
-
-
-def _stated_by(preprocessing: dict[str, Any]) -> dict[str, Any]:
-    """The options that an architecture's own preprocessing stands for."""
-
-    def text(value: Any) -> str:
-        values = value if isinstance(value, list | tuple) else [value]
-        return ",".join(repr(float(one)) for one in values)
-
-    return {
-        "crop": preprocessing.get("crop", {}).get("name", ""),
-        "colour": preprocessing["color"],
-        "mean": text(preprocessing.get("mean", 0)),
-        "scale": text(preprocessing["scale"]),
-        "size": preprocessing["size"][0],
-    }
-
-
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -441,69 +385,6 @@ def _table(rows: list[dict[str, Any]]) -> str:
     from facemodels.text import markdown
 
     return markdown(rows) if rows else ""
-
-
-def _options_of(found: Preprocessing) -> str:
-    """The options that state a recogniser's preprocessing."""
-    scale = found.scale if isinstance(found.scale, tuple) else (found.scale,)
-    crop = f"--crop {found.crop.name} " if found.crop else ""
-    return crop + _scaling_options(found.colour, found.mean, scale)
-
-
-def _picture_options(found: PictureInput) -> str:
-    """The options that state a detector's preprocessing."""
-    return _scaling_options(found.color, found.mean, found.scale)
-
-
-def _scaling_options(colour: str, mean: tuple[float, ...], scale: tuple[float, ...]) -> str:
-    def text(values: tuple[float, ...], form: str) -> str:
-        return ",".join(
-            format(value, form) for value in (values[:1] if len({*values}) == 1 else values)
-        )
-
-    return f"--colour {colour} --mean {text(mean, 'g')} --scale {text(scale, '.8g')}"
-
-
-def _next(model: ModelId, folder: Path) -> str:
-    """The commands that register and serve the version."""
-    name = model.name
-    return (
-        "Register and serve it:\n"
-        f"  dvc add {folder}\n"
-        f"  git add {folder}.dvc {folder.parent}/.gitignore reports/validate/{name}.json "
-        f"reports/import/{name}.json\n"
-        f"  git commit -m 'Import {model}'\n"
-        f"  facemodels registry register --path {folder}\n"
-        f"  facemodels serve {model}\n"
-    )
-
-
-def _card(model: ModelId, options: dict[str, Any]) -> Card:
-    """The words of the version: from a file, or from the options."""
-    from facemodels.params import Card, load_yaml, parse
-
-    if options["card_file"] is not None:
-        return parse(Card, load_yaml(options["card_file"]), str(options["card_file"]))
-    if not options["license_"]:
-        raise InputError(
-            "--license is not given: the weights of others have terms.",
-            "Give the licence of the weights as SPDX has it, or --card with all words.",
-        )
-    file: Path = options["file"][1]
-    try:
-        written = datetime.fromtimestamp(file.stat().st_mtime, UTC)
-    except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror}.", "Give a file.") from error
-    return Card(
-        created_at=written.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        author=options["author"] or "unknown",
-        description=options["description"] or f"{model.name}, trained by others and imported.",
-        changelog="Imported.",
-        known_issues="Not written.",
-        license=options["license_"],
-        training_dataset=options["training_dataset"] or "unknown",
-        parent_version="",
-    )
 
 
 def _require_license(model: ModelId, words: Card) -> None:

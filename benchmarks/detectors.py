@@ -7,7 +7,7 @@ size they have; or a prepared folder, of which the test split is taken. Each pac
 it is deployed, on one thread, and sees every image alone.
 
 AP and AP by the size of a face are COCO's, by pycocotools. AP of a height follows the protocol of
-WIDER FACE over faces of so many pixels (`facemodels.detection.wider`). With --levels DATA is WIDER
+WIDER FACE over faces of so many pixels (`facemodels.evaluate.wider`). With --levels DATA is WIDER
 FACE's folder of validation images, FOLDER its authors' lists, and AP is of the levels easy, medium
 and hard. Precision and recall are at IoU 0.5 and the threshold that a package was released with.
 """
@@ -29,9 +29,10 @@ from facemodels.data.datasets import recognised
 from facemodels.data.real.detection import BoxKind
 from facemodels.data.real.wider_levels import counted, read_levels
 from facemodels.data.splits import DetectionSplit
-from facemodels.detection import coco, metrics, wider
+from facemodels.detection import coco, metrics
 from facemodels.detection.task import Detections
 from facemodels.errors import InputError
+from facemodels.evaluate import wider
 from facemodels.files import write_json
 from facemodels.package.load import Package, open_package
 from facemodels.progress import progress

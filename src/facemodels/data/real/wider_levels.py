@@ -106,5 +106,5 @@ def _flags(numbers: NDArray[Any], count: int, name: str) -> NDArray[np.bool_]:
 
 
 def counted(images: Sequence[LevelledImage]) -> dict[str, list[NDArray[np.bool_]]]:
-    """The flags of all images by level, as `facemodels.detection.wider` takes them."""
+    """The flags of all images by level, as `facemodels.evaluate.wider` takes them."""
     return {level: [image.levels[level] for image in images] for level in LEVELS}

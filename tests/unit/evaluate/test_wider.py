@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facemodels.detection import wider
 from facemodels.errors import DataError
+from facemodels.evaluate import wider
 
 from .test_metrics import random_case
 

@@ -8,7 +8,7 @@ import pytest
 from facemodels.errors import DataError
 from facemodels.evaluate import wider
 
-from .test_metrics import random_case
+from ..detection.test_metrics import random_case
 
 FACE = np.array([[0.0, 0, 20, 20]])
 NONE = np.zeros((0, 4))

@@ -29,20 +29,22 @@ params: setup  ## Compose conf/ into params.yaml
 repro: params  ## Rebuild every model: the main job
 	$(BIN)/dvc repro
 
+# Many tests wait for servers and for Git, so that three workers keep two cores busy.
+WORKERS ?= 3
 # Tests run side by side: OpenMP threads that wait by spinning would stall each other.
 test test-quick test-full: export OMP_WAIT_POLICY := passive
 test test-quick test-full: export OMP_NUM_THREADS := 1
 
 test: setup  ## Run the tests
-	$(BIN)/pytest -m "not full" -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -m "not full" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-quick: setup  ## Run the tests that mirror what differs from BRANCH (default: the last commit)
 	@tests=$$($(BIN)/python tools/quick_tests.py $(BRANCH)); \
 	if [ -z "$$tests" ]; then echo "Nothing that has tests was changed."; \
-	else $(BIN)/pytest -m "not full" -n 2 $$tests; fi
+	else $(BIN)/pytest -m "not full" -n $(WORKERS) $$tests; fi
 
 test-full: setup  ## Run the tests and the long campaigns
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: setup  ## Lint, types, layers, conf against params.yaml
 	$(BIN)/ruff check .

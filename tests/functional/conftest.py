@@ -38,7 +38,7 @@ class Clone:
             capture_output=True,
             text=True,
             check=False,
-            timeout=800,
+            timeout=1400,
         )
         if check and done.returncode != 0:
             raise AssertionError(f"{command} gave {done.returncode}:\n{done.stdout}{done.stderr}")

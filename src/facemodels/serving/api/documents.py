@@ -89,7 +89,7 @@ def _curl(name: str) -> str:
     path = ability_path(name)
     if name == "verify":
         return f"curl -F {FIELD}=@one.jpg -F {FIELD}=@other.jpg $SERVER{path}"
-    return f"curl -H 'content-type: image/jpeg' --data-binary @photo.jpg $SERVER{path}"
+    return f"curl -H 'content-type: image/jpeg' --data-binary @face.jpg $SERVER{path}"
 
 
 @dataclass(frozen=True)
@@ -189,10 +189,10 @@ _SCORE: Schema = {
     "schema": {"type": "number", "minimum": 0, "maximum": 1},
 }  # fmt: skip
 _FMR: Schema = {
-    "name": "fmr", "in": "query", "required": False, "example": 0.01,
+    "name": "fmr", "in": "query", "required": False,
     "description": (
-        "The false match rate, instead of a threshold: that which gives it by the system's "
-        "calibration. A rate that its pairs cannot show is refused."
+        "The false match rate, where no threshold is given: the threshold is that which gives it "
+        "by the system's calibration. A rate that its pairs cannot show is refused."
     ),
     "schema": {"type": "number", "minimum": 0, "maximum": 1},
 }  # fmt: skip

@@ -22,6 +22,7 @@ _COMMANDS = {
     "import": ("import_", "Make a version of a network that others trained."),
     "verify": ("package", "Check a package against its checksums."),
     "sign": ("signature", "Sign a package."),
+    "bundle": ("bundle", "Make one version of a detector, a recogniser and their crop."),
     "quantize": ("quantize", "Make the int8 variant of a package."),
     "benchmark": ("benchmark", "Run the suite on a package and measure its speed."),
     "compare": ("compare", "Set two packages side by side."),

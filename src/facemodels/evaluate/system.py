@@ -28,7 +28,7 @@ from facemodels.system.calibration import Calibration, calibrate
 from facemodels.system.faces import Face, FaceSystem
 
 VERSION = 1  # raised when a figure is measured in another way
-THRESHOLD = "FMR of 1e-2 on val"
+THRESHOLD = "FMR of 1e-2 on val, or the lowest that val shows"
 FMR = 1e-2
 _FMRS = {"1e-1": 1e-1, "1e-2": 1e-2, "1e-3": 1e-3, "1e-4": 1e-4}
 _FPIRS = {"1e-1": 1e-1, "1e-2": 1e-2}
@@ -102,7 +102,8 @@ def _calibrated(val: Acquired) -> Calibration:
 
 def evaluate(system: FaceSystem, data: Path) -> Evaluation:
     """Choose the threshold on `val`, measure on `test`."""
-    threshold = calibration(system, data).threshold(FMR)
+    known = calibration(system, data)
+    threshold = known.threshold(max(FMR, known.rates[0]))
     test = acquire(system, PhotoSplit.load(data / "test"), "test photos")
     pairs = all_pairs.all_pairs(test.embeddings, test.person, test.found)
     at = all_pairs.rates_at(pairs, threshold)

@@ -8,6 +8,8 @@ import re
 import pytest
 import yaml
 
+from facemodels.system.calibration import Calibration
+
 from .conftest import SMOKE, Clone, stages_run
 
 pytestmark = pytest.mark.timeout(1500)
@@ -34,6 +36,13 @@ def test_repro_builds_a_verified_package_of_every_model(built: Clone) -> None:
 
 def test_a_second_repro_runs_nothing(copy: Clone) -> None:
     assert stages_run(copy.run("dvc", "repro").stdout) == []
+
+
+def test_the_committed_thresholds_are_of_the_recogniser_that_is_built(built: Clone) -> None:
+    known = Calibration.of_json(yaml.safe_load(built.read("conf/bundle/faces-calibration.yaml")))
+    metadata = json.loads(built.read("models/recognition/dlib-v1.0.0/metadata.json"))
+    assert known.embedding_space == metadata["embedding_space"]
+    assert known.threshold(0.01) == pytest.approx(0.91, abs=0.01)  # conf's operating point
 
 
 def test_a_build_leaves_no_clock_in_the_lock_file(built: Clone) -> None:

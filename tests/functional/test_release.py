@@ -73,7 +73,7 @@ def release(clone: Clone, *arguments: str, code: int = 0) -> str:
 
 def change(clone: Clone, message: str = "Change", **values: object) -> None:
     """Commit and push other hyperparameters of the network."""
-    path = clone.folder / "conf/tiny.yaml"
+    path = clone.folder / "conf/profile/smoke.yaml"
     head, _, body = path.read_text().partition("\n")
     tree = yaml.safe_load(body)
     tree["models"][NAME]["network"].update(values)

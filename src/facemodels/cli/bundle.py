@@ -29,6 +29,8 @@ from facemodels.params import Card, load_yaml, parse
 @click.option("--least-eyes", type=click.FloatRange(0), default=20.0, show_default=True,
               help="Pixels between the eyes of a face that is compared.")  # fmt: skip
 @click.option("--least-sharpness", type=click.FloatRange(0), default=0.0, show_default=True)
+@click.option("--calibration", "calibration_file", type=FILE,
+              help="YAML with the thresholds of the same recogniser on other photos.")  # fmt: skip
 @click.option("--card", "card_file", type=FILE, help="YAML with the words of the version.")
 @click.option("--output", "folder", type=FOLDER, help="Folder of the package.")
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
@@ -42,6 +44,7 @@ def bundle(
     fmr: float,
     least_eyes: float,
     least_sharpness: float,
+    calibration_file: Path | None,
     card_file: Path | None,
     folder: Path | None,
     threads: int,
@@ -62,12 +65,14 @@ def bundle(
     """
     from facemodels.package.load import open_package
     from facemodels.pipeline import bundle as step
+    from facemodels.system.calibration import Calibration
     from facemodels.system.quality import QualityLimits
 
     model = ModelId(ModelName.parse(name), Version.parse(version))
     members = step.members_of([open_package(member) for member in folders])
     newest = max(str(package.metadata["created_at"]) for package in members.values())
     words = _card(card_file, model, test_data, newest)
+    known = Calibration.of_json(load_yaml(calibration_file)) if calibration_file else None
     with _photos(test_data) as data:
         made = step.bundle(
             model,
@@ -79,6 +84,7 @@ def bundle(
             gates={},
             target=folder or Path(model.folder),
             threads=threads,
+            calibration=known,
             dry_run=dry_run,
         )
     done = f"Wrote {made.target}" if made.target else f"Would write {folder or model.folder}"

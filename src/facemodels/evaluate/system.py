@@ -91,13 +91,10 @@ def _matched(
     return pairs
 
 
-def calibration(system: FaceSystem, data: Path) -> Calibration:
-    """The thresholds of the system on the val split of prepared photos."""
-    return _calibrated(acquire(system, PhotoSplit.load(data / "val"), "validation photos"))
-
-
-def _calibrated(val: Acquired) -> Calibration:
-    return calibrate(all_pairs.all_pairs(val.embeddings, val.person, val.found))
+def calibration(system: FaceSystem, data: Path, source: str = "val") -> Calibration:
+    """The thresholds of the system on the val split of prepared photos; `source` is its name."""
+    val = acquire(system, PhotoSplit.load(data / "val"), "validation photos")
+    return calibrate(all_pairs.all_pairs(val.embeddings, val.person, val.found), source)
 
 
 def evaluate(system: FaceSystem, data: Path) -> Evaluation:

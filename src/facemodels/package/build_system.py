@@ -33,7 +33,6 @@ class SystemContent:
         min_score: the least score of a face that is looked at, 0..1.
         fmr: the false match rate that the threshold of verification gives.
         calibration: the threshold of each false match rate.
-        calibration_source: the data that it was measured on.
         quality: the least that a face must have to be enrolled or searched.
         validation: `metrics` with their `stamp`, of the system as a whole.
         words: the texts that people wrote about the version.
@@ -44,7 +43,6 @@ class SystemContent:
     min_score: float
     fmr: float
     calibration: Calibration
-    calibration_source: str
     quality: QualityLimits
     validation: Mapping[str, Any]
     words: Card
@@ -122,7 +120,7 @@ def _metadata(content: SystemContent, folder: Path) -> dict[str, Any]:
         "checksum": f"sha256:{hashlib.sha256(pins.encode()).hexdigest()}",
         "members": {task: _pin(package) for task, package in content.members.items()},
         "threshold": content.calibration.threshold(content.fmr),
-        "threshold_source": f"FMR {content.fmr:g}: {content.calibration_source}",
+        "threshold_source": f"FMR {content.fmr:g}: {content.calibration.source}",
         "embedding_space": recogniser["embedding_space"],
         "onnx_max_abs_error": None,
         **content.words.model_dump(),

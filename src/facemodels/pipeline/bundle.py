@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,8 @@ class Bundled:
             "members": {task: str(p.id) for task, p in self.content.members.items()},
             "license": self.content.words.license,
             "fmr": self.content.fmr,
-            "threshold": self.content.calibration.threshold(self.content.fmr),
+            "calibration": self.content.calibration.as_json(),
+            "system_threshold": self.content.calibration.threshold(self.content.fmr),
             **self.evaluation.as_json(),
         }
 
@@ -92,6 +93,7 @@ def bundle(
     gates: Mapping[str, Gate | None],
     target: Path,
     threads: int,
+    calibration: Calibration | None = None,
     dry_run: bool = False,
 ) -> Bundled:
     """Measure a system of members on photos, and package it.
@@ -106,6 +108,7 @@ def bundle(
         gates: bounds of the metrics.
         target: the folder of the package.
         threads: of each member's runtime.
+        calibration: one that was measured on other photos; that of `val` if None.
         dry_run: write nothing.
 
     Raises:
@@ -117,7 +120,10 @@ def bundle(
     min_score = float(_MIN_SCORE if least is None else least)
     predictors = {task: package.predictor(threads=threads) for task, package in members.items()}
     system = served_members(predictors, {"min_score": min_score})
-    calibration: Calibration = protocol.calibration(system, data)
+    if calibration is None:
+        measured = protocol.calibration(system, data, source=f"val of {words.training_dataset}")
+        calibration = replace(measured, embedding_space=_space(members))
+    _require_space(calibration, members)
     calibration.threshold(fmr)  # refuses a rate that the photos cannot show, before the rest
     evaluation = evaluate("system", system, data)
     require(judge(evaluation.metrics, gates), str(model))
@@ -128,10 +134,23 @@ def bundle(
         min_score=min_score,
         fmr=fmr,
         calibration=calibration,
-        calibration_source=f"val of {words.training_dataset}, "
-        f"{calibration.impostor_pairs} impostor pairs",
         quality=quality,
         validation={"metrics": dict(evaluation.metrics), "stamp": dict(evaluation.stamp)},
         words=words.model_copy(update={"license": licence}),
     )
     return Bundled(content, evaluation, None if dry_run else build_system(content, target))
+
+
+def _space(members: Mapping[str, Package]) -> str:
+    return str(members["recognition"].metadata["embedding_space"])
+
+
+def _require_space(calibration: Calibration, members: Mapping[str, Package]) -> None:
+    """Refuse thresholds that are of the similarities of another recogniser."""
+    if calibration.embedding_space != _space(members):
+        known = calibration.embedding_space or "unknown"
+        raise InputError(
+            f"the calibration is of the embedding space {known}, and that of "
+            f"{members['recognition'].id} is {_space(members)}.",
+            "Measure it anew: give photos of people by --test-data, and no calibration.",
+        )

@@ -31,11 +31,15 @@ class Calibration:
         rates: FMR, 0..1, rising.
         thresholds: cosine similarity, falling; at `thresholds[i]` the FMR is at most `rates[i]`.
         impostor_pairs: the pairs that the rates were measured on.
+        source: the data that they are of; empty where the reader knows it.
+        embedding_space: whose similarities they are; empty where the reader knows it.
     """
 
     rates: tuple[float, ...]
     thresholds: tuple[float, ...]
     impostor_pairs: int
+    source: str = ""
+    embedding_space: str = ""
 
     def threshold(self, fmr: float) -> float:
         """The threshold at which at most `fmr` of all impostors are accepted.
@@ -59,6 +63,8 @@ class Calibration:
     def as_json(self) -> dict[str, Any]:
         """The values for a file of a package."""
         return {
+            "source": self.source,
+            "embedding_space": self.embedding_space,
             "impostor_pairs": self.impostor_pairs,
             "rates": list(self.rates),
             "thresholds": list(self.thresholds),
@@ -74,15 +80,24 @@ class Calibration:
         try:
             rates, thresholds = tuple(values["rates"]), tuple(values["thresholds"])
             pairs = int(values["impostor_pairs"])
+            words = (str(values.get(key, "")) for key in ("source", "embedding_space"))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"a calibration is not readable: {error!r}.") from error
-        if not rates or len(rates) != len(thresholds) or list(rates) != sorted(rates):
-            raise InputError("a calibration needs one threshold a rate, and rising rates.")
-        return cls(rates, thresholds, pairs)
+        falling = sorted(thresholds, reverse=True)
+        in_order = list(rates) == sorted(rates) and list(thresholds) == falling
+        if not rates or len(rates) != len(thresholds) or not in_order:
+            raise InputError(
+                "a calibration needs one threshold a rate, rising rates and falling thresholds."
+            )
+        return cls(rates, thresholds, pairs, *words)
 
 
-def calibrate(pairs: AllPairs) -> Calibration:
+def calibrate(pairs: AllPairs, source: str = "") -> Calibration:
     """Measure the thresholds of the rates that the pairs can show.
+
+    Args:
+        pairs: scores of genuine and impostor pairs.
+        source: the name of the data.
 
     Raises:
         InputError: there are too few impostor pairs for any rate up to 0.1.
@@ -98,4 +113,4 @@ def calibrate(pairs: AllPairs) -> Calibration:
     rates = sorted({float(f"{_HIGHEST * 10 ** (-place / _A_DECADE):.6g}") for place in places})
     rates = [rate for rate in rates if rate >= lowest]
     thresholds = [fnmr_at_fmr(pairs, rate).threshold for rate in rates]
-    return Calibration(tuple(rates), tuple(thresholds), pairs.n_impostor)
+    return Calibration(tuple(rates), tuple(thresholds), pairs.n_impostor, source)

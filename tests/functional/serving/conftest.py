@@ -80,7 +80,7 @@ card = Card(
 )
 content = SystemContent(
     ModelId.parse(identity), {package.task: package for package in packages}, 0.7, 0.01,
-    Calibration((0.001, 0.01, 0.1), (0.9, 0.7, 0.5), 30000), "a test", QualityLimits(eyes=15), {},
+    Calibration((0.001, 0.01, 0.1), (0.9, 0.7, 0.5), 30000, "a test"), QualityLimits(eyes=15), {},
     card,
 )
 build_system(content, Path(folder))

@@ -33,7 +33,7 @@ CARD = Card(
     changelog="First.", known_issues="None.", license="Apache-2.0", training_dataset="none",
     parent_version="",
 )  # fmt: skip
-CALIBRATION = Calibration((0.001, 0.01, 0.1), (0.6, 0.5, 0.3), 30_000)
+CALIBRATION = Calibration((0.001, 0.01, 0.1), (0.6, 0.5, 0.3), 30_000, "a test")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def members(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Package]:
 def content(members: dict[str, Package]) -> SystemContent:
     return SystemContent(
         id=ModelId.parse("sys-faces-v1.0.0"), members=members, min_score=0.7, fmr=0.01,
-        calibration=CALIBRATION, calibration_source="a test",
+        calibration=CALIBRATION,
         quality=QualityLimits(eyes=12), validation={"metrics": {"fnmr": 0.1}}, words=CARD,
     )  # fmt: skip
 

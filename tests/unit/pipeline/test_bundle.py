@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from click.testing import CliRunner
 from PIL import Image
 
@@ -114,6 +115,25 @@ def test_folders_of_photos_are_read_too(
     told = json.loads(run(members, "--test-data", str(tmp_path / "people"), "--dry-run", "--json"))
     assert told["metrics"]["recall"] > 0.5
     assert told["path"] is None
+
+
+def test_thresholds_of_other_photos_are_taken_where_they_are_of_the_same_recogniser(
+    members: dict[str, Path], photos: Path, tmp_path: Path
+) -> None:
+    given = ("--test-data", str(photos))
+    told = json.loads(run(members, *given, "--dry-run", "--json"))["calibration"]
+    file = tmp_path / "calibration.yaml"
+    raised = [min(1.0, value + 0.01) for value in told["thresholds"]]
+    file.write_text(yaml.safe_dump({**told, "thresholds": raised, "source": "elsewhere"}))
+    target = tmp_path / "faces-v1.0.0"
+    run(members, *given, "--calibration", str(file), "--output", str(target))
+    package = open_package(target)
+    assert package.config["calibration"]["thresholds"] == raised
+    assert package.metadata["threshold_source"] == "FMR 0.1: elsewhere"
+    file.write_text(yaml.safe_dump({**told, "embedding_space": "recognition-other-0123"}))
+    assert "recognition-other-0123" in run(
+        members, *given, "--calibration", str(file), "--dry-run", code=2
+    )
 
 
 def test_a_dry_run_writes_nothing(

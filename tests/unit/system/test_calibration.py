@@ -70,7 +70,8 @@ def test_a_calibration_survives_json(calibration: Calibration) -> None:
     [
         {},
         {"rates": [], "thresholds": [], "impostor_pairs": 1},
-        {"rates": [0.2, 0.1], "thresholds": [1, 2], "impostor_pairs": 9},
+        {"rates": [0.2, 0.1], "thresholds": [2, 1], "impostor_pairs": 9},
+        {"rates": [0.1, 0.2], "thresholds": [1, 2], "impostor_pairs": 9},
         {"rates": [0.1], "thresholds": [], "impostor_pairs": 9},
         {"rates": 3, "thresholds": 4, "impostor_pairs": 9},
     ],

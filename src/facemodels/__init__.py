@@ -7,9 +7,12 @@ Packages and modules in reading order; each imports only those before it:
 - `params`: the typed parameters of params.yaml
 - `imaging`, `data`: images, and datasets as arrays
 - `training`, `runtime`: the training loop, and sessions of ONNX Runtime
+- `graph_rewriting`, `quantization`: a graph into a faster one that computes the same, or in int8
 - `architecture`, `detection`, `recognition`, `landmarks`, `models`: what an architecture is;
   architectures by task, and by name
+- `system`: from a photo to its faces, by models of the other tasks
 - `package`, `evaluate`, `pipeline`: the folder of a version, measurements, and the stages
+- `importing`: networks that others trained, as versions
 - `registry`, `provenance`: versions and statuses as tags, and where a version comes from
 - `storage`, `serving`, `monitoring`: remotes, the server of a version, and its verdicts
 - `deployment`, `release`: environments, and the release of a version

@@ -48,7 +48,6 @@ class Bundled:
             "license": self.content.words.license,
             "fmr": self.content.fmr,
             "calibration": self.content.calibration.as_json(),
-            "system_threshold": self.content.calibration.threshold(self.content.fmr),
             **self.evaluation.as_json(),
         }
 
@@ -124,8 +123,7 @@ def bundle(
         measured = protocol.calibration(system, data, source=f"val of {words.training_dataset}")
         calibration = replace(measured, embedding_space=_space(members))
     _require_space(calibration, members)
-    calibration.threshold(fmr)  # refuses a rate that the photos cannot show, before the rest
-    evaluation = evaluate("system", system, data)
+    evaluation = evaluate("system", replace(system, threshold=calibration.threshold(fmr)), data)
     require(judge(evaluation.metrics, gates), str(model))
     licence = strictest(str(package.metadata["license"]) for package in members.values())
     content = SystemContent(

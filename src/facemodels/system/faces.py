@@ -51,12 +51,14 @@ class FaceSystem:
             gives five points itself.
         embedder: gives the embedding of an aligned face.
         min_score: faces that score below this are not looked at.
+        threshold: similarity from which two faces are of one person; None before it was chosen.
     """
 
     detector: DetectionModel
     landmarks: LandmarkModel | None
     embedder: Embedder
     min_score: float
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
         """Check that the members fit together."""

@@ -31,6 +31,7 @@ def served_members(members: Mapping[str, Any], config: Mapping[str, Any]) -> Fac
         landmarks=members.get("landmarks"),
         embedder=members["recognition"],
         min_score=float(config["min_score"]),
+        threshold=config.get("threshold"),
     )
 
 

@@ -126,8 +126,9 @@ def test_thresholds_of_other_photos_are_taken_where_they_are_of_the_same_recogni
     raised = [min(1.0, value + 0.01) for value in told["thresholds"]]
     file.write_text(yaml.safe_dump({**told, "thresholds": raised, "source": "elsewhere"}))
     target = tmp_path / "faces-v1.0.0"
-    run(members, *given, "--calibration", str(file), "--output", str(target))
+    text = run(members, *given, "--calibration", str(file), "--output", str(target), "--json")
     package = open_package(target)
+    assert json.loads(text)["threshold"] == package.config["threshold"]  # figures are at it
     assert package.config["calibration"]["thresholds"] == raised
     assert package.metadata["threshold_source"] == "FMR 0.1: elsewhere"
     file.write_text(yaml.safe_dump({**told, "embedding_space": "recognition-other-0123"}))

@@ -13,9 +13,11 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from facemodels.data.pairs import Pairs, verification_pairs
 from facemodels.data.sample.identity import GROUPS, group_of
@@ -106,17 +108,9 @@ def detection_split(
         _Job(_Kind.SCENE, seed, split, index, _people(split, index, MAX_FACES), image_size)
         for index in range(scenes)
     ]
-    images = np.empty((scenes, image_size, image_size, 3), np.uint8)
-    pictures: list[Picture] = []
-    for index, picture in enumerate(_draw_all(jobs, workers, progress)):
-        images[index] = picture.image
-        pictures.append(picture)
-    counts = [len(picture.boxes) for picture in pictures]
+    pictures = list(_draw_all(jobs, workers, progress))
     return DetectionSplit(
-        images=images,
-        boxes=np.concatenate([picture.boxes for picture in pictures]),
-        box_image=np.repeat(np.arange(scenes, dtype=np.int32), counts),
-        box_group=np.concatenate([picture.groups for picture in pictures]),
+        **_scenes(pictures),
     )
 
 
@@ -146,17 +140,9 @@ def photo_split(
         _Job(_Kind.PHOTO, seed, split, index, _company(split, index, people), image_size)
         for index in range(photos)
     ]
-    images = np.empty((photos, image_size, image_size, 3), np.uint8)
-    pictures: list[Picture] = []
-    for index, picture in enumerate(_draw_all(jobs, workers, progress)):
-        images[index] = picture.image
-        pictures.append(picture)
-    counts = [len(picture.boxes) for picture in pictures]
+    pictures = list(_draw_all(jobs, workers, progress))
     return PhotoSplit(
-        images=images,
-        boxes=np.concatenate([picture.boxes for picture in pictures]),
-        box_image=np.repeat(np.arange(photos, dtype=np.int32), counts),
-        box_group=np.concatenate([picture.groups for picture in pictures]),
+        **_scenes(pictures),
         person=np.concatenate([picture.people for picture in pictures]),
     )
 
@@ -259,6 +245,17 @@ def landmark_split(
         points=np.concatenate([picture.points for picture in pictures]),
         groups=np.concatenate([picture.groups for picture in pictures]),
     )
+
+
+def _scenes(pictures: Sequence[Picture]) -> dict[str, NDArray[Any]]:
+    """The arrays of a DetectionSplit."""
+    counts = [len(picture.boxes) for picture in pictures]
+    return {
+        "images": np.stack([picture.image for picture in pictures]),
+        "boxes": np.concatenate([picture.boxes for picture in pictures]),
+        "box_image": np.repeat(np.arange(len(pictures), dtype=np.int32), counts),
+        "box_group": np.concatenate([picture.groups for picture in pictures]),
+    }
 
 
 def _people(split: str, index: int, count: int) -> tuple[int, ...]:

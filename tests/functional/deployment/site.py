@@ -412,6 +412,13 @@ class Environment:
             content=body, headers={**own, **(headers or {})}, timeout=30,
         )  # fmt: skip
 
+    def answers(self) -> bool:
+        """Whether a prediction finds an answer now."""
+        try:
+            return self.ask().is_success
+        except httpx.HTTPError:
+            return False
+
     def version(self, **headers: str) -> str:
         """The version that answers now."""
         answer = self.ask(headers=headers)

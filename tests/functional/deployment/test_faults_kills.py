@@ -87,6 +87,8 @@ def recover(production: Environment, victim: str, before: int, **shares: int) ->
         wait_until(lambda: status.stat().st_ino != last, "a status of the next controller")
     elif victim == "router":
         wait_until(lambda: production.router_pid() not in (0, before), "another router")
+        # It listens before it has read its routes: 404 for as long as that takes.
+        wait_until(production.answers, "answers of the other router")
     else:
         production.wait_ready(NAMES[victim], besides=before)
     production.wait_for(**shares)

@@ -45,7 +45,9 @@ class World:
             target = ScrapeTarget("http://127.0.0.1:1", series, identity)
             text = generate_latest(metrics.registry).decode()
             away = identity in self.silent
-            scrapes.append(Scrape(target, MissingReading("away") if away else reading(text, series)))
+            scrapes.append(
+                Scrape(target, MissingReading("away") if away else reading(text, series))
+            )
         self.time += 1
         self.store.put(scrapes)
 

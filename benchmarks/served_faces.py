@@ -64,15 +64,30 @@ class ServedFaces:
         return float(_json(self.recogniser.post(url, files=_form(photos)))["similarity"])
 
 
+@dataclass(frozen=True)
+class Served:
+    """A server of one package.
+
+    Attributes:
+        client: sends requests to it.
+        pid: its process.
+    """
+
+    client: httpx.Client
+    pid: int
+
+
 @contextmanager
 def served_faces(detector: Path, recogniser: Path) -> Iterator[ServedFaces]:
     """Serve both packages with one thread each until the block ends."""
     with ExitStack() as stack:
-        yield ServedFaces(*(stack.enter_context(_served(one)) for one in (detector, recogniser)))
+        servers = [stack.enter_context(served(one)) for one in (detector, recogniser)]
+        yield ServedFaces(*(server.client for server in servers))
 
 
 @contextmanager
-def _served(package: Path) -> Iterator[httpx.Client]:
+def served(package: Path) -> Iterator[Served]:
+    """Serve a package with one thread until the block ends."""
     command = [Path(sys.executable).parent / "facemodels", "serve", package]
     port = _free_port()
     with (
@@ -87,7 +102,7 @@ def _served(package: Path) -> Iterator[httpx.Client]:
         )
         try:
             _wait(client, server, log)
-            yield client
+            yield Served(client, server.pid)
         finally:
             server.terminate()
             server.wait()

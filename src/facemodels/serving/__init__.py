@@ -7,7 +7,8 @@ Its addresses are listed in `facemodels.routes`. In reading order:
 - `http`: the connection, the request middleware, access and tokens, errors, OpenAPI.
 - `api`: the endpoints of `/api`, which take images.
 - `oip`: the endpoints of `/v2`, the Open Inference Protocol, which take tensors.
-- `app`: the ASGI application with all endpoints behind the middleware; `page.html` is its page.
+- `page`: the page at `/`, for people.
+- `app`: the ASGI application with all endpoints behind the middleware.
 - `server`: the process: its socket, its signals and its end.
 
 Example, which serves until SIGTERM:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib import resources
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -24,6 +23,7 @@ from facemodels.serving.http.tokens import Tokens
 from facemodels.serving.memory import return_large_blocks
 from facemodels.serving.metrics import Metrics
 from facemodels.serving.oip.endpoints import add_oip
+from facemodels.serving.page import page
 
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
@@ -89,8 +89,7 @@ def build(
 
 
 async def _page() -> HTMLResponse:
-    text = resources.files("facemodels.serving").joinpath("page.html").read_text("utf-8")
-    return HTMLResponse(text, headers={"content-security-policy": _PAGE_POLICY})
+    return HTMLResponse(page(), headers={"content-security-policy": _PAGE_POLICY})
 
 
 def _complete_document(app: FastAPI, api: Api, *, secured: bool) -> None:

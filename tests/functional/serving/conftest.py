@@ -13,8 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
+from facemodels.data.sample.generate import detection_split
+from facemodels.package.load import open_package
+
+from .visitor import browser, visit
+
+__all__ = ["browser", "visit"]  # fixtures of all tests of pages
 ROOT = Path(__file__).resolve().parents[3]
 GOLDEN = ROOT / "tests/golden/dlib-v1.0.0"
 COMMAND = str(Path(sys.executable).with_name("facemodels"))
@@ -175,6 +182,21 @@ def system(mtcnn: Path, facenet: Path, tmp_path_factory: pytest.TempPathFactory)
     command = [sys.executable, "-c", _SYSTEM, "sys-faces-v1.0.0", str(folder), *members]
     subprocess.run(command, check=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def photos(system: Path) -> dict[int, np.ndarray]:
+    """A photo without faces, one with one face and one with several, by number."""
+    split = detection_split("test", seed=1, scenes=12, image_size=320, workers=1)
+    predictor = open_package(system).predictor()
+    found = {0: np.zeros((90, 120, 3), np.uint8)}
+    for image in split.images:
+        count = len(predictor.find(np.array(image)))
+        found.setdefault(min(count, 2), np.array(image))
+        if len(found) == 3:
+            break
+    assert sorted(found) == [0, 1, 2]
+    return found
 
 
 Start = Callable[..., Server]

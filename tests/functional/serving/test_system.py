@@ -9,25 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facemodels.data.sample.generate import detection_split
 from facemodels.package.load import open_package
 
 from .conftest import Server
 
 PNG = {"content-type": "image/png"}
-
-
-@pytest.fixture(scope="module")
-def photos(system: Path) -> dict[int, np.ndarray]:
-    """A photo without faces, one with one face and one with several, by number."""
-    split = detection_split("test", seed=1, scenes=12, image_size=320, workers=1)
-    predictor = open_package(system).predictor()
-    found = {0: np.zeros((90, 120, 3), np.uint8)}
-    for image in split.images:
-        count = len(predictor.find(np.array(image)))
-        found.setdefault(min(count, 2), np.array(image))
-    assert sorted(found) == [0, 1, 2]
-    return found
 
 
 def encoded(image: np.ndarray) -> bytes:

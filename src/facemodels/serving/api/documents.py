@@ -220,6 +220,7 @@ _OF_SYSTEM: Mapping[str, _Ability] = {
         {
             "threshold": NUMBER,
             "embedding_space": TEXT,
+            "verification": record(threshold=NUMBER, fmr=NUMBER),
             "results": listing(
                 record(
                     _SIZE,
@@ -230,6 +231,7 @@ _OF_SYSTEM: Mapping[str, _Ability] = {
         {
             "threshold": 0.7,
             "embedding_space": "recognition-dlib-0123",
+            "verification": {"threshold": 0.91, "fmr": 0.009},
             "results": [
                 {
                     "width": 640, "height": 480,
@@ -237,7 +239,7 @@ _OF_SYSTEM: Mapping[str, _Ability] = {
                 }
             ],
         },
-        (_SCORE,),
+        (_SCORE, _FMR),
     ),
     "verify": _Ability(
         "Say whether two photos show one person",

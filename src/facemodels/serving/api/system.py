@@ -43,12 +43,14 @@ class SystemAnswers:
         self._limits = QualityLimits.model_validate(config["quality"])
 
     def faces(self, images: Sequence[Image], query: Mapping[str, str]) -> dict[str, Any]:
-        """Every face of every photo.
+        """Every face of every photo, and the similarity from which two of them are one person.
 
         Raises:
             RequestError: 400 if a parameter is wrong.
         """
         least = number(query, "threshold", self._min_score, 0, 1)
+        # `threshold` is of the detector's score here, so that of similarity comes by a rate alone.
+        threshold = self._similarity_threshold({k: v for k, v in query.items() if k == "fmr"})
         results = [
             {
                 "width": image.shape[1],
@@ -60,7 +62,12 @@ class SystemAnswers:
             }
             for image in images
         ]
-        return {"threshold": least, "embedding_space": self._space, "results": results}
+        return {
+            "threshold": least,
+            "embedding_space": self._space,
+            "verification": {"threshold": threshold, "fmr": self._calibration.fmr(threshold)},
+            "results": results,
+        }
 
     def verify(self, images: Sequence[Image], query: Mapping[str, str]) -> dict[str, Any]:
         """Whether two photos show one person, and by which faces.

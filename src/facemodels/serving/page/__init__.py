@@ -9,7 +9,9 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 
-_SCRIPTS = ("base", "pictures", "detection", "landmarks", "comparison", "start")
+_SCRIPTS = (
+    "base", "pictures", "camera", "detection", "landmarks", "comparison", "system", "start",
+)  # fmt: skip
 
 
 @cache

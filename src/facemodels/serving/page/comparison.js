@@ -3,11 +3,6 @@ TASKS.recognition = {
     + "crop it to the face first.",
   zones: ["First picture", "Second picture"], run: verify, draw() {}, tell: tellMatch,
 };
-TASKS.system = {
-  intro: "Says whether two photos show one person: finds the largest face of each and compares "
-    + "the two.",
-  zones: ["First picture", "Second picture"], run: verify, draw() {}, tell: tellMatch,
-};
 
 async function verify(signal) {
   const [one, other] = state.files;
@@ -22,7 +17,8 @@ async function verify(signal) {
   return call("api/verify", { method: "POST", body, signal });
 }
 
-function tellMatch({ similarity, threshold, same_person: same }) {
+/** Show a score, the threshold and the verdict; and the rate of false matches, if it is known. */
+function tellMatch({ similarity, threshold, fmr, same_person: same }) {
   // As many digits as it takes to tell the two apart.
   let digits = 3;
   while (digits < 7 && similarity.toFixed(digits) === threshold.toFixed(digits)) digits += 1;
@@ -44,5 +40,12 @@ function tellMatch({ similarity, threshold, same_person: same }) {
   mark.setAttribute("aria-valuetext", `${score}; the same person from ${cut}`);
   $("match").hidden = false;
   $("said").textContent = `The score ${score} is ${same ? "not below" : "below"} the threshold `
-    + `${cut}: ${same ? "the same person" : "different people"}, says the model.`;
+    + `${cut}: ${same ? "the same person" : "different people"}, says the model.`
+    + (fmr === undefined ? "" : falseMatches(fmr));
+}
+
+function falseMatches(fmr) {
+  if (fmr >= 1) return " How often different people score so much was not measured.";
+  const pairs = Math.round(1 / fmr);
+  return ` At most 1 in ${pairs} pairs of different people scores so much (FMR ${fmr}).`;
 }

@@ -11,16 +11,11 @@ function drawFaces(canvas, unit) {
   const every = state.answer.results[0].faces;
   const faces = every.filter((face) => face.score >= state.threshold);
   for (const [index, face] of faces.entries()) {
-    const [x0, y0, x1, y1] = face.box;
-    const sides = { x: x0, y: y0, width: x1 - x0, height: y1 - y0 };
-    const group = shape("g", { class: "face" });
-    const title = shape("title", {});
-    title.textContent = `Face ${index + 1}: score ${face.score.toFixed(3)}`;
-    group.append(title, shape("rect", { class: "case", ...sides }),
-      shape("rect", { class: "edge", ...sides }));
+    const group = boxed(face, index);
     if (face === state.picked) group.classList.add("picked");
     canvas.append(group);
-    if ((x1 - x0) / unit >= 30 && faces.length <= 60) group.append(...tag(face, unit));
+    const wide = (face.box[2] - face.box[0]) / unit;
+    if (wide >= 30 && faces.length <= 60) group.append(...tag(face, unit));
   }
   const at = state.threshold.toFixed(2);
   const lower = every.length - faces.length;
@@ -43,6 +38,27 @@ function drawFaces(canvas, unit) {
     item.append(button);
     return item;
   }));
+}
+
+/** A face's box, with its number and score to be read when pointed at. */
+function boxed(face, index) {
+  const [x0, y0, x1, y1] = face.box;
+  const sides = { x: x0, y: y0, width: x1 - x0, height: y1 - y0 };
+  const group = shape("g", { class: "face" });
+  const title = shape("title", {});
+  title.textContent = `Face ${index + 1}: ${told(face)}`;
+  group.append(title, shape("rect", { class: "case", ...sides }),
+    shape("rect", { class: "edge", ...sides }));
+  return group;
+}
+
+/** The score of a face, and how well it was seen where that was measured. */
+function told({ score, quality }) {
+  return [
+    `score ${score.toFixed(3)}`,
+    ...(quality ? [`eyes ${round(quality.eyes, 0)} px`,
+      `sharpness ${round(quality.sharpness, 0)}`] : []),
+  ].join(", ");
 }
 
 /** The score on a plate at the upper left of its box, inside where there is no room above. */

@@ -18,7 +18,7 @@ function zone(title, index) {
       + "M11 28H7a3 3 0 0 1-3-3v-4M12 13v1M20 13v1M12 20q4 3.5 8 0",
   }));
   const words = element("span");
-  words.append(element("b", "Choose"), ` or drop ${title === "Picture" ? "a" : "the"} `,
+  words.append(element("b", "Choose"), ` or drop ${input.multiple ? "the" : "a"} `,
     title.toLowerCase());
   const more = element("small", "or paste one: JPEG, PNG, WebP, BMP");
   label.append(input, icon, words, more);
@@ -101,7 +101,7 @@ async function run() {
 function clear() {
   state.answer = null;
   state.picked = null;
-  for (const id of ["match", "list", "answer", "turned"]) $(id).hidden = true;
+  for (const id of ["match", "list", "people", "answer", "turned"]) $(id).hidden = true;
   for (const id of ["said", "answered"]) $(id).textContent = "";
   $("stage").querySelector("svg")?.remove();
 }
@@ -162,6 +162,8 @@ async function show() {
     }
   }
   $("stage").hidden = !state.size;
+  $("stage").classList.toggle("chooses", state.info.task === "system");
+  $("stage").classList.toggle("draws", state.info.task === "landmarks");
   $("threshold").hidden = state.info.task !== "detection";
   $("box").hidden = state.info.task !== "landmarks" || !state.size;
   if (state.size) fields(state.box ?? [0, 0, ...state.size]);

@@ -46,6 +46,7 @@ function build() {
   $("intro").textContent = task.intro;
   $("zones").replaceChildren(...task.zones.map(zone));
   $("zones").classList.toggle("zones", task.zones.length > 1);
+  $("camera").hidden = task.zones.length > 1;
   state.threshold = state.info.threshold ?? OWN_THRESHOLD;
   $("slider").value = state.threshold;
   $("slider-value").textContent = state.threshold.toFixed(2);

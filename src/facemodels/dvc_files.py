@@ -1,16 +1,20 @@
 """What DVC's own files say: dvc.lock, `.dvc` files, params.yaml and .dvc/config.
 
 Every module that needs a digest, a dependency, a parameter or a remote from one of them asks here.
-DVC itself, which takes half a second to import, is imported only to read its configuration.
+DVC itself, which takes half a second to import, is imported only to read its configuration or to
+run in this process.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -245,6 +249,27 @@ def read_outputs(text: str, where: str) -> list[tuple[str, str]]:
         ]
     except (AttributeError, TypeError, KeyError) as error:
         raise ParamsError(f"{where} does not list outputs as DVC does.") from error
+
+
+@contextmanager
+def dvc_repository(root: Path) -> Iterator[Any]:
+    """DVC in this process, without its hints and the warnings of its own dependencies.
+
+    Args:
+        root: the folder of the repository.
+    """
+    from dvc.repo import Repo
+
+    logger = logging.getLogger("dvc")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Repo(str(root)) as repo:
+                yield repo
+    finally:
+        logger.setLevel(level)
 
 
 # --- .dvc/config -------------------------------------------------------------------------

@@ -8,16 +8,15 @@ file. So `dvc push` and `dvc pull` share it, and a stage that starts from it dep
 from __future__ import annotations
 
 import io
-import logging
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from filelock import FileLock, Timeout
 
+from facemodels.dvc_files import dvc_repository
 from facemodels.errors import ConflictError, DataError, FacemodelsError, InputError, ToolError
 from facemodels.files import sha256, write_text
 from facemodels.params import WeightsDownload
@@ -209,7 +208,7 @@ def _place(root: Path, wanted: WeightsDownload, partial: Path) -> Literal["impor
     target = root / wanted.file
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with _dvc(root) as repo:
+        with dvc_repository(root) as repo:
             try:
                 repo.imp_url(wanted.url, out=str(target), no_download=True, force=True)
             except (DvcException, OSError):
@@ -241,27 +240,10 @@ def _add(root: Path, wanted: WeightsDownload) -> None:
     from dvc.exceptions import DvcException
 
     try:
-        with _dvc(root) as repo:
+        with dvc_repository(root) as repo:
             repo.add(str(root / wanted.file))
     except (DvcException, OSError) as error:
         raise ToolError(f"`dvc add {wanted.file}` fails: {error}.", "Settle that first.") from error
-
-
-@contextmanager
-def _dvc(root: Path) -> Iterator[Any]:
-    """DVC in this process, without its hints and the warnings of its own dependencies."""
-    from dvc.repo import Repo
-
-    logger = logging.getLogger("dvc")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Repo(str(root)) as repo:
-                yield repo
-    finally:
-        logger.setLevel(level)
 
 
 def _require_pinned(path: Path, wanted: WeightsDownload, remedy: str) -> None:

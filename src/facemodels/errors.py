@@ -3,6 +3,8 @@
 FacemodelsError            exit code 1: the work failed
 ├── InputError             exit code 2: a path, name, version, flag or parameter is wrong
 │   ├── NameFormatError    exit code 2: a name, version or id does not parse
+│   ├── SpaceError         exit code 2: a gallery has faces of other embedding spaces only
+│   ├── FaceError          exit code 2: a photo has no face that can be enrolled or searched
 │   └── ParamsError        exit code 2: params.yaml or a config file does not fit its schema
 ├── DataError              exit code 1: a dataset is missing, broken or breaks its rules
 │   ├── BadAnnotationError exit code 1: one annotation of a dataset cannot be used
@@ -18,8 +20,8 @@ FacemodelsError            exit code 1: the work failed
     └── TransientError     exit code 1: an object store did not answer as it should
 
 The classes with more context of their own are defined beside the code that raises them:
-`BadAnnotationError` in data.problems, `ImageError` in imaging.arrays, `GitError` in git, and the
-errors of object stores in storage.stores.errors.
+`BadAnnotationError` in data.problems, `ImageError` in imaging.arrays, `GitError` in git,
+`SpaceError` and `FaceError` in gallery, and the errors of object stores in storage.stores.errors.
 
 A message says what is wrong, where, and what to do about it.
 

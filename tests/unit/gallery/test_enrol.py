@@ -119,7 +119,7 @@ def test_another_system_gets_a_space_of_its_own_beside_the_old_one(staff: Path) 
 
 
 def test_a_gallery_that_is_not_there_is_named(staff: Path) -> None:
-    with pytest.raises(InputError, match="there is no gallery .*staff"):
+    with pytest.raises(InputError, match=r"there is no gallery .*staff"):
         open_gallery(staff, OLD)
 
 

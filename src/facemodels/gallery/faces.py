@@ -15,10 +15,11 @@ from facemodels.errors import InputError
 from facemodels.gallery.rows import distinct
 from facemodels.imaging import MAX_BYTES, ImageError, chosen, decode
 from facemodels.system.faces import Face
-from facemodels.system.quality import QualityLimits, shortfall
+from facemodels.system.quality import QualityLimits, Shortfall, shortfall
 
-# Which face of several: the largest, the one in the middle, each, or none: then it is an error.
-FaceChoice = Literal["largest", "centre", "all", "error"]
+# Which face of several: the largest, the one in the middle, the one that scores best, each, or
+# none: then it is an error.
+FaceChoice = Literal["largest", "centre", "best", "all", "error"]
 FACE_CHOICES: tuple[FaceChoice, ...] = get_args(FaceChoice)
 
 Problem = Literal["no_face", "several_faces", "poor_face", "other_person", "nobody"]
@@ -30,11 +31,21 @@ class FaceError(InputError):
     Attributes:
         problem: what is wrong, for programs.
         photo: the name of the photo in the message.
+        lack: the measured value and the limit, where that is what is wrong.
     """
 
-    def __init__(self, problem: Problem, photo: str, what: str, remedy: str = "") -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        photo: str,
+        what: str,
+        remedy: str = "",
+        *,
+        lack: Shortfall | None = None,
+    ) -> None:
         self.problem: Problem = problem
         self.photo = photo
+        self.lack = lack
         super().__init__(f"{photo} {what}", remedy)
 
 
@@ -107,13 +118,17 @@ def meant(
     """
     each = distinct(faces)
     if not each:
-        raise FaceError("no_face", photo.name, f"shows no face that scores {min_score:g} or more.")
+        raise FaceError(
+            "no_face", photo.name, f"shows no face that scores {min_score:g} or more.",
+            lack=Shortfall("faces", 0, 1),
+        )  # fmt: skip
     if choose == "error" and len(each) > 1:
         raise FaceError(
             "several_faces", photo.name, f"shows {len(each)} faces, and 1 is the limit.",
             "Cut the photo, or name the face: `--choose largest` or `--choose centre`.",
+            lack=Shortfall("faces", len(each), 1),
         )  # fmt: skip
-    if choose in ("largest", "centre"):
+    if choose != "all" and choose != "error":  # noqa: PLR1714  (mypy narrows these)
         height, width = photo.image.shape[:2]
         boxes = np.stack([face.box for face in each])
         each = [each[chosen(boxes, width, height, choose)]]
@@ -121,6 +136,10 @@ def meant(
     good = [face for face, lack in zip(each, lacks, strict=True) if lack is None]
     if not good:
         raise FaceError(
-            "poor_face", photo.name, f"shows a face that {lacks[0]}.", "Take a better photo."
+            "poor_face",
+            photo.name,
+            f"shows a face that {lacks[0]}.",
+            "Take a better photo.",
+            lack=lacks[0],
         )
     return good

@@ -68,7 +68,11 @@ class GallerySystem:
                 f"{package.id} is no system: it does not go from a photo to its faces.",
                 "Give a system, as `facemodels bundle` makes it.",
             )
-        predictor: Any = package.predictor(threads=threads)
+        return cls.around(package, package.predictor(threads=threads))
+
+    @classmethod
+    def around(cls, package: Package, predictor: Any) -> GallerySystem:
+        """The system of a package whose predictor, a `FaceSystem`, is loaded already."""
         return cls(
             name=f"{package.id} sha256:{package.digest}",
             space=str(package.metadata["embedding_space"]),

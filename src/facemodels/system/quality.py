@@ -10,7 +10,7 @@ resolution of the photo.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,10 +65,33 @@ def sharpness(crop: NDArray[np.uint8]) -> float:
     return float((around - 4 * grey[1:-1, 1:-1]).var(dtype=np.float64))
 
 
-def shortfall(quality: Quality, limits: QualityLimits) -> str | None:
+@dataclass(frozen=True)
+class Shortfall:
+    """What a face or a photo lacks; as text it ends a sentence that begins with either.
+
+    Attributes:
+        field: what was measured: a measure of `Quality`, or the number of `faces` of a photo.
+        value: what was measured.
+        limit: what it is to be: at least, or for the number of faces exactly.
+    """
+
+    field: Literal["eyes", "sharpness", "faces"]
+    value: float
+    limit: float
+
+    def __str__(self) -> str:
+        """For example `is too small: the eyes are 12.3 pixels apart, of 20`."""
+        if self.field == "faces":
+            return f"shows {self.value:g} faces, of {self.limit:g}"
+        if self.field == "eyes":
+            return f"is too small: the eyes are {self.value:.1f} pixels apart, of {self.limit:g}"
+        return f"is too blurred: its sharpness is {self.value:.1f}, of {self.limit:g}"
+
+
+def shortfall(quality: Quality, limits: QualityLimits) -> Shortfall | None:
     """What a face lacks, with the value that was measured and the limit; None if nothing."""
     if quality.eyes < limits.eyes:
-        return f"is too small: the eyes are {quality.eyes:.1f} pixels apart, of {limits.eyes:g}"
+        return Shortfall("eyes", quality.eyes, limits.eyes)
     if quality.sharpness < limits.sharpness:
-        return f"is too blurred: its sharpness is {quality.sharpness:.1f}, of {limits.sharpness:g}"
+        return Shortfall("sharpness", quality.sharpness, limits.sharpness)
     return None

@@ -1,6 +1,8 @@
 """Stage compare: the candidates of one task and the pinned baseline, side by side.
 
-As with benchmark, what repeats is an output and what was measured is not.
+As with benchmark, what repeats is an output and what was measured is not. A version that claims
+the embedding space of another and does not keep it stops the pipeline, after the reports are
+written.
 """
 
 import sys
@@ -8,12 +10,13 @@ from pathlib import Path
 
 from facemodels import params
 from facemodels.cli.guard import guarded
+from facemodels.evaluate.compatibility import require_compatible
 from facemodels.files import write_json, write_text
 from facemodels.pipeline.compare import compare_task
 
 
 def main(task: str) -> None:
-    """Compare the models of `task`."""
+    """Compare the models of `task`; a false claim of an embedding space is an error."""
     everything = params.load()
     baseline = everything.compare.baselines.get(task)
     result = compare_task(
@@ -26,6 +29,8 @@ def main(task: str) -> None:
     write_json(Path("reports/compare-measured", f"{task}.json"), result["measured"])
     write_text(Path("reports/compare", f"{task}.md"), result["report"])
     print(result["report"])
+    for found in result["compatibility"]:
+        require_compatible(found)
 
 
 if __name__ == "__main__":

@@ -197,6 +197,8 @@ class ModelParams(Frozen):
             where there is none.
         teacher: package that loss `distillation` imitates, on which `train` depends; `code`
             again for other losses.
+        compatible: package that `train.compatible_with` names, on which `train` depends; `code`
+            again where there is none.
         version: semantic version that is being built, such as `2.1.3`.
         variant: form of the version, such as `gpu`; empty for the usual one.
         package: folder of the version's package.
@@ -216,6 +218,7 @@ class ModelParams(Frozen):
     pretrained: WeightsDownload | None = None
     weights: str = ""
     teacher: str = ""
+    compatible: str = ""
     version: str
     variant: str
     package: str
@@ -278,6 +281,9 @@ class Compare(Frozen):
         runs: number of timed runs that are.
         across_crops: compare models of different crops too, each in its own. A difference is
             then one of the models together with their crops.
+        compatibility_margin: how far the accuracy of a version that claims the embedding space
+            of another may lie below the other's, with its own faces against the other's gallery.
+            The low end of the paired interval counts, see docs/compatible-training.md.
     """
 
     baselines: dict[str, str]
@@ -288,6 +294,7 @@ class Compare(Frozen):
     warmup: Annotated[int, Field(ge=0)]
     runs: Count
     across_crops: bool = False
+    compatibility_margin: Annotated[float, Field(ge=0, le=1)] = 0.01
 
 
 class Params(Frozen):

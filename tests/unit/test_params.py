@@ -60,6 +60,20 @@ def test_distillation_is_a_matter_of_configuration_alone(tmp_path: Path) -> None
     assert str(teacher) == model.teacher == imitated.package
 
 
+def test_compatible_training_is_a_matter_of_configuration_alone(tmp_path: Path) -> None:
+    before = params.load(ROOT / "params.yaml").model("recognition-arcface")
+    key = "models.recognition-arcface.train.compatible_with"
+    for more, wanted in ([], before.package), ([f"{key}=some/package"], "some/package"):
+        overrides = ["+experiment=compatible", *more]
+        compose(ROOT / "conf", tmp_path / "params.yaml", overrides, dry_run=False)
+        model = params.load(tmp_path / "params.yaml").model("recognition-arcface")
+        kind = architecture(model.task, model.architecture)
+        kept = kind.of(model.network).compatible_with(kind.settings(model.train))
+        assert str(kept) == model.compatible == wanted
+        assert model.package != before.package  # the old package is a dep and no output
+    assert before.compatible == before.code
+
+
 def test_a_dataset_that_does_not_fit_its_kind_is_not_composed(tmp_path: Path) -> None:
     target = tmp_path / "params.yaml"
     for override in ("data.detection.reader=coco", "data.landmarks.train=0"):

@@ -33,6 +33,7 @@ class TrainJob:
         advance: is called with the number of units that were done since the last call.
         log: is called with every validation record (`step`, `loss`, metrics).
         teacher: the predictor of the package that `Architecture.teacher` names.
+        compatible: the predictor of the package that `Architecture.compatible_with` names.
     """
 
     data: Path
@@ -41,6 +42,7 @@ class TrainJob:
     advance: Advance
     log: Callable[[Mapping[str, float]], None]
     teacher: Predictor | None = None
+    compatible: Predictor | None = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,10 @@ class Architecture(ABC, Generic[NetworkT, TrainingT]):
 
     def teacher(self, settings: TrainingT) -> Path | None:
         """Return the folder of the package that a training imitates; None if it learns alone."""
+        return None
+
+    def compatible_with(self, settings: TrainingT) -> Path | None:
+        """Return the folder of the package whose embedding space is kept; None for a new one."""
         return None
 
     def is_imported(self, settings: TrainingT) -> bool:

@@ -32,16 +32,16 @@ class Measurements:
     def __init__(self, data: Path | None, settings: Compare) -> None:
         self.settings = settings
         self._data = data
-        self._done: dict[tuple[str, int], tuple[Package, Any]] = {}
+        self._done: dict[tuple[str, tuple[int, ...]], tuple[tuple[Package, ...], Any]] = {}
 
     def predictor(self, package: Package) -> Any:
         """The served form of a package, with the threads of the settings."""
         return self._once(
-            "predictor", package, lambda: package.predictor(threads=self.settings.threads)
+            "predictor", (package,), lambda: package.predictor(threads=self.settings.threads)
         )
 
-    def evaluation(self, package: Package) -> Evaluation:
-        """The accuracy of a package.
+    def evaluation(self, package: Package, gallery: Package | None = None) -> Evaluation:
+        """The accuracy of a package; with its faces against those of another's gallery, if given.
 
         Raises:
             DataError: the data has no such splits.
@@ -50,8 +50,16 @@ class Measurements:
         data = self._data
         if data is None:
             raise InputError("accuracy needs data.", "Give --test-data.")
+        packages = (package,) if gallery is None else (package, gallery)
         return self._once(
-            "evaluation", package, lambda: evaluate(package.task, self.predictor(package), data)
+            "evaluation",
+            packages,
+            lambda: evaluate(
+                package.task,
+                self.predictor(package),
+                data,
+                *map(self.predictor, packages[1:]),
+            ),
         )
 
     def served(self, package: Package) -> dict[str, Any]:
@@ -59,16 +67,18 @@ class Measurements:
         settings = self.settings
         return self._once(
             "served",
-            package,
+            (package,),
             lambda: speed.measure_served(
                 package, threads=settings.threads, warmup=settings.warmup, runs=settings.runs
             ),
         )
 
-    def _once(self, what: str, package: Package, measure: Callable[[], Value]) -> Value:
-        """The value of a package; two packages may have one id, so that the object counts."""
-        key = (what, id(package))
+    def _once(
+        self, what: str, packages: tuple[Package, ...], measure: Callable[[], Value]
+    ) -> Value:
+        """The value of packages; two may have one model id, so that the objects count."""
+        key = (what, tuple(map(id, packages)))
         if key not in self._done:
-            self._done[key] = (package, measure())  # kept, so that its `id` is not given again
+            self._done[key] = (packages, measure())  # kept, so that no `id` is given again
         value: Value = self._done[key][1]
         return value

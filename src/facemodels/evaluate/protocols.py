@@ -11,14 +11,20 @@ from facemodels.evaluate.evaluation import Evaluation
 from facemodels.evaluate.stamp import stamp
 
 
-def evaluate(task: str, predictor: Any, data: Path) -> Evaluation:
+def evaluate(task: str, predictor: Any, data: Path, *others: Any) -> Evaluation:
     """Evaluate a predictor of `task` on prepared `data` (splits `val` and `test`).
 
     The module is imported when it is called for, so that the pipeline can tell an edit of
     one task's protocol from another's. Its `VERSION` and `THRESHOLD` go into the stamp.
+
+    Args:
+        task: detection, recognition or landmarks.
+        predictor: the model.
+        data: the prepared folder.
+        others: further models that the protocol takes: of recognition, that of the gallery.
     """
     protocol = import_module(f"facemodels.evaluate.{task}")
-    measured = cast(Evaluation, protocol.evaluate(predictor, data))
+    measured = cast(Evaluation, protocol.evaluate(predictor, data, *others))
     return replace(
         measured,
         stamp=stamp(

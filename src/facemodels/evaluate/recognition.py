@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -31,27 +32,55 @@ _FACES_AT_ONCE = 32
 _PEOPLE_OF_INTERVAL = 20
 
 
-def evaluate(embedder: RecognitionModel, data: Path) -> Evaluation:
+@dataclass(frozen=True, eq=False)
+class _Faces:
+    """The faces of a split with their embeddings.
+
+    Attributes:
+        split: the faces, in the crop of the model that is evaluated.
+        embeddings: float32 (N, D), by that model.
+        gallery: float32 (N, D), by the model that enrolled people, if that is another one.
+        crop: name of the crop; of both, where there are two models.
+    """
+
+    split: RecognitionSplit
+    embeddings: NDArray[np.float32]
+    gallery: NDArray[np.float32] | None
+    crop: str
+
+    def pair_scores(self) -> NDArray[np.float64]:
+        """The similarities of the split's pairs (P,)."""
+        split = self.split
+        return pair_scores(self.embeddings, split.pairs, split.found, gallery=self.gallery)
+
+
+def evaluate(
+    embedder: RecognitionModel, data: Path, gallery: RecognitionModel | None = None
+) -> Evaluation:
     """Choose the threshold with the best accuracy on `val`, measure on `test`.
 
     The k-fold accuracy chooses its own thresholds, on the other folds; the threshold of
     `val` is the one that goes into production. TPR, FPR, precision and F1 are given at it over
     the pair list; FMR and FNMR, also by group, over all pairs of the test faces.
+
+    Args:
+        embedder: the model.
+        data: prepared data with the splits val and test.
+        gallery: another model, by which people were enrolled: the second face of each pair and
+            the faces of the gallery are embedded by it, in its own crop. `embedder` if None.
     """
-    crop = getattr(embedder, "crop_name", "")  # a native model may not say it
-    val, test = (RecognitionSplit.load(data / name, crop) for name in ("val", "test"))
-    threshold = metrics.best_threshold(
-        pair_scores(_embed(embedder, val, "validation faces"), val.pairs, val.found), val.same
-    )
-    embeddings = _embed(embedder, test, "test faces")
-    scores = pair_scores(embeddings, test.pairs, test.found)
+    val_faces, faces = (_embedded(embedder, gallery, data, name) for name in ("val", "test"))
+    threshold = metrics.best_threshold(val_faces.pair_scores(), val_faces.split.same)
+    test, embeddings, enrolled = faces.split, faces.embeddings, faces.gallery
+    scores = faces.pair_scores()
     folded = metrics.kfold_accuracy(scores, test.same, test.folds)
-    pairs = all_pairs.all_pairs(embeddings, test.identities, test.found)
+    pairs = all_pairs.all_pairs(embeddings, test.identities, test.found, gallery=enrolled)
+    closed = identification.rank1(embeddings, test.identities, test.found, gallery=enrolled)
     names = group_names(data)
     at, by_group, threshold_notes = _at_threshold(pairs, test.groups, threshold)
     fnmrs, fnmr_notes = _fnmr_at_fmr(pairs)
     resampled, interval_notes = _resampled(pairs, fnmrs)
-    fnirs, fnir_notes = _fnir_at_fpir(embeddings, test)
+    fnirs, fnir_notes = _fnir_at_fpir(faces)
     differentials, group_notes = _differentials(by_group)
     return Evaluation(
         metrics={
@@ -60,7 +89,7 @@ def evaluate(embedder: RecognitionModel, data: Path) -> Evaluation:
             "accuracy_se": folded.standard_error,
             **at,
             **fnmrs,
-            "rank1": identification.rank1(embeddings, test.identities, test.found).accuracy,
+            "rank1": closed.accuracy,
             **fnirs,
             **differentials,
         },
@@ -68,10 +97,14 @@ def evaluate(embedder: RecognitionModel, data: Path) -> Evaluation:
         curves={"roc": _roc(scores, test.same), "det": _det(pairs)},
         threshold=threshold,
         primary="accuracy",
-        resampled={"accuracy": _resampled_accuracy(folded, test), **resampled},
+        resampled={
+            "accuracy": _resampled_accuracy(folded, test),
+            "rank1": _resampled_rank1(closed, test),
+            **resampled,
+        },
         notes=(*threshold_notes, *fnmr_notes, *interval_notes, *fnir_notes, *group_notes),
         correct=folded.correct,
-        stamp={"pairs": pair_list_digest(test.pairs, test.same, test.folds), "crop": test.crop},
+        stamp={"pairs": pair_list_digest(test.pairs, test.same, test.folds), "crop": faces.crop},
     )
 
 
@@ -85,14 +118,29 @@ def pair_list_digest(
     return f"sha256:{digest.hexdigest()}"
 
 
-def _embed(embedder: RecognitionModel, split: RecognitionSplit, label: str) -> NDArray[np.float32]:
+def _embedded(
+    embedder: RecognitionModel, gallery: RecognitionModel | None, data: Path, name: str
+) -> _Faces:
+    split, embeddings = _embed(embedder, data, name)
+    if gallery is None:
+        return _Faces(split, embeddings, None, split.crop)
+    others, enrolled = _embed(gallery, data, name)
+    return _Faces(split, embeddings, enrolled, f"{split.crop} against {others.crop}")
+
+
+def _embed(
+    embedder: RecognitionModel, data: Path, name: str
+) -> tuple[RecognitionSplit, NDArray[np.float32]]:
+    """A split in the model's own crop, and the embeddings of its faces."""
+    crop = getattr(embedder, "crop_name", "")  # a native model may not say it
+    split = RecognitionSplit.load(data / name, crop)
     parts = []
-    with progress(f"embed {label}", len(split)) as advance:
+    with progress(f"embed {name} faces", len(split)) as advance:
         for start in range(0, len(split), _FACES_AT_ONCE):
             part = split.images[start : start + _FACES_AT_ONCE]
             parts.append(embedder.embed(list(part)))
             advance(len(part))
-    return np.concatenate(parts)
+    return split, np.concatenate(parts)
 
 
 def _listed_pairs(
@@ -136,11 +184,12 @@ def _fnmr_at_fmr(pairs: AllPairs) -> tuple[dict[str, float], list[str]]:
     return values, sorted(notes)
 
 
-def _fnir_at_fpir(
-    embeddings: NDArray[np.float32], test: RecognitionSplit
-) -> tuple[dict[str, float], list[str]]:
+def _fnir_at_fpir(faces: _Faces) -> tuple[dict[str, float], list[str]]:
+    test = faces.split
     try:
-        searches = identification.open_set(embeddings, test.identities, test.found)
+        searches = identification.open_set(
+            faces.embeddings, test.identities, test.found, gallery=faces.gallery
+        )
     except DataError as error:
         return {}, [f"FNIR is left out: {error}"]
     n = len(searches.nonmated)
@@ -203,6 +252,16 @@ def _resampled_accuracy(folded: metrics.KFold, test: RecognitionSplit) -> Resamp
         higher_is_better=True,
         # Pairs that share a person are not independent.
         clusters=test.identities[test.pairs[:, 0]],
+    )
+
+
+def _resampled_rank1(closed: identification.Rank1, test: RecognitionSplit) -> Resampled:
+    correct = closed.correct.astype(np.float64)
+    return Resampled(
+        score=lambda probes: float(correct[probes].mean()),
+        units=len(closed.probes),
+        higher_is_better=True,
+        clusters=test.identities[closed.probes],
     )
 
 

@@ -150,19 +150,30 @@ def _metadata(content: PackageContent, weights: Path, onnx_error: float | None) 
         "training": dict(content.training),
         "threshold": content.validation.get("threshold"),
         "threshold_source": content.validation.get("threshold_source", "val"),
-        # Embeddings of other weights cannot be compared with these.
-        "embedding_space": f"{content.id.name}-{digest[:16]}"
-        if content.id.name.task == "recognition"
-        else None,
+        "embedding_space": _embedding_space(content, digest),
         "onnx_max_abs_error": onnx_error,
         **content.words.model_dump(),
     }
+    kept = content.training.get("compatible_with")
+    if kept:
+        metadata["compatible_with"] = {"id": kept["id"], "digest": kept["digest"]}
     groups = content.validation.get("groups")
     if groups:
         metadata["accuracy_by_group"] = groups
     if content.validation.get("stamp"):
         metadata["stamp"] = dict(content.validation["stamp"])
     return metadata
+
+
+def _embedding_space(content: PackageContent, digest: str) -> str | None:
+    """Return the space that is claimed: the weights' own, or that which their training kept.
+
+    Embeddings of other weights cannot be compared with these, unless the training was for that.
+    """
+    if content.id.name.task != "recognition":
+        return None
+    kept = content.training.get("compatible_with")
+    return str(kept["embedding_space"]) if kept else f"{content.id.name}-{digest[:16]}"
 
 
 def _put(folder: Path, output: Path, weights: Path | None) -> None:

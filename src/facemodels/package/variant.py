@@ -104,6 +104,7 @@ def _metadata(content: VariantContent, graph: Path, threshold: Any) -> dict[str,
         if content.validation.get(own):
             metadata[key] = content.validation[own]
     metadata.pop("onnx_max_abs_error", None)  # of the float32 graph
+    metadata.pop("compatible_with", None)  # the variant's space is its own
     return metadata
 
 

@@ -7,9 +7,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from facemodels.errors import InputError
 from facemodels.evaluate import comparison, speed
 from facemodels.evaluate.comparison import METRICS, Metric, Row
+from facemodels.evaluate.compatibility import (
+    Compatibility,
+    claims_space_of,
+    measure_compatibility,
+)
 from facemodels.evaluate.measurements import Measurements
+from facemodels.names import ModelId
 from facemodels.package.load import Package, open_package
 from facemodels.params import Compare
 from facemodels.text import markdown
@@ -48,7 +55,11 @@ def compare_task(
 
     Returns:
         `accuracy` (repeatable: values, intervals, verdicts), `measured` (of this machine
-        and moment) and `report` (Markdown).
+        and moment), `report` (Markdown) and `compatibility`: a list, what was measured of each
+        candidate that claims the embedding space of another version.
+
+    Raises:
+        InputError: a candidate claims the space of a version whose package is not there.
     """
     candidates = [open_package(folder) for folder in folders]
     reference = open_package(baseline) if baseline else candidates[0]
@@ -59,7 +70,13 @@ def compare_task(
     served = {name: measured.served(package) for name, package in everyone.items()}
     rows = {str(package.id): compare_packages(reference, package, measured) for package in others}
     verdicts = {name: comparison.overall(listed) for name, listed in rows.items()}
+    claims = [
+        measure_compatibility(old, new, measured)
+        for new in candidates
+        for old in _claimed(new, list(everyone.values()))
+    ]
     return {
+        "compatibility": claims,
         "accuracy": {
             "reference": str(reference.id),
             "models": own,
@@ -67,10 +84,36 @@ def compare_task(
                 name: [asdict(row) for row in listed if row.metric not in comparison.MEASURED]
                 for name, listed in rows.items()
             },
+            **({"compatibility": [found.as_json() for found in claims]} if claims else {}),
         },
         "measured": {"machine": speed.machine(), "served": served, "verdicts": verdicts},
-        "report": _report(own, served, rows, verdicts, str(reference.id), settings),
+        "report": _report(own, served, rows, verdicts, str(reference.id), claims, settings),
     }
+
+
+def _claimed(new: Package, known: Sequence[Package]) -> list[Package]:
+    """The packages whose embedding space a package claims: those known, and the one it names.
+
+    Raises:
+        InputError: the one that it names is not in its folder.
+    """
+    old = [package for package in known if claims_space_of(package, new)]
+    named = new.metadata.get("compatible_with")
+    if named and named["digest"] not in {f"sha256:{package.digest}" for package in old}:
+        old.append(_named(new, named))
+    return old
+
+
+def _named(new: Package, named: Mapping[str, str]) -> Package:
+    folder = Path(ModelId.parse(named["id"]).folder)
+    package = open_package(folder) if folder.is_dir() else None
+    if package is None or f"sha256:{package.digest}" != named["digest"]:
+        raise InputError(
+            f"{new.id} claims the embedding space of {named['id']} ({named['digest'][:19]}), which "
+            f"is not in {folder}.",
+            f"Bring it back: dvc checkout {folder}, or `dvc get . {folder} --rev` its tag.",
+        )
+    return package
 
 
 def _own(package: Package, measured: Measurements) -> dict[str, Any]:
@@ -90,12 +133,16 @@ def _report(
     rows: Mapping[str, list[Row]],
     verdicts: Mapping[str, str],
     reference: str,
+    claims: Sequence[Compatibility],
     settings: Compare,
 ) -> str:
     percent = f"{settings.confidence:.0%}"
     parts = ["## Candidates", markdown([_line(n, own[n], served[n], percent) for n in own])]
     for name, listed in rows.items():
         parts += [f"## {name} against {reference}: {verdicts[name]}", rows_table(listed, percent)]
+    for found in claims:
+        parts += [f"## {found.new} in the space of {found.old}", found.table(percent)]
+        parts.append(f"{found.verdict()}.")
     if not rows:
         parts.append("One candidate and no pinned baseline: nothing to compare it with.")
     parts.append(

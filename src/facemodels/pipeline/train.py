@@ -49,7 +49,8 @@ def train(
         "network": architecture.network.model_dump(mode="json"),
     }
     initial = architecture.initial_weights(settings)
-    teacher = _teacher(architecture, settings)
+    teacher = _other(architecture, architecture.teacher(settings), "losses.distillation.teacher")
+    kept = _other(architecture, architecture.compatible_with(settings), "compatible_with")
     provenance = {
         # What `pretrained` stands for counts only if training starts from it; see below.
         "hyperparameters": settings.model_dump(mode="json", exclude={"pretrained"}),
@@ -63,7 +64,10 @@ def train(
         },
     }
     if teacher is not None:
-        provenance["teacher"] = {"id": str(teacher.id), "digest": f"sha256:{teacher.digest}"}
+        provenance["teacher"] = _record(teacher)
+    if kept is not None:
+        space = kept.metadata["embedding_space"]
+        provenance["compatible_with"] = {**_record(kept), "embedding_space": space}
     key = hashlib.sha256(canonical_json([config, provenance, _code_digest()]).encode()).hexdigest()[
         :24
     ]
@@ -79,6 +83,7 @@ def train(
             advance=advance,
             log=log,
             teacher=teacher.predictor(threads=1) if teacher else None,
+            compatible=kept.predictor(threads=1) if kept else None,
         )
         architecture.train(settings, job)
     write_yaml(output / "config.yaml", config)
@@ -86,23 +91,31 @@ def train(
     shutil.rmtree(checkpoints / key, ignore_errors=True)
 
 
-def _teacher(architecture: AnyArchitecture, settings: TrainingSettings) -> Package | None:
-    """Open the package that the training imitates.
+def _other(architecture: AnyArchitecture, folder: Path | None, setting: str) -> Package | None:
+    """Open the package that a training learns from.
+
+    Args:
+        architecture: what is trained.
+        folder: the folder of the package; None where the training needs none.
+        setting: the key of `train` that names it.
 
     Raises:
         InputError: there is no package, or it is of another task.
         IntegrityError: it is not what its checksums say.
     """
-    folder = architecture.teacher(settings)
     if folder is None:
         return None
     package = open_package(folder)
     if package.task != architecture.task:
         raise InputError(
             f"{folder} is a model of {package.task}, and the network learns {architecture.task}.",
-            "Set train.losses.distillation.teacher to a package of the same task.",
+            f"Set train.{setting} to a package of the same task.",
         )
     return package
+
+
+def _record(package: Package) -> dict[str, str]:
+    return {"id": str(package.id), "digest": f"sha256:{package.digest}"}
 
 
 def data_digest(data: Path) -> str:

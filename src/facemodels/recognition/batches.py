@@ -144,6 +144,8 @@ def pair_scores(
     embeddings: NDArray[np.float32],
     pairs: NDArray[np.int32],
     found: NDArray[np.bool_] | None = None,
+    *,
+    gallery: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float64]:
     """Cosine similarity of each pair of faces.
 
@@ -154,11 +156,14 @@ def pair_scores(
         embeddings: float32 (N, D), of unit length.
         pairs: int32 (P, 2), indices into `embeddings`.
         found: bool (N,), whether each face was found; all if None.
+        gallery: float32 (N, D), another model's embeddings of the same faces, from which the
+            second face of each pair is taken; `embeddings` again if None.
 
     Returns:
         float64 (P,), -1..1 but for rounding.
     """
-    first, second = embeddings[pairs[:, 0]], embeddings[pairs[:, 1]]
+    second = (embeddings if gallery is None else gallery)[pairs[:, 1]]
+    first = embeddings[pairs[:, 0]]
     similarity: NDArray[np.float64] = np.einsum("pd,pd->p", first, second, dtype=np.float64)
     if found is not None:
         similarity[~found[pairs].all(axis=1)] = -1.0

@@ -13,6 +13,7 @@ from torch import nn
 from facemodels.architecture.contract import Interface, NetworkT, TrainJob
 from facemodels.architecture.torch_architecture import TorchArchitecture
 from facemodels.data.splits import RecognitionSplit
+from facemodels.recognition.compatible import prototypes
 from facemodels.recognition.learning import EmbeddingTask, EmbeddingTraining
 from facemodels.recognition.task import Embedder, Preprocessing
 from facemodels.runtime import Run, export_onnx
@@ -55,16 +56,23 @@ class EmbeddingArchitecture(TorchArchitecture[NetworkT, EmbeddingTraining]):
         return self.build_features().to(memory_format=torch.channels_last)
 
     def learning_task(self, settings: EmbeddingTraining, data: Path) -> EmbeddingTask:
-        """Return the task on the splits below `data`, for a loss that needs no teacher."""
-        return self._task(settings, data, None)
+        """Return the task on the splits below `data`, for a training without other models."""
+        return self._task(settings, data, None, None)
 
     def task_of(self, settings: EmbeddingTraining, job: TrainJob) -> EmbeddingTask:
-        """Return the task of a job, with the teacher where there is one."""
-        return self._task(settings, job.data, job.teacher)
+        """Return the task of a job, with the other models that it learns from."""
+        return self._task(settings, job.data, job.teacher, job.compatible)
 
     def _task(
-        self, settings: EmbeddingTraining, data: Path, teacher: Embedder | None
+        self,
+        settings: EmbeddingTraining,
+        data: Path,
+        teacher: Embedder | None,
+        compatible: Embedder | None,
     ) -> EmbeddingTask:
+        kept = None
+        if compatible is not None:
+            kept = prototypes(compatible, data / "train", embedding_size=self.embedding_size)
         return EmbeddingTask(
             settings,
             self.inputs,
@@ -72,6 +80,7 @@ class EmbeddingArchitecture(TorchArchitecture[NetworkT, EmbeddingTraining]):
             RecognitionSplit.load(data / "train", self._crop),
             RecognitionSplit.load(data / "val", self._crop),
             teacher,
+            kept,
         )
 
     def teacher(self, settings: EmbeddingTraining) -> Path | None:
@@ -79,6 +88,10 @@ class EmbeddingArchitecture(TorchArchitecture[NetworkT, EmbeddingTraining]):
         if settings.loss != "distillation":
             return None
         return Path(settings.losses.distillation.teacher)
+
+    def compatible_with(self, settings: EmbeddingTraining) -> Path | None:
+        """Return the folder of the package whose embedding space the training keeps."""
+        return Path(settings.compatible_with) if settings.compatible_with else None
 
     def images_per_step(self, settings: EmbeddingTraining) -> int:
         """Return the size of a batch of people by images."""

@@ -7,6 +7,7 @@ from typing import Annotated, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
@@ -15,6 +16,7 @@ from facemodels.errors import InputError
 from facemodels.recognition.batches import CropAugmentation, IdentityBatches, validation_metrics
 from facemodels.recognition.distillation import DistillationBatches
 from facemodels.recognition.losses.heads import head
+from facemodels.recognition.losses.influence import InfluenceHead
 from facemodels.recognition.losses.settings import LossName, LossSettings
 from facemodels.recognition.task import Embedder, Preprocessing
 from facemodels.runtime import torch_run
@@ -28,6 +30,8 @@ class EmbeddingTraining(TorchTraining):
     batch_images: Annotated[int, Field(ge=1)]  # of each person
     loss: LossName
     losses: LossSettings = LossSettings()
+    # The package whose embedding space is kept, see `recognition.compatible`; "" for a new space.
+    compatible_with: str = ""
     augmentation: CropAugmentation
 
     @model_validator(mode="after")
@@ -40,6 +44,12 @@ class EmbeddingTraining(TorchTraining):
     def _distillation_needs_a_teacher(self) -> Self:
         if self.loss == "distillation" and not self.losses.distillation.teacher:
             raise ValueError("loss distillation needs losses.distillation.teacher, a package")
+        return self
+
+    @model_validator(mode="after")
+    def _compatibility_needs_people(self) -> Self:
+        if self.loss == "distillation" and self.compatible_with:
+            raise ValueError("loss distillation knows no people, which compatible_with needs")
         return self
 
 
@@ -56,6 +66,8 @@ class EmbeddingTask:
         train: the training crops.
         val: the crops of the validation, with pairs.
         teacher: the model that is imitated, for loss `distillation`.
+        prototypes: float32 (C, D), of `train`'s people in the space of an older model, where the
+            training keeps it.
         head: the loss, with its class weights.
     """
 
@@ -65,6 +77,7 @@ class EmbeddingTask:
     train: RecognitionSplit
     val: RecognitionSplit
     teacher: Embedder | None = None
+    prototypes: NDArray[np.float32] | None = None
     monitor: str = "val_accuracy"
     head: nn.Module = field(init=False)
 
@@ -78,6 +91,8 @@ class EmbeddingTask:
             classes=len(self._people),
             embedding_size=self.embedding_size,
         )
+        if self.prototypes is not None:
+            self.head = InfluenceHead(self.head, self.prototypes, settings.losses.influence)
 
     def _of_people(self) -> IdentityBatches:
         settings = self.settings

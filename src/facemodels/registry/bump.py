@@ -9,8 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from facemodels.errors import InputError
+from facemodels.errors import GateError, InputError
 from facemodels.evaluate.comparison import compare_accuracy
+from facemodels.evaluate.compatibility import (
+    claims_space_of,
+    measure_compatibility,
+    require_compatible,
+)
 from facemodels.evaluate.measurements import Measurements
 from facemodels.package.load import Package
 from facemodels.params import Compare
@@ -44,7 +49,10 @@ def compare(old: Package, new: Package, data: Path, settings: Compare) -> Compar
 
     Raises:
         InputError: there is no data to compare on.
+        GateError: the new package claims the old one's embedding space and does not keep it, or
+            it claims the space of a third.
     """
+    require_shown_claim(old, new)
     evidence: dict[str, Any] = {"against": str(old.id), "package": f"sha256:{old.digest}"}
     accuracy: semver.Accuracy = "no difference shown"
     if old.metadata["checksum"] == new.metadata["checksum"]:
@@ -55,7 +63,33 @@ def compare(old: Package, new: Package, data: Path, settings: Compare) -> Compar
                 f"{data} is not there, so {new.id} cannot be compared with {old.id}.",
                 f"Run `dvc repro prepare@{new.task}`, or give --test-data.",
             )
-        row = compare_accuracy(old, new, Measurements(data, settings))[0]  # of the primary metric
+        measured = Measurements(data, settings)
+        row = compare_accuracy(old, new, measured)[0]  # of the primary metric
         accuracy = row.verdict
         evidence["accuracy"] = asdict(row)
+        if claims_space_of(old, new):
+            found = measure_compatibility(old, new, measured)
+            require_compatible(found)
+            evidence["compatibility"] = found.as_json()
     return Comparison(semver.rule(interface(old), interface(new), accuracy), evidence)
+
+
+def require_shown_claim(old: Package | None, new: Package) -> None:
+    """Refuse a claim on an embedding space that the version before cannot confirm.
+
+    Args:
+        old: the package of the version before; None where there is none.
+        new: the package of the next version.
+
+    Raises:
+        GateError: the new package claims a space that the old one does not have.
+    """
+    named = new.metadata.get("compatible_with")
+    space = old.metadata.get("embedding_space") if old is not None else None
+    if named and new.metadata.get("embedding_space") != space:
+        before = f"{old.id}, the version before, has another" if old else "no version is before it"
+        raise GateError(
+            f"{new.id} claims the embedding space of {named['id']}, but {before}, so that nothing "
+            "shows the claim.",
+            f"Register it as the version after {named['id']}, or train without compatible_with.",
+        )

@@ -64,8 +64,10 @@ class Registry:
             IntegrityError: the package is not what its commit tracks.
             RuleError: the bump is too small, accuracy is worse, the role is missing, or the
                 licence is not allowed.
+            GateError: it claims the embedding space of a version and was not shown to keep it.
             ConflictError: somebody else was faster.
         """
+        from facemodels.registry import bump
         from facemodels.registry.evidence import collect
 
         commit = self.git.commit(asked.revision)
@@ -79,7 +81,9 @@ class Registry:
         stated = str(entry.get("license", ""))
         self.repository.policy.require_license(str(asked.package.id), stated)
         entry["tags"] = sorted(set(asked.labels))
-        if before is not None:
+        if before is None:
+            bump.require_shown_claim(None, asked.package)
+        else:
             comparison = self.judge(before, asked)
             evidence["comparison"] = comparison.evidence
             entry["bump"] = {
@@ -109,6 +113,7 @@ class Registry:
         Raises:
             InputError: no data to compare on, or the number is not above the one before.
             RuleError: the bump is too small, or accuracy is worse and nobody answers for it.
+            GateError: it claims an embedding space and does not keep it.
         """
         from facemodels.params import load
         from facemodels.registry import bump

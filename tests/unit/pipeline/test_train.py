@@ -11,9 +11,11 @@ from tests.unit.pipeline.test_face_finder import CARD
 
 from facemodels.data.sample.generate import recognition_split
 from facemodels.errors import InputError, IntegrityError
+from facemodels.evaluate.compatibility import claims_space_of
 from facemodels.names import ModelId
 from facemodels.package.build import PackageContent, build
 from facemodels.package.load import open_package
+from facemodels.pipeline.package import package
 from facemodels.pipeline.train import train
 from facemodels.recognition.arcface import ArcFace
 from facemodels.training.weights import save_state
@@ -65,6 +67,27 @@ def test_the_record_names_the_teacher_and_its_digest(
     digest = open_package(teacher).digest
     record = imitate(teacher, data, tmp_path)
     assert record["teacher"] == {"id": "rec-arcface-v1.2.3", "digest": f"sha256:{digest}"}
+
+
+def test_a_training_that_keeps_a_space_makes_a_package_that_claims_it(
+    teacher: Path, data: Path, tmp_path: Path
+) -> None:
+    old = open_package(teacher)
+    settings = {**TRAIN, "loss": "arcface", "compatible_with": str(teacher)}
+    train(
+        NETWORK, ArcFace.settings(settings), data=data, output=tmp_path / "out",
+        curves_folder=tmp_path / "curves", checkpoints=tmp_path / "checkpoints",
+    )  # fmt: skip
+    folder = package(
+        weights=tmp_path / "out", model=ModelId.parse("rec-arcface-v1.3.0"), card=CARD,
+        validation={}, output=tmp_path / "arcface-v1.3.0",
+    )  # fmt: skip
+    new = open_package(folder)
+    assert new.metadata["embedding_space"] == old.metadata["embedding_space"]
+    pin = {"id": "rec-arcface-v1.2.3", "digest": f"sha256:{old.digest}"}
+    assert new.metadata["compatible_with"] == pin
+    assert "compatible_with" not in old.metadata
+    assert claims_space_of(old, new)
 
 
 def test_an_altered_teacher_is_refused_before_anything_is_trained(

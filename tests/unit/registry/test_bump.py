@@ -11,7 +11,7 @@ import torch
 from facemodels.architecture.contract import TrainJob
 from facemodels.data.sample.generate import landmark_split, recognition_split
 from facemodels.data.splits import save_group_names
-from facemodels.errors import InputError, RuleError
+from facemodels.errors import GateError, InputError, RuleError
 from facemodels.files import write_json, write_yaml
 from facemodels.landmarks.dlib import Dlib
 from facemodels.names import ModelId, Version
@@ -20,7 +20,7 @@ from facemodels.package.load import Package, open_package
 from facemodels.params import Card, Compare
 from facemodels.recognition.arcface import ArcFace
 from facemodels.registry import semver
-from facemodels.registry.bump import compare
+from facemodels.registry.bump import compare, require_shown_claim
 from facemodels.training.weights import save_state
 
 SETTINGS = Compare(
@@ -119,8 +119,13 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def embedder(folder: Path, version: str, seed: int) -> Package:
-    """A package of a small recogniser with random weights."""
+def embedder(
+    folder: Path, version: str, seed: int, claimed: dict[str, str] | None = None, shift: float = 0
+) -> Package:
+    """A package of a small recogniser with random weights, which may claim another's space.
+
+    `shift` moves the weights a little.
+    """
     network = {
         "crop": "arcface112", "backbone": "mobilefacenet", "image_size": 48, "embedding_size": 16,
         "dropout": 0.0,
@@ -128,10 +133,16 @@ def embedder(folder: Path, version: str, seed: int) -> Package:
     model = ArcFace.of(network)
     torch.manual_seed(seed)
     folder.mkdir()
-    save_state(model.build().state_dict(), folder / "model.pt")
+    state = {
+        name: value + shift if value.is_floating_point() else value
+        for name, value in model.build().state_dict().items()
+    }
+    save_state(state, folder / "model.pt")
+    training = {"compatible_with": claimed} if claimed else {}
     content = PackageContent(
         id=ModelId.parse(f"rec-arcface-v{version}"), weights=folder / "model.pt",
-        architecture=model, training={}, validation={"metrics": {"accuracy": 0.5}}, words=CARD,
+        architecture=model, training=training, validation={"metrics": {"accuracy": 0.5}},
+        words=CARD,
     )  # fmt: skip
     return open_package(build(content, folder / f"arcface-v{version}"))
 
@@ -146,6 +157,49 @@ def test_recognition_is_judged_by_its_primary_metric_of_several(
     found = compare(one, other, faces, SETTINGS)
     assert found.evidence["accuracy"]["metric"] == "accuracy"
     assert found.ruling.level == "major"  # embeddings of other weights
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> tuple[Package, dict[str, str]]:
+    """A package, and what a training that keeps its space records."""
+    package = embedder(tmp_path / "old", "1.0.0", 0)
+    space = package.metadata["embedding_space"]
+    return package, {
+        "id": str(package.id), "digest": f"sha256:{package.digest}", "embedding_space": space,
+    }  # fmt: skip
+
+
+def test_a_kept_space_is_shown_and_asks_for_no_major(
+    old: tuple[Package, dict[str, str]], faces: Path, tmp_path: Path
+) -> None:
+    before, claim = old
+    new = embedder(tmp_path / "new", "1.1.0", 0, claim, shift=1e-7)
+    found = compare(before, new, faces, SETTINGS)
+    assert found.ruling.level == "patch"
+    assert found.evidence["compatibility"]["passed"]
+    assert found.evidence["compatibility"]["old"] == "rec-arcface-v1.0.0"
+
+
+def test_a_space_that_is_claimed_and_not_kept_is_refused_at_any_bump(
+    old: tuple[Package, dict[str, str]], faces: Path, tmp_path: Path
+) -> None:
+    before, claim = old
+    with pytest.raises(GateError, match=r"rec-arcface-v2\.0\.0 claims the embedding space"):
+        compare(before, embedder(tmp_path / "new", "2.0.0", 1, claim), faces, SETTINGS)
+
+
+def test_a_claim_that_the_version_before_cannot_confirm_is_refused(
+    old: tuple[Package, dict[str, str]], tmp_path: Path
+) -> None:
+    before, claim = old
+    claimer = embedder(tmp_path / "new", "3.0.0", 1, claim)
+    other = embedder(tmp_path / "other", "2.0.0", 2)
+    for version_before in (other, None):
+        with pytest.raises(GateError, match="nothing shows the claim"):
+            require_shown_claim(version_before, claimer)
+    require_shown_claim(before, claimer)
+    require_shown_claim(before, other)
+    require_shown_claim(None, other)
 
 
 def test_without_data_other_weights_cannot_be_judged(

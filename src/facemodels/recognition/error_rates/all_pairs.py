@@ -103,6 +103,7 @@ def all_pairs(
     found: NDArray[np.bool_] | None = None,
     *,
     keep: int = KEEP,
+    gallery: ArrayLike | None = None,
 ) -> AllPairs:
     """Score every pair of faces by cosine similarity.
 
@@ -112,12 +113,15 @@ def all_pairs(
         found: bool (N,), whether each face was found; all pairs of one that was not score -1,
             so that failures to acquire count (ISO/IEC 19795-1). All were if None.
         keep: how many of the highest impostor scores are kept at least.
+        gallery: (N, D), unit length, another model's embeddings of the same faces: they stand for
+            the second face of each pair. `embeddings` again if None.
 
     Raises:
         DataError: embeddings are not unit vectors, lengths differ, or there are no pairs of
             one of the two kinds.
     """
     vectors, people = unit_vectors(embeddings, identities)
+    others = vectors if gallery is None else unit_vectors(gallery, identities)[0]
     _, person, sizes = np.unique(people, return_inverse=True, return_counts=True)
     n_genuine = int((sizes * (sizes - 1) // 2).sum())
     n_impostor = len(people) * (len(people) - 1) // 2 - n_genuine
@@ -128,7 +132,7 @@ def all_pairs(
             "Verification needs pairs of both kinds.",
         )
     genuine, impostor = _Best(n_genuine), _Best(keep)
-    for scores, faces, same in _pairs_in_blocks(vectors, person):
+    for scores, faces, same in _pairs_in_blocks(vectors, others, person):
         if found is not None:
             scores[~found[faces].all(axis=1)] = -1.0
         genuine.add(scores[same], faces[same])
@@ -242,13 +246,13 @@ class _Best:
 
 
 def _pairs_in_blocks(
-    vectors: NDArray[np.float64], person: NDArray[np.intp]
+    vectors: NDArray[np.float64], others: NDArray[np.float64], person: NDArray[np.intp]
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.bool_]]]:
     """Scores (B,), faces (B, 2) and whether they are genuine (B,), of each pair once."""
     n = len(vectors)
     rows = max(1, _SIMILARITIES_AT_ONCE // n)
     for start in range(0, n, rows):
-        block = vectors[start : start + rows] @ vectors[start:].T
+        block = vectors[start : start + rows] @ others[start:].T
         first, second = np.triu_indices(len(block), k=1, m=block.shape[1])
         faces = np.stack([first + start, second + start], axis=1).astype(np.int32)
         yield block[first, second], faces, person[faces[:, 0]] == person[faces[:, 1]]

@@ -69,7 +69,11 @@ class IdentificationErrors:
 
 
 def rank1(
-    embeddings: ArrayLike, identities: ArrayLike, found: NDArray[np.bool_] | None = None
+    embeddings: ArrayLike,
+    identities: ArrayLike,
+    found: NDArray[np.bool_] | None = None,
+    *,
+    gallery: ArrayLike | None = None,
 ) -> Rank1:
     """Closed-set rank-1 identification by cosine similarity.
 
@@ -86,12 +90,15 @@ def rank1(
         identities: integer (N,), the person of each image.
         found: bool (N,), whether each face was found; one that was not is like nobody (-1).
             All were if None.
+        gallery: (N, D), unit length, another model's embeddings of the same images: the enrolled
+            ones are taken of them. `embeddings` again if None.
 
     Raises:
         DataError: embeddings are not unit vectors, lengths differ, or fewer than
             two people have two images.
     """
     vectors, people = unit_vectors(embeddings, identities)
+    others = vectors if gallery is None else unit_vectors(gallery, identities)[0]
     _, first, person, counts = np.unique(
         people, return_index=True, return_inverse=True, return_counts=True
     )
@@ -104,7 +111,7 @@ def rank1(
     is_probe[first] = False
     probes = np.flatnonzero(is_probe)
     column = np.cumsum(several) - 1  # a person's column in the gallery
-    own = _own_if_nearest(vectors, probes, first[several], column[person[probes]], found)
+    own = _own_if_nearest(vectors, others, probes, first[several], column[person[probes]], found)
     correct = np.isfinite(own)
     return Rank1(
         accuracy=float(correct.mean()),
@@ -115,7 +122,11 @@ def rank1(
 
 
 def open_set(
-    embeddings: ArrayLike, identities: ArrayLike, found: NDArray[np.bool_] | None = None
+    embeddings: ArrayLike,
+    identities: ArrayLike,
+    found: NDArray[np.bool_] | None = None,
+    *,
+    gallery: ArrayLike | None = None,
 ) -> OpenSet:
     """Search all faces of a set of which every other person is enrolled.
 
@@ -128,12 +139,15 @@ def open_set(
         identities: integer (N,), the person of each image.
         found: bool (N,), whether each face was found; one that was not is like nobody (-1).
             All were if None.
+        gallery: (N, D), unit length, another model's embeddings of the same images: the enrolled
+            ones are taken of them. `embeddings` again if None.
 
     Raises:
         DataError: embeddings are not unit vectors, lengths differ, fewer than two people
             would be enrolled, or nobody would be left out.
     """
     vectors, people = unit_vectors(embeddings, identities)
+    others = vectors if gallery is None else unit_vectors(gallery, identities)[0]
     _, first, person, counts = np.unique(
         people, return_index=True, return_inverse=True, return_counts=True
     )
@@ -145,17 +159,17 @@ def open_set(
             "enrolled people and one who is not.",
             "Evaluate on more people with two images or more.",
         )
-    gallery = first[enrolled]
+    enrolled_faces = first[enrolled]
     is_mated = enrolled[person]
-    is_mated[gallery] = False
+    is_mated[enrolled_faces] = False
     mated = np.flatnonzero(is_mated)
     column = np.cumsum(enrolled) - 1
     strangers = np.flatnonzero(~enrolled[person])
-    nearest = [part.max(axis=1) for _, part in _similarities(vectors, strangers, gallery, found)]
+    searches = _similarities(vectors, others, strangers, enrolled_faces, found)
     return OpenSet(
-        enrolled=len(gallery),
-        mated=_own_if_nearest(vectors, mated, gallery, column[person[mated]], found),
-        nonmated=np.concatenate(nearest),
+        enrolled=len(enrolled_faces),
+        mated=_own_if_nearest(vectors, others, mated, enrolled_faces, column[person[mated]], found),
+        nonmated=np.concatenate([part.max(axis=1) for _, part in searches]),
     )
 
 
@@ -186,12 +200,13 @@ def fnir_at_fpir(searches: OpenSet, fpir: float) -> IdentificationErrors:
 
 def _similarities(
     vectors: NDArray[np.float64],
+    others: NDArray[np.float64],
     probes: NDArray[np.intp],
     gallery: NDArray[np.intp],
     found: NDArray[np.bool_] | None,
 ) -> Iterator[tuple[slice, NDArray[np.float64]]]:
     """Similarities (Q', G) of probes with the gallery, some probes at a time."""
-    enrolled = vectors[gallery].T
+    enrolled = others[gallery].T
     for start in range(0, len(probes), _PROBES_AT_ONCE):
         part = slice(start, min(start + _PROBES_AT_ONCE, len(probes)))
         similarity = vectors[probes[part]] @ enrolled
@@ -203,6 +218,7 @@ def _similarities(
 
 def _own_if_nearest(
     vectors: NDArray[np.float64],
+    others: NDArray[np.float64],
     probes: NDArray[np.intp],
     gallery: NDArray[np.intp],
     own_column: NDArray[np.intp],
@@ -210,7 +226,7 @@ def _own_if_nearest(
 ) -> NDArray[np.float64]:
     """Similarity of each probe with its own gallery face, -inf unless that is the nearest."""
     scores = np.empty(len(probes))
-    for part, similarity in _similarities(vectors, probes, gallery, found):
+    for part, similarity in _similarities(vectors, others, probes, gallery, found):
         rows, mates = np.arange(len(similarity)), own_column[part]
         own = similarity[rows, mates]
         similarity[rows, mates] = -np.inf

@@ -6,16 +6,12 @@ Assessment", CVPR 2021, equations 2 to 4, with the linear margin of section 3.3.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facemodels.recognition.losses.class_weights import class_weights, cosines
+from facemodels.recognition.losses.class_weights import EDGE, class_weights, cosines, with_margin
 from facemodels.recognition.losses.settings import MagFaceSettings
-
-_EDGE = 1e-6  # keeps cosines away from where the arc cosine has no derivative
 
 
 class MagFaceHead(nn.Module):
@@ -30,9 +26,9 @@ class MagFaceHead(nn.Module):
         """Return the mean loss of features (N, D) of people (N,)."""
         settings = self.settings
         norms = features.norm(dim=1).clamp(settings.least_norm, settings.most_norm)
-        cosine = cosines(features, self.weights).clamp(-1 + _EDGE, 1 - _EDGE)
+        cosine = cosines(features, self.weights).clamp(-1 + EDGE, 1 - EDGE)
         rows = torch.arange(len(classes), device=classes.device)
-        target = _with_margin(cosine[rows, classes], self._margin(norms))
+        target = with_margin(cosine[rows, classes], self._margin(norms))
         logits = cosine.scatter(1, classes[:, None], target[:, None])
         shortness: Tensor = (1 / norms + norms / settings.most_norm**2).mean()
         loss = functional.cross_entropy(settings.scale * logits, classes)
@@ -45,13 +41,3 @@ class MagFaceHead(nn.Module):
             settings.most_norm - settings.least_norm
         )
         return settings.least_margin_rad + slope * (norms - settings.least_norm)
-
-
-def _with_margin(cosine: Tensor, margin: Tensor) -> Tensor:
-    """cos(angle + margin), carried on by a line where the angle would pass 180 degrees.
-
-    The line is that of the authors' code, which has it from ArcFace's.
-    """
-    angle = torch.acos(cosine)
-    line = cosine - margin * torch.sin(margin)
-    return torch.where(angle + margin < math.pi, torch.cos(angle + margin), line)

@@ -72,6 +72,18 @@ class DistillationSettings(Frozen):
     centred: bool = True
 
 
+class InfluenceSettings(Frozen):
+    """Shen et al., "Towards Backward-Compatible Representation Learning", CVPR 2020.
+
+    The term that `train.compatible_with` adds to the loss; see `recognition.losses.influence`.
+    """
+
+    weight: Positive = 1.0  # of the term, beside the network's own loss
+    # As ArcFace's, which the paper's term takes over from the network's own loss.
+    margin_rad: Annotated[float, Field(ge=0, lt=1.6)] = 0.5
+    scale: Positive = 64.0
+
+
 class LossSettings(Frozen):
     """The hyperparameters of every loss; `train.loss` chooses one."""
 
@@ -82,3 +94,4 @@ class LossSettings(Frozen):
     softmax: SoftmaxSettings = SoftmaxSettings()
     triplet: TripletSettings = TripletSettings()
     distillation: DistillationSettings = DistillationSettings()
+    influence: InfluenceSettings = InfluenceSettings()

@@ -52,6 +52,18 @@ def test_every_pair_is_scored_once(seed):
     assert np.all(identities[pairs.genuine_faces[:, 0]] == identities[pairs.genuine_faces[:, 1]])
 
 
+def test_with_a_gallery_the_second_face_of_a_pair_is_another_models():
+    embeddings, identities = people()
+    gallery = embeddings[:, ::-1]
+    listed_pairs = list(combinations(range(len(identities)), 2))
+    scores = np.array([float(embeddings[i] @ gallery[j]) for i, j in listed_pairs])
+    same = np.array([identities[i] == identities[j] for i, j in listed_pairs])
+    pairs = ap.all_pairs(embeddings, identities, gallery=gallery)
+
+    np.testing.assert_allclose(pairs.genuine, np.sort(scores[same])[::-1], atol=1e-12)
+    np.testing.assert_allclose(pairs.impostor, np.sort(scores[~same])[::-1], atol=1e-12)
+
+
 def test_800_images_of_100_people_make_2800_genuine_and_316800_impostor_pairs():
     embeddings, identities = people(100, 8)
     pairs = ap.all_pairs(embeddings, identities)

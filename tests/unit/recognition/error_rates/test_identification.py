@@ -131,3 +131,21 @@ def test_an_open_set_needs_two_enrolled_people_and_a_stranger():
     embeddings, identities = people(2, 3)
     with pytest.raises(DataError, match="1 of 2 people can be enrolled"):
         identification.open_set(embeddings, identities)
+
+
+def test_another_models_gallery_is_searched_with_the_own_faces():
+    embeddings, identities = people(20, 4)
+    noise = np.random.default_rng(1).normal(0, 0.3, embeddings.shape)
+    gallery = embeddings + noise
+    gallery /= np.linalg.norm(gallery, axis=1, keepdims=True)
+    closed = identification.rank1(embeddings, identities, gallery=gallery)
+    first = np.unique(identities, return_index=True)[1]
+    for probe, right in zip(closed.probes, closed.correct, strict=True):
+        scores = [float(embeddings[probe] @ gallery[face]) for face in first]
+        assert right == (identities[first[int(np.argmax(scores))]] == identities[probe])
+    searches = identification.open_set(embeddings, identities, gallery=gallery)
+    enrolled = gallery[first[::2]]
+    strangers = ~np.isin(identities, identities[first[::2]])
+    np.testing.assert_allclose(
+        searches.nonmated, (embeddings[strangers] @ enrolled.T).max(axis=1), atol=1e-12
+    )

@@ -60,10 +60,11 @@ def markdown(rows: Sequence[Mapping[str, object]]) -> str:
     Args:
         rows: one mapping of column to value for each row; the first gives the order of the columns.
     """
-    import pandas as pd
+    from tabulate import tabulate
 
     table = [{key: _cell(value) for key, value in row.items()} for row in rows]
-    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True)) + "\n"
+    text = tabulate(table, headers="keys", tablefmt="pipe", disable_numparse=True)
+    return f"{text}\n"
 
 
 def _cell(value: object) -> str:

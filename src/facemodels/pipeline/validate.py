@@ -77,8 +77,13 @@ def validate(trained: Trained, data: Path, *, seed: int, threads: int) -> Valida
 
 def write_curves(evaluation: Evaluation, folder: Path) -> None:
     """Write one CSV a curve, for `dvc plots`."""
-    import pandas as pd
-
     for name, rows in evaluation.curves.items():
-        table = pd.DataFrame(rows).to_csv(index=False, lineterminator="\n", float_format="%.6f")
-        write_text(folder / f"{name}.csv", table)
+        lines = [
+            ",".join(rows[0] if rows else ()),
+            *(",".join(map(_decimal, row.values())) for row in rows),
+        ]
+        write_text(folder / f"{name}.csv", "\n".join(lines) + "\n")
+
+
+def _decimal(value: float) -> str:
+    return f"{value:.6f}" if isinstance(value, float) else str(value)

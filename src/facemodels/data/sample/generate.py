@@ -45,6 +45,7 @@ Progress = Callable[[int], None]
 
 _IDENTITIES_A_SPLIT = 1_000_000
 _CHUNK = 4  # images that a worker takes at a time
+_LEAST_A_WORKER = 32  # images; to start a worker takes as long as to draw about so many
 
 
 class _Kind(IntEnum):
@@ -100,7 +101,7 @@ def detection_split(
         seed: seed of the whole dataset, the same for all splits.
         scenes: number of images.
         image_size: side of an image in pixels.
-        workers: number of processes; with 1 this process draws.
+        workers: most processes; this one draws alone where others would not be worth their start.
         progress: is called with the number of newly finished images.
     """
     _require_positive(scenes=scenes, image_size=image_size, workers=workers)
@@ -132,7 +133,7 @@ def photo_split(
         people: number of people, the first of the split's identity numbers.
         photos: number of images; each shows one to four of the people.
         image_size: side of an image in pixels.
-        workers: number of processes; with 1 this process draws.
+        workers: most processes; this one draws alone where others would not be worth their start.
         progress: is called with the number of newly finished images.
     """
     _require_positive(people=people, photos=photos, image_size=image_size, workers=workers)
@@ -170,7 +171,7 @@ def recognition_split(
         image_size: side in pixels of the image that a face is cut from.
         folds: number of folds of the pairs.
         pairs_per_fold: number of pairs of one person in a fold, and as many of two people.
-        workers: number of processes; with 1 this process draws.
+        workers: most processes; this one draws alone where others would not be worth their start.
         crops: names of the crops; the first is that of the result's `images`.
         progress: is called with the number of newly finished images.
     """
@@ -226,7 +227,7 @@ def landmark_split(
         seed: seed of the whole dataset, the same for all splits.
         faces: number of images.
         image_size: side of an image in pixels.
-        workers: number of processes; with 1 this process draws.
+        workers: most processes; this one draws alone where others would not be worth their start.
         progress: is called with the number of newly finished images.
     """
     _require_positive(faces=faces, image_size=image_size, workers=workers)
@@ -299,7 +300,8 @@ def _draw(job: _Job) -> Picture:
 
 def _draw_all(jobs: Sequence[_Job], workers: int, progress: Progress | None) -> Iterator[Picture]:
     """Draw the images in the order of the jobs."""
-    drawn = _draw_here(jobs) if workers == 1 else _draw_in_pool(jobs, workers)
+    workers = min(workers, len(jobs) // _LEAST_A_WORKER)
+    drawn = _draw_here(jobs) if workers <= 1 else _draw_in_pool(jobs, workers)
     for picture in drawn:
         yield picture
         if progress is not None:
@@ -317,7 +319,7 @@ def _draw_in_pool(jobs: Sequence[_Job], workers: int) -> Iterator[Picture]:
     # Workers are spawned, because a fork breaks the threads of torch or OpenMP.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
-        max_workers=min(workers, len(jobs)),
+        max_workers=workers,
         mp_context=context,
         initializer=cv2.setNumThreads,
         initargs=(1,),

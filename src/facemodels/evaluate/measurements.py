@@ -43,6 +43,8 @@ class Measurements:
     def evaluation(self, package: Package, gallery: Package | None = None) -> Evaluation:
         """The accuracy of a package; with its faces against those of another's gallery, if given.
 
+        Rates at a threshold are then at that of the gallery's package, as it was in use.
+
         Raises:
             DataError: the data has no such splits.
             InputError: no data was given.
@@ -50,15 +52,18 @@ class Measurements:
         data = self._data
         if data is None:
             raise InputError("accuracy needs data.", "Give --test-data.")
-        packages = (package,) if gallery is None else (package, gallery)
+        if gallery is None:
+            return self._once(
+                "evaluation",
+                (package,),
+                lambda: evaluate(package.task, self.predictor(package), data),
+            )
+        threshold = self.evaluation(gallery).threshold
         return self._once(
             "evaluation",
-            packages,
+            (package, gallery),
             lambda: evaluate(
-                package.task,
-                self.predictor(package),
-                data,
-                *map(self.predictor, packages[1:]),
+                package.task, self.predictor(package), data, self.predictor(gallery), threshold
             ),
         )
 

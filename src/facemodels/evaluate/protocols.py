@@ -21,7 +21,7 @@ def evaluate(task: str, predictor: Any, data: Path, *others: Any) -> Evaluation:
         task: detection, recognition or landmarks.
         predictor: the model.
         data: the prepared folder.
-        others: further models that the protocol takes: of recognition, that of the gallery.
+        others: what else the protocol takes: of recognition, the gallery's model and a threshold.
     """
     protocol = import_module(f"facemodels.evaluate.{task}")
     measured = cast(Evaluation, protocol.evaluate(predictor, data, *others))

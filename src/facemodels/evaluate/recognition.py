@@ -55,7 +55,10 @@ class _Faces:
 
 
 def evaluate(
-    embedder: RecognitionModel, data: Path, gallery: RecognitionModel | None = None
+    embedder: RecognitionModel,
+    data: Path,
+    gallery: RecognitionModel | None = None,
+    threshold: float | None = None,
 ) -> Evaluation:
     """Choose the threshold with the best accuracy on `val`, measure on `test`.
 
@@ -68,9 +71,11 @@ def evaluate(
         data: prepared data with the splits val and test.
         gallery: another model, by which people were enrolled: the second face of each pair and
             the faces of the gallery are embedded by it, in its own crop. `embedder` if None.
+        threshold: at which the rates are given; the one of `val` if None.
     """
     val_faces, faces = (_embedded(embedder, gallery, data, name) for name in ("val", "test"))
-    threshold = metrics.best_threshold(val_faces.pair_scores(), val_faces.split.same)
+    chosen = metrics.best_threshold(val_faces.pair_scores(), val_faces.split.same)
+    threshold = chosen if threshold is None else threshold
     test, embeddings, enrolled = faces.split, faces.embeddings, faces.gallery
     scores = faces.pair_scores()
     folded = metrics.kfold_accuracy(scores, test.same, test.folds)
@@ -95,7 +100,7 @@ def evaluate(
         },
         groups=_by_group(folded, test, by_group, names),
         curves={"roc": _roc(scores, test.same), "det": _det(pairs)},
-        threshold=threshold,
+        threshold=chosen,
         primary="accuracy",
         resampled={
             "accuracy": _resampled_accuracy(folded, test),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,20 @@ def test_the_first_face_of_a_pair_is_the_new_models_and_the_second_the_old_ones(
     scores = [float(new[i] @ old[j]) for i, j in test.pairs]
     assert found.rows[0].new_old == kfold_accuracy(scores, test.same, test.folds).mean
     np.testing.assert_allclose(pair_scores(new, test.pairs, gallery=old), scores, atol=1e-6)
+
+
+def test_the_rates_of_new_faces_are_at_the_threshold_that_the_old_model_had(measured) -> None:
+    found = {row.metric: row for row in measure_compatibility(OLD, TURNED, measured).rows}
+    test = split(24, 4, first=1000, seed=1)
+    new, old = (model.predictor().embed(list(test.images)) for model in (TURNED, OLD))
+    threshold = found["threshold"].old_old
+    assert found["threshold"].new_old != threshold
+    accepted = [
+        new[i] @ old[j] >= threshold
+        for i, j in combinations(range(len(test)), 2)
+        if test.identities[i] == test.identities[j]
+    ]
+    assert found["fnmr"].new_old == pytest.approx(1 - np.mean(accepted))
 
 
 def test_each_model_takes_its_own_crop(measured) -> None:

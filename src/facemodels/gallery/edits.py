@@ -14,7 +14,7 @@ from facemodels.errors import InputError
 from facemodels.gallery.enrol import checked_name
 from facemodels.gallery.rows import EnrolledFaces
 from facemodels.gallery.spaces import spaces_of
-from facemodels.gallery.store import changing, kept_photos, open_gallery, write_rows
+from facemodels.gallery.store import changing, discard_work, kept_photos, open_gallery, write_rows
 
 _Mask = NDArray[np.bool_]
 _Change = Callable[[EnrolledFaces, _Mask], EnrolledFaces]
@@ -127,6 +127,7 @@ def remove_photo(
         lambda rows, which: rows.take(~which),
         f"a photo {source[:16]} of {person or 'nobody'}",
         tracked=tracked,
+        removes=True,
     )
 
 
@@ -158,6 +159,8 @@ def _edit(
             )
         for path in unnamed:
             path.unlink()
+        if removes:
+            discard_work(folder)
     counts = {
         gallery.facts.embedding_space: int(mask.sum())
         for gallery, mask in zip(spaces, masks, strict=True)

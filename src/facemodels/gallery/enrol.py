@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from facemodels.errors import InputError
 from facemodels.gallery.faces import FaceChoice, FaceError, SourcePhoto, meant
 from facemodels.gallery.index import GalleryIndex
 from facemodels.gallery.opened import GallerySystem
-from facemodels.gallery.rows import EnrolledFaces, enrolled_face, rows_of_face
+from facemodels.gallery.rows import EnrolledFaces, FacePlaces, enrolled_face, joined
 from facemodels.gallery.store import changing, current_rows, keep_photo, write_rows
 from facemodels.system.faces import Face
 
@@ -28,6 +29,7 @@ class EnrolmentRules:
     Attributes:
         choose: which face of a photo with several; `all` is refused, a person has one face.
         also: enrol a face that stands under another name already.
+        leave_out: leave out a photo that is refused, and enrol the others.
         keep_photos: keep the photos' bytes, so that the gallery can be migrated.
         threshold: similarity from which two faces are one person's; the system's own if None.
         tracked: let DVC track what came of it.
@@ -35,6 +37,7 @@ class EnrolmentRules:
 
     choose: FaceChoice = "error"
     also: bool = False
+    leave_out: bool = False
     keep_photos: bool = False
     threshold: float | None = None
     tracked: bool = True
@@ -42,21 +45,28 @@ class EnrolmentRules:
 
 @dataclass(frozen=True)
 class Enrolment:
-    """What an enrolment did.
+    """What an enrolment did with the photos of one person.
 
     Attributes:
         person: the name.
         added: digests of the photos whose face is new.
         known: digests of the photos whose face stood under that name before.
+        refused: what is wrong with the photos that were left out, where that was asked for.
     """
 
     person: str
     added: tuple[str, ...]
     known: tuple[str, ...]
+    refused: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The values for programs."""
-        return {"person": self.person, "added": list(self.added), "known": list(self.known)}
+        return {
+            "person": self.person,
+            "added": list(self.added),
+            "known": list(self.known),
+            "refused": list(self.refused),
+        }
 
 
 def checked_name(person: str) -> str:
@@ -101,73 +111,110 @@ def enrol(
         InputError: the name is none, or the gallery is of another dimension.
         ToolError: DVC cannot track the gallery; the photos are enrolled.
     """
-    rules = rules or EnrolmentRules()
-    name = checked_name(person)
-    if rules.choose == "all":
-        raise InputError("a photo gives one face of a person.", "Choose largest, centre or error.")
-    when = now or datetime.now(UTC)
-    found = [(photo, _face(system, photo, rules)) for photo in photos]
-    facts = system.facts(folder.name)
-    threshold = system.threshold if rules.threshold is None else rules.threshold
-    with changing(folder, tracked=rules.tracked):
-        rows = before = current_rows(folder, facts)
-        others = _Others(before, name, threshold, also=rules.also)
-        added, known = [], []
-        for photo, face in found:
-            if _stands(rows, name, photo, face):
-                known.append(photo.source)
-                continue
-            others.require_free(photo, face)
-            new = enrolled_face(
-                face, person=name, source=photo.source, when=when, system=system.name
-            )
-            rows = rows.joined(new)
-            added.append(photo.source)
-        if rules.keep_photos:
-            for photo, _ in found:
-                keep_photo(folder, photo.source, photo.data)
-        if added:
-            write_rows(folder, facts, rows)
-    return Enrolment(name, tuple(added), tuple(known))
+    (done,) = enrol_people(folder, system, {person: photos}, rules, now=now)
+    return done
 
 
-def _face(system: GallerySystem, photo: SourcePhoto, rules: EnrolmentRules) -> Face:
-    faces = system.find(photo.image)
-    (face,) = meant(
-        photo, faces, choose=rules.choose, limits=system.limits, min_score=system.min_score
-    )
-    return face
-
-
-def _stands(rows: EnrolledFaces, person: str, photo: SourcePhoto, face: Face) -> bool:
-    """Whether the face of the photo is enrolled under that name."""
-    names = rows.person[rows_of_face(rows, photo.source, face.box)]
-    if (names == None).any():  # noqa: E711  (numpy compares each)
-        raise FaceError(
-            "nobody", photo.name, "shows a face that is marked as nobody in the gallery.",
-            "Give it a name with `facemodels gallery move --nobody`.",
-        )  # fmt: skip
-    return bool((names == person).any())
-
-
-class _Others:
-    """The faces of a gallery under other names than the one that is enrolled.
+def enrol_people(
+    folder: Path,
+    system: GallerySystem,
+    photos: Mapping[str, Sequence[SourcePhoto]],
+    rules: EnrolmentRules | None = None,
+    *,
+    now: datetime | None = None,
+) -> list[Enrolment]:
+    """Enrol the photos of several people in one step; see `enrol`.
 
     Args:
-        rows: of the gallery.
-        person: the name that is enrolled.
-        threshold: similarity from which two faces are one person's.
-        also: let every face pass.
+        folder: of the gallery; it is made if needed.
+        system: finds and embeds the faces.
+        photos: by the name of the person.
+        rules: the defaults of `EnrolmentRules` if not given.
+        now: the time of enrolment, with a time zone.
+    """
+    rules = rules or EnrolmentRules()
+    if rules.choose == "all":
+        raise InputError("a photo gives one face of a person.", "Choose largest, centre or error.")
+    batch = _Batch(system, rules, now or datetime.now(UTC))
+    people = {checked_name(person): of for person, of in photos.items()}
+    found = {name: batch.faces(name, of) for name, of in people.items()}
+    facts = system.facts(folder.name)
+    with changing(folder, tracked=rules.tracked):
+        rows = before = current_rows(folder, facts)
+        done = []
+        for name, faces in found.items():
+            rows, enrolment = batch.enrol(rows, name, faces)
+            done.append(enrolment)
+        if rules.keep_photos:
+            kept = {source for enrolment in done for source in enrolment.added + enrolment.known}
+            for photo in (photo for faces in found.values() for photo, _ in faces):
+                if photo.source in kept:
+                    keep_photo(folder, photo.source, photo.data)
+        if len(rows) > len(before):
+            write_rows(folder, facts, rows)
+    return done
+
+
+_Found = Sequence[tuple[SourcePhoto, Face]]
+
+
+class _Batch:
+    """The photos of one enrolment.
+
+    Args:
+        system: finds and embeds the faces.
+        rules: how photos are enrolled.
+        when: the time of enrolment.
     """
 
-    def __init__(self, rows: EnrolledFaces, person: str, threshold: float, *, also: bool) -> None:
-        self._threshold = threshold
-        others = np.zeros(len(rows), np.bool_) if also else rows.person != person
-        self._index = GalleryIndex(rows.take(others))
+    def __init__(self, system: GallerySystem, rules: EnrolmentRules, when: datetime) -> None:
+        self._system, self._rules, self._when = system, rules, when
+        self._threshold = system.threshold if rules.threshold is None else rules.threshold
+        self._refused: dict[str, list[str]] = {}
 
-    def require_free(self, photo: SourcePhoto, face: Face) -> None:
+    def faces(self, person: str, photos: Sequence[SourcePhoto]) -> _Found:
+        """The face of each photo that is meant."""
+        found = []
+        for photo in photos:
+            with self._refusals(person):
+                (face,) = meant(
+                    photo,
+                    self._system.find(photo.image),
+                    choose=self._rules.choose,
+                    limits=self._system.limits,
+                    min_score=self._system.min_score,
+                )
+                found.append((photo, face))
+        return found
+
+    def enrol(
+        self, rows: EnrolledFaces, person: str, found: _Found
+    ) -> tuple[EnrolledFaces, Enrolment]:
+        """The rows with the faces of a person, and what was done."""
+        others = np.zeros(len(rows), np.bool_) if self._rules.also else rows.person != person
+        index = GalleryIndex(rows.take(others))
+        added, known = [], []
+        for photo, face in found:
+            with self._refusals(person):
+                if _stands(rows, person, photo, face):
+                    known.append(photo.source)
+                    continue
+                self._require_free(index, photo, face)
+                new = enrolled_face(
+                    face,
+                    person=person,
+                    source=photo.source,
+                    when=self._when,
+                    system=self._system.name,
+                )
+                rows = joined([rows, new])
+                added.append(photo.source)
+        refused = tuple(self._refused.get(person, ()))
+        return rows, Enrolment(person, tuple(added), tuple(known), refused)
+
+    def _require_free(self, others: GalleryIndex, photo: SourcePhoto, face: Face) -> None:
         """Refuse a face that stands under another name."""
-        (found,) = self._index.search(face.embedding[None])
+        (found,) = others.search(face.embedding[None])
         if found and found[0].similarity >= self._threshold:
             raise FaceError(
                 "other_person",
@@ -177,3 +224,24 @@ class _Others:
                 "one person's.",
                 "Enrol it under that name, or with `--also` under this one too.",
             )
+
+    @contextmanager
+    def _refusals(self, person: str) -> Iterator[None]:
+        """Leave out a photo that is refused, where the rules say so."""
+        try:
+            yield
+        except FaceError as error:
+            if not self._rules.leave_out:
+                raise
+            self._refused.setdefault(person, []).append(error.what)
+
+
+def _stands(rows: EnrolledFaces, person: str, photo: SourcePhoto, face: Face) -> bool:
+    """Whether the face of the photo is enrolled under that name."""
+    names = rows.person[FacePlaces(rows).of(photo.source, face.box)]
+    if (names == None).any():  # noqa: E711  (numpy compares each)
+        raise FaceError(
+            "nobody", photo.name, "shows a face that is marked as nobody in the gallery.",
+            "Give it a name with `facemodels gallery move --nobody`.",
+        )  # fmt: skip
+    return bool((names == person).any())

@@ -58,14 +58,6 @@ class EnrolledFaces:
         """Some of the faces, by a mask or by their places."""
         return EnrolledFaces(**{name: column[rows] for name, column in self.columns().items()})
 
-    def joined(self, others: EnrolledFaces) -> EnrolledFaces:
-        """These faces and others behind them."""
-        columns = others.columns()
-        return EnrolledFaces(**{
-            name: np.concatenate([column, columns[name]])
-            for name, column in self.columns().items()
-        })  # fmt: skip
-
     def sorted(self) -> EnrolledFaces:
         """By name, photo and box: equal faces give equal bytes, whatever they were enrolled in."""
         keys = [*self.box.T[::-1], self.source.astype(str), _text(self.person)]
@@ -118,10 +110,36 @@ def enrolled_face(
     )
 
 
-def rows_of_face(rows: EnrolledFaces, source: str, box: NDArray[np.float32]) -> NDArray[np.intp]:
-    """The places of the rows that are of one face of a photo, under whatever names."""
-    places = np.flatnonzero(rows.source == source)
-    return places[iou(box, rows.box[places]) >= SAME_FACE]
+def joined(parts: Sequence[EnrolledFaces]) -> EnrolledFaces:
+    """The faces of all parts, one or more, one part behind the other."""
+    columns = [part.columns() for part in parts]
+    return EnrolledFaces(**{
+        name: np.concatenate([part[name] for part in columns]) for name in columns[0]
+    })  # fmt: skip
+
+
+class FacePlaces:
+    """Finds the rows that are of one face of a photo.
+
+    Args:
+        rows: where to look.
+    """
+
+    def __init__(self, rows: EnrolledFaces) -> None:
+        self._box = rows.box
+        self._places: dict[str, list[int]] = {}
+        for place, source in enumerate(rows.source):
+            self._places.setdefault(source, []).append(place)
+
+    def of(self, source: str, box: NDArray[np.float32]) -> NDArray[np.intp]:
+        """The places of the rows of a face, under whatever names; none if it is not enrolled.
+
+        Args:
+            source: digest of the photo.
+            box: float32 (4,), of the face in it.
+        """
+        places = np.array(self._places.get(source, ()), np.intp)
+        return places[iou(box, self._box[places]) >= SAME_FACE]
 
 
 def distinct(faces: Sequence[Face]) -> list[Face]:

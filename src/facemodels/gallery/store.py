@@ -120,9 +120,27 @@ def _make_private(*folders: Path) -> None:
 
 def _sweep(folder: Path) -> None:
     """Delete files that a killed process left half-written: they hold faces of people."""
-    for path in folder.rglob(".*"):
+    for path in (*folder.rglob(".*"), *_work(folder).rglob(".*")):
         if path.is_file():
             path.unlink()
+
+
+def _work(folder: Path) -> Path:
+    return folder.parent / ".work" / folder.name
+
+
+def work_folder(folder: Path) -> Path:
+    """Where a gallery has what is neither tracked nor committed; made if needed."""
+    work = _work(folder)
+    _make_private(work.parent, work)
+    (work.parent / ".gitignore").write_text("*\n", encoding="utf-8")
+    return work
+
+
+def discard_work(folder: Path) -> None:
+    """Delete what migrations put aside: it holds faces that may have been removed."""
+    for part in _work(folder).glob(f"*/{FACES}"):
+        part.unlink()
 
 
 def current_rows(folder: Path, facts: SpaceFacts) -> EnrolledFaces:

@@ -17,15 +17,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Scope = Literal["predict", "info", "metrics", "admin"]
+Scope = Literal["predict", "info", "metrics", "gallery:read", "gallery:write", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 # The abilities of the models of each task. Every ability is an endpoint under /api.
 ABILITIES: Mapping[str, tuple[str, ...]] = {
     "detection": ("detect",),
     "recognition": ("embed", "verify"),
     "landmarks": ("landmarks",),
-    "system": ("faces", "verify"),
+    "system": ("faces", "verify", "identify"),
 }
+# Abilities that need another scope than `predict`, as their answers name people.
+_SCOPE_OF_ABILITY: Mapping[str, Scope] = {"identify": "gallery:read"}
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,13 @@ class Endpoint:
         path: the path, with parameters in braces as FastAPI takes them.
         scope: the scope that a token needs; None for an address that is open to everyone.
         method: the HTTP method.
+        predicts: whether its requests run the model.
     """
 
     path: str
     scope: Scope | None
     method: str = "GET"
+    predicts: bool = False
 
     @property
     def versioned(self) -> bool:
@@ -52,19 +56,25 @@ PAGE = Endpoint("/", None)
 OPENAPI = Endpoint("/openapi.json", None)
 METRICS = Endpoint("/metrics", "metrics")
 INFO = Endpoint("/api/model/info", "info")
-ABILITY = Endpoint("/api/{ability}", "predict", "POST")
+ABILITY = Endpoint("/api/{ability}", "predict", "POST", predicts=True)
+GALLERIES = Endpoint("/api/galleries", "gallery:read")
+GALLERY_FACES = Endpoint("/api/galleries/{gallery}/faces", "gallery:write", "POST", predicts=True)
+GALLERY_PERSON = Endpoint("/api/galleries/{gallery}/people/{person}", "gallery:write", "DELETE")
+OF_SYSTEMS = (GALLERIES, GALLERY_FACES, GALLERY_PERSON)  # no other model has them
 SERVER = Endpoint("/v2", "info")
 LIVE = Endpoint("/v2/health/live", None)
 READY = Endpoint("/v2/health/ready", None)
 # The endpoints of the Open Inference Protocol for a model exist with and without a version.
 MODEL = Endpoint("/v2/models/{name}", "info")
 MODEL_READY = Endpoint("/v2/models/{name}/ready", "info")
-MODEL_INFER = Endpoint("/v2/models/{name}/infer", "predict", "POST")
+MODEL_INFER = Endpoint("/v2/models/{name}/infer", "predict", "POST", predicts=True)
 VERSION = Endpoint("/v2/models/{name}/versions/{version}", "info")
 VERSION_READY = Endpoint("/v2/models/{name}/versions/{version}/ready", "info")
-VERSION_INFER = Endpoint("/v2/models/{name}/versions/{version}/infer", "predict", "POST")
+VERSION_INFER = Endpoint(
+    "/v2/models/{name}/versions/{version}/infer", "predict", "POST", predicts=True
+)
 ENDPOINTS = (
-    PAGE, OPENAPI, METRICS, INFO, ABILITY, SERVER, LIVE, READY,
+    PAGE, OPENAPI, METRICS, INFO, ABILITY, *OF_SYSTEMS, SERVER, LIVE, READY,
     MODEL, MODEL_READY, MODEL_INFER, VERSION, VERSION_READY, VERSION_INFER,
 )  # fmt: skip
 
@@ -90,15 +100,26 @@ def needed_scope(method: str, path: str) -> Scope | None:
     An address that does not exist needs a token too, so that nobody learns from the answer which
     addresses exist.
     """
-    return "predict" if is_prediction(method, path) else _SCOPES_BY_PATH.get(path, "info")
+    if _CHANGES_GALLERY.fullmatch(path):
+        return "gallery:write"
+    if is_prediction(method, path):
+        return _SCOPES_OF_ABILITIES.get(path, "predict")
+    return _SCOPES_BY_PATH.get(path, "info")
 
 
 def is_ours(path: str) -> bool:
     """Whether a path is an address of the server and its parameters have the form of ours.
 
-    A client can put anything into a path. A path with this form can be written to the log.
+    A client can put anything into a path. A path with this form can be written to the log, as
+    `without_person` gives it.
     """
     return _OURS.fullmatch(path) is not None
+
+
+def without_person(path: str) -> str:
+    """A path of ours with `{person}` in the place of the person that it names, if it names one."""
+    found = _NAMES_PERSON.fullmatch(path)
+    return path if found is None else f"{path[: found.start(1)]}{{person}}"
 
 
 def _pattern(endpoints: Iterable[Endpoint], parameters: Mapping[str, str]) -> re.Pattern[str]:
@@ -116,18 +137,29 @@ def _pattern(endpoints: Iterable[Endpoint], parameters: Mapping[str, str]) -> re
     return re.compile("|".join(paths))
 
 
+_ANY = "[^/]+"
 _PREDICTION = _pattern(
-    (endpoint for endpoint in ENDPOINTS if endpoint.scope == "predict"),
-    {"ability": "[a-z]+", "name": "[^/]+", "version": "[^/]+"},
+    (endpoint for endpoint in ENDPOINTS if endpoint.predicts),
+    {"ability": "[a-z]+", "name": _ANY, "version": _ANY, "gallery": _ANY},
 )
+_CHANGES_GALLERY = _pattern(
+    (endpoint for endpoint in ENDPOINTS if endpoint.scope == "gallery:write"),
+    {"gallery": _ANY, "person": _ANY},
+)
+_NAMES_PERSON = _pattern((GALLERY_PERSON,), {"gallery": _ANY, "person": f"({_ANY})"})
 _OURS = _pattern(
     ENDPOINTS,
     {
         "ability": f"(?:{'|'.join(ability for task in ABILITIES.values() for ability in task)})",
         "name": "[a-z0-9-]+",
         "version": "[0-9.]+",
+        "gallery": "[a-z0-9_-]+",
+        "person": _ANY,
     },
 )
+_SCOPES_OF_ABILITIES = {
+    ability_path(ability): scope for ability, scope in _SCOPE_OF_ABILITY.items()
+}
 _SCOPES_BY_PATH = {
     endpoint.path: endpoint.scope for endpoint in ENDPOINTS if "{" not in endpoint.path
 }

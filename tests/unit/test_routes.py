@@ -16,11 +16,13 @@ from facemodels.routes import (
     ABILITIES,
     ABILITY,
     ENDPOINTS,
+    OF_SYSTEMS,
     ability_path,
     ability_paths,
     is_ours,
     is_prediction,
     needed_scope,
+    without_person,
 )
 from facemodels.serving.app import build
 from facemodels.serving.http.readiness import Readiness
@@ -49,8 +51,10 @@ def engine(task: str) -> Any:
         id=identity, task=task, metadata=metadata, config=SYSTEM if task == "system" else {},
         digest="0" * 64, runtimes=("onnx",),
     )  # fmt: skip
-    predictor = SimpleNamespace(find=None)  # a system's; it is not called
-    return SimpleNamespace(package=package, graph=None, predictor=predictor)
+    # A system's; it is not called.
+    predictor = SimpleNamespace(find=None, embedder=SimpleNamespace(embedding_size=2))
+    settings = SimpleNamespace(limits=None)
+    return SimpleNamespace(package=package, graph=None, predictor=predictor, settings=settings)
 
 
 @pytest.fixture(params=ABILITIES)
@@ -69,7 +73,8 @@ def test_the_application_serves_the_list_and_nothing_else(app: Any) -> None:
         if isinstance(route, Route | APIRoute)
         for method in (route.methods or ()) if method != "HEAD"
     }  # fmt: skip
-    listed = {(one.method, one.path) for one in ENDPOINTS if one != ABILITY}
+    absent = {ABILITY, *(OF_SYSTEMS if task != "system" else ())}
+    listed = {(one.method, one.path) for one in ENDPOINTS if one not in absent}
     assert served == listed | {(ABILITY.method, path) for path in ability_paths(task)}
 
 
@@ -93,6 +98,9 @@ def test_the_document_asks_for_a_token_where_the_list_does(app: Any) -> None:
         ("POST", "/v2/models/m/ready", False),
         ("POST", "/v2/models/a/b/infer", False),
         ("POST", "/api/embed/x", False),
+        ("POST", "/api/identify", True),
+        ("POST", "/api/galleries/staff/faces", True),
+        ("DELETE", "/api/galleries/staff/people/Ada", False),
     ],
 )
 def test_predictions_are_told_by_method_and_path(method: str, path: str, predicts: bool) -> None:
@@ -118,10 +126,22 @@ def test_every_ability_is_a_prediction_under_its_own_address() -> None:
         ("GET", "/api/embed", "info"), ("POST", "/v2/models/m/infer", "predict"),
         ("GET", "/v2/models/m/ready", "info"), ("GET", "/nowhere", "info"), ("GET", "//", "info"),
         ("POST", "/api/nothing", "predict"), ("GET", "/metrics/", "info"),
+        ("POST", "/api/identify", "gallery:read"), ("GET", "/api/galleries", "gallery:read"),
+        ("POST", "/api/galleries/staff/faces", "gallery:write"),
+        ("DELETE", "/api/galleries/staff/people/Ada", "gallery:write"),
+        ("GET", "/api/galleries/staff/people/Ada", "gallery:write"),
+        ("DELETE", "/api/galleries/staff", "info"),
     ],
 )  # fmt: skip
 def test_every_address_needs_its_scope(method: str, path: str, scope: str | None) -> None:
     assert needed_scope(method, path) == scope
+
+
+def test_a_path_that_names_a_person_is_logged_without_the_name() -> None:
+    path = "/api/galleries/staff/people/Ada Lovelace"
+    assert is_ours(path)
+    assert without_person(path) == "/api/galleries/staff/people/{person}"
+    assert without_person("/api/galleries/staff/faces") == "/api/galleries/staff/faces"
 
 
 def test_clients_write_no_address_by_hand() -> None:

@@ -31,6 +31,13 @@ _TOKENS = Path("conf", "tokens.yaml")
 @click.option("--config", type=FILE, help="Limits and batching; conf/serving.yaml if it exists.")
 @click.option("--tokens", type=FILE, help="Who may do what: a file of `facemodels token`.")
 @click.option("--no-auth", is_flag=True, help="Listen beyond this machine without tokens.")
+@click.option(
+    "--gallery",
+    "galleries",
+    multiple=True,
+    metavar="NAME[=FOLDER]",
+    help="People that a system identifies; galleries/NAME if no folder is given. Repeatable.",
+)
 @click.option("--about", type=FILE, help="JSON with the registry's fields; read when asked for.")
 def serve(
     model: str,
@@ -40,6 +47,7 @@ def serve(
     config: Path | None,
     tokens: Path | None,
     no_auth: bool,
+    galleries: tuple[str, ...],
     about: Path | None,
 ) -> None:
     """Serve MODEL, a registered id or the folder of a package, until SIGTERM.
@@ -52,8 +60,10 @@ def serve(
     Example:
       facemodels serve rec-facenet-v2.1.3 --port 8000
       curl --data-binary @face.jpg -H "Content-Type: image/jpeg" localhost:8000/api/embed
+      facemodels serve sys-faces-v1.0.0 --gallery staff
     """
     from facemodels.serving import log, settings
+    from facemodels.serving.galleries import galleries_given
     from facemodels.serving.http.tokens import Tokens
     from facemodels.serving.server import ListenAddress, ended_by_signals, serve_package
 
@@ -62,6 +72,7 @@ def serve(
     log.configure()
     with ended_by_signals():
         limits = settings.load(config)
+        folders = galleries_given(galleries, Path.cwd())
         known = Tokens(tokens) if tokens else None
         with _package(model) as (package, entry):
             end = serve_package(
@@ -72,6 +83,7 @@ def serve(
                 tokens=known,
                 about=_reader(about) if about else lambda: entry or {},
                 open_to_all=no_auth,
+                galleries=folders,
             )
     if end.threads_left:
         os._exit(end.code)  # sys.exit would wait for these threads

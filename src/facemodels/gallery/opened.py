@@ -6,9 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from facemodels.errors import InputError
 from facemodels.gallery.spaces import SpaceFacts
 from facemodels.package.load import Package
@@ -16,7 +13,7 @@ from facemodels.system.calibration import Calibration
 from facemodels.system.faces import Face
 from facemodels.system.quality import QualityLimits
 
-Find = Callable[[NDArray[np.uint8]], list[Face]]
+Find = Callable[..., list[Face]]  # as `FaceSystem.find`
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Its addresses are listed in `facemodels.routes`. In reading order:
 - `settings`, `metrics`, `log`, `memory`: limits and sizes, Prometheus, the log, glibc's memory.
 - `engine`: the package ready to predict, and the batcher that gathers concurrent requests.
 - `http`: the connection, the request middleware, access and tokens, errors, OpenAPI.
+- `galleries`: the galleries of a system, as they are on disk now.
 - `api`: the endpoints of `/api`, which take images.
 - `oip`: the endpoints of `/v2`, the Open Inference Protocol, which take tensors.
 - `page`: the page at `/`, for people.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -10,10 +11,12 @@ from fastapi.responses import HTMLResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
+from facemodels.gallery.opened import GallerySystem
 from facemodels.routes import INFO, METRICS, OPENAPI, PAGE
 from facemodels.serving.api import documents
 from facemodels.serving.api.endpoints import Api, add_api
 from facemodels.serving.engine.inference import Engine
+from facemodels.serving.galleries import ServedGalleries
 from facemodels.serving.http.bodies import json_response
 from facemodels.serving.http.errors import RequestError
 from facemodels.serving.http.middleware import RequestMiddleware
@@ -38,6 +41,7 @@ def create(
     tokens: Tokens | None,
     about: Callable[[], Mapping[str, Any]],
     readiness: Readiness,
+    galleries: Mapping[str, Path] | None = None,
 ) -> RequestMiddleware:
     """Make the application of one server.
 
@@ -47,10 +51,13 @@ def create(
         tokens: the tokens that are accepted; None lets everyone do everything.
         about: gives the fields that the registry has for the version now.
         readiness: whether the server is ready.
+        galleries: the folders of a system's galleries, by name.
     """
     return_large_blocks()
     secured = tokens is not None
-    app = build(engine, metrics, secured=secured, about=about, readiness=readiness)
+    app = build(
+        engine, metrics, secured=secured, about=about, readiness=readiness, galleries=galleries
+    )
     return RequestMiddleware(app, limits=engine.settings.limits, tokens=tokens, metrics=metrics)
 
 
@@ -61,6 +68,7 @@ def build(
     secured: bool,
     about: Callable[[], Mapping[str, Any]],
     readiness: Readiness,
+    galleries: Mapping[str, Path] | None = None,
 ) -> FastAPI:
     """Make the application without the middleware: every endpoint and its documentation."""
     model, version = str(engine.package.id.name), str(engine.package.id.version)
@@ -78,7 +86,8 @@ def build(
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     add_endpoint(app, PAGE, _page, {"include_in_schema": False})
-    api = add_api(app, engine, about, metrics, secured=secured)
+    served = _galleries(engine, galleries or {})
+    api = add_api(app, engine, about, metrics, secured=secured, galleries=served)
     add_endpoint(app, METRICS, expose, documents.metrics(secured=secured))
     add_oip(app, engine, readiness, metrics, secured=secured)
     app.add_exception_handler(RequestError, _on_request_error)
@@ -86,6 +95,13 @@ def build(
     app.add_exception_handler(Exception, _on_failure)
     _complete_document(app, api, secured=secured)
     return app
+
+
+def _galleries(engine: Engine, folders: Mapping[str, Path]) -> ServedGalleries | None:
+    """The galleries of a system, which may be none; None for any other model."""
+    if engine.package.task != "system":
+        return None
+    return ServedGalleries(folders, GallerySystem.around(engine.package, engine.predictor))
 
 
 async def _page() -> HTMLResponse:

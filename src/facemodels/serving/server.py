@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -159,6 +160,7 @@ def serve_package(
     tokens: Tokens | None = None,
     about: Callable[[], Mapping[str, Any]] = dict,
     open_to_all: bool = False,
+    galleries: Mapping[str, Path] | None = None,
 ) -> ServerExit:
     """Serve a package until a signal ends it.
 
@@ -170,10 +172,17 @@ def serve_package(
         tokens: the tokens that are accepted; None lets everyone do everything.
         about: gives the fields that the registry has for the version; is called for each answer.
         open_to_all: allow a server without tokens that other machines can reach.
+        galleries: the folders of a system's galleries, by the names that clients know.
 
     Raises:
-        InputError: the port is taken, or the server has no tokens and other machines can reach it.
+        InputError: the port is taken, the server has no tokens and other machines can reach it, or
+            galleries are given for a model that is no system.
     """
+    if galleries and package.task != "system":
+        raise InputError(
+            f"{package.id} is no system, and only a system has galleries.",
+            "Leave --gallery out, or serve a system, as `facemodels bundle` makes it.",
+        )
     if tokens is None and not open_to_all and not is_loopback(address.host):
         raise InputError(
             f"{address.host} can be reached by others, and no tokens are set.",
@@ -186,7 +195,9 @@ def serve_package(
         metrics = Metrics(name, version, package.digest)
         engine = Engine(package, settings, threads=threads, metrics=metrics)
         readiness = Readiness()
-        app = create(engine, metrics, tokens=tokens, about=about, readiness=readiness)
+        app = create(
+            engine, metrics, tokens=tokens, about=about, readiness=readiness, galleries=galleries
+        )
         # Only now: a client that connects before the model is warm is refused and does not wait.
         _listen(listener, address)
         log = structlog.get_logger("facemodels.serving").bind(model=str(package.id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -15,8 +16,12 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 
 from facemodels.data.sample.generate import detection_split
+from facemodels.gallery.enrol import EnrolmentRules, enrol
+from facemodels.gallery.faces import photo_of
+from facemodels.gallery.opened import GallerySystem
 from facemodels.package.load import open_package
 
 from .visitor import browser, visit
@@ -184,6 +189,13 @@ def system(mtcnn: Path, facenet: Path, tmp_path_factory: pytest.TempPathFactory)
     return folder
 
 
+def encoded(image: np.ndarray) -> bytes:
+    """A picture as PNG."""
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "PNG")
+    return stream.getvalue()
+
+
 @pytest.fixture(scope="session")
 def photos(system: Path) -> dict[int, np.ndarray]:
     """A photo without faces, one with one face and one with several, by number."""
@@ -248,6 +260,18 @@ def points_server(start: Start, mtcnn: Path) -> Server:
 
 
 @pytest.fixture(scope="module")
-def system_server(start: Start, system: Path) -> Server:
-    """A system of a detector and a recogniser."""
-    return start(system)
+def staff(
+    system: Path, photos: dict[int, np.ndarray], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A gallery in the space of the system, in which Ada is enrolled by the photo of one face."""
+    folder = tmp_path_factory.mktemp("galleries") / "staff"
+    loaded = GallerySystem.of(open_package(system))
+    photo = photo_of(encoded(photos[1]), "Ada's photo")
+    enrol(folder, loaded, "Ada", [photo], EnrolmentRules(tracked=False))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def system_server(start: Start, system: Path, staff: Path) -> Server:
+    """A system of a detector and a recogniser, with a gallery."""
+    return start(system, "--gallery", f"staff={staff}")

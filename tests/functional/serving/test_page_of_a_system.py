@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import re
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from .conftest import Server
+from .conftest import Server, encoded
 from .visitor import Visit, Visitor, file
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
@@ -30,9 +28,7 @@ CAMERA = """(name) => {
 @pytest.fixture(scope="module")
 def group(photos: dict[int, np.ndarray]) -> bytes:
     """A photo of two faces or more."""
-    stream = io.BytesIO()
-    Image.fromarray(photos[2]).save(stream, "PNG")
-    return stream.getvalue()
+    return encoded(photos[2])
 
 
 def opened(visit: Visit, server: Server, group: bytes, **options: Any) -> Visitor:

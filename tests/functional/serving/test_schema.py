@@ -110,7 +110,9 @@ def test_no_status_is_documented_that_cannot_happen(server: Server) -> None:
         statuses = set(operation["responses"])
         assert not statuses & {"401", "403", "500"}, "there are no tokens here"
         assert ("422" in statuses) == (method == "post" and path.startswith("/api/"))
-        assert ("404" in statuses) == ("{name}" in path)
+        of_gallery = "galleries/" in path or path == "/api/identify"
+        assert ("404" in statuses) == ("{name}" in path or of_gallery)
+        assert ("409" in statuses) == (of_gallery and method == "post")
 
 
 def test_access_is_documented_where_tokens_are_asked_for(start: Start, tmp_path: Path) -> None:

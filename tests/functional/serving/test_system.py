@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
 from facemodels.package.load import open_package
 
-from .conftest import Server
+from .conftest import Server, encoded
 
 PNG = {"content-type": "image/png"}
 
 
-def encoded(image: np.ndarray) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(image).save(stream, "PNG")
-    return stream.getvalue()
-
-
 def two(one: np.ndarray, other: np.ndarray) -> list:
     return [("image", ("a", encoded(one))), ("image", ("b", encoded(other)))]
+
+
+def measured(answer: httpx.Response) -> tuple[str, float, float]:
+    """What a refusal says for programs: what was measured, the value and the limit."""
+    body = answer.json()
+    return body["field"], body["value"], body["limit"]
 
 
 def test_every_face_of_a_photo_comes_with_points_quality_and_the_packages_own_embedding(
@@ -94,11 +94,14 @@ def test_what_cannot_be_compared_is_told_with_its_reason(
 ) -> None:
     nobody = system_server.post("/api/verify", files=two(photos[1], photos[0]))
     assert (nobody.status_code, nobody.json()["code"]) == (422, "no_face")
+    assert measured(nobody) == ("faces", 0, 1)
     assert "Image 2" in nobody.json()["error"]
     several = system_server.post(
         "/api/verify", files=two(photos[1], photos[2]), params={"choose": "error"}
     )
     assert (several.status_code, several.json()["code"]) == (422, "several_faces")
+    assert measured(several)[::2] == ("faces", 1)
+    assert measured(several)[1] >= 2
     body = system_server.post("/api/faces", content=encoded(photos[1]), headers=PNG).json()
     eyes = body["results"][0]["faces"][0]["quality"]["eyes"]
     side = round(320 * 9 / eyes)  # some 10 pixels between the eyes, where 15 are asked for
@@ -106,6 +109,8 @@ def test_what_cannot_be_compared_is_told_with_its_reason(
     poor = system_server.post("/api/verify", files=two(photos[1], small))
     assert (poor.status_code, poor.json()["code"]) == (422, "poor_face")
     assert "15" in poor.json()["error"]
+    assert measured(poor)[::2] == ("eyes", 15)
+    assert 0 < measured(poor)[1] < 15
     wrong = system_server.post(
         "/api/verify", files=two(photos[1], photos[1]), params={"choose": "tallest"}
     )

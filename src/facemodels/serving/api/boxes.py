@@ -1,15 +1,19 @@
-"""The check of the boxes that a client gives: each is near its image and has an area."""
+"""The boxes that a client gives: each is near its image and has an area."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facemodels.serving.api.points import NUMBER
 from facemodels.serving.http.errors import RequestError
 
 _MARGIN = 2  # how far a box may go beyond its image, in lengths of the image's longer side
+_NUMBER = re.compile(NUMBER, re.ASCII)
 
 
 def check(boxes: NDArray[np.floating[Any]], sizes: NDArray[np.int_]) -> None:
@@ -30,3 +34,21 @@ def check(boxes: NDArray[np.floating[Any]], sizes: NDArray[np.int_]) -> None:
         raise RequestError(
             400, "wrong_box", "A box is x0,y0,x1,y1 in pixels, near its image and with an area."
         )
+
+
+def of_query(query: Mapping[str, str], image: NDArray[np.uint8]) -> list[float]:
+    """The face's box in an image, x0 y0 x1 y1 in pixels; the whole image if the query has none.
+
+    Raises:
+        RequestError: 400.
+    """
+    text = query.get("box")
+    height, width = image.shape[:2]
+    if text is None:
+        return [0.0, 0.0, float(width), float(height)]
+    parts = text.split(",", 4)
+    if len(parts) != 4 or not all(map(_NUMBER.fullmatch, parts)):
+        raise RequestError(400, "wrong_box", "box is x0,y0,x1,y1 in pixels.")
+    box = [float(part) for part in parts]
+    check(np.array([box]), np.array([[width, height]]))
+    return box

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,10 +14,12 @@ from numpy.typing import NDArray
 from facemodels.detection.task import Detections
 from facemodels.routes import ABILITIES, ABILITY, INFO
 from facemodels.serving.api import boxes, documents
+from facemodels.serving.api.gallery_endpoints import GalleryChanges, add_galleries
 from facemodels.serving.api.images import Upload, decode_all, read_upload
-from facemodels.serving.api.points import NUMBER, read_points
+from facemodels.serving.api.points import read_points
 from facemodels.serving.api.system import SystemAnswers, number
 from facemodels.serving.engine.inference import Engine
+from facemodels.serving.galleries import ServedGalleries
 from facemodels.serving.http.bodies import json_response, read_body
 from facemodels.serving.http.errors import RequestError
 from facemodels.serving.http.openapi import add_endpoint
@@ -28,7 +29,6 @@ Image = NDArray[np.uint8]
 Answer = Callable[[list[Image], Mapping[str, str]], dict[str, Any]]
 # The threshold of a task if a package has none. Detection: YOLO's own default.
 _THRESHOLDS: Mapping[str, float] = {"detection": 0.25, "recognition": 0.5}
-_NUMBER = re.compile(NUMBER, re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -53,19 +53,25 @@ class Api:
         engine: the engine that predicts.
         about: gives the fields that the registry has for the version now. A field that it does
             not give is taken from the package.
+        system: answers for a system; None for any other model.
     """
 
-    def __init__(self, engine: Engine, about: Callable[[], Mapping[str, Any]] = dict) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        about: Callable[[], Mapping[str, Any]] = dict,
+        system: SystemAnswers | None = None,
+    ) -> None:
         self._engine = engine
         self._about = about
+        self._system = system
         self._since = time.monotonic()
-        self._answers = self._answers_of(engine)
+        self._answers = self._answers_of(system)
 
-    def _answers_of(self, engine: Engine) -> Mapping[str, Answer]:
+    def _answers_of(self, system: SystemAnswers | None) -> Mapping[str, Answer]:
         """What answers each ability."""
-        if engine.package.task == "system":
-            system = SystemAnswers(engine.package, engine.predictor)
-            return {"faces": system.faces, "verify": system.verify}
+        if system is not None:
+            return {"faces": system.faces, "verify": system.verify, "identify": system.identify}
         return {
             "detect": self._detect,
             "landmarks": self._landmarks,
@@ -134,6 +140,12 @@ class Api:
             **body,
         }
 
+    def logged(self, ability: str, query: Mapping[str, str]) -> dict[str, str]:
+        """What the log says of a request, beside its address: which gallery is searched."""
+        if ability == "identify" and self._system is not None:
+            return self._system.logged(query)
+        return {}
+
     def _threshold(self, query: Mapping[str, str]) -> float:
         """The threshold of the query, else the package's, else the task's."""
         package = self._engine.package
@@ -148,7 +160,7 @@ class Api:
         return {"threshold": threshold, "results": results}
 
     def _landmarks(self, images: list[Image], query: Mapping[str, str]) -> dict[str, Any]:
-        faces = np.array([_box(query, image) for image in images], np.float32)
+        faces = np.array([boxes.of_query(query, image) for image in images], np.float32)
         points = self._engine.predictor.fit(images, faces)
         return {
             "results": [
@@ -201,7 +213,7 @@ def _faces(found: Detections, threshold: float) -> list[dict[str, Any]]:
 
 def add_api(
     app: FastAPI, engine: Engine, about: Callable[[], Mapping[str, Any]], metrics: Metrics, *,
-    secured: bool,
+    secured: bool, galleries: ServedGalleries | None = None,
 ) -> Api:  # fmt: skip
     """Add the endpoints of `/api` to an application.
 
@@ -211,11 +223,13 @@ def add_api(
         about: see `Api`.
         metrics: where the sizes of requests are counted.
         secured: whether the server asks for tokens.
+        galleries: of a system; None for any other model.
 
     Returns:
         What answers the requests.
     """
-    api = Api(engine, about)
+    system = SystemAnswers(galleries) if galleries is not None else None
+    api = Api(engine, about, system)
     package = engine.package
     model, version = str(package.id.name), str(package.id.version)
 
@@ -223,11 +237,16 @@ def add_api(
         return json_response(api.info())
 
     add_endpoint(app, INFO, info, documents.info(secured=secured))
+    names = tuple(galleries.folders) if galleries is not None else ()
     for ability in api.abilities:
         documented = documents.ability(
-            ability, task=package.task, model=model, version=version, secured=secured
-        )
+            ability, task=package.task, model=model, version=version, secured=secured,
+            galleries=names,
+        )  # fmt: skip
         add_endpoint(app, ABILITY, _predict(api, ability, metrics), documented, ability=ability)
+    if galleries is not None and system is not None:
+        changes = GalleryChanges(galleries, system, engine.settings.limits)
+        add_galleries(app, engine, changes, metrics, secured=secured)
     return api
 
 
@@ -237,6 +256,7 @@ def _predict(api: Api, ability: str, metrics: Metrics) -> Callable[[Request], An
         metrics.request_size.observe(len(body))
         content_type = request.headers.get("content-type", "")
         given = ApiRequest(content_type, body, dict(request.query_params))
+        request.state.logged = api.logged(ability, given.query)
         return json_response(await api.predict(ability, given))
 
     predict.__name__ = ability  # FastAPI makes the operation's id from it
@@ -253,17 +273,3 @@ def _check_count(ability: str, upload: Upload) -> None:
 
 def _size(image: Image) -> dict[str, int]:
     return {"width": image.shape[1], "height": image.shape[0]}
-
-
-def _box(query: Mapping[str, str], image: Image) -> list[float]:
-    """The face's box, x0 y0 x1 y1 in pixels; the whole image if the query has none."""
-    text = query.get("box")
-    height, width = image.shape[:2]
-    if text is None:
-        return [0.0, 0.0, float(width), float(height)]
-    parts = text.split(",", 4)
-    if len(parts) != 4 or not all(map(_NUMBER.fullmatch, parts)):
-        raise RequestError(400, "wrong_box", "box is x0,y0,x1,y1 in pixels.")
-    box = [float(part) for part in parts]
-    boxes.check(np.array([box]), np.array([[width, height]]))
-    return box

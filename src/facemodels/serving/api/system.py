@@ -1,46 +1,44 @@
-"""What a system answers: the faces of photos, and whether two photos show one person."""
+"""What a system answers: the faces of photos, whether two are one person, and who they are."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facemodels.errors import InputError
-from facemodels.imaging import Choice, chosen
-from facemodels.package.load import Package
+from facemodels.errors import DataError, InputError
+from facemodels.gallery.faces import FACE_CHOICES, FaceError, SourcePhoto, meant
+from facemodels.gallery.identify import identify
+from facemodels.gallery.opened import OperatingThreshold
+from facemodels.gallery.spaces import SpaceError
+from facemodels.gallery.store import Gallery
 from facemodels.serving.api.points import NUMBER
+from facemodels.serving.galleries import NoGalleryError, ServedGalleries
 from facemodels.serving.http.errors import RequestError
-from facemodels.system.calibration import Calibration
 from facemodels.system.faces import Face
-from facemodels.system.quality import QualityLimits, shortfall
 
 Image = NDArray[np.uint8]
-# Which face of several: one by its place or score, every one, or none: then several are an error.
-CHOICES = (*get_args(Choice), "all", "error")
+MOST_PEOPLE = 100  # of an answer
+_DEFAULT_PEOPLE = 5
 _DEFAULT_CHOICE = "largest"
 _NUMBER = re.compile(NUMBER, re.ASCII)
+_WHOLE = re.compile("[0-9]{1,4}")
 
 
 class SystemAnswers:
-    """Answers requests with the predictor of a system.
+    """Answers requests with a system.
 
     Args:
-        package: the package of the system.
-        predictor: finds the faces of a photo, see `FaceSystem.find`.
+        galleries: the system, and the galleries that it searches.
     """
 
-    def __init__(self, package: Package, predictor: Any) -> None:
-        config = package.config
-        self._find = predictor.find
-        self._space = package.metadata["embedding_space"]
-        self._min_score = float(config["min_score"])
-        self._threshold = float(config["threshold"])
-        self._calibration = Calibration.of_json(config["calibration"])
-        self._limits = QualityLimits.model_validate(config["quality"])
+    def __init__(self, galleries: ServedGalleries) -> None:
+        self._system = galleries.system
+        self._galleries = galleries
 
     def faces(self, images: Sequence[Image], query: Mapping[str, str]) -> dict[str, Any]:
         """Every face of every photo, and the similarity from which two of them are one person.
@@ -48,24 +46,23 @@ class SystemAnswers:
         Raises:
             RequestError: 400 if a parameter is wrong.
         """
-        least = number(query, "threshold", self._min_score, 0, 1)
+        least = number(query, "threshold", self._system.min_score, 0, 1)
         # `threshold` is of the detector's score here, so that of similarity comes by a rate alone.
-        threshold = self._similarity_threshold({k: v for k, v in query.items() if k == "fmr"})
+        verification = self._operating({k: v for k, v in query.items() if k == "fmr"})
         results = [
             {
-                "width": image.shape[1],
-                "height": image.shape[0],
+                **_size(image),
                 "faces": [
-                    {**_described(face), "embedding": face.embedding}
-                    for face in self._find(image, min_score=least)
+                    {**described(face), "embedding": face.embedding}
+                    for face in self._system.find(image, min_score=least)
                 ],
             }
             for image in images
         ]
         return {
             "threshold": least,
-            "embedding_space": self._space,
-            "verification": {"threshold": threshold, "fmr": self._calibration.fmr(threshold)},
+            "embedding_space": self._system.space,
+            "verification": asdict(verification),
             "results": results,
         }
 
@@ -76,55 +73,143 @@ class SystemAnswers:
             RequestError: 400 if a parameter is wrong; 422 if a photo shows no face, several where
                 the client asked for one, or one that is too small or too blurred.
         """
-        threshold = self._similarity_threshold(query)
-        choose = query.get("choose", _DEFAULT_CHOICE)
-        if choose not in CHOICES:
-            raise RequestError(400, "wrong_parameter", f"choose is one of {', '.join(CHOICES)}.")
-        first, second = (
-            self._meant(image, place, choose) for place, image in enumerate(images, start=1)
-        )
+        operating = self._operating(query)
+        first, second = self._meant(images, query)
         one, other = (np.stack([face.embedding for face in faces]) for faces in (first, second))
         row, column = np.unravel_index(np.argmax(one @ other.T), (len(first), len(second)))
         similarity = float(np.dot(one[row], other[column]))
         return {
             "similarity": similarity,
-            "threshold": threshold,
-            "fmr": self._calibration.fmr(threshold),
-            "same_person": similarity >= threshold,
-            "faces": [_described(first[row]), _described(second[column])],
+            **asdict(operating),
+            "same_person": similarity >= operating.threshold,
+            "faces": [described(first[row]), described(second[column])],
         }
 
-    def _similarity_threshold(self, query: Mapping[str, str]) -> float:
+    def identify(self, images: Sequence[Image], query: Mapping[str, str]) -> dict[str, Any]:
+        """Who the faces of each photo are: the best people of a gallery, or unknown.
+
+        Raises:
+            RequestError: 400 if a parameter is wrong; 404 or 409 if the gallery cannot be
+                searched; 422 as with `verify`.
+        """
+        operating = self._operating(query)
+        top = _whole(query, "top", _DEFAULT_PEOPLE, MOST_PEOPLE)
+        name = self._gallery_name(query)
+        gallery = self.opened(name)
+        results = []
+        for image, faces in zip(images, self._meant(images, query), strict=True):
+            found = identify(gallery.index, faces, operating, top=top)
+            results.append({**_size(image), "faces": [
+                {**described(one.face), "person": one.person,
+                 "people": [match._asdict() for match in one.people]}
+                for one in found
+            ]})  # fmt: skip
+        return {
+            "gallery": name,
+            "embedding_space": self._system.space,
+            **asdict(operating),
+            "enrolled_people": len(gallery.index.people),
+            "results": results,
+        }
+
+    def logged(self, query: Mapping[str, str]) -> dict[str, str]:
+        """What the log says of a request to identify: where was searched, not who was found."""
+        try:
+            name = self._gallery_name(query)
+        except RequestError:
+            name = "unknown"
+        return self.logged_gallery(name)
+
+    def logged_gallery(self, name: str) -> dict[str, str]:
+        """What the log says of a request to a gallery, given the name that the client gave."""
+        known = name if name in self._galleries.folders else "unknown"
+        version, _, _ = self._system.name.partition(" ")
+        return {"gallery": known, "embedding_space": self._system.space, "version": version}
+
+    def opened(self, name: str) -> Gallery:
+        """A gallery with the faces of the system's space.
+
+        Raises:
+            RequestError: 404 if there is none, 409 if it has faces of other spaces only, 503 if
+                it cannot be read.
+        """
+        try:
+            return self._galleries.opened(name)
+        except NoGalleryError:
+            raise no_gallery(name, known=name in self._galleries.folders) from None
+        except SpaceError as error:
+            raise RequestError(
+                409, "other_space",
+                f"The gallery {name} has faces of {' and '.join(error.present)}, and this system "
+                f"answers in {error.wanted}.",
+                details={"embedding_space": error.wanted, "gallery_spaces": list(error.present)},
+            ) from error  # fmt: skip
+        except DataError as error:
+            raise RequestError(503, "unreadable_gallery", "The gallery cannot be read.") from error
+
+    def _gallery_name(self, query: Mapping[str, str]) -> str:
+        """The gallery that the client names; where the server has one alone, that one."""
+        names = list(self._galleries.folders)
+        asked = query.get("gallery", names[0] if len(names) == 1 else None)
+        if asked is None and names:
+            raise RequestError(
+                400, "wrong_parameter", f"gallery is one of {', '.join(names)}."
+            )  # fmt: skip
+        if asked not in names:
+            raise no_gallery(asked or "", known=False)
+        return asked
+
+    def _operating(self, query: Mapping[str, str]) -> OperatingThreshold:
         """The threshold that the client names, or that gives the rate that it names."""
-        if "fmr" not in query:
-            return number(query, "threshold", self._threshold, -1, 1)
-        if "threshold" in query:
+        threshold = number(query, "threshold", 0, -1, 1) if "threshold" in query else None
+        fmr = number(query, "fmr", 0, 0, 1) if "fmr" in query else None
+        if threshold is not None and fmr is not None:
             raise RequestError(400, "wrong_parameter", "Give fmr or threshold, not both.")
         try:
-            return self._calibration.threshold(number(query, "fmr", 0.0, 0, 1))
+            return self._system.operating_threshold(threshold=threshold, fmr=fmr)
         except InputError as error:
             raise RequestError(400, "unsupported_fmr", str(error)) from error
 
-    def _meant(self, image: Image, place: int, choose: str) -> list[Face]:
-        """The faces of a photo that are compared, one or more."""
-        faces = self._find(image)
-        if not faces:
-            raise RequestError(
-                422, "no_face", f"Image {place} shows no face that scores {self._min_score:g}."
-            )
-        if choose == "error" and len(faces) > 1:
-            raise RequestError(
-                422, "several_faces", f"Image {place} shows {len(faces)} faces, not one."
-            )
-        if choose not in ("all", "error"):
-            boxes = np.stack([face.box for face in faces])
-            height, width = image.shape[:2]
-            faces = [faces[chosen(boxes, width, height, choose)]]  # type: ignore[arg-type]
-        lacks = [shortfall(face.quality, self._limits) for face in faces]
-        good = [face for face, lack in zip(faces, lacks, strict=True) if lack is None]
-        if not good:
-            raise RequestError(422, "poor_face", f"The face of image {place} {lacks[0]}.")
-        return good
+    def _meant(self, images: Sequence[Image], query: Mapping[str, str]) -> list[list[Face]]:
+        """The faces of each photo that are compared, one or more."""
+        choose: Any = query.get("choose", _DEFAULT_CHOICE)
+        if choose not in FACE_CHOICES:
+            told = ", ".join(FACE_CHOICES)
+            raise RequestError(400, "wrong_parameter", f"choose is one of {told}.")
+        system = self._system
+        try:
+            return [
+                meant(
+                    SourcePhoto(f"Image {place}", b"", "", image), system.find(image),
+                    choose=choose, limits=system.limits, min_score=system.min_score,
+                )
+                for place, image in enumerate(images, start=1)
+            ]  # fmt: skip
+        except FaceError as error:
+            raise unfit_face(error) from error
+
+
+def unfit_face(error: FaceError) -> RequestError:
+    """The answer to a photo whose face cannot be used: what was measured, and the limit."""
+    lack = error.lack
+    return RequestError(
+        409 if error.problem in ("other_person", "nobody") else 422,
+        error.problem,
+        error.what,
+        details={} if lack is None else asdict(lack),
+    )
+
+
+def no_gallery(name: str, *, known: bool) -> RequestError:
+    """The answer where a gallery is asked for that is not there.
+
+    Args:
+        name: what the client asked for.
+        known: whether the server has a gallery of that name; it is repeated only then.
+    """
+    if known:
+        return RequestError(404, "empty_gallery", f"Nobody is enrolled in the gallery {name}.")
+    return RequestError(404, "no_such_gallery", "This server has no such gallery.")
 
 
 def number(query: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:
@@ -141,11 +226,22 @@ def number(query: Mapping[str, str], name: str, default: float, low: float, high
     return float(text)
 
 
-def _described(face: Face) -> dict[str, Any]:
+def _whole(query: Mapping[str, str], name: str, default: int, most: int) -> int:
+    text = query.get(name, str(default))
+    if not _WHOLE.fullmatch(text) or not 1 <= int(text) <= most:
+        raise RequestError(400, "wrong_parameter", f"{name} is a whole number from 1 to {most}.")
+    return int(text)
+
+
+def _size(image: Image) -> dict[str, int]:
+    return {"width": image.shape[1], "height": image.shape[0]}
+
+
+def described(face: Face) -> dict[str, Any]:
     """A face without its embedding."""
     return {
         "box": face.box,
         "score": face.score,
         "points": face.points,
-        "quality": {"eyes": face.quality.eyes, "sharpness": face.quality.sharpness},
+        "quality": asdict(face.quality),
     }

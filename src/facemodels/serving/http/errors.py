@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -16,15 +17,22 @@ class RequestError(Exception):
         code: a word for programs.
         text: a sentence for people. It names what was wrong, and nothing of the server's inside.
         headers: further headers of the answer.
+        details: further fields of the answer, for programs.
     """
 
     def __init__(
-        self, status: int, code: str, text: str, headers: dict[str, str] | None = None
+        self,
+        status: int,
+        code: str,
+        text: str,
+        headers: Mapping[str, str] | None = None,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
         self.status = status
         self.code = code
         self.text = text
-        self.headers = headers or {}
+        self.headers = dict(headers or {})
+        self.details = dict(details or {})
         super().__init__(text)
 
     @property
@@ -38,4 +46,9 @@ class RequestError(Exception):
 
     def body(self, request_id: str) -> dict[str, Any]:
         """The body of the answer. The Open Inference Protocol requires only its `error`."""
-        return {"error": self.text, "code": self.code, "request_id": request_id}
+        return {
+            "error": self.text,
+            "code": self.code,
+            "request_id": request_id,
+            **self.details,
+        }

@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from facemodels.routes import Scope, is_ours, needed_scope
+from facemodels.routes import Scope, is_ours, is_prediction, needed_scope, without_person
 from facemodels.serving.http.access import authorise
 from facemodels.serving.http.errors import RequestError
 from facemodels.serving.http.exchange import (
@@ -69,10 +69,11 @@ class RequestMiddleware:
         request_id = identify(headers)
         scope.setdefault("state", {})["request_id"] = request_id
         needed = needed_scope(scope["method"], scope["path"])
+        predicts = is_prediction(scope["method"], scope["path"])
         body = RequestBody(receive, headers, self._limits.body_bytes)
         response = ResponseWriter(send, request_id, body)
-        status = await self._answer(scope, headers, body, response, needed)
-        if needed == "predict":
+        status = await self._answer(scope, headers, body, response, needed, predicts=predicts)
+        if predicts:
             self._metrics.count(outcome(status))
         self._log.info(
             "request",
@@ -81,11 +82,12 @@ class RequestMiddleware:
             path=printable(scope["path"], status),
             status=status,
             ms=round((time.perf_counter() - start) * 1e3, 3),
+            **scope["state"].get("logged", {}),  # what the endpoint adds
         )
 
     async def _answer(
         self, scope: MutableMapping[str, Any], headers: Mapping[bytes, bytes], body: RequestBody,
-        response: ResponseWriter, needed: Scope | None,
+        response: ResponseWriter, needed: Scope | None, *, predicts: bool,
     ) -> int:  # fmt: skip
         """Answer whatever happens; returns the status for the log and the metrics."""
         problem = None
@@ -93,7 +95,7 @@ class RequestMiddleware:
             async with asyncio.timeout(self._limits.deadline_s) as deadline:
                 if self._tokens is not None:
                     authorise(self._tokens, headers, needed)
-                if needed == "predict":
+                if predicts:
                     await self._predict(scope, body, response)
                 else:
                     await self._app(scope, body.receive, response)
@@ -165,8 +167,8 @@ def outcome(status: int) -> str:
 
 
 def printable(path: str, status: int) -> str:
-    """The path as it is logged: `unknown` unless it is an address of the server."""
-    return path if status != 404 and is_ours(path) else "unknown"
+    """The path as it is logged: `unknown` unless it is an address of the server; no person."""
+    return without_person(path) if status != 404 and is_ours(path) else "unknown"
 
 
 def identify(headers: Mapping[bytes, bytes]) -> str:

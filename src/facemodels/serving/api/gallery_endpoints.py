@@ -1,0 +1,200 @@
+"""The endpoints of a system's galleries: which there are, enrol a person, remove one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+from fastapi import FastAPI, Request, Response
+from numpy.typing import NDArray
+
+from facemodels.detection.task import iou
+from facemodels.errors import InputError
+from facemodels.gallery.edits import remove_person
+from facemodels.gallery.enrol import EnrolmentRules, enrol
+from facemodels.gallery.faces import FACE_CHOICES, FaceChoice, FaceError, SourcePhoto
+from facemodels.gallery.opened import GallerySystem
+from facemodels.gallery.rows import SAME_FACE
+from facemodels.gallery.spaces import spaces_of
+from facemodels.routes import GALLERIES, GALLERY_FACES, GALLERY_PERSON
+from facemodels.serving.api import boxes, system_documents
+from facemodels.serving.api.images import Upload, decode_all, read_upload
+from facemodels.serving.api.system import SystemAnswers, no_gallery, unfit_face
+from facemodels.serving.engine.inference import Engine
+from facemodels.serving.galleries import ServedGalleries
+from facemodels.serving.http.bodies import json_response, read_body
+from facemodels.serving.http.errors import RequestError
+from facemodels.serving.http.openapi import add_endpoint
+from facemodels.serving.metrics import Metrics
+from facemodels.serving.settings import Limits
+from facemodels.system.faces import Face
+
+_CHOICES = tuple(one for one in FACE_CHOICES if one != "all")  # a photo gives one face of a person
+_FLAGS = {"true": True, "false": False}
+# What a removal on this machine cannot reach, and the command that does.
+_LEFT = (
+    {"where": "versions of before in DVC's cache", "command": "dvc gc --workspace"},
+    {"where": "versions of before on DVC's remotes", "command": "dvc gc --workspace --cloud"},
+    {"where": "backups", "command": "facemodels backup --help"},
+)
+
+
+class GalleryChanges:
+    """Enrols and removes people in the galleries of a server.
+
+    DVC does not run in the server: what was changed becomes a version by `dvc add` where the
+    repository is.
+
+    Args:
+        galleries: the system that embeds the faces, and the galleries that are changed.
+        answers: of the same system.
+        limits: of images.
+    """
+
+    def __init__(self, galleries: ServedGalleries, answers: SystemAnswers, limits: Limits) -> None:
+        self._system = galleries.system
+        self._galleries = galleries
+        self._answers = answers
+        self._limits = limits
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the galleries."""
+        return tuple(self._galleries.folders)
+
+    def logged(self, name: str) -> dict[str, str]:
+        """What the log says of a request to a gallery; see `SystemAnswers`."""
+        return self._answers.logged_gallery(name)
+
+    def described(self) -> dict[str, Any]:
+        """The galleries, and the embedding space that this server answers in."""
+        return {
+            "embedding_space": self._system.space,
+            "galleries": self._galleries.described(),
+        }
+
+    def enrol(self, name: str, upload: Upload, query: Mapping[str, str]) -> dict[str, Any]:
+        """Enrol the face of each photo, all of them or none.
+
+        Raises:
+            RequestError: 400 if a parameter is wrong; 404 or 409 if there is no such gallery, it
+                is of another space, or a face stands under another name; 422 for a photo without
+                a face that is good enough.
+        """
+        if name not in self._galleries.folders:
+            raise no_gallery(name, known=False)
+        folder = self._galleries.folders[name]
+        if spaces_of(folder):
+            self._answers.opened(name)  # 409 where it is of another space
+        rules = EnrolmentRules(
+            choose=_choice(query),
+            also=_flag(query, "also"),
+            keep_photos=_flag(query, "keep"),
+            tracked=False,
+        )
+        photos = [
+            SourcePhoto(f"Image {place}", data, hashlib.sha256(data).hexdigest(), image)
+            for place, (data, image) in enumerate(
+                zip(upload.data, decode_all(upload, self._limits), strict=True), start=1
+            )
+        ]
+        try:
+            done = enrol(folder, self._looking_at(query), _person(query), photos, rules)
+        except FaceError as error:
+            raise unfit_face(error) from error
+        except InputError as error:
+            raise RequestError(400, "wrong_parameter", error.what) from error
+        return {
+            "gallery": name,
+            "embedding_space": self._system.space,
+            "person": done.person,
+            "added": len(done.added),
+            "known": len(done.known),
+        }
+
+    def _looking_at(self, query: Mapping[str, str]) -> GallerySystem:
+        """The system, which finds nothing but the face in the box that the query names."""
+        if "box" not in query:
+            return self._system
+
+        def find(image: NDArray[np.uint8]) -> list[Face]:
+            box = np.array(boxes.of_query(query, image), np.float32)
+            found = self._system.find(image)
+            return [face for face in found if iou(box, face.box[None])[0] >= SAME_FACE]
+
+        return replace(self._system, find=find)
+
+    def remove(self, name: str, person: str) -> dict[str, Any]:
+        """Remove a person in every embedding space.
+
+        Raises:
+            RequestError: 404 if there is no such gallery or person.
+        """
+        if name not in self._galleries.folders:
+            raise no_gallery(name, known=False)
+        try:
+            done = remove_person(self._galleries.folders[name], person, tracked=False)
+        except InputError as error:
+            raise RequestError(404, "no_such_person", "The gallery has no such person.") from error
+        return {"removed": done.faces, "photos": len(done.photos), "left": list(_LEFT)}
+
+
+def add_galleries(
+    app: FastAPI, engine: Engine, changes: GalleryChanges, metrics: Metrics, *, secured: bool
+) -> None:
+    """Add the endpoints of galleries to an application.
+
+    Args:
+        app: the application.
+        engine: whose threads do the work.
+        changes: what answers.
+        metrics: where the sizes of requests are counted.
+        secured: whether the server asks for tokens.
+    """
+
+    async def galleries() -> Response:
+        return json_response(await engine.work(changes.described))
+
+    async def enrol_faces(request: Request) -> Response:
+        name = request.path_params["gallery"]
+        request.state.logged = changes.logged(name)
+        body = await read_body(request)
+        metrics.request_size.observe(len(body))
+        upload = read_upload(request.headers.get("content-type", ""), body, engine.settings.limits)
+        query = dict(request.query_params)
+        return json_response(await engine.work(changes.enrol, name, upload, query))
+
+    async def remove(request: Request) -> Response:
+        name, person = request.path_params["gallery"], request.path_params["person"]
+        request.state.logged = changes.logged(name)
+        return json_response(await engine.work(changes.remove, name, person))
+
+    documents, names = system_documents, changes.names
+    add_endpoint(app, GALLERIES, galleries, documents.galleries(secured=secured))
+    add_endpoint(app, GALLERY_FACES, enrol_faces, documents.enrol(names, secured=secured))
+    add_endpoint(app, GALLERY_PERSON, remove, documents.remove_person(names, secured=secured))
+
+
+def _choice(query: Mapping[str, str]) -> FaceChoice:
+    choose = query.get("choose", "error")
+    if choose not in _CHOICES:
+        raise RequestError(400, "wrong_parameter", f"choose is one of {', '.join(_CHOICES)}.")
+    return cast(FaceChoice, choose)
+
+
+def _flag(query: Mapping[str, str], name: str) -> bool:
+    text = query.get(name, "false")
+    if text not in _FLAGS:
+        raise RequestError(400, "wrong_parameter", f"{name} is true or false.")
+    return _FLAGS[text]
+
+
+def _person(query: Mapping[str, str]) -> str:
+    """The name of the person; a slash in it could not stand in the address that removes them."""
+    person = query.get("person", "")
+    if "/" in person:
+        raise RequestError(400, "wrong_parameter", "The name of a person has no slash here.")
+    return person

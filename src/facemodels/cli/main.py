@@ -28,6 +28,7 @@ _COMMANDS = {
     "compare": ("compare", "Set two packages side by side."),
     "registry": ("registry", "Versions and their statuses: list, register, promote, audit."),
     "serve": ("serve", "Answer requests over HTTP with one version."),
+    "gallery": ("gallery", "Enrolled people: enrol, identify, mend, migrate."),
     "token": ("serve", "Make and void the tokens that a server asks for."),
     "deploy": ("deploy", "Bring a version into staging or production, at once or by and by."),
     "rollback": ("deploy", "Take production back to the version before, at once."),

@@ -14,7 +14,8 @@ from facemodels.errors import InputError
 from facemodels.gallery.enrol import checked_name
 from facemodels.gallery.rows import EnrolledFaces
 from facemodels.gallery.spaces import spaces_of
-from facemodels.gallery.store import changing, discard_work, kept_photos, open_gallery, write_rows
+from facemodels.gallery.store import changing, kept_photos, open_gallery, write_rows
+from facemodels.gallery.work import discard_embedded
 
 _Mask = NDArray[np.bool_]
 _Change = Callable[[EnrolledFaces, _Mask], EnrolledFaces]
@@ -160,7 +161,7 @@ def _edit(
         for path in unnamed:
             path.unlink()
         if removes:
-            discard_work(folder)
+            discard_embedded(folder)
     counts = {
         gallery.facts.embedding_space: int(mask.sum())
         for gallery, mask in zip(spaces, masks, strict=True)

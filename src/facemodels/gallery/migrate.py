@@ -34,9 +34,9 @@ from facemodels.gallery.store import (
     current_rows,
     open_gallery,
     photo_path,
-    work_folder,
     write_rows,
 )
+from facemodels.gallery.work import work_folder
 from facemodels.imaging import EXTENSIONS, ImageError
 from facemodels.progress import progress
 from facemodels.system.faces import Face

@@ -28,6 +28,7 @@ from facemodels.gallery.spaces import (
     spaces_of,
 )
 from facemodels.gallery.tracking import track
+from facemodels.gallery.work import make_private, sweep
 
 Revision = tuple[int, int, int]
 
@@ -105,42 +106,12 @@ def changing(folder: Path, *, tracked: bool = True) -> Iterator[None]:
     lock = os.open(folder.parent, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        _sweep(folder)
+        sweep(folder)
         yield
         if tracked:
             track(folder)
     finally:
         os.close(lock)
-
-
-def _make_private(*folders: Path) -> None:
-    for folder in folders:  # each by itself: `parents=True` gives those above other permissions
-        folder.mkdir(mode=0o700, exist_ok=True)
-
-
-def _sweep(folder: Path) -> None:
-    """Delete files that a killed process left half-written: they hold faces of people."""
-    for path in (*folder.rglob(".*"), *_work(folder).rglob(".*")):
-        if path.is_file():
-            path.unlink()
-
-
-def _work(folder: Path) -> Path:
-    return folder.parent / ".work" / folder.name
-
-
-def work_folder(folder: Path) -> Path:
-    """Where a gallery has what is neither tracked nor committed; made if needed."""
-    work = _work(folder)
-    _make_private(work.parent, work)
-    (work.parent / ".gitignore").write_text("*\n", encoding="utf-8")
-    return work
-
-
-def discard_work(folder: Path) -> None:
-    """Delete what migrations put aside: it holds faces that may have been removed."""
-    for part in _work(folder).glob(f"*/{FACES}"):
-        part.unlink()
 
 
 def current_rows(folder: Path, facts: SpaceFacts) -> EnrolledFaces:
@@ -164,7 +135,7 @@ def current_rows(folder: Path, facts: SpaceFacts) -> EnrolledFaces:
 def write_rows(folder: Path, facts: SpaceFacts, rows: EnrolledFaces) -> None:
     """Replace the faces of a space; call it inside of `changing`."""
     place = space_folder(folder, facts.embedding_space)
-    _make_private(folder, place)
+    make_private(folder, place)
     write_faces(place / FACES, rows)
     if not (place / FACTS).is_file():
         with atomic_path(place / FACTS, mode=0o600) as temporary:
@@ -181,7 +152,7 @@ def keep_photo(folder: Path, source: str, data: bytes) -> None:
     path = photo_path(folder, source)
     if path.is_file():
         return
-    _make_private(folder, path.parent)
+    make_private(folder, path.parent)
     with atomic_path(path, mode=0o600) as temporary:
         temporary.write_bytes(data)
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from facemodels.dvc_files import dvc_repository
+from facemodels.dvc_files import dvc_repository, recorded_ids
 from facemodels.errors import ToolError
+from facemodels.files import write_text
+from facemodels.gallery.work import work_folder
+
+_VERSIONS = "versions"  # in the work folder
 
 
 def repository_of(folder: Path) -> Path | None:
@@ -36,6 +40,36 @@ def track(folder: Path) -> None:
             "The gallery itself was changed. Settle that, and run `dvc add` on it.",
         ) from error
     _close(folder)
+    _note(folder)
+
+
+def dvc_file(folder: Path) -> Path:
+    """The file by which DVC tracks a gallery."""
+    return folder.with_name(f"{folder.name}.dvc")
+
+
+def tracked_ids(path: Path) -> set[str]:
+    """The ids of the objects that a file of DVC names; none where it is not there."""
+    return recorded_ids(path.read_bytes()) if path.is_file() else set()
+
+
+def noted_versions(folder: Path) -> set[str]:
+    """DVC's ids of the versions of a gallery that this clone has tracked, committed or not."""
+    path = work_folder(folder) / _VERSIONS
+    return set(path.read_text(encoding="utf-8").split()) if path.is_file() else set()
+
+
+def forget_versions(folder: Path) -> None:
+    """Forget the versions that this clone has tracked, after their objects were deleted."""
+    (work_folder(folder) / _VERSIONS).unlink(missing_ok=True)
+
+
+def _note(folder: Path) -> None:
+    """Note the version that DVC tracks now: one that is never committed is in no history."""
+    known = noted_versions(folder)
+    ids = known | tracked_ids(dvc_file(folder))
+    if ids != known:
+        write_text(work_folder(folder) / _VERSIONS, "".join(f"{oid}\n" for oid in sorted(ids)))
 
 
 def _close(folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ class IdentifiedFace:
         threshold: by which it was decided, with its false match rate.
     """
 
-    face: Face
+    face: Face = field(repr=False)  # with its embedding
     people: tuple[Match, ...]
     threshold: OperatingThreshold
 

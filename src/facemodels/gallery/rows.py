@@ -20,9 +20,9 @@ from facemodels.system.faces import Face
 SAME_FACE = 0.5  # IoU
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class EnrolledFaces:
-    """N enrolled faces of one embedding space.
+    """N enrolled faces of one embedding space; no log or message shows an embedding.
 
     Attributes:
         person: str (N,), the name; None for a face that is marked as nobody.
@@ -48,6 +48,9 @@ class EnrolledFaces:
 
     def __len__(self) -> int:
         return len(self.person)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} enrolled faces>"
 
     @property
     def named(self) -> NDArray[np.bool_]:

@@ -12,6 +12,7 @@ import pytest
 from facemodels.errors import InputError
 from facemodels.gallery.enrol import EnrolmentRules, enrol
 from facemodels.gallery.faces import FaceError
+from facemodels.gallery.identify import identify
 from facemodels.gallery.spaces import FACES, SpaceError, spaces_of
 from facemodels.gallery.store import kept_photos, open_gallery
 
@@ -143,3 +144,13 @@ def test_enrolments_at_once_lose_nothing(staff: Path) -> None:
     for thread in threads:
         thread.join()
     assert len(people(staff)) == 15
+
+
+def test_no_text_of_a_gallery_shows_an_embedding(staff: Path) -> None:
+    enrol(staff, system(), "Ada", [drawn(1)])
+    gallery = open_gallery(staff, OLD)
+    (face,) = system().find(drawn(1).image)
+    (found,) = identify(gallery.index, [face], system().operating_threshold())
+    text = f"{gallery!r} {gallery.rows!r} {found!r} {found.as_json()}"
+    assert "1 enrolled faces" in text
+    assert all(f"{value:.4f}"[1:] not in text for value in face.embedding.tolist())

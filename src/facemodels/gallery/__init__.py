@@ -2,7 +2,7 @@
 
 A gallery is a folder `galleries/<name>/` that DVC tracks: a subfolder for each embedding space
 with `faces.parquet` and `gallery.json`, and `photos/` where the photos are kept by their digest
-([the format](docs/formats/gallery.md)).
+(docs/formats/gallery.md).
 
 Modules in reading order:
 

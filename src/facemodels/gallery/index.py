@@ -18,7 +18,7 @@ from facemodels.gallery.rows import EnrolledFaces
 
 EXACT = 1_000_000  # rows
 _CELLS = 4  # times the root of the number of rows, as faiss's guidelines have it
-_PROBED = 64  # cells that are compared
+_PROBED = 8  # a query is compared with one cell in so many
 _POINTS = 40  # for each centroid while they are found; faiss warns below 39
 
 
@@ -94,10 +94,10 @@ def _index(vectors: NDArray[np.float32], *, is_exact: bool) -> Any:
     if is_exact:
         index: Any = faiss.IndexFlatIP(dimension)
     else:
-        cells = max(1, int(_CELLS * len(vectors) ** 0.5))
+        cells = max(1, min(int(_CELLS * len(vectors) ** 0.5), len(vectors) // _POINTS))
         index = faiss.index_factory(dimension, f"IVF{cells},Flat", faiss.METRIC_INNER_PRODUCT)
         index.cp.max_points_per_centroid = _POINTS
-        index.nprobe = min(_PROBED, cells)
+        index.nprobe = max(1, cells // _PROBED)
         index.train(vectors)
     index.add(vectors)
     return index

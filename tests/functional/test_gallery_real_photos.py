@@ -22,8 +22,8 @@ from .serving.conftest import make_package
 LFW = SHARED / "lfw" / "lfw-deepfunneled"
 pytestmark = pytest.mark.skipif(not LFW.is_dir(), reason="LFW is not beside the repository")
 
-PHOTOS = 12  # of a person, of which two are enrolled
-STRANGERS = 100
+PHOTOS = 10  # of a person, of which two are enrolled
+STRANGERS = 60
 FMR = 1e-3  # of one comparison; a stranger is compared with 16 rows: 1.6 % FPIR at most
 _DEFAULT = """
 import sys

@@ -136,8 +136,10 @@ def enrol_people(
     if rules.choose == "all":
         raise InputError("a photo gives one face of a person.", "Choose largest, centre or error.")
     batch = _Batch(system, rules, now or datetime.now(UTC))
-    people = {checked_name(person): of for person, of in photos.items()}
-    found = {name: batch.faces(name, of) for name, of in people.items()}
+    found: dict[str, list[tuple[SourcePhoto, Face]]] = {}
+    for person, own in photos.items():
+        name = checked_name(person)
+        found.setdefault(name, []).extend(batch.faces(name, own))
     facts = system.facts(folder.name)
     with changing(folder, tracked=rules.tracked):
         rows = before = current_rows(folder, facts)
@@ -155,9 +157,6 @@ def enrol_people(
     return done
 
 
-_Found = Sequence[tuple[SourcePhoto, Face]]
-
-
 class _Batch:
     """The photos of one enrolment.
 
@@ -172,7 +171,7 @@ class _Batch:
         self._threshold = system.threshold if rules.threshold is None else rules.threshold
         self._refused: dict[str, list[str]] = {}
 
-    def faces(self, person: str, photos: Sequence[SourcePhoto]) -> _Found:
+    def faces(self, person: str, photos: Sequence[SourcePhoto]) -> list[tuple[SourcePhoto, Face]]:
         """The face of each photo that is meant."""
         found = []
         for photo in photos:
@@ -188,7 +187,7 @@ class _Batch:
         return found
 
     def enrol(
-        self, rows: EnrolledFaces, person: str, found: _Found
+        self, rows: EnrolledFaces, person: str, found: Sequence[tuple[SourcePhoto, Face]]
     ) -> tuple[EnrolledFaces, Enrolment]:
         """The rows with the faces of a person, and what was done."""
         others = np.zeros(len(rows), np.bool_) if self._rules.also else rows.person != person

@@ -11,11 +11,13 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facemodels.errors import DataError, FacemodelsError, InputError
 from facemodels.files import atomic_path, canonical_json
-from facemodels.gallery.rows import EnrolledFaces
-from facemodels.gallery.store import Gallery, changing, kept_photos
+from facemodels.gallery.rows import EnrolledFaces, FacePlaces
+from facemodels.gallery.spaces import spaces_of
+from facemodels.gallery.store import Gallery, changing, kept_photos, open_gallery
 from facemodels.gallery.table_files import form_of, of_bytes, to_bytes
 from facemodels.gallery.work import work_folder
 
@@ -107,7 +109,8 @@ def read_table(path: Path, identity: Path | None = None) -> tuple[EnrolledFaces,
 def take_out(folder: Path, person: str, source: str = "") -> list[str]:
     """Take a person out of the exports of a gallery that are known and still exist.
 
-    Call it before the person is removed from the gallery: after a kill, both can be done again.
+    Faces that were exported under an earlier name of the person are taken out too. Call it before
+    the person is removed from the gallery: after a kill, both can be done again.
 
     Args:
         folder: of the gallery.
@@ -119,17 +122,67 @@ def take_out(folder: Path, person: str, source: str = "") -> list[str]:
     """
     left = []
     with changing(folder, tracked=False):
+        leaving = _Leaving(folder, person, source)
         for path in _known(folder):
             try:
                 if path.is_dir():
-                    _clear_folder(path, person, source)
+                    leaving.leave_folder(path)
                 elif path.name.endswith(".age"):
                     left.append(f"{path} is encrypted: delete it, and export it anew.")
                 else:
-                    _clear_table(path, person, source)
+                    leaving.leave_table(path)
             except (FacemodelsError, OSError):
                 left.append(f"{path} cannot be rewritten: delete it, and export it anew.")
     return left
+
+
+class _Leaving:
+    """The faces of a person who is about to be removed.
+
+    Args:
+        folder: of the gallery.
+        person: the name.
+        source: the first digits of a photo's digest, if only that photo is meant.
+    """
+
+    def __init__(self, folder: Path, person: str, source: str) -> None:
+        self._person, self._source = person, source
+        parts = [open_gallery(folder, space).rows for space in spaces_of(folder)]
+        own = [part.take(self._is_own(part)) for part in parts]
+        self._faces = [FacePlaces(part) for part in own]
+        self._photos = {digest[:_DIGITS] for part in own for digest in part.source}
+        self._staying = {
+            (name, digest[:_DIGITS])
+            for part in parts
+            for name, digest in zip(part.person, part.source, strict=True)
+            if name != person
+        }
+
+    def _is_own(self, rows: EnrolledFaces) -> NDArray[np.bool_]:
+        own: NDArray[np.bool_] = rows.person == self._person
+        return own & np.array([d.startswith(self._source) for d in rows.source], np.bool_)
+
+    def leave_folder(self, path: Path) -> None:
+        """Delete the photos of the person from an export of photos."""
+        for photo in sorted(path.glob("*/*")):
+            name, digits = person_of(photo.parent.name), photo.stem
+            is_own = name == self._person and digits.startswith(self._source[:_DIGITS])
+            if is_own or (digits in self._photos and (name, digits) not in self._staying):
+                photo.unlink()
+                if not any(photo.parent.iterdir()):
+                    photo.parent.rmdir()
+
+    def leave_table(self, path: Path) -> None:
+        """Delete the rows of the person from a CSV or NumPy file, and an empty file."""
+        rows, space = read_table(path)
+        leaves = self._is_own(rows)
+        for row, (name, source) in enumerate(zip(rows.person, rows.source, strict=True)):
+            if (name, source[:_DIGITS]) not in self._staying:
+                leaves[row] |= any(len(f.of(source, rows.box[row])) for f in self._faces)
+        if leaves.all():
+            path.unlink()
+        elif leaves.any():
+            _write(path, to_bytes(rows.take(~leaves), space, form_of(path)))
 
 
 def person_folder(person: str) -> str:
@@ -141,26 +194,6 @@ def person_folder(person: str) -> str:
 def person_of(folder: str) -> str:
     """The name of a person, of what `person_folder` gave."""
     return unquote(folder)
-
-
-def _clear_folder(path: Path, person: str, source: str) -> None:
-    place = path / person_folder(person)
-    if not place.is_dir():
-        return
-    for photo in place.glob(f"{source[:_DIGITS]}*"):
-        photo.unlink()
-    if not any(place.iterdir()):
-        place.rmdir()
-
-
-def _clear_table(path: Path, person: str, source: str) -> None:
-    rows, space = read_table(path)
-    own = rows.person == person
-    own &= np.array([digest.startswith(source) for digest in rows.source], np.bool_)
-    if own.all():
-        path.unlink()
-    elif own.any():
-        _write(path, to_bytes(rows.take(~own), space, form_of(path)))
 
 
 def _of_people(rows: EnrolledFaces, people: Sequence[str]) -> EnrolledFaces:

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facemodels.errors import DataError, InputError
 from facemodels.gallery.enrol import Enrolment, EnrolmentRules, checked_name, enrol_people
@@ -75,6 +76,7 @@ def import_table(
         DataError: it is no export of a gallery.
     """
     rows, space = read_table(table, identity)
+    rows = rows.unique()
     if space != system.space:
         raise SpaceError(str(table), system.space, (space,))
     if rows.embedding.shape[1] != system.dimension:
@@ -92,11 +94,16 @@ def import_table(
     return len(new)
 
 
-def _new(rows: EnrolledFaces, known: EnrolledFaces) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """bool (N,): the rows that the gallery does not have under their name."""
+def _new(rows: EnrolledFaces, known: EnrolledFaces) -> NDArray[np.bool_]:
+    """bool (N,): the rows that the gallery does not have; a face that is nobody there stays so."""
     places = FacePlaces(known)
+
+    def is_new(person: str | None, source: str, box: NDArray[np.float32]) -> bool:
+        names = known.person[places.of(source, box)].tolist()
+        return not names or not (person is None or None in names or person in names)
+
     return np.array([
-        person not in known.person[places.of(source, box)].tolist()
+        is_new(person, source, box)
         for person, source, box in zip(rows.person, rows.source, rows.box, strict=True)
     ], np.bool_)  # fmt: skip
 

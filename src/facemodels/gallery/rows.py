@@ -70,8 +70,19 @@ class EnrolledFaces:
         """The same faces, some of them under another name or none; of two equal ones the first."""
         names = self.person.copy()
         names[rows] = person
-        changed = EnrolledFaces(**{**self.columns(), "person": names})
-        return changed.take(_firsts(changed))
+        return EnrolledFaces(**{**self.columns(), "person": names}).unique()
+
+    def unique(self) -> EnrolledFaces:
+        """The faces that no earlier row has under the same name."""
+        groups: dict[tuple[str | None, str], list[int]] = {}
+        kept = []
+        for place, key in enumerate(zip(self.person, self.source, strict=True)):
+            before = groups.setdefault(key, [])
+            if before and (iou(self.box[place], self.box[before]) >= SAME_FACE).any():
+                continue
+            before.append(place)
+            kept.append(place)
+        return self.take(np.array(kept, np.intp))
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """The columns by name."""
@@ -153,19 +164,6 @@ def distinct(faces: Sequence[Face]) -> list[Face]:
         if not (iou(face.box, boxes) >= SAME_FACE).any():
             kept.append(face)
     return kept
-
-
-def _firsts(rows: EnrolledFaces) -> NDArray[np.intp]:
-    """The places of the rows that no earlier one equals in name, photo and face."""
-    groups: dict[tuple[str | None, str], list[int]] = {}
-    kept = []
-    for place, key in enumerate(zip(rows.person, rows.source, strict=True)):
-        before = groups.setdefault(key, [])
-        if before and (iou(rows.box[place], rows.box[before]) >= SAME_FACE).any():
-            continue
-        before.append(place)
-        kept.append(place)
-    return np.array(kept, np.intp)
 
 
 def _text(names: NDArray[np.object_]) -> NDArray[np.str_]:

@@ -140,3 +140,35 @@ def test_rows_that_are_no_embeddings_are_refused_without_telling_them(
     with pytest.raises(DataError, match="not of length one") as refused:
         exports.read_table(file)
     assert "7.125" not in str(refused.value)
+
+
+def test_a_removal_reaches_what_was_exported_under_an_earlier_name(
+    staff: Path, tmp_path: Path
+) -> None:
+    enrol(
+        staff, system(), "Gracie", [drawn(2, take=1)], EnrolmentRules(also=True, keep_photos=True)
+    )
+    gallery = open_gallery(staff, OLD)
+    exports.export_table(gallery, tmp_path / "a.npz")
+    exports.export_photos(gallery, tmp_path / "photos")
+    edits.merge(staff, "Gracie", into="Grace")
+    assert exports.take_out(staff, "Grace") == []
+    assert set(exports.read_table(tmp_path / "a.npz")[0].person) == {NAME, None}
+    assert len(list((tmp_path / "photos").iterdir())) == 1
+
+
+def test_a_face_that_is_nobody_stays_so(staff: Path, other: Path, tmp_path: Path) -> None:
+    file = tmp_path / "staff.npz"
+    exports.export_table(open_gallery(staff, OLD), file)
+    enrol(other, system(), "Grace", [drawn(2)])
+    edits.mark_as_nobody(other, drawn(2).source, person="Grace")
+    assert imports.import_table(other, system(), file) == 2
+    assert sorted(map(str, open_gallery(other, OLD).rows.person)) == [NAME, "None", "None"]
+
+
+def test_folders_whose_names_are_one_name_are_one_person(other: Path, tmp_path: Path) -> None:
+    for place, name in enumerate(("Ada", "Ada%20")):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        (tmp_path / "photos" / name / "0.png").write_bytes(drawn(1, take=place).data)
+    (done,) = imports.import_photos(other, system(), tmp_path / "photos", EnrolmentRules())
+    assert (done.person, len(done.added)) == ("Ada", 2)

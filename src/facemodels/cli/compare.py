@@ -92,7 +92,9 @@ def compare(
     a, b = open_package(model_a), open_package(model_b)
     if a.task != b.task:
         raise InputError(f"{a.id} is of {a.task}, {b.id} of {b.task}.", "Compare within one task.")
-    crops = {str(package.id): crop_of(package.config["preprocessing"]) for package in (a, b)}
+    crops = {
+        str(package.id): crop_of(package.config.get("preprocessing", {})) for package in (a, b)
+    }
     settings = Compare(
         baselines={},
         resamples=resamples,

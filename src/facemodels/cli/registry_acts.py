@@ -73,6 +73,7 @@ def register(
           --metadata models/recognition/facenet-v2.1.3/metadata.json
     """
     from facemodels.package.load import open_package
+    from facemodels.registry.members import unknown_members
     from facemodels.registry.packages import signing_policy
     from facemodels.registry.registry import Registration
 
@@ -92,7 +93,11 @@ def register(
     entry = _entry_after(opened, event)
     bump = entry.facts.get("bump")
     why = f" ({bump['level']} or more was due: {'; '.join(bump['reasons'])})" if bump else ""
-    _say(entry, f"Registered {entry.id} as {event.tag}{why}", as_json=as_json)
+    text = f"Registered {entry.id} as {event.tag}{why}"
+    unknown = unknown_members(opened.repository.state(), entry.facts)
+    if unknown:
+        text += f"\nIts members {', '.join(unknown)} are not registered: their origin is not known."
+    _say(entry, text, as_json=as_json)
 
 
 @click.command("update-status")

@@ -47,12 +47,15 @@ def name_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
-def clone_state(name: str | None = None, until: int | None = None) -> State:
+def clone_state(
+    name: str | None = None, until: int | None = None, *, systems: bool = False
+) -> State:
     """The registry's state as this clone has it, without network and policy.
 
     Args:
         name: read the events of this model only.
         until: read no event after this time, in seconds since 1970.
+        systems: read those of all systems too; they pin versions of other models.
     """
     from facemodels.git import Git, find_root
     from facemodels.registry.reading import read_events
@@ -61,7 +64,7 @@ def clone_state(name: str | None = None, until: int | None = None) -> State:
     # Tens of thousands of objects stay until the process ends. The garbage collector would
     # visit them again and again (half of the time at 50,000 tags) and find nothing.
     gc.disable()
-    events = read_events(Git(find_root(Path.cwd())), [name] if name else [])
+    events = read_events(Git(find_root(Path.cwd())), [name] if name else [], systems=systems)
     return fold(events, until=until)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from facemodels.registry.events import Event
     from facemodels.registry.state import Entry
 
+_RECORDED = ("interface", "members", "decides_by", "gates", "bump")
 _SORTS = ("name", "version", "created_at", "deployed_at", "status")
 
 
@@ -96,10 +97,15 @@ def info(model_id: str, as_json: bool) -> None:
     Example:
       facemodels registry info --model-id rec-facenet-v2.1.3
     """
+    from facemodels.registry.members import systems_with
+
     asked = ModelId.parse(model_id)
-    entry = clone_state(str(asked.name)).entry(asked)
+    state = clone_state(str(asked.name), systems=True)
+    entry = state.entry(asked)
     value = {**entry.as_json(), "commit": entry.event.commit, "evidence": dict(entry.evidence)}
-    value |= {key: entry.facts[key] for key in ("interface", "gates", "bump") if key in entry.facts}
+    value |= {key: entry.facts[key] for key in _RECORDED if key in entry.facts}
+    if asked.name.task != "system":
+        value["pinned_by"] = [system.id for system in systems_with(state, entry.id)]
     if as_json:
         output(value, "", as_json=True)
         return
@@ -191,7 +197,7 @@ def at(time: str, name: str | None, as_json: bool) -> None:
 @click.option("--graph", type=FILE, help="Draw it into this SVG file.")
 @json_option
 def lineage(model_id: str, form: str, graph: Path | None, as_json: bool) -> None:
-    """Where a version comes from: parents, data, code and parameters.
+    """Where a version comes from: parents, data, code and parameters; of a system, its members.
 
     \b
     Example:
@@ -201,7 +207,8 @@ def lineage(model_id: str, form: str, graph: Path | None, as_json: bool) -> None
     from facemodels.provenance.lineage import draw, mermaid, text, trace
 
     model = ModelId.parse(model_id)
-    traced = trace(Git(find_root(Path.cwd())), clone_state(str(model.name)), model)
+    state = clone_state(None if model.name.task == "system" else str(model.name))
+    traced = trace(Git(find_root(Path.cwd())), state, model)
     if graph is not None:
         draw(traced, graph)
     shown = mermaid(traced) if form == "mermaid" else text(traced)

@@ -77,11 +77,12 @@ def compare_accuracy(a: Package, b: Package, measured: Measurements) -> list[Row
         )
     names = (str(a.id), str(b.id))
     settings = measured.settings
+    across = settings.across_crops or a.task == "system"  # whose crop is a part of it
     # What differs in the crop alone is refused before minutes are spent on measuring.
     crops = [{"crop": getattr(measured.predictor(p), "crop_name", "")} for p in (a, b)]
-    require_same(crops[0], crops[1], names, across_crops=settings.across_crops)
+    require_same(crops[0], crops[1], names, across_crops=across)
     first, second = measured.evaluation(a), measured.evaluation(b)
-    require_same(first.stamp, second.stamp, names, across_crops=settings.across_crops)
+    require_same(first.stamp, second.stamp, names, across_crops=across)
     others = sorted((first.resampled.keys() & second.resampled.keys()) - {first.primary})
     rows = [_paired(name, first, second, settings) for name in (first.primary, *others)]
     if first.correct is not None and second.correct is not None:

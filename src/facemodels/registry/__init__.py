@@ -6,6 +6,7 @@ tag_names    the names of tags, in GTO's shape (pure)
 events       one event: a tag and the record in its message (pure)
 state        what the events add up to: versions, statuses, who is in production (pure)
 policy       who may do what, from conf/registry.yaml
+members      which versions a system pins, and which systems pin a version (pure)
 rules        what may happen to a version, and the event that it makes (pure)
 audit        whether the chain of events is whole and every tag is what it was (pure)
 reading      reads events from Git

@@ -66,9 +66,25 @@ def collect(git: Git, package: Package, commit: str) -> tuple[dict[str, Any], di
         "interface": interface(package),
         **_judge(git, commit, package),
         **_imported(package),
+        **_of_a_system(package),
         **{key: package.metadata[key] for key in _FIELDS if key in package.metadata},
     }
     return evidence, entry
+
+
+def _of_a_system(package: Package) -> dict[str, Any]:
+    """What a system pins, and by which bounds it decides; nothing for a model."""
+    if package.task != "system":
+        return {}
+    config = package.config
+    return {
+        "members": {task: dict(pin) for task, pin in config["members"].items()},
+        "decides_by": {
+            key: config[key]
+            for key in ("min_score", "quality", "fmr", "threshold")
+            if key in config
+        },
+    }
 
 
 def _imported(package: Package) -> dict[str, Any]:
@@ -84,8 +100,14 @@ def _imported(package: Package) -> dict[str, Any]:
 def interface(package: Package) -> dict[str, Any]:
     """The properties that callers and stored data rely on: the keys that `semver.rule` compares."""
     metadata = package.metadata
+    own: dict[str, Any] = {"architecture": metadata["architecture"]}
+    if package.task == "system":
+        # Callers see photos and faces, whichever detector finds them. What is cut out of a photo
+        # decides which embeddings may be compared.
+        preprocessing = package.members["recognition"].config["preprocessing"]
+        own = {"crop": preprocessing.get("crop", {}).get("name", "")}
     return {
-        "architecture": metadata["architecture"],
+        **own,
         "input_shape": list(metadata["input_shape"]),
         "output_shape": list(metadata["output_shape"]),
         "embedding_space": metadata.get("embedding_space"),

@@ -19,9 +19,11 @@ _TAGGER = re.compile(r"(?P<who>.*) (?P<seconds>[0-9]{1,19}) [+-][0-9]{4}")
 _FORMAT = "%00".join(_FIELDS) + "%00"
 
 
-def patterns(models: Iterable[str] = ()) -> list[str]:
-    """Ref patterns of the events of some models, or of all."""
+def patterns(models: Iterable[str] = (), *, systems: bool = False) -> list[str]:
+    """Ref patterns of the events of some models, or of all; with those of all systems if asked."""
     names = [str(ModelName.parse(model)) for model in models] or ["*"]
+    if systems and names != ["*"]:
+        names.append("system-*")
     return [f"refs/tags/{name}{mark}*" for name in names for mark in "@#"]
 
 
@@ -30,13 +32,13 @@ def is_event(tag: str) -> bool:
     return tag_names.parse(tag) is not None
 
 
-def read_events(git: Git, models: Iterable[str] = ()) -> list[Event]:
-    """Read every event, or those of the named models, sorted by tag name.
+def read_events(git: Git, models: Iterable[str] = (), *, systems: bool = False) -> list[Event]:
+    """Read every event, or those of the named models and perhaps all systems, by tag name.
 
     Raises:
         GitError: git failed.
     """
-    output = git.raw("for-each-ref", f"--format={_FORMAT}", *patterns(models))
+    output = git.raw("for-each-ref", f"--format={_FORMAT}", *patterns(models, systems=systems))
     return list(_events(output.decode(errors="replace").split("\0")))
 
 

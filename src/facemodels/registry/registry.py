@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from facemodels.errors import ConflictError, IntegrityError, RuleError
 from facemodels.git import Git, find_root
 from facemodels.names import ModelId
-from facemodels.registry import audit, policy, reading, rules, semver, signatures
+from facemodels.registry import audit, members, policy, reading, rules, semver, signatures
 from facemodels.registry.events import Event
 from facemodels.registry.proposals import Proposal, ProposedEvent
 from facemodels.registry.state import Entry, State, Status, production_line
@@ -62,8 +62,8 @@ class Registry:
         Raises:
             InputError: registered already, not tracked by DVC, no data to compare on.
             IntegrityError: the package is not what its commit tracks.
-            RuleError: the bump is too small, accuracy is worse, the role is missing, or the
-                licence is not allowed.
+            RuleError: the bump is too small, accuracy is worse, the role is missing, the
+                licence is not allowed, or a member of a system is not what was registered.
             GateError: it claims the embedding space of a version and was not shown to keep it.
             ConflictError: somebody else was faster.
         """
@@ -80,6 +80,7 @@ class Registry:
         evidence, entry = collect(self.git, asked.package, commit)
         stated = str(entry.get("license", ""))
         self.repository.policy.require_license(str(asked.package.id), stated)
+        members.require_known_members(self.repository.state(), str(asked.package.id), entry)
         entry["tags"] = sorted(set(asked.labels))
         if before is None:
             bump.require_shown_claim(None, asked.package)

@@ -16,7 +16,7 @@ from typing import Any
 
 from facemodels.errors import InputError, RuleError
 from facemodels.names import ModelId
-from facemodels.registry import tag_names
+from facemodels.registry import members, tag_names
 from facemodels.registry.proposals import ProposedEvent, event_of, staged
 from facemodels.registry.state import ARCHIVED, ROLLOUT, Entry, State, Status
 
@@ -37,7 +37,8 @@ def register(
     Raises:
         InputError: it is registered already.
         RuleError: the commit holds another version of the model: GTO finds a stage's version
-            by its commit, so each version needs its own.
+            by its commit, so each version needs its own. Or a member of a system is not what
+            was registered under its id.
     """
     if str(model) in state.entries:
         raise InputError(
@@ -56,6 +57,8 @@ def register(
             f"{tag} exists: {model} was registered and taken back.",
             "A number is not given twice; use the next one.",
         )
+    members.require_known_members(state, str(model), entry)
+    members.require_as_pinned(state, str(model), str(evidence.get("package", "")))
     extra = {"entry": dict(entry)}
     return ProposedEvent("register", model, tag, commit, "development", reason, evidence, extra)
 
@@ -251,7 +254,8 @@ def archive(
 
     Raises:
         InputError: not registered, in the archive already, no digest or path, or no reason.
-        RuleError: it serves: in production, on its way there, or in staging's environment.
+        RuleError: it serves: in production, on its way there, or in staging's environment; or
+            it is a member of a system in use.
     """
     entry = state.entry(model)
     if entry.id in state.archived:
@@ -271,6 +275,7 @@ def archive(
             f"{model} serves in {where if not staged else 'staging'}.",
             "Deploy another version in its place first.",
         )
+    members.require_unpinned(state, entry, archived=False)
     tag = tag_names.assign(model.name, ARCHIVED, (event.name for event in state.events))
     return event_of(entry, "archive", tag, entry.status, reason, {"archive": dict(facts)})
 
@@ -336,7 +341,8 @@ def deprecate(state: State, model: ModelId, *, reason: str, retire: bool = False
 
     Raises:
         InputError: no reason, or deprecated already.
-        RuleError: it is in production, and retiring the model was not asked for.
+        RuleError: it is in production, and retiring the model was not asked for; or it is a
+            member of a system in use.
     """
     entry = state.entry(model)
     if entry.status == "deprecated":
@@ -349,5 +355,6 @@ def deprecate(state: State, model: ModelId, *, reason: str, retire: bool = False
             "Promote or roll back to another version first, or add --retire to take the model "
             "out of production.",
         )
+    members.require_unpinned(state, entry)
     extra = {"retire": True} if entry.status == "production" else {}
     return staged(state, entry, "deprecate", "deprecated", reason, extra)

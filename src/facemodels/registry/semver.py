@@ -1,6 +1,7 @@
 """The smallest legal version bump between two packages: computed, not asserted. Pure.
 
-MAJOR  callers or stored data break: input or output signature, embedding space, architecture
+MAJOR  callers or stored data break: input or output signature, embedding space, architecture; of
+       a system, which has no architecture, the crop
 MINOR  better accuracy (the paired interval of the difference excludes zero), or a new form
 PATCH  speed, size and fixes at equal accuracy
 Worse accuracy has no legal bump unless someone answers for it.
@@ -23,6 +24,7 @@ Accuracy = Literal["better", "worse", "no difference shown"]
 # key of an entry's `interface` → what its change is called
 _BREAKING: Mapping[str, str] = {
     "architecture": "architecture",
+    "crop": "crop",
     "input_shape": "input shape",
     "output_shape": "output shape",
     "embedding_space": "embedding space",
@@ -48,7 +50,7 @@ def rule(old: Mapping[str, Any], new: Mapping[str, Any], accuracy: Accuracy) -> 
     """Rule on the smallest legal bump from one package to another.
 
     Args:
-        old: `interface` of the entry: architecture, shapes, embedding_space, runtimes.
+        old: `interface` of the entry: architecture or crop, shapes, embedding_space, runtimes.
         new: the same keys of the new package.
         accuracy: verdict of the paired comparison, of new against old.
     """

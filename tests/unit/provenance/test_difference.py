@@ -15,7 +15,7 @@ from facemodels.dvc_files import plain
 from facemodels.errors import InputError, ParamsError
 from facemodels.names import ModelId
 from facemodels.provenance import difference
-from facemodels.provenance.difference.values import bump, interface, labels, metrics, pins
+from facemodels.provenance.difference.values import bump, labels, metrics, pins, recorded
 from facemodels.provenance.flat import changes, flatten, same, summary
 from facemodels.registry import rules, semver
 from facemodels.text import one_line, short, size_text
@@ -352,7 +352,7 @@ def test_changes_lead_from_one_to_the_other(before: dict[str, Any], after: dict[
 @given(_NESTED)
 def test_nothing_differs_from_itself(values: dict[str, Any]) -> None:
     assert changes(flatten(values), flatten(values)) == ()
-    assert interface(values, values) in {(), None}
+    assert recorded(values, values) in {(), None}
 
 
 @given(st.text() | st.integers() | st.floats() | st.booleans() | st.none())
@@ -404,7 +404,7 @@ def test_pins() -> None:
 def test_facts_of_any_form_are_compared(facts: Any) -> None:
     assert metrics(facts, facts) is not None
     assert labels(facts, facts) == ()
-    assert interface(facts, None) is None
+    assert recorded(facts, None) is None
 
 
 def test_the_levels_are_those_of_the_ruling() -> None:

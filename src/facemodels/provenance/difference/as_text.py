@@ -27,6 +27,9 @@ def text(difference: VersionDifference) -> str:
     lines += _metrics(difference.metrics)
     lines += _stamps(difference)
     lines += _section("interface", difference.interface)
+    if difference.members is not None:
+        lines += _section("members", difference.members)
+        lines += _section("decides by", difference.decides_by)
     lines += _bump(difference.bump)
     lines += _section("parameters", difference.parameters)
     lines += _section("data", difference.data)

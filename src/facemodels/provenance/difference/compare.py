@@ -63,7 +63,7 @@ def compare(git: Git, state: State, a: ModelId | str, b: ModelId | str) -> Versi
         after,
         values.metrics(*(recorded.get("metrics") for recorded in facts), comparable=not stamps),
         stamps,
-        values.interface(*interfaces),
+        values.recorded(*interfaces),
         values.bump(before.id, after.id, dict(zip((before.id, after.id), interfaces, strict=True))),
         changed_parameters(*inputs) if known else None,
         values.digests(inputs[0].data, inputs[1].data) if locked else None,
@@ -72,6 +72,8 @@ def compare(git: Git, state: State, a: ModelId | str, b: ModelId | str) -> Versi
         requirements,
         origin,
         values.labels(*(recorded.get("tags") for recorded in facts)),
+        values.recorded(*(recorded.get("members") for recorded in facts)),
+        values.recorded(*(recorded.get("decides_by") for recorded in facts)),
     )
 
 

@@ -152,6 +152,8 @@ class VersionDifference:
         requirements: the changed pins of requirements.
         requirements_from: `registration` or `requirements.lock`, which had the pins; "" if none.
         labels: the labels in the registry that were added or removed.
+        members: of two systems, the changed members: id and digest by task.
+        decides_by: of two systems, the changed thresholds and limits.
     """
 
     before: Ancestor
@@ -167,6 +169,8 @@ class VersionDifference:
     requirements: tuple[ValueChange, ...] | None
     requirements_from: str
     labels: tuple[ValueChange, ...]
+    members: tuple[ValueChange, ...] | None = None
+    decides_by: tuple[ValueChange, ...] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The values as JSON has them."""
@@ -176,6 +180,7 @@ class VersionDifference:
             "metrics": [metric.as_json() for metric in self.metrics],
             "stamps": list(self.stamps),
             "interface": _listed(self.interface),
+            **_of_systems(self),
             "bump": self.bump.as_json() if self.bump else None,
             "parameters": _listed(self.parameters),
             "data": _listed(self.data),
@@ -188,6 +193,15 @@ class VersionDifference:
                 "removed": [change.name for change in self.labels if change.kind == "removed"],
             },
         }
+
+
+def _of_systems(difference: VersionDifference) -> dict[str, Any]:
+    if difference.members is None:
+        return {}
+    return {
+        "members": _listed(difference.members),
+        "decides_by": _listed(difference.decides_by),
+    }
 
 
 def _side(version: Ancestor) -> dict[str, Any]:
@@ -234,8 +248,8 @@ def metrics(before: Any, after: Any, *, comparable: bool = True) -> tuple[Metric
     )
 
 
-def interface(before: Any, after: Any) -> tuple[ValueChange, ...] | None:
-    """Find the changes between two interfaces; None unless both were recorded."""
+def recorded(before: Any, after: Any) -> tuple[ValueChange, ...] | None:
+    """Find the changes between two recorded mappings; None unless both were recorded."""
     sides = leaves(before), leaves(after)
     return changes(*sides) if all(sides) else None
 

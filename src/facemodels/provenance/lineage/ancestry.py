@@ -85,6 +85,7 @@ class Ancestor:
         inputs: what it was made of.
         differences: what differs from its parent; None if it has none.
         notes: one sentence for each thing that is odd or missing.
+        members: what a system is made of, by task; empty for a model.
     """
 
     id: str
@@ -98,6 +99,7 @@ class Ancestor:
     inputs: Inputs
     differences: InputDifferences | None = None
     notes: tuple[str, ...] = ()
+    members: tuple[MemberOrigin, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The values as JSON has them."""
@@ -113,6 +115,33 @@ class Ancestor:
             "inputs": self.inputs.as_json(),
             "differences": self.differences.as_json() if self.differences else None,
             "notes": list(self.notes),
+            **({"members": [one.as_json() for one in self.members]} if self.members else {}),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class MemberOrigin:
+    """A member of a system, and where it comes from.
+
+    Attributes:
+        task: what it does in the system.
+        id: the version that the system pins.
+        digest: of its package, as the system pins it.
+        version: what it was made of; None if it is not registered here.
+    """
+
+    task: str
+    id: str
+    digest: str
+    version: Ancestor | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The values as JSON has them."""
+        return {
+            "task": self.task,
+            "model_id": self.id,
+            "digest": self.digest,
+            "version": self.version.as_json() if self.version else None,
         }
 
 

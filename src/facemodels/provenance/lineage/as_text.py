@@ -7,7 +7,12 @@ at every parent would become wider than the screen.
 from __future__ import annotations
 
 from facemodels.provenance.flat import summary
-from facemodels.provenance.lineage.ancestry import Ancestor, InputDifferences, Lineage
+from facemodels.provenance.lineage.ancestry import (
+    Ancestor,
+    InputDifferences,
+    Lineage,
+    MemberOrigin,
+)
 from facemodels.provenance.lineage.inputs import Artifact
 from facemodels.text import counted, cut, joined, one_line, size_text
 
@@ -47,6 +52,7 @@ def _rows(version: Ancestor) -> list[Row]:
         ("commit", commit, []),
         ("package", joined(one_line(version.path), digest, size), []),
     ]
+    rows += [_member(member) for member in version.members]
     rows += [("data", _artifact(artifact, differences), []) for artifact in inputs.data]
     rows += [("built", _artifact(artifact, None), []) for artifact in inputs.built]
     if inputs.code:
@@ -59,6 +65,15 @@ def _rows(version: Ancestor) -> list[Row]:
         rows.append(("changelog", one_line(version.changelog), []))
     rows += [("note", one_line(note), []) for note in (*version.notes, *inputs.notes)]
     return rows
+
+
+def _member(member: MemberOrigin) -> Row:
+    """A member with the data that it was made of."""
+    version = member.version
+    status = version.status if version else "not registered here"
+    value = joined(member.task, member.id, status, member.digest[:19])
+    data = version.inputs.data if version else ()
+    return "member", value, [f"data {_artifact(artifact, None)}" for artifact in data]
 
 
 def on_branches(version: Ancestor) -> str:
@@ -120,6 +135,13 @@ def _node_lines(place: int, version: Ancestor) -> list[str]:
     subject = cut(version.revision.subject, _SUBJECT)
     commit = joined(version.revision.commit[:10], subject)
     lines = [f'  v{place}["{_label(version.id, version.status, commit)}"]:::version']
+    for number, member in enumerate(version.members):
+        status = member.version.status if member.version else "not registered here"
+        label = _label(member.id, member.task, status)
+        lines.append(f'  m{place}_{number}["{label}"]:::version --> v{place}')
+        for at, artifact in enumerate(member.version.inputs.data if member.version else ()):
+            shown = _label(artifact.path, joined(artifact.md5[:10], size_text(artifact.size)))
+            lines.append(f'  md{place}_{number}_{at}[("{shown}")]:::same --> m{place}_{number}')
     changed_data = (differences.data if differences else None) or ()
     for number, artifact in enumerate(inputs.data):
         label = _label(artifact.path, joined(artifact.md5[:10], size_text(artifact.size)))

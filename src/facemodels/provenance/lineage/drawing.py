@@ -108,7 +108,7 @@ def _shape(axes: Axes, node: Node) -> None:
     elif node.kind in {"code", "parameters"}:
         patch = Polygon(_corners(node), closed=True, joinstyle="round", **style)
     else:
-        if node.kind == "version":
+        if node.kind in {"version", "member"}:
             style |= {"facecolor": "#eff6ff", "edgecolor": "#1d4ed8", "linewidth": 1.8}
         else:
             style |= {"facecolor": "white", "linestyle": (0, (4, 3))}

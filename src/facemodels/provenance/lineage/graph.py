@@ -10,14 +10,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from facemodels.provenance.lineage.ancestry import Ancestor, Lineage
+from facemodels.provenance.lineage.ancestry import Ancestor, Lineage, MemberOrigin
 from facemodels.provenance.lineage.inputs import Artifact
 from facemodels.text import counted, size_text
 
 if TYPE_CHECKING:
     import networkx as nx  # type: ignore[import-untyped]
 
-Kind = Literal["version", "data", "code", "parameters", "nothing", "end"]
+Kind = Literal["version", "member", "data", "code", "parameters", "nothing", "end"]
 
 VERSION_SIZE = (3.5, 1.2)
 WIDTH = 2.35  # of an input
@@ -120,12 +120,13 @@ def _column(version: Ancestor) -> _Column:
     lines = (" · ".join(part for part in facts if part), revision.subject)
     column = _Column({version.id: Node("version", version.id, lines, status=version.status)})
     _add_data(column, version)
-    below = [node for node in (_code(version), _parameters(version)) if node is not None]
+    below = [_member(member) for member in version.members]
+    below += [node for node in (_code(version), _parameters(version)) if node is not None]
     if not (below or inputs.data):
         below = [_input("nothing", "inputs not recorded", ())]
     edge = -VERSION_SIZE[1] / 2 - _ROW_GAP
     for node, x in zip(below, _spread(len(below)), strict=True):
-        name = f"{version.id} {node.kind}"
+        name = f"{version.id} {node.title if node.kind == 'member' else node.kind}"
         column.nodes[name] = replace(node, place=(x, edge - node.size[1] / 2))
         column.edges.append((name, version.id))
     return column
@@ -177,6 +178,15 @@ def _spread(number: int) -> list[float]:
 def _input(kind: Kind, title: str, lines: Sequence[str], *, marked: bool = False) -> Node:
     height = _PADDING + TITLE + LINE * len(lines)
     return Node(kind, title, tuple(lines), marked, size=(WIDTH, height))
+
+
+def _member(member: MemberOrigin) -> Node:
+    """A member of a system, with the data that it was made of."""
+    version = member.version
+    data = version.inputs.data if version else ()
+    status = version.status if version else "not registered here"
+    lines = [f"{member.task} · {status}", *(artifact.path for artifact in data[:_SHOWN])]
+    return _input("member", member.id, lines)
 
 
 def _datum(artifact: Artifact, version: Ancestor) -> Node:

@@ -19,11 +19,13 @@ from facemodels.provenance.lineage.ancestry import (
     Ancestor,
     Lineage,
     LineageEnd,
+    MemberOrigin,
     Revision,
     differences,
 )
 from facemodels.provenance.lineage.inputs import Inputs
 from facemodels.registry.events import to_text
+from facemodels.registry.members import members_of
 from facemodels.registry.state import Entry, State
 
 PARAMS = "params.yaml"
@@ -47,11 +49,22 @@ def trace(
         ToolError: git is missing or gave no answer.
     """
     chain, end = _chain(state, state.entry(model_id), generations)
-    versions = [ancestor(git, entry) for entry in chain]
+    versions = [
+        replace(ancestor(git, entry), members=_members(git, state, entry)) for entry in chain
+    ]
     for place, parent in enumerate(versions[1:]):
         child = versions[place]
         versions[place] = replace(child, differences=differences(parent.inputs, child.inputs))
     return Lineage(tuple(versions), end)
+
+
+def _members(git: Git, state: State, entry: Entry) -> tuple[MemberOrigin, ...]:
+    found = []
+    for pin in members_of(facts_of(entry)):
+        known = state.entries.get(pin.id)
+        version = ancestor(git, known) if known else None
+        found.append(MemberOrigin(pin.task, pin.id, pin.digest, version))
+    return tuple(found)
 
 
 def _chain(state: State, entry: Entry, generations: int | None) -> tuple[list[Entry], LineageEnd]:

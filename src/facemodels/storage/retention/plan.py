@@ -1,10 +1,10 @@
 """Decides which versions stay, which are archived, and what may be deleted then. Pure.
 
 Of each model these versions are kept: those that serve (in production, in a rollout, in staging's
-environment), the one that a rollback would go to, those listed by hand, young ones, and the last
-versions that were in production. Deprecated versions are archived after their grace period, and
-so are older versions of production. A version that was neither deprecated nor in production stays,
-because nobody has said yet that it is of no use.
+environment), the one that a rollback would go to, those listed by hand, members of a system in use,
+young ones, and the last versions that were in production. Deprecated versions are archived after
+their grace period, and so are older versions of production. A version that was neither deprecated
+nor in production stays, because nobody has said yet that it is of no use.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from facemodels.errors import InputError, RuleError
+from facemodels.registry.members import members_of
 from facemodels.registry.registry import previous_production
 from facemodels.registry.state import ARCHIVED, Entry, State
 from facemodels.storage.retention.settings import RetentionSettings
@@ -95,6 +96,7 @@ def decide(
         )
     past = _production_pasts(state)
     safe = {
+        **dict(_members(state)),
         **(named or {}),
         **dict.fromkeys(settings.keep, "listed in conf/retention.yaml"),
         **dict(_rollback_targets(state)),
@@ -158,6 +160,14 @@ def _serving(state: State) -> Iterator[tuple[str, str]]:
         yield state.id_of(event) or "", f"on its way to production ({event.tag})"
     for identity in state.production.values():
         yield identity, "in production"
+
+
+def _members(state: State) -> Iterator[tuple[str, str]]:
+    """Yield the versions that a system pins which is neither deprecated nor archived."""
+    for entry in state.entries.values():
+        if entry.status != "deprecated" and entry.id not in state.archived:
+            for pin in members_of(entry.facts):
+                yield pin.id, f"a member of {entry.id}"
 
 
 def _production_pasts(state: State) -> dict[str, list[str]]:

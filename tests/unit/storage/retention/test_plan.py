@@ -32,10 +32,10 @@ def oid(word: str) -> str:
     return hashlib.md5(word.encode(), usedforsecurity=False).hexdigest()
 
 
-def register(model: str) -> Proposal:
+def register(model: str, **entry: Any) -> Proposal:
     evidence = {"package": "sha256:" + "0" * 64, "dvc": f"md5:{oid(model)}.dir"}
     return lambda now: rules.register(
-        now, ModelId.parse(model), commit_of(model), reason="new", evidence=evidence, entry={}
+        now, ModelId.parse(model), commit_of(model), reason="new", evidence=evidence, entry=entry
     )
 
 
@@ -321,3 +321,32 @@ def test_the_plan_is_written_for_programs_too() -> None:
     value = made.as_json()
     assert [one["model_id"] for one in value["versions"]] == [v(n) for n in range(1, 5)]
     assert value["versions"][0]["action"] == "archive"
+
+
+def test_a_member_stays_as_long_as_a_system_in_use_pins_it() -> None:
+    ledger = line(5)
+    member = "rec-facenet-v1.0.0"
+    pin = {"id": member, "digest": "sha256:" + "0" * 64}
+    systems = [f"sys-faces-v{number}.0.0" for number in range(1, 6)]
+    for system in systems:
+        ledger.add(register(system, members={"recognition": pin}))
+        for status in ("staging", "production"):
+            ledger.add(move(system, status))
+
+    def decided() -> dict[str, tuple[str, str]]:
+        found = decide(ledger.state, RetentionSettings(), LATER)
+        return {one.id: (one.action, one.reason) for one in found}
+
+    first = decided()
+    assert first[systems[0]] == ("archive", "4 newer versions were in production")
+    assert first[systems[2]] == ("keep", "among the last 3 of production")
+    action, reason = first[member]
+    assert (action, reason.startswith("a member of sys-faces")) == ("keep", True)
+    for system in systems[:2]:
+        ledger.add(archive(system))
+    assert decided()[member][0] == "keep"  # the others still pin it
+    for system in systems[2:4]:
+        ledger.add(deprecate(system))
+    assert decided()[member] == ("keep", f"a member of {systems[4]}")
+    ledger.add(deprecate(systems[4], retire=True))
+    assert decided()[member][0] == "archive"

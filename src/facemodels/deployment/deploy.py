@@ -23,9 +23,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from facemodels.deployment.galleries import plan_for, spaces_for
 from facemodels.deployment.rollback import withdrawal
 from facemodels.deployment.settings import DeploymentPolicy, Environment
 from facemodels.deployment.strategies import DeploymentAct
@@ -82,6 +84,9 @@ def deploy(
         InputError: the strategy or the percentage has no meaning in this environment.
         RuleError: the environment's policy does not let this user deploy.
         GateError: raised by the proposal, for a version below a gate of the environment.
+
+    The proposal also refuses a version of another embedding space than the galleries of the
+    environment have (`galleries.spaces_for`).
     """
     require_deployer(registry, settings.policy, request.environment)
     if request.environment == "staging":
@@ -90,7 +95,7 @@ def deploy(
                 f"staging knows no strategy {request.strategy!r}: nobody's traffic is at stake.",
                 "Leave --strategy out.",
             )
-        return _placement(settings.policy, request)
+        return _placement(registry.root, settings, request)
     terms = _terms(settings, request)
     if request.strategy == "abort":
         return withdrawal(request.model, reason=request.reason)
@@ -102,12 +107,19 @@ def deploy(
             _require_time_in_staging(entry, settings.policy, clock())
         if request.strategy == "complete":
             _require_rollout_of(state, entry)
+        spaces = spaces_for(registry.root, settings.galleries, entry)
+        current = state.entries.get(state.production.get(entry.model, ""))
+        shown = plan_for(settings.galleries, spaces, entry, current) if current else ""
+        known = replace(request, re_enrolment=request.re_enrolment or shown)
         if request.strategy in ("direct", "complete"):
-            return _move(state, request)
-        return rules.roll_out(
-            state, request.model, terms,
-            reason=request.reason, re_enrolment=request.re_enrolment, emergency=request.emergency,
-        )  # fmt: skip
+            event = _move(state, known)
+        else:
+            event = rules.roll_out(
+                state, known.model, terms,
+                reason=known.reason, re_enrolment=known.re_enrolment, emergency=known.emergency,
+            )  # fmt: skip
+        kept = {rules.GALLERY_SPACES: list(spaces)} if spaces else {}
+        return replace(event, extra={**event.extra, **kept})
 
     return proposal
 
@@ -122,9 +134,11 @@ def dry_run(registry: Registry, proposal: Proposal) -> ProposedEvent:
     return proposal(registry.repository.state())
 
 
-def _placement(policy: DeploymentPolicy, request: DeploymentRequest) -> Proposal:
+def _placement(root: Path, settings: Environment, request: DeploymentRequest) -> Proposal:
     def proposal(state: State) -> ProposedEvent:
-        _require_gates(state.entry(request.model), policy)
+        entry = state.entry(request.model)
+        _require_gates(entry, settings.policy)
+        spaces_for(root, settings.galleries, entry)
         return rules.place(state, request.model, reason=request.reason)
 
     return proposal

@@ -6,10 +6,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from facemodels.deployment.strategies import ENVIRONMENTS
 from facemodels.errors import InputError, NameFormatError
+from facemodels.gallery.spaces import gallery_folder
 from facemodels.monitoring.settings import ProbeSettings, VerdictSettings
 from facemodels.names import ModelId, Task
 from facemodels.params import Frozen, Gate, load_yaml, parse
@@ -22,6 +23,16 @@ Percent = Annotated[int, Field(ge=0, le=100)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Wait = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def _gallery(name: str) -> str:
+    try:
+        gallery_folder(name)
+    except InputError as error:
+        raise ValueError(error.what) from error
+    if "/" in name:
+        raise ValueError("is a path; name a gallery of the repository")
+    return name
 
 
 class Address(Frozen):
@@ -99,6 +110,8 @@ class Environment(Frozen):
         serving: the file with limits and batching of the servers, relative to the root.
         tokens: the file that says which token may do what, relative to the root; without one the
             servers answer requests from this machine only.
+        galleries: names of the galleries in which the systems identify people; a version is not
+            deployed before all of them have faces of its embedding space.
         start_s: seconds in which a new server must become ready.
         hang_s: seconds without an answer to a health check after which a server is killed.
         backoff_s: seconds before a server that died is started again; each further quick death
@@ -129,6 +142,7 @@ class Environment(Frozen):
     threads: Count = 1
     serving: str = "conf/serving.yaml"
     tokens: str = ""
+    galleries: tuple[Annotated[str, AfterValidator(_gallery)], ...] = ()
     start_s: Seconds = 120.0
     hang_s: Seconds = 5.0
     backoff_s: Seconds = 1.0

@@ -20,6 +20,8 @@ from facemodels.registry import members, tag_names
 from facemodels.registry.proposals import ProposedEvent, event_of, staged
 from facemodels.registry.state import ARCHIVED, ROLLOUT, Entry, State, Status
 
+# In the record of a deployment: the embedding spaces that the galleries in use had then.
+GALLERY_SPACES = "gallery_spaces"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -315,13 +317,21 @@ def _require_weights(state: State, entry: Entry) -> None:
 def _to_production(state: State, entry: Entry, *, reason: str, re_enrolment: str) -> str:
     """Check that a version may go to production; say whether that is a promotion or a rollback."""
     current = state.entries.get(state.production.get(entry.model, ""))
-    if current is not None:
+    back = entry.deployed_at is not None
+    if current is not None and not (back and _galleries_keep(current, entry)):
         _same_space(current, entry, re_enrolment)
-    if entry.deployed_at is None:
+    if not back:
         return "promote"
     if not reason:
         raise InputError("A rollback needs a reason.", "Add --reason.")
     return "rollback"
+
+
+def _galleries_keep(current: Entry, before: Entry) -> bool:
+    """Whether the galleries had faces for the version before, too, when the next one came."""
+    recorded = ((event.record or {}).get(GALLERY_SPACES) for event in reversed(current.events))
+    spaces = next((found for found in recorded if isinstance(found, list)), [])
+    return before.facts.get("interface", {}).get("embedding_space") in spaces
 
 
 def _same_space(current: Entry, new: Entry, re_enrolment: str) -> None:

@@ -15,7 +15,7 @@ from facemodels.registry.state import State
 from facemodels.routes import ability_paths
 
 Urls = Mapping[str, tuple[str, ...]]
-_ORDER = ("recognition", "detection", "landmarks")
+_ORDER = ("recognition", "detection", "landmarks", "system")
 _STICKY: tuple[Strategy, ...] = ("canary", "progressive")  # a cookie may keep a client
 
 
@@ -70,8 +70,17 @@ def embedding_spaces(state: State) -> dict[str, str | None]:
 
 
 def _paths(wanted: Mapping[str, Desired], settings: Environment) -> dict[str, tuple[str, ...]]:
-    """The plain addresses that each model answers; one model of a task gets all of them."""
-    return {model: ability_paths(task) for task, model in _by_task(wanted, settings).items()}
+    """The plain addresses that each model answers; one model of a task gets all of them.
+
+    A recogniser and a system have an address in common. It stays the recogniser's: what its
+    clients send are crops, in which a system would look for faces.
+    """
+    chosen = _by_task(wanted, settings)
+    found: dict[str, tuple[str, ...]] = {}
+    for task in (task for task in _ORDER if task in chosen):
+        taken = {path for paths in found.values() for path in paths}
+        found[chosen[task]] = tuple(path for path in ability_paths(task) if path not in taken)
+    return found
 
 
 def _by_task(wanted: Mapping[str, Desired], settings: Environment) -> dict[str, str]:

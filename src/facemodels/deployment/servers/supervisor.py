@@ -27,6 +27,7 @@ from facemodels.errors import FacemodelsError
 from facemodels.files import write_json
 from facemodels.monitoring.metrics.reading import Series
 from facemodels.monitoring.metrics.scraper import ScrapeTarget
+from facemodels.names import ModelId
 from facemodels.registry.state import Entry
 from facemodels.routes import READY
 
@@ -199,6 +200,9 @@ class ServerSupervisor:
         command += ["--config", str(config)] if config.is_file() else []
         if self._settings.tokens:
             command += ["--tokens", str(self._root / self._settings.tokens)]
+        if ModelId.parse(slot.id).name.task == "system":  # no other model identifies people
+            for gallery in self._settings.galleries:
+                command += ["--gallery", gallery]
         facts = {"port": int(command[command.index("--port") + 1]), "model_id": slot.id}
         try:
             slot.process = start(

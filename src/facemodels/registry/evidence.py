@@ -66,13 +66,13 @@ def collect(git: Git, package: Package, commit: str) -> tuple[dict[str, Any], di
         "interface": interface(package),
         **_judge(git, commit, package),
         **_imported(package),
-        **_of_a_system(package),
+        **facts_of_a_system(package),
         **{key: package.metadata[key] for key in _FIELDS if key in package.metadata},
     }
     return evidence, entry
 
 
-def _of_a_system(package: Package) -> dict[str, Any]:
+def facts_of_a_system(package: Package) -> dict[str, Any]:
     """What a system pins, and by which bounds it decides; nothing for a model."""
     if package.task != "system":
         return {}

@@ -228,19 +228,22 @@ class EnvironmentSite:
     ) -> ModelId:
         """Make a version's package and register it as one that has passed all gates."""
         model = ModelId.parse(identity)
-        folder = self.folder / str(model.folder)
-        write_package(folder, model, behaviour, space)
+        write_package(self.folder / str(model.folder), model, behaviour, space)
+        self.enter(model, {"interface": {"embedding_space": space}})
+        return model
+
+    def enter(self, model: ModelId, facts: Mapping[str, Any]) -> None:
+        """Register a version whose package is there, as one that has passed all gates."""
         git(self.folder, "commit", "--quiet", "--allow-empty", "-m", f"Make {model}")
         commit = git(self.folder, "rev-parse", "HEAD")
-        digest = open_package(folder).digest
+        digest = open_package(self.folder / str(model.folder)).digest
         evidence = {"package": f"sha256:{digest}", "suite": ["benchmark"]}
-        entry = {"path": str(model.folder), "interface": {"embedding_space": space}}
+        entry = {"path": str(model.folder), **facts}
 
         def plan(now: State) -> ProposedEvent:
             return rules.register(now, model, commit, reason="new", evidence=evidence, entry=entry)
 
         self.repository.add(plan)
-        return model
 
     def staged(self, identity: str, behaviour: Behaviour = "good", **options: Any) -> ModelId:
         """Register a version and put it into staging."""

@@ -4,42 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 from click.testing import CliRunner
+from tests.small_systems import detector, recogniser, small_system
 
 from facemodels.cli.main import main
 from facemodels.data.sample.generate import photo_split
 from facemodels.data.splits import save_group_names
-from facemodels.detection.mtcnn import AUTHORS, Mtcnn, networks
-from facemodels.detection.mtcnn.authors import authors_weights
 from facemodels.errors import RuleError
-from facemodels.names import ModelId, Version
-from facemodels.package.build import PackageContent, build
-from facemodels.package.build_system import SystemContent, build_system
+from facemodels.names import Version
 from facemodels.package.load import Package, open_package
-from facemodels.params import Card, Compare
-from facemodels.recognition.arcface import ArcFace
+from facemodels.params import Compare
 from facemodels.registry import semver
 from facemodels.registry.bump import compare
 from facemodels.registry.evidence import interface
-from facemodels.system.calibration import Calibration
-from facemodels.system.quality import QualityLimits
-from facemodels.training.weights import save_state
 
 SETTINGS = Compare(
     baselines={}, resamples=100, confidence=0.95, seed=1, threads=1, warmup=0, runs=2
 )
-CARD = Card(
-    created_at="2026-01-02T03:04:05Z", author="Test", description="For a test.",
-    changelog="First.", known_issues="None.", license="Apache-2.0", training_dataset="none",
-    parent_version="",
-)  # fmt: skip
-CALIBRATION = Calibration((0.001, 0.01, 0.1), (0.6, 0.5, 0.3), 30_000, "a test")
 
 
 @pytest.fixture(scope="module")
@@ -47,59 +31,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("members")
 
 
-def packaged(folder: Path, identity: str, model: Any, network: Any) -> Package:
-    weights = folder / f"{identity}-weights" / "model.pt"
-    weights.parent.mkdir()
-    save_state(network.state_dict(), weights)
-    content = PackageContent(ModelId.parse(identity), model, weights, {}, {"threshold": 0.7}, CARD)
-    return open_package(build(content, folder / identity))
-
-
-def detector(folder: Path, version: str) -> Package:
-    mtcnn = Mtcnn.of({"factor": 0.709, "max_pixels": 2500000})
-    found = networks.pretrained(authors_weights().path)
-    found.keep(mtcnn.cascade_settings(AUTHORS))
-    return packaged(folder, f"det-mtcnn-v{version}", mtcnn, found)
-
-
-def recogniser(folder: Path, version: str, crop: str, seed: int = 0) -> Package:
-    shape = {
-        "backbone": "mobilefacenet", "image_size": 48, "embedding_size": 16, "dropout": 0.0,
-        "crop": crop,
-    }  # fmt: skip
-    arcface = ArcFace.of(shape)
-    torch.manual_seed(seed)
-    return packaged(folder, f"rec-arcface-v{version}", arcface, arcface.build())
-
-
-def made(
-    folder: Path, version: str, members: Mapping[str, Package], min_score: float = 0.7
-) -> Package:
-    content = SystemContent(
-        id=ModelId.parse(f"sys-faces-v{version}"), members=members, min_score=min_score, fmr=0.01,
-        calibration=CALIBRATION, quality=QualityLimits(eyes=12), validation={}, words=CARD,
-    )  # fmt: skip
-    return open_package(build_system(content, folder / f"faces-v{version}"))
-
-
 @pytest.fixture(scope="module")
 def members(folder: Path) -> dict[str, Package]:
     return {
-        "detection": detector(folder, "1.0.0"),
-        "recognition": recogniser(folder, "1.0.0", "arcface112"),
+        "detection": detector(folder),
+        "recognition": recogniser(folder),
     }
 
 
 @pytest.fixture(scope="module")
 def first(folder: Path, members: dict[str, Package]) -> Package:
-    return made(folder, "1.0.0", members)
+    return small_system(folder / "faces-v1.0.0", "1.0.0", members)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     photos = tmp_path_factory.mktemp("photos")
     for name in ("val", "test"):
-        photo_split(name, seed=1, people=24, photos=30, image_size=160, workers=1).save(
+        photo_split(name, seed=1, people=16, photos=20, image_size=160, workers=1).save(
             photos / name
         )
     save_group_names(photos, ("light", "medium", "dark"))
@@ -123,8 +72,8 @@ def test_another_crop_or_embedding_space_asks_for_major(
     folder: Path, first: Package, members: dict[str, Package], data: Path, tmp_path: Path,
     crop: str, seed: int, reason: str,
 ) -> None:  # fmt: skip
-    other = recogniser(tmp_path, "2.0.0", crop, seed)
-    second = made(tmp_path, "1.1.0", {**members, "recognition": other})
+    other = recogniser(tmp_path, "2.0.0", crop=crop, seed=seed)
+    second = small_system(tmp_path / "faces", "1.1.0", {**members, "recognition": other})
     found = compare(first, second, data, SETTINGS)
     assert found.ruling.level == "major"
     assert any(reason in line for line in found.ruling.reasons)
@@ -135,7 +84,7 @@ def test_another_crop_or_embedding_space_asks_for_major(
 @pytest.fixture(scope="module")
 def blind(folder: Path, members: dict[str, Package]) -> Package:
     """The same recogniser behind a detector that finds nothing."""
-    return made(folder, "0.9.0", members, min_score=1.1)
+    return small_system(folder / "faces-v0.9.0", "0.9.0", members, min_score=1.1)
 
 
 def test_a_detector_that_finds_more_faces_is_better_from_the_photo_on_and_asks_for_minor(

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from facemodels.cli.options import FOLDER, json_option, output
-from facemodels.names import LEARNED_TASKS
+from facemodels.names import TASKS
 
 
 @click.group()
@@ -21,7 +21,7 @@ def probes() -> None:
 
 
 @probes.command()
-@click.option("--task", type=click.Choice(LEARNED_TASKS), required=True)
+@click.option("--task", type=click.Choice(TASKS), required=True)
 @click.option("--output", "folder", type=FOLDER, help="data/probes/<task> if not given.")
 @click.option("--count", type=click.IntRange(min=2), help="Of probes.")
 @click.option("--seed", type=int, default=1, show_default=True)

@@ -22,7 +22,9 @@ from facemodels.routes import ABILITY, INFO, ability_path
 if TYPE_CHECKING:
     import httpx
 
+_UNUSABLE = 422  # the answer to a photo that shows no face that may be compared
 HEADER = "X-Facemodels-Version"  # it names the version that the router must choose
+_NOT_COMPARED = "not compared"  # stands in the place of such an answer
 _TRIES = 3  # for a request that a busy server answers with 503
 _LONGEST_WAIT_S = 1.0
 _MOST_BYTES = 10_000_000  # of one answer
@@ -108,6 +110,8 @@ class _Asker:
         if isinstance(probe, PairProbe):
             files = [("image", (name, images[name])) for name in probe.images]
             answer = self._send(ABILITY.method, ability_path("verify"), files=files)
+            if _NOT_COMPARED in answer:
+                return answer
         else:
             query = {}
             if isinstance(probe, FaceProbe):
@@ -151,6 +155,8 @@ class _Asker:
             if response.status_code != 503 or not left:
                 break
             self._wait(response.headers.get("retry-after", ""))
+        if response.status_code == _UNUSABLE and self._identity.name.task == "system":
+            return {_NOT_COMPARED: True}  # only the version that the header names can answer
         if response.status_code != 200:
             raise _Failed(f"status {response.status_code}")
         return _object(response)
@@ -207,6 +213,8 @@ class _Tally:
 
     def _judge(self, probe: Probe, answer: Mapping[str, Any]) -> Counter[str]:
         if isinstance(probe, PairProbe):
+            if _NOT_COMPARED in answer:  # whom a system does not find it does not know either
+                return Counter(["fn" if probe.same else "tn"])
             self._threshold = _number(answer["threshold"])
             return _verified(probe, answer)
         (result,) = answer["results"]
@@ -219,7 +227,8 @@ class _Tally:
 
     def result(self, model_id: str, seconds: float) -> ReplayResult:
         """The result over all probes so far."""
-        negatives = self._counts["tn"] if self._probes.task == "recognition" else None
+        pairs = self._probes.task in ("recognition", "system")
+        negatives = self._counts["tn"] if pairs else None
         return ReplayResult(
             model_id=model_id,
             task=self._probes.task,

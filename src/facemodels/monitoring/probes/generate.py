@@ -14,15 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from facemodels.data.splits import DetectionSplit, LandmarkSplit, RecognitionSplit
+from facemodels.data.splits import DetectionSplit, LandmarkSplit, PhotoSplit, RecognitionSplit
 from facemodels.errors import DataError, InputError
 from facemodels.files import write_bytes, write_text
 from facemodels.monitoring.probes.golden_set import FILE, MAX_PROBES, GoldenSet, load
-from facemodels.names import LEARNED_TASKS
+from facemodels.names import TASKS
 
 PREPARED = Path("data", "prepared")
 # With these counts one answer is about 1 % of the accuracy, half of accuracy_drop_threshold.
-COUNTS = {"recognition": 100, "detection": 48, "landmarks": 80}
+COUNTS = {"recognition": 100, "detection": 48, "landmarks": 80, "system": 60}
+_OF_PAIRS = ("recognition", "system")
 _SOURCE = "prepared data, test split"
 _PREFIX = "probe-"  # of the names of generated images; it tells them from other files
 _DIGITS = 16  # of an image's SHA-256 in its name
@@ -46,10 +47,10 @@ def make(
 
     Args:
         root: the repository's root.
-        task: `detection`, `recognition` or `landmarks`.
+        task: `detection`, `recognition`, `landmarks` or `system`.
         folder: the folder that gets the images and `probes.json`.
-        count: the number of pairs (half of them of one person), scenes, or faces; the one in
-            `COUNTS` if None.
+        count: the number of pairs (half of them of one person; of whole photos for a system),
+            scenes, or faces; the one in `COUNTS` if None.
         seed: the seed of the random choice.
         crop: for recognition: the name of the crop that the models take; "" takes the first of
             those that are prepared.
@@ -59,13 +60,13 @@ def make(
             labelled by hand.
         DataError: the data is not prepared, or the test split has too few of what is asked for.
     """
-    if task not in LEARNED_TASKS:
-        raise InputError(f"{task!r} is no task.", f"Choose one of {', '.join(LEARNED_TASKS)}.")
+    if task not in TASKS:
+        raise InputError(f"{task!r} is no task.", f"Choose one of {', '.join(TASKS)}.")
     wanted = COUNTS[task] if count is None else count
     if crop and task != "recognition":
         raise InputError(f"{task} has no crops.", "Leave the crop out.")
-    if not 2 <= wanted <= MAX_PROBES or (task == "recognition" and wanted % 2):
-        even = ", even for pairs" if task == "recognition" else ""
+    if not 2 <= wanted <= MAX_PROBES or (task in _OF_PAIRS and wanted % 2):
+        even = ", even for pairs" if task in _OF_PAIRS else ""
         raise InputError(f"A count of {wanted}.", f"Give 2 to {MAX_PROBES}{even}.")
     _refuse_others(folder)
     images: dict[str, bytes] = {}
@@ -156,9 +157,41 @@ def _faces(data: Path, count: int, rng: np.random.Generator, keep: Keep) -> list
     ]
 
 
+def _photos(data: Path, count: int, rng: np.random.Generator, keep: Keep) -> list[dict[str, Any]]:
+    """Pairs of photos; the person of each is the one with the largest face."""
+    test = PhotoSplit.load(data / "test")
+    rows = [_largest(test, index) for index in range(len(test))]
+    shown = [(index, row) for index, row in enumerate(rows) if row is not None]
+    photos, faces = np.array(shown, np.intp).reshape(-1, 2).T
+    first, second = np.triu_indices(len(photos), 1)
+    same = test.person[faces[first]] == test.person[faces[second]]
+    groups = test.box_group[faces[first]]
+    halves = [
+        _evenly(rng, np.flatnonzero(same == kind), groups, count // 2, data)
+        for kind in (True, False)
+    ]
+    return [
+        {
+            "images": [keep(np.array(test.images[photos[side[row]]])) for side in (first, second)],
+            "same": bool(same[row]),
+        }
+        for row in np.concatenate(halves)
+    ]
+
+
+def _largest(test: PhotoSplit, index: int) -> np.intp | None:
+    """The row of the largest known face of a photo, which may have none."""
+    rows = np.flatnonzero(test.box_image == index)
+    if not len(rows):
+        return None
+    sides = test.boxes[rows, 2:] - test.boxes[rows, :2]
+    return np.intp(rows[np.nan_to_num(sides.prod(axis=1)).argmax()])
+
+
 _LABELS: dict[str, Callable[[Path, int, np.random.Generator, Keep], list[dict[str, Any]]]] = {
     "detection": _scenes,
     "landmarks": _faces,
+    "system": _photos,
 }
 
 

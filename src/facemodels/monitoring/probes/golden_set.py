@@ -60,7 +60,10 @@ Box = Annotated[Rectangle, AfterValidator(_with_area)]
 
 
 class PairProbe(Frozen):
-    """A probe for recognition: two aligned face crops, and whether they show one person."""
+    """Two images, and whether they show one person: aligned face crops for recognition.
+
+    A system gets whole photos; the person is the one with the largest face.
+    """
 
     images: tuple[ImageName, ImageName]
     same: Annotated[bool, Field(strict=True)]
@@ -112,7 +115,7 @@ class _Set(Frozen):
 
 
 class _Pairs(_Set):
-    task: Literal["recognition"]
+    task: Literal["recognition", "system"]
     probes: Annotated[tuple[PairProbe, ...], Field(min_length=1, max_length=MAX_PROBES)]
 
     @model_validator(mode="after")
@@ -148,7 +151,7 @@ class GoldenSet:
     """A golden set in memory.
 
     Attributes:
-        task: `detection`, `recognition` or `landmarks`.
+        task: `detection`, `recognition`, `landmarks` or `system`.
         probes: the probes in the order of the file, all of one kind.
         images: the encoded bytes of each image by its name.
         digest: `sha256:…` of the labels and images; it tells one set from another.

@@ -13,9 +13,10 @@ RATES = ("precision", "recall", "f1", "fpr", "tpr", "accuracy")
 class OutcomeCounts:
     """The number of outcomes of each kind, at the threshold of the package.
 
-    Recognition counts pairs. Detection counts faces at an IoU of 0.5 and has no true negatives.
-    Landmarks counts faces: points that miss a face are a false positive and a false negative, so
-    precision and recall are both the share of faces whose points are right.
+    Recognition counts pairs, and so does a system; one of whose photos shows no face that can be
+    compared counts as called different. Detection counts faces at an IoU of 0.5 and has no true
+    negatives. Landmarks counts faces: points that miss a face are a false positive and a false
+    negative, so precision and recall are both the share of faces whose points are right.
 
     Attributes:
         tp: true positives.
@@ -74,7 +75,7 @@ class ReplayResult:
 
     Attributes:
         model_id: the version that was asked, for example `rec-facenet-v2.1.3`.
-        task: `detection`, `recognition` or `landmarks`.
+        task: `detection`, `recognition`, `landmarks` or `system`.
         probes: the digest of the golden set.
         asked: the number of probes in the set.
         counts: the outcomes of the probes that were answered.

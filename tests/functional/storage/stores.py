@@ -185,15 +185,21 @@ class S3Site(EnvironmentSite):
             space: of its embeddings.
             size: bytes of its weights, which belong to it alone; 0: a note of a few bytes.
         """
-        from dvc.repo import Repo
-
         model = ModelId.parse(identity)
-        path = str(model.folder)
-        folder = self.folder / path
+        folder = self.folder / str(model.folder)
         write_package(folder, model, behaviour, space)
         if size:
             (folder / "model.pt").write_bytes(some_bytes(size, identity))
             write_checksums(folder)
+        self.enter(model, {"interface": {"embedding_space": space}})
+        return model
+
+    def enter(self, model: ModelId, facts: Mapping[str, Any]) -> None:
+        """`dvc add` the package of a version, commit and register it."""
+        from dvc.repo import Repo
+
+        path = str(model.folder)
+        folder = self.folder / path
         with Repo(str(self.folder)) as repo:
             stage = repo.add(str(folder))[0]
         digest = stage.outs[0].hash_info.value
@@ -204,13 +210,12 @@ class S3Site(EnvironmentSite):
         evidence = {
             "package": f"sha256:{package}", "dvc": f"md5:{digest}", "suite": ["benchmark"],
         }  # fmt: skip
-        entry = {"path": path, "dvc": digest, "interface": {"embedding_space": space}}
+        entry = {"path": path, "dvc": digest, **facts}
 
         def plan(now: State) -> ProposedEvent:
             return rules.register(now, model, commit, reason="new", evidence=evidence, entry=entry)
 
         self.repository.add(plan)
-        return model
 
     def command(self, *words: str, code: int = 0) -> Result:
         """`facemodels storage …` in our own process: a second less than `run` needs to start."""

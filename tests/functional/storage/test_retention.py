@@ -40,9 +40,9 @@ class Killed(BaseException):
     """The process ended here."""
 
 
-def build(folder: Path) -> S3Site:
-    """Five versions that were in production one after the other, and one that is deprecated.
-    The remote is a folder beside the clone, named so that a copy of both is a site of its own.
+def begin(folder: Path) -> S3Site:
+    """A site without versions. The remote is a folder beside the clone, named so that a copy of
+    both is a site of its own.
     """
     root = folder / "clone"
     folder.mkdir(parents=True)
@@ -57,14 +57,25 @@ def build(folder: Path) -> S3Site:
     write_yaml(root / "conf/registry.yaml", {"remote": "origin"})
     git(root, "add", "--all")
     git(root, "commit", "--quiet", "-m", "Begin")
+    return site
+
+
+def build(folder: Path) -> S3Site:
+    """Five versions that were in production one after the other, and one that is deprecated."""
+    site = begin(folder)
     for identity in (V0, V1, V2, V3, V4):
         to_production(site, site.register(identity, size=SIZE))
     old = site.register(OLD, size=SIZE)
     site.repository.add(lambda now: rules.deprecate(now, old, reason="superseded"))
-    git(root, "push", "--quiet", "origin", "main")
+    push(site)
+    return site
+
+
+def push(site: S3Site) -> None:
+    """Commits to the Git remote, packages to the default remote and to the backup."""
+    git(site.folder, "push", "--quiet", "origin", "main")
     site.push_plainly()
     site.push_plainly("backup")
-    return site
 
 
 def to_production(site: S3Site, model: ModelId, reason: str = "test") -> None:

@@ -76,9 +76,16 @@ def facts_of_a_system(package: Package) -> dict[str, Any]:
     """What a system pins, and by which bounds it decides; nothing for a model."""
     if package.task != "system":
         return {}
-    config = package.config
+    config, members = package.config, package.members
+    claimed = {
+        task: {"claims": named["id"]}
+        for task, member in members.items()
+        if (named := member.metadata.get("compatible_with"))
+    }
     return {
-        "members": {task: dict(pin) for task, pin in config["members"].items()},
+        "members": {
+            task: {**pin, **claimed.get(task, {})} for task, pin in config["members"].items()
+        },
         "decides_by": {
             key: config[key]
             for key in ("min_score", "quality", "fmr", "threshold")

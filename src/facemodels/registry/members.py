@@ -23,11 +23,13 @@ class PinnedMember:
         task: what it does in the system, such as `detection`.
         id: the version, such as `det-mtcnn-v1.0.0`.
         digest: `sha256:…` of its package's checksums, as the system pins it.
+        claims: the version whose embedding space it says that it kept; "" if it has its own.
     """
 
     task: str
     id: str
     digest: str
+    claims: str = ""
 
 
 def members_of(facts: Mapping[str, Any]) -> tuple[PinnedMember, ...]:
@@ -36,7 +38,7 @@ def members_of(facts: Mapping[str, Any]) -> tuple[PinnedMember, ...]:
     if not isinstance(recorded, Mapping):
         return ()
     return tuple(
-        PinnedMember(str(task), str(pin.get("id", "")), str(pin.get("digest", "")))
+        PinnedMember(str(task), *(str(pin.get(key, "")) for key in ("id", "digest", "claims")))
         for task, pin in sorted(recorded.items())
         if isinstance(pin, Mapping)
     )
@@ -73,14 +75,22 @@ def require_unpinned(state: State, entry: Entry, *, archived: bool = True) -> No
 def require_known_members(state: State, system: str, facts: Mapping[str, Any]) -> None:
     """Refuse a system whose members are not what the registry knows under their ids.
 
-    A member that nobody registered is allowed: the system's package holds it whole.
+    A member that nobody registered is allowed, as the system's package holds it whole; but the
+    registration of a recogniser shows whether it kept the embedding space that it claims.
 
     Raises:
-        RuleError: a member was registered with another digest, or is deprecated.
+        RuleError: a member was registered with another digest, or is deprecated; or one that was
+            not registered claims the embedding space of another version.
     """
     for pin in members_of(facts):
         known = state.entries.get(pin.id)
         if known is None:
+            if pin.claims:
+                raise RuleError(
+                    f"{pin.id}, a member of {system}, claims the embedding space of {pin.claims}, "
+                    "and nothing shows the claim.",
+                    f"Register {pin.id} first: facemodels registry register --path its package.",
+                )
             continue
         registered = str(known.evidence.get("package", ""))
         if registered and registered != pin.digest:

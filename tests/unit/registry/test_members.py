@@ -96,6 +96,13 @@ def test_a_system_of_another_package_than_the_registered_one_is_refused() -> Non
         alone.add(register(V1, commit_of(V1)))
 
 
+def test_a_recogniser_that_claims_a_space_is_registered_before_the_system() -> None:
+    claiming = {"recognition": {**pins(recognition=V2)["recognition"], "claims": V1}}
+    with pytest.raises(RuleError, match=f"claims the embedding space of {V1}"):
+        ledger_with(claiming, V1)
+    ledger_with(claiming, V1, V2)
+
+
 def test_a_system_of_a_deprecated_member_is_refused() -> None:
     ledger = Ledger()
     ledger.add(register(V1, commit_of(V1)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree  # our own pytest wrote the file
@@ -20,6 +21,9 @@ PACKAGE_VARIABLE = "FACEMODELS_PACKAGE"  # tells tests/model_tests/ which packag
 
 def run_suite(package: Package, suite: Path, scratch: Path) -> dict[str, str]:
     """Run a pytest suite against a package.
+
+    pytest loads no plugins but pytest-timeout and those that the suite names in `pytest_plugins`:
+    what else is installed must not decide what passes, and takes 2 s to load here.
 
     Args:
         package: what is tested.
@@ -37,9 +41,14 @@ def run_suite(package: Package, suite: Path, scratch: Path) -> dict[str, str]:
         raise InputError(f"{suite} is not a folder of tests.", "Use tests/model_tests/.")
     report = scratch / "suite.xml"
     command = [sys.executable, "-m", "pytest", str(suite), "-q", f"--junitxml={report}"]
+    timeout = ["-p", "pytest_timeout"] if find_spec("pytest_timeout") else []
     done = subprocess.run(
-        [*command, "-p", "no:cacheprovider", "-p", "no:xdist"],
-        env={**os.environ, PACKAGE_VARIABLE: str(package.folder.resolve())},
+        [*command, "-p", "no:cacheprovider", *timeout],
+        env={
+            **os.environ,
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            PACKAGE_VARIABLE: str(package.folder.resolve()),
+        },
         capture_output=True,
         text=True,
         check=False,

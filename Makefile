@@ -5,6 +5,8 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 # Our own commands only: nothing phones home, nothing opens a browser.
 export DVC_NO_ANALYTICS := true
+# Stages and tests start hundreds of Python processes: each would compile our modules again.
+unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help setup params repro test test-quick test-full check bench bench-detectors bench-lfw lock clean

@@ -5,17 +5,20 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from facemodels.data.sample.generate import detection_split
@@ -164,29 +167,49 @@ def make_package(identity: str, folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def facenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_package("rec-facenet-v1.2.3", tmp_path_factory.mktemp("p") / "facenet-v1.2.3")
+Once = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture(scope="session")
-def yolov8(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_package("det-yolov8-v1.0.0", tmp_path_factory.mktemp("p") / "yolov8-v1.0.0")
+def once(shared: Path) -> Once:
+    """Makes a folder for all workers: the first that asks makes it, the others wait for it."""
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        folder, done = shared / "packages" / name, shared / f"{name}-done"
+        with FileLock(shared / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                make(folder)
+                done.touch()
+        return folder
+
+    return made
 
 
 @pytest.fixture(scope="session")
-def mtcnn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_package("det-mtcnn-v1.0.0", tmp_path_factory.mktemp("p") / "mtcnn-v1.0.0")
+def facenet(once: Once) -> Path:
+    return once("facenet-v1.2.3", partial(make_package, "rec-facenet-v1.2.3"))
 
 
 @pytest.fixture(scope="session")
-def system(mtcnn: Path, facenet: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def yolov8(once: Once) -> Path:
+    return once("yolov8-v1.0.0", partial(make_package, "det-yolov8-v1.0.0"))
+
+
+@pytest.fixture(scope="session")
+def mtcnn(once: Once) -> Path:
+    return once("mtcnn-v1.0.0", partial(make_package, "det-mtcnn-v1.0.0"))
+
+
+@pytest.fixture(scope="session")
+def system(mtcnn: Path, facenet: Path, once: Once) -> Path:
     """A detector that knows faces, and a recogniser that knows none."""
-    folder = tmp_path_factory.mktemp("p") / "faces-v1.0.0"
-    members = (str(mtcnn), str(facenet))
-    command = [sys.executable, "-c", _SYSTEM, "sys-faces-v1.0.0", str(folder), *members]
-    subprocess.run(command, check=True)
-    return folder
+
+    def make(folder: Path) -> None:
+        command = [sys.executable, "-c", _SYSTEM, "sys-faces-v1.0.0", str(folder)]
+        subprocess.run([*command, str(mtcnn), str(facenet)], check=True)
+
+    return once("faces-v1.0.0", make)
 
 
 def encoded(image: np.ndarray) -> bytes:

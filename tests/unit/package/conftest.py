@@ -76,7 +76,8 @@ def facenet_package(facenet_weights: Path, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="session")
-def dlib_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def dlib_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The quickest to package: it has no ONNX form."""
     data, folder = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("dlib")
     for name, faces in (("train", 6), ("val", 2)):
         landmark_split(name, seed=1, faces=faces, image_size=80, workers=1).save(data / name)
@@ -90,8 +91,18 @@ def dlib_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
             log=lambda record: None,
         ),
     )
-    described = content(folder, "lmk-dlib-v1.0.0", DLIB, validation={"metrics": {"nme": 0.1}})
-    return build(described, tmp_path_factory.mktemp("packages") / "dlib-v1.0.0")
+    return folder
+
+
+def dlib_content(
+    folder: Path, identity: str = "lmk-dlib-v1.0.0", nme: float = 0.1
+) -> PackageContent:
+    return content(folder, identity, DLIB, validation={"metrics": {"nme": nme}})
+
+
+@pytest.fixture(scope="session")
+def dlib_package(dlib_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(dlib_content(dlib_weights), tmp_path_factory.mktemp("packages") / "dlib-v1.0.0")
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from facemodels.package.build import build
 from facemodels.package.load import open_package
 from facemodels.package.requirements import closure
 
-from .conftest import FACENET, content
+from .conftest import FACENET, content, dlib_content
 
 FILES = [
     "README.md", "checksums.sha256", "config.yaml", "metadata.json",
@@ -80,39 +80,37 @@ def test_metadata_tells_what_the_guide_asks_for(facenet_package: Path) -> None:
 
 
 def test_a_package_that_is_there_already_stays_and_another_is_refused(
-    facenet_weights: Path, facenet_package: Path, tmp_path: Path
+    dlib_weights: Path, dlib_package: Path, tmp_path: Path
 ) -> None:
-    target = tmp_path / "facenet-v1.2.3"
-    shutil.copytree(facenet_package, target)
-    same = content(facenet_weights, "rec-facenet-v1.2.3", FACENET)
-    before = (target / "model.pt").stat().st_mtime_ns
-    build(same, target)
-    assert (target / "model.pt").stat().st_mtime_ns == before
-    other = content(facenet_weights, "rec-facenet-v1.2.3", FACENET, validation={"metrics": {}})
+    target = tmp_path / "dlib-v1.0.0"
+    shutil.copytree(dlib_package, target)
+    before = (target / "model.dat").stat().st_mtime_ns
+    build(dlib_content(dlib_weights), target)
+    assert (target / "model.dat").stat().st_mtime_ns == before
     with pytest.raises(InputError, match="a version never changes"):
-        build(other, target)
-    assert sha256_tree(target) == sha256_tree(facenet_package)
+        build(dlib_content(dlib_weights, nme=0.2), target)
+    assert sha256_tree(target) == sha256_tree(dlib_package)
 
 
 def test_packaging_into_the_training_folder_keeps_what_lay_there(
-    facenet_weights: Path, tmp_path: Path
+    dlib_weights: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "facenet-v2.2.0"
-    shutil.copytree(facenet_weights, folder)
+    folder = tmp_path / "dlib-v2.2.0"
+    shutil.copytree(dlib_weights, folder)
     (folder / "notes.txt").write_text("mine")
-    build(content(folder, "rec-facenet-v2.2.0", FACENET), folder)
+    build(dlib_content(folder, "lmk-dlib-v2.2.0"), folder)
     open_package(folder)
-    assert (tmp_path / "facenet-v2.2.0.training" / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "dlib-v2.2.0.training" / "notes.txt").read_text() == "mine"
 
 
 def test_files_that_are_not_the_trainings_are_never_replaced(
-    facenet_weights: Path, tmp_path: Path
+    dlib_weights: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "facenet-v1.2.3"
+    folder = tmp_path / "dlib-v1.0.0"
     folder.mkdir()
     (folder / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match="would be lost"):
-        build(content(facenet_weights, "rec-facenet-v1.2.3", FACENET), folder)
+        build(dlib_content(dlib_weights), folder)
     assert list_files(folder) == ["thesis.tex"]
 
 

@@ -13,7 +13,7 @@ from facemodels.files import write_yaml
 from facemodels.names import ModelId
 from facemodels.params import Card, OperatingPoint
 from facemodels.pipeline.package import package
-from facemodels.recognition.facenet import FaceNet
+from facemodels.recognition.arcface import ArcFace
 from facemodels.training.weights import save_state
 
 CARD = Card(
@@ -29,16 +29,19 @@ CARD = Card(
 def test_a_package_has_the_threshold_that_conf_names_and_says_where_it_is_from(
     tmp_path: Path, point: OperatingPoint | None, threshold: float, source: str
 ) -> None:
-    network = {"image_size": 80, "dropout": 0.0}
+    network = {
+        "backbone": "mobilefacenet", "image_size": 48, "embedding_size": 16, "dropout": 0.0,
+        "crop": "arcface112",
+    }  # fmt: skip
     write_yaml(
         tmp_path / "config.yaml",
-        {"task": "recognition", "architecture": "facenet", "network": network},
+        {"task": "recognition", "architecture": "arcface", "network": network},
     )
     torch.manual_seed(0)
-    save_state(FaceNet.of(network).build().state_dict(), tmp_path / "model.pt")
+    save_state(ArcFace.of(network).build().state_dict(), tmp_path / "model.pt")
     folder = package(
         weights=tmp_path / "model.pt",
-        model=ModelId.parse("rec-facenet-v1.0.0"),
+        model=ModelId.parse("rec-arcface-v1.0.0"),
         card=CARD,
         validation={"metrics": {"accuracy": 0.5}, "threshold": 0.4},
         output=tmp_path / "package",

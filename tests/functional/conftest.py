@@ -7,9 +7,11 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,6 +19,8 @@ BIN = Path(sys.executable).parent
 
 # conf/profile/smoke.yaml: everything at the smallest size that still goes through all code.
 SMOKE = "profile=smoke"
+KEPT = "landmark-dlib"  # is quick to train, without torch
+BESIDE = "recognition-arcface"  # a model beside it
 
 
 class Clone:
@@ -126,6 +130,65 @@ def copy_clone(source: Path, target: Path) -> None:
         (os.link if objects else shutil.copy2)(one, to)
 
     shutil.copytree(source, target, symlinks=True, copy_function=copy)
+
+
+def edit_profile(clone: Clone, edit: Callable[[dict], object]) -> None:
+    """Change the values that the profile `smoke` has for models, by name."""
+    path = clone.folder / "conf/profile/smoke.yaml"
+    head, _, body = path.read_text().partition("\n")
+    tree = yaml.safe_load(body)
+    edit(tree["models"])
+    path.write_text(f"{head}\n{yaml.safe_dump(tree)}")
+
+
+def trim(clone: Clone) -> None:
+    """Keep two of the built models, and the comparison of one of them."""
+    dropped = sorted(set(yaml.safe_load(clone.read("params.yaml"))["models"]) - {KEPT, BESIDE})
+    config = clone.read("conf/config.yaml")
+    for name in dropped:
+        config = config.replace(f"      - {name}\n", "")
+    (clone.folder / "conf/config.yaml").write_text(config)
+    edit_profile(clone, lambda models: [models.pop(name) for name in dropped])
+    pipeline = yaml.safe_load(clone.read("dvc.yaml"))
+    pipeline["stages"]["compare"]["foreach"] = {"landmarks": {}}
+    pipeline["plots"] = [
+        plot for plot in pipeline["plots"] if not any(name in str(plot) for name in dropped)
+    ]
+    pipeline["artifacts"] = {name: pipeline["artifacts"][name] for name in (KEPT, BESIDE)}
+    lock = yaml.safe_load(clone.read("dvc.lock"))
+    gone = {"compare@detection", "compare@recognition"}
+    lock["stages"] = {
+        stage: entry
+        for stage, entry in lock["stages"].items()
+        if stage.partition("@")[2] not in dropped and stage not in gone
+    }
+    for path, content in (("dvc.yaml", pipeline), ("dvc.lock", lock)):
+        (clone.folder / path).write_text(yaml.safe_dump(content, sort_keys=False))
+    shutil.rmtree(clone.folder / "models/detection")
+    for name in dropped:
+        shutil.rmtree(clone.folder / "build" / name)
+    clone.compose()
+    clone.commit("Keep two models")
+
+
+@pytest.fixture(scope="session")
+def trimmed(shared: Path, built: Clone) -> Clone:
+    """The built clone with two models: each command of DVC reads the whole of dvc.lock."""
+    folder, done = shared / "trimmed", shared / "trimmed-done"
+    with FileLock(shared / "trimmed.lock"):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            copy_clone(built.folder, folder / "repo")
+            trim(Clone(folder / "repo"))
+            done.touch()
+    return Clone(folder / "repo")
+
+
+@pytest.fixture
+def small(trimmed: Clone, tmp_path: Path) -> Clone:
+    """A private copy of the built clone with two models."""
+    copy_clone(trimmed.folder, tmp_path / "repo")
+    return Clone(tmp_path / "repo")
 
 
 @pytest.fixture

@@ -62,63 +62,63 @@ def test_editing_one_models_hyperparameters_rebuilds_that_model_alone(copy: Clon
     assert {name.split("@")[1] for name in ran} <= {"landmark-dlib", "landmarks"}
 
 
-def test_a_version_bump_reruns_package_and_what_follows_but_not_train(copy: Clone) -> None:
-    copy.compose(**{"models.landmark-dlib.version": "1.0.1"})
-    ran = stages_run(copy.run("dvc", "repro").stdout)
+def test_a_version_bump_reruns_package_and_what_follows_but_not_train(small: Clone) -> None:
+    small.compose(**{"models.landmark-dlib.version": "1.0.1"})
+    ran = stages_run(small.run("dvc", "repro").stdout)
     assert ran == ["package@landmark-dlib", "benchmark@landmark-dlib", "compare@landmarks"]
-    copy.run("facemodels", "verify", "models/landmarks/dlib-v1.0.1")
+    small.run("facemodels", "verify", "models/landmarks/dlib-v1.0.1")
 
 
-def test_a_pinned_baseline_is_set_beside_the_candidate(copy: Clone) -> None:
-    copy.compose(
+def test_a_pinned_baseline_is_set_beside_the_candidate(small: Clone) -> None:
+    small.compose(
         **{
             "models.landmark-dlib.version": "1.1.0",
             "models.landmark-dlib.network.cascade_depth": "4",
             "compare.baselines.landmarks": "models/landmarks/dlib-v1.0.0",
         }
     )
-    copy.run("dvc", "repro", "compare@landmarks")
-    report = copy.read("reports/compare/landmarks.md")
+    small.run("dvc", "repro", "compare@landmarks")
+    report = small.read("reports/compare/landmarks.md")
     assert "lmk-dlib-v1.1.0 against lmk-dlib-v1.0.0: " in report
     for metric in ("nme", "latency_p50_ms", "peak_rss_mb", "file_size_mb"):
         assert f"| {metric} " in report
-    rows = json.loads(copy.read("reports/compare/landmarks.json"))["differences"]
+    rows = json.loads(small.read("reports/compare/landmarks.json"))["differences"]
     (row,) = rows["lmk-dlib-v1.1.0"]
     assert row["low"] <= row["difference"] <= row["high"]
 
 
-def test_a_model_below_its_gate_stops_the_pipeline_before_package(copy: Clone) -> None:
-    copy.compose(**{"models.landmark-dlib.gates": "{nme: {max: 0.0001}}"})
-    done = copy.run("dvc", "repro", "package@landmark-dlib", check=False)
+def test_a_model_below_its_gate_stops_the_pipeline_before_package(small: Clone) -> None:
+    small.compose(**{"models.landmark-dlib.gates": "{nme: {max: 0.0001}}"})
+    done = small.run("dvc", "repro", "package@landmark-dlib", check=False)
     assert done.returncode != 0
     assert "below its gates" in done.stderr
     assert "≤ 0.0001" in done.stdout
     assert stages_run(done.stdout) == ["validate@landmark-dlib"]
 
 
-def test_one_stage_of_one_model_can_be_asked_for(copy: Clone) -> None:
-    done = copy.run("dvc", "repro", "--single-item", "--force", "train@landmark-dlib")
+def test_one_stage_of_one_model_can_be_asked_for(small: Clone) -> None:
+    done = small.run("dvc", "repro", "--single-item", "--force", "train@landmark-dlib")
     assert stages_run(done.stdout) == ["train@landmark-dlib"]
-    assert copy.run("dvc", "status", "train@landmark-dlib").stdout.strip().endswith("up to date.")
+    assert small.run("dvc", "status", "train@landmark-dlib").stdout.strip().endswith("up to date.")
 
 
-def test_an_experiment_changes_params_and_shows_readable_columns(copy: Clone) -> None:
+def test_an_experiment_changes_params_and_shows_readable_columns(small: Clone) -> None:
     # `dvc exp run` composes conf/ anew: the small values must stand there.
     flags = ("-S", SMOKE, "-S", "models.landmark-dlib.train.nu=0.3")
-    copy.run("dvc", "exp", "run", "--name", "trial", *flags, "train@landmark-dlib")
-    shown = json.loads(copy.run("dvc", "exp", "show", "--json").stdout)
+    small.run("dvc", "exp", "run", "--name", "trial", *flags, "train@landmark-dlib")
+    shown = json.loads(small.run("dvc", "exp", "show", "--json").stdout)
     text = json.dumps(shown)
     assert "trial" in text
-    params = copy.run("dvc", "params", "diff", "HEAD").stdout
+    params = small.run("dvc", "params", "diff", "HEAD").stdout
     assert "models.landmark-dlib.train.nu" in params
 
 
-def test_a_queued_experiment_runs(copy: Clone) -> None:
+def test_a_queued_experiment_runs(small: Clone) -> None:
     flags = ("-S", SMOKE, "-S", "models.landmark-dlib.train.nu=0.4")
-    copy.run("dvc", "exp", "run", "--queue", "--name", "later", *flags, "train@landmark-dlib")
-    assert "later" in copy.run("dvc", "queue", "status").stdout
-    copy.run("dvc", "exp", "run", "--run-all")
-    assert "later" in copy.run("dvc", "exp", "list", "--name-only").stdout
+    small.run("dvc", "exp", "run", "--queue", "--name", "later", *flags, "train@landmark-dlib")
+    assert "later" in small.run("dvc", "queue", "status").stdout
+    small.run("dvc", "exp", "run", "--run-all")
+    assert "later" in small.run("dvc", "exp", "list", "--name-only").stdout
 
 
 def test_metrics_diff_shows_accuracy_and_speed(copy: Clone) -> None:
@@ -149,11 +149,11 @@ def test_a_wiped_workspace_comes_back_from_the_cache(copy: Clone) -> None:
         copy.run("facemodels", "verify", package)
 
 
-def test_an_unknown_key_in_params_is_refused_in_one_line(copy: Clone) -> None:
-    text = copy.read("params.yaml").replace("  cascade_depth: 2", "  cascade_dept: 2")
+def test_an_unknown_key_in_params_is_refused_in_one_line(small: Clone) -> None:
+    text = small.read("params.yaml").replace("  cascade_depth: 2", "  cascade_dept: 2")
     text = text.replace("compare:\n", "compare:\n  resample: 3\n")
-    (copy.folder / "params.yaml").write_text(text)
-    done = copy.run("python", "stages/train.py", "landmark-dlib", check=False)
+    (small.folder / "params.yaml").write_text(text)
+    done = small.run("python", "stages/train.py", "landmark-dlib", check=False)
     assert done.returncode == 2
     assert "compare.resample" in done.stderr
     assert "Traceback" not in done.stderr

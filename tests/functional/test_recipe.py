@@ -7,7 +7,7 @@ import json
 import pytest
 import yaml
 
-from .conftest import Clone, stages_run
+from .conftest import BESIDE, Clone, stages_run
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -121,20 +121,20 @@ def add_by_the_recipe(clone: Clone) -> None:
     (clone.folder / "conf/config.yaml").write_text(config)
 
 
-def test_an_architecture_added_by_the_recipe_is_a_candidate_beside_the_others(copy: Clone) -> None:
-    before = {*copy.run("git", "ls-files").stdout.split()}
-    add_by_the_recipe(copy)
-    added = copy.run("git", "status", "--porcelain", "--untracked-files=all").stdout
+def test_an_architecture_added_by_the_recipe_is_a_candidate_beside_the_others(small: Clone) -> None:
+    before = {*small.run("git", "ls-files").stdout.split()}
+    add_by_the_recipe(small)
+    added = small.run("git", "status", "--porcelain", "--untracked-files=all").stdout
     new = {line[3:] for line in added.splitlines() if line.startswith("??")}
     edited = {line[3:] for line in added.splitlines() if line.startswith(" M")}
     assert new == {MODULE, f"conf/model/{NAME}.yaml"}  # one module, one conf file
     assert edited == {"conf/config.yaml"}
     assert not before & new
-    copy.compose()  # step 3: `make params`, with small parameters for the others
-    ran = stages_run(copy.run("dvc", "repro", "compare@landmarks").stdout)
+    small.compose()  # step 3: `make params`, with small parameters for the others
+    ran = stages_run(small.run("dvc", "repro", "compare@landmarks").stdout)
     steps = ("train", "validate", "package", "benchmark")
     assert {f"{step}@{NAME}" for step in steps} | {"compare@landmarks"} <= set(ran)
-    assert "train@recognition-facenet" not in ran
-    report = json.loads(copy.read("reports/compare/landmarks.json"))
+    assert f"train@{BESIDE}" not in ran
+    report = json.loads(small.read("reports/compare/landmarks.json"))
     assert "lmk-meanshape-v1.0.0" in json.dumps(report)
-    copy.run("facemodels", "verify", "models/landmarks/meanshape-v1.0.0")
+    small.run("facemodels", "verify", "models/landmarks/meanshape-v1.0.0")

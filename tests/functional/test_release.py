@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .conftest import Clone, copy_clone, stages_run
+from .conftest import BESIDE, Clone, copy_clone, edit_profile, stages_run
 
 pytestmark = pytest.mark.timeout(1500)
 
 NAME = "landmark-dlib"
-BESIDE = "recognition-arcface"  # a model that is not released
 CARD = f"conf/model/{NAME}.yaml"
 FIRST, SECOND = "models/landmarks/dlib-v1.0.0", "models/landmarks/dlib-v1.1.0"
 STAGES = ("package@landmark-dlib", "benchmark@landmark-dlib", "compare@landmarks")
@@ -72,14 +71,6 @@ def release(clone: Clone, *arguments: str, code: int = 0) -> str:
     return done.stdout + done.stderr
 
 
-def edit_profile(clone: Clone, edit: Callable[[dict], object]) -> None:
-    path = clone.folder / "conf/profile/smoke.yaml"
-    head, _, body = path.read_text().partition("\n")
-    tree = yaml.safe_load(body)
-    edit(tree["models"])
-    path.write_text(f"{head}\n{yaml.safe_dump(tree)}")
-
-
 def change(clone: Clone, message: str = "Change", **values: object) -> None:
     """Commit and push other hyperparameters of the network."""
     edit_profile(clone, lambda models: models[NAME]["network"].update(values))
@@ -115,43 +106,19 @@ def settled(clone: Clone) -> None:
     assert "each where it was signed off" in clone.run("facemodels", "registry", "audit").stdout
 
 
-def keep_two_models(clone: Clone) -> None:
-    """Keep NAME and BESIDE of the built models: each command of DVC reads the whole dvc.lock."""
-    dropped = set(yaml.safe_load(clone.read("params.yaml"))["models"]) - {NAME, BESIDE}
-    config = clone.read("conf/config.yaml").replace("- profile: laptop", "- profile: smoke")
-    edit_profile(clone, lambda models: [models.pop(name) for name in dropped])
-    for name in dropped:
-        config = config.replace(f"      - {name}\n", "")
-    pipeline = yaml.safe_load(clone.read("dvc.yaml"))
-    pipeline["stages"]["compare"]["foreach"] = {"landmarks": {}}
-    pipeline["plots"] = [
-        one for one in pipeline["plots"] if not any(n in str(one) for n in dropped)
-    ]
-    pipeline["artifacts"] = {name: pipeline["artifacts"][name] for name in (NAME, BESIDE)}
-    lock = yaml.safe_load(clone.read("dvc.lock"))
-    gone = {"compare@detection", "compare@recognition"}
-    lock["stages"] = {
-        stage: entry
-        for stage, entry in lock["stages"].items()
-        if stage.partition("@")[2] not in dropped and stage not in gone
-    }
-    for path, content in (("dvc.yaml", pipeline), ("dvc.lock", lock)):
-        (clone.folder / path).write_text(yaml.safe_dump(content, sort_keys=False))
-    (clone.folder / "conf/config.yaml").write_text(config)
-    clone.run("facemodels", "params")
-
-
 @pytest.fixture(scope="session")
-def origin(built: Clone, tmp_path_factory: pytest.TempPathFactory) -> ReleaseSite:
+def origin(trimmed: Clone, tmp_path_factory: pytest.TempPathFactory) -> ReleaseSite:
     """Nothing is registered; `one` has pulled what belongs to the landmarks."""
     site = ReleaseSite(tmp_path_factory.mktemp("origin"))
     outside = Clone(site.folder)
-    outside.run("git", "clone", "--quiet", str(built.folder), "seed")
+    outside.run("git", "clone", "--quiet", str(trimmed.folder), "seed")
     seed = Clone(site.folder / "seed")
-    keep_two_models(seed)
+    config = seed.read("conf/config.yaml").replace("- profile: laptop", "- profile: smoke")
+    (seed.folder / "conf/config.yaml").write_text(config)
+    seed.run("facemodels", "params", "--check")
     seed.run("dvc", "remote", "add", "--force", "--default", "storage", "../storage")
     seed.commit("Small, with a remote")
-    seed.run("dvc", "config", "--local", "cache.dir", str(built.folder / ".dvc/cache"))
+    seed.run("dvc", "config", "--local", "cache.dir", str(trimmed.folder / ".dvc/cache"))
     seed.run("dvc", "push")
     outside.run("git", "init", "--quiet", "--bare", "--initial-branch", "main", "origin.git")
     seed.run("git", "push", "--quiet", "../origin.git", "HEAD:refs/heads/main")

@@ -30,31 +30,31 @@ def png() -> bytes:
     return buffer.getvalue()
 
 
-def test_a_variant_is_built_tested_registered_and_served(copy: Clone) -> None:
-    before = yaml.safe_load(copy.read("dvc.lock"))["stages"]
-    plain = json.loads(copy.read("models/recognition/arcface-v1.0.0/metadata.json"))
+def test_a_variant_is_built_tested_registered_and_served(small: Clone) -> None:
+    before = yaml.safe_load(small.read("dvc.lock"))["stages"]
+    plain = json.loads(small.read("models/recognition/arcface-v1.0.0/metadata.json"))
     # Networks that learned for two steps have no accuracy to lose.
     changes = {"variant": "int8", "package": FOLDER, "int8.most_loss": "1"}
-    copy.compose(**{f"models.{MODEL}.{key}": value for key, value in changes.items()})
+    small.compose(**{f"models.{MODEL}.{key}": value for key, value in changes.items()})
 
-    ran = stages_run(copy.run("dvc", "repro", f"benchmark@{MODEL}").stdout)
+    ran = stages_run(small.run("dvc", "repro", f"benchmark@{MODEL}").stdout)
     assert ran == [f"package@{MODEL}", f"benchmark@{MODEL}"]
-    copy.run("facemodels", "verify", FOLDER)
-    after = yaml.safe_load(copy.read("dvc.lock"))["stages"]
+    small.run("facemodels", "verify", FOLDER)
+    after = yaml.safe_load(small.read("dvc.lock"))["stages"]
     assert after[f"train@{MODEL}"] == before[f"train@{MODEL}"]
-    metadata = json.loads(copy.read(f"{FOLDER}/metadata.json"))
+    metadata = json.loads(small.read(f"{FOLDER}/metadata.json"))
     assert metadata["int8"]["source"] == "rec-arcface-v1.0.0"
     assert metadata["file_size_mb"] < 0.5 * plain["file_size_mb"]
-    measured = json.loads(copy.read(f"reports/benchmark/{MODEL}.json"))[MODEL]
+    measured = json.loads(small.read(f"reports/benchmark/{MODEL}.json"))[MODEL]
     assert measured["settings"]["precision"] == "int8"
 
-    copy.commit("Build the int8 form of recognition-arcface")
-    copy.run("facemodels", "registry", "register", "--path", FOLDER)
+    small.commit("Build the int8 form of recognition-arcface")
+    small.run("facemodels", "registry", "register", "--path", FOLDER)
     identity = "rec-arcface-v1.0.0-int8"
-    told = copy.run("facemodels", "registry", "info", "--model-id", identity, "--json").stdout
+    told = small.run("facemodels", "registry", "info", "--model-id", identity, "--json").stdout
     assert json.loads(told)["model_id"] == identity
 
-    server = started(copy.folder / FOLDER)
+    server = started(small.folder / FOLDER)
     try:
         answer = httpx.post(f"{server.url}/api/embed", files={"image": png()}, timeout=60)
         assert answer.status_code == 200, answer.text

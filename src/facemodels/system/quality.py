@@ -80,7 +80,7 @@ class Shortfall:
     limit: float
 
     def __str__(self) -> str:
-        """For example `is too small: the eyes are 12.3 pixels apart, of 20`."""
+        """For example `is too blurred: its sharpness is 12.3, of 20`."""
         if self.field == "faces":
             return f"shows {self.value:g} faces, of {self.limit:g}"
         if self.field == "eyes":

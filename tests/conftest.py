@@ -48,18 +48,19 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # The longest files first: a worker that is given one of them last runs on alone. The first two
-# each build a clone of their own, so that neither worker waits for the other's.
+# each build a clone of their own, and the third needs none, so that no worker waits for another's.
 _LONGEST = (
     "test_release.py",
     "test_rebuild.py",
+    "test_faults_kills.py",
     "test_pipeline.py",
-    "test_recipe.py",
-    "test_cli.py",
     "test_conformance.py",
+    "test_cli.py",
+    "test_recipe.py",
+    "test_backup.py",
     "test_retention.py",
     "test_push.py",
-    "test_backup.py",
-    "test_faults_kills.py",
+    "test_deploy.py",
 )
 
 

@@ -15,10 +15,7 @@ pytestmark = pytest.mark.timeout(1500)
 
 @pytest.fixture
 def other(git_home: None, tmp_path: Path) -> tuple[Clone, list[str]]:
-    """A second clone in which all packages were built, and the stages that ran.
-
-    It is asked for before `built`: while one worker builds that one, another builds this.
-    """
+    """A second clone in which all packages were built, and the stages that ran."""
     clone = make_clone(tmp_path / "other")
     models = yaml.safe_load(clone.read("params.yaml"))["models"]
     done = clone.run("dvc", "repro", *(f"package@{name}" for name in models))
@@ -26,9 +23,12 @@ def other(git_home: None, tmp_path: Path) -> tuple[Clone, list[str]]:
 
 
 def test_a_fresh_clone_builds_the_committed_lock_file_again(
-    other: tuple[Clone, list[str]], built: Clone
+    other: tuple[Clone, list[str]], request: pytest.FixtureRequest
 ) -> None:
     clone, ran = other
+    # Asked for last (as an argument it would come first, for its scope is the session): while
+    # one worker builds this one, another builds `other`.
+    built: Clone = request.getfixturevalue("built")
     # The suites ran on equal packages once: in `built`. Their outcomes are inputs of compare.
     shutil.copytree(built.folder / "reports/suite", clone.folder / "reports/suite")
     tasks = yaml.safe_load(clone.read("params.yaml"))["data"]

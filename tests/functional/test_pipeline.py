@@ -8,6 +8,7 @@ import re
 import pytest
 import yaml
 
+from facemodels.package.load import open_package
 from facemodels.system.calibration import Calibration
 
 from .conftest import SMOKE, Clone, stages_run
@@ -32,6 +33,16 @@ def test_repro_builds_a_verified_package_of_every_model(built: Clone) -> None:
         )
         assert done.returncode in (0, 1)  # names are relative to the package:
         built.run("sh", "-c", f"cd {package} && sha256sum --check --strict checksums.sha256")
+
+
+def test_every_package_is_measured_in_every_runtime(built: Clone) -> None:
+    for folder in PACKAGES:
+        package = open_package(built.folder / folder)
+        name = str(package.id.name)
+        measured = json.loads(built.read(f"reports/benchmark/{name}.json"))[name]
+        assert set(measured["runtimes"]) == set(package.runtimes)
+        assert measured["served"]["p50_ms"] > 0
+        assert measured["served"]["file_size_mb"] > 0
 
 
 def test_a_second_repro_runs_nothing(copy: Clone) -> None:

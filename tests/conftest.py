@@ -7,15 +7,20 @@ import socket
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
-
-# A time limit for each example (200 ms by default) fails on a busy machine.
-settings.register_profile("tests", deadline=None)
-settings.load_profile("tests")
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 _LOOPBACK = ("127.", "localhost", "::1")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # The suite of a package runs without hypothesis, which takes 0.4 s to import.
+    if config.pluginmanager.hasplugin("hypothesispytest"):
+        from hypothesis import settings
+
+        # A time limit for each example (200 ms by default) fails on a busy machine.
+        settings.register_profile("tests", deadline=None)
+        settings.load_profile("tests")
 
 
 @pytest.fixture(autouse=True)

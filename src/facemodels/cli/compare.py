@@ -62,7 +62,7 @@ def compare(
     claim that does not hold is exit code 4.
 
     \b
-    Examples:
+    Example:
       facemodels compare --model-a models/recognition/facenet-v2.1.3/model.pt \\
           --model-b models/recognition/facenet-v2.2.0/model.pt \\
           --metrics accuracy,speed,memory

@@ -24,6 +24,7 @@ from facemodels.recognition.task import RecognitionModel
 
 VERSION = 2  # raised when a figure is measured in another way
 THRESHOLD = "best accuracy on val"
+AT_THRESHOLD = "accuracy_at_threshold"
 FMRS = {"1e-2": 1e-2, "1e-3": 1e-3, "1e-4": 1e-4, "1e-5": 1e-5}
 FPIRS = {"1e-1": 1e-1, "1e-2": 1e-2}
 _CURVE_POINTS = 200  # enough for a plot
@@ -103,7 +104,8 @@ def evaluate(
         threshold=chosen,
         primary="accuracy",
         resampled={
-            "accuracy": _resampled_accuracy(folded, test),
+            "accuracy": _resampled_accuracy(folded.correct, test),
+            AT_THRESHOLD: _resampled_accuracy((scores >= threshold) == test.same, test),
             "rank1": _resampled_rank1(closed, test),
             **resampled,
         },
@@ -162,6 +164,7 @@ def _listed_pairs(
         "fpr": at.fpr,
         "precision": at.precision,
         "f1": at.f1,
+        AT_THRESHOLD: at.accuracy,
     }
 
 
@@ -249,10 +252,10 @@ def _by_group(
     return found
 
 
-def _resampled_accuracy(folded: metrics.KFold, test: RecognitionSplit) -> Resampled:
-    correct = folded.correct.astype(np.float64)
+def _resampled_accuracy(correct: NDArray[np.bool_], test: RecognitionSplit) -> Resampled:
+    right = correct.astype(np.float64)
     return Resampled(
-        score=lambda pairs: float(correct[pairs].mean()),
+        score=lambda pairs: float(right[pairs].mean()),
         units=len(test.pairs),
         higher_is_better=True,
         # Pairs that share a person are not independent.

@@ -31,13 +31,18 @@ OTHER_CROP = "dlib150"
 
 
 class TurnedEmbedder(ColourEmbedder):
-    """The direction of a colour, with its channels in another order."""
+    """The direction of a colour, with its channels in another order.
 
-    def __init__(self, order: tuple[int, ...], crop_name: str) -> None:
-        self.order, self.crop_name = list(order), crop_name
+    What `share` leaves of the length is one number more, the same for every face.
+    """
+
+    def __init__(self, order: tuple[int, ...], crop_name: str, share: float = 1) -> None:
+        self.order, self.crop_name, self.share = list(order), crop_name, share
 
     def embed(self, images: list[np.ndarray]) -> np.ndarray:
-        return super().embed(images)[:, self.order]
+        colours = super().embed(images)[:, self.order] * self.share
+        rest = np.full((len(colours), 1), np.sqrt(1 - self.share**2))
+        return np.concatenate([colours, rest], axis=1).astype(np.float32)
 
 
 @dataclass
@@ -49,17 +54,18 @@ class Coloured:
     space: str | None = "recognition-colour-0"
     crop: str = "centre112"
     task: str = "recognition"
+    share: float = 1
     metadata: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
         self.metadata = {
             "embedding_space": self.space,
             "checksum": f"sha256:{self.id}",
-            "output_shape": [len(self.order)],
+            "output_shape": [len(self.order) + 1],
         }
 
     def predictor(self, **_: Any) -> TurnedEmbedder:
-        return TurnedEmbedder(self.order, self.crop)
+        return TurnedEmbedder(self.order, self.crop, self.share)
 
 
 OLD, SAME, TURNED = Coloured("old"), Coloured("same"), Coloured("turned", (2, 0, 1))
@@ -97,7 +103,16 @@ def test_a_model_that_is_as_good_in_a_space_of_its_own_is_refused_with_the_figur
     assert accuracy.high < 0
     with pytest.raises(GateError, match=rf"turned claims .* old.*{accuracy.new_old:.4f}") as error:
         require_compatible(found)
-    assert "influence.weight" in str(error.value.remedy)
+    assert "train.losses.influence" in str(error.value.remedy)
+
+
+def test_a_model_that_is_right_at_a_threshold_of_its_own_alone_is_refused(measured) -> None:
+    # All similarities of new/old are those of old/old times 0.6.
+    found = measure_compatibility(OLD, Coloured("weaker", share=0.6), measured)
+    accuracy, at_threshold = found.gated
+    assert accuracy.new_old == accuracy.old_old
+    assert at_threshold.new_old < at_threshold.old_old - 0.1
+    assert not found.passed
 
 
 def test_the_first_face_of_a_pair_is_the_new_models_and_the_second_the_old_ones(measured) -> None:
@@ -148,11 +163,15 @@ def test_embeddings_of_another_size_and_other_tasks_are_refused(measured) -> Non
 
 @pytest.mark.parametrize(("low", "passed"), [(-0.01, True), (-0.0101, False), (0.02, True)])
 def test_the_low_end_of_the_interval_is_held_against_the_margin(low: float, passed: bool) -> None:
-    row = CompatibilityRow("accuracy", 0.9, 0.95, 0.9 + low + 0.01, low, low + 0.02)
-    found = Compatibility("old", "new", (row,), 0.01)
+    good, judged = (
+        CompatibilityRow(name, 0.9, 0.95, 0.9 + end + 0.01, end, end + 0.02)
+        for name, end in (("accuracy", 0.0), ("accuracy_at_threshold", low))
+    )
+    bad = CompatibilityRow("fnmr_at_fmr_1e-3", 0.1, 0.05, 0.5, 0.3, 0.5)  # to be read, not judged
+    found = Compatibility("old", "new", (good, judged, bad), 0.01)
     assert found.passed is found.as_json()["passed"] is passed
     assert ("does not reach" in found.verdict()) is not passed
-    assert not replace(found, rows=(replace(row, low=None),)).passed
+    assert not replace(found, rows=(replace(good, low=None), judged)).passed
 
 
 def test_a_report_has_the_three_measurements(measured, tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_the_curves_are_roc_and_det(evaluation: Evaluation) -> None:
 
 def test_intervals_hold_the_figure_and_draw_people(evaluation: Evaluation) -> None:
     assert set(evaluation.resampled) == {
-        "accuracy", "rank1", "fnmr_at_fmr_1e-2", "fnmr_at_fmr_1e-3",
+        "accuracy", "accuracy_at_threshold", "rank1", "fnmr_at_fmr_1e-2", "fnmr_at_fmr_1e-3",
     }  # fmt: skip
     assert evaluation.resampled["rank1"].units == 24 * 3
     rank1 = bootstrap.interval_of(evaluation.resampled["rank1"], resamples=200, seed=1)
@@ -132,5 +132,5 @@ def test_faces_that_were_not_found_match_nobody(tmp_path: Path) -> None:
 def test_too_few_people_give_no_interval(tmp_path: Path) -> None:
     few = evaluated(tmp_path, people=12, faces=8)
     assert "fnmr_at_fmr_1e-2" in few.metrics
-    assert set(few.resampled) == {"accuracy", "rank1"}
+    assert set(few.resampled) == {"accuracy", "accuracy_at_threshold", "rank1"}
     assert "intervals need 20 people with two faces, 12 are there" in "\n".join(few.notes)

@@ -40,7 +40,7 @@ def card_text(model: ModelId, metadata: Mapping[str, Any], example: str) -> str:
         f"# {model.name} {model.version}{f' ({model.variant})' if model.variant else ''}",
         metadata["description"],
         f"{metadata['architecture']}, {metadata['framework']} {metadata['framework_version']}. "
-        f"{_origin(metadata)} Licence: {metadata['license']}.",
+        f"{_origin(metadata)}{_space(metadata)} Licence: {metadata['license']}.",
         "## Changes",
         metadata["changelog"],
         "## Figures",
@@ -70,6 +70,12 @@ def _origin(metadata: Mapping[str, Any]) -> str:
     if training["origin"] == "imported":
         return f"Imported, not trained: {weights}."
     return f"Trained on {metadata['training_dataset']}, starting from {weights}."
+
+
+def _space(metadata: Mapping[str, Any]) -> str:
+    """Whose galleries it was trained to be searched in."""
+    kept = metadata.get("compatible_with")
+    return f" Trained to find faces in galleries of {kept['id']}." if kept else ""
 
 
 def _metrics(metrics: Mapping[str, float]) -> str:

@@ -88,6 +88,7 @@ def test_a_training_that_keeps_a_space_makes_a_package_that_claims_it(
     assert new.metadata["compatible_with"] == pin
     assert "compatible_with" not in old.metadata
     assert claims_space_of(old, new)
+    assert "galleries of rec-arcface-v1.2.3" in (folder / "README.md").read_text()
 
 
 def test_an_altered_teacher_is_refused_before_anything_is_trained(

@@ -16,11 +16,12 @@ from facemodels.files import list_files
 from facemodels.git import Git
 from facemodels.importing.settings import IMPORTED_KINDS, ImportSettings
 from facemodels.importing.settings import PATH as IMPORT_GATES
+from facemodels.names import ModelName
 from facemodels.package.load import Package
 from facemodels.params import Gate, Params, parse
 from facemodels.registry.state import Entry
 
-SUITE = "benchmark"  # the stage that runs the suite on a package
+SUITES = ("benchmark", "benchmark_system")  # the stages that run the suite on a package
 _FIELDS = (
     "created_at", "parent_version", "changelog", "author", "license", "description",
     "training_dataset", "framework", "framework_version", "stamp",
@@ -142,9 +143,10 @@ def require_gates(entry: Entry) -> None:
         )
     require(_judgements(entry), entry.id)
     if not entry.evidence.get("suite"):
+        suite = SUITES[ModelName.parse(entry.model).task == "system"]
         raise GateError(
             f"the suite did not run on the package of {entry.id}.",
-            f"Run `dvc repro {SUITE}@{entry.model}`, commit dvc.lock, register a new version.",
+            f"Run `dvc repro {suite}@{entry.model}`, commit dvc.lock, register a new version.",
         )
 
 
@@ -155,9 +157,10 @@ def _judgements(entry: Entry) -> list[GateResult]:
 def _tracked(git: Git, package: Package, commit: str, path: str) -> str:
     recorded = dvc_files.find_hash(git, commit, path)
     if recorded is None:
+        stage = "bundle" if package.task == "system" else "package"
         raise InputError(
             f"DVC does not track {path} at commit {commit[:10]}, so nobody else could have it.",
-            f"Run `dvc repro package@{package.id.name}` or `dvc add {path}`, and commit.",
+            f"Run `dvc repro {stage}@{package.id.name}` or `dvc add {path}`, and commit.",
         )
     actual = dvc_digest(package.folder)
     if recorded != actual:
@@ -185,7 +188,7 @@ def dvc_digest(folder: Path) -> str:
 
 
 def _is_suite(stage: str) -> bool:
-    return stage.split("@", maxsplit=1)[0] == SUITE
+    return stage.split("@", maxsplit=1)[0] in SUITES
 
 
 def _suite_of_import(git: Git, commit: str, package: Package) -> list[str]:

@@ -147,7 +147,7 @@ def is_pulled(root: Path, name: str, task: str) -> bool:
     outs = [
         root / path
         for stage in plan.stages(name, task)
-        if stage != f"package@{name}"
+        if stage != plan.package_stage(name, task)
         for path in dvc_files.paths_of(known.get(stage, {}), "outs")
     ]
     frozen = dvc_files.tracked_in(root / "models" / task)
@@ -180,7 +180,8 @@ def _require_no_strays(root: Path, composed: Params, facts: ReleaseFacts) -> Non
     `compare` depends on the whole folder of the task, so an untracked folder would get into
     dvc.lock, and a fresh clone would not have it.
     """
-    folder = root / "models" / facts.model.name.task
+    task = facts.model.name.task
+    folder = root / "models" / task
     known = {Path(model.package).name for model in composed.models.values()}
     known |= {path.name for path in dvc_files.tracked_in(folder)}
     known |= {Path(path).name for path in _own_outs(root, facts)}
@@ -205,7 +206,9 @@ def _own_outs(root: Path, facts: ReleaseFacts) -> Collection[str]:
     return [
         path
         for name in facts.siblings
-        for path in dvc_files.paths_of(stages.get(f"package@{name}", {}), "outs")
+        for path in dvc_files.paths_of(
+            stages.get(plan.package_stage(name, facts.model.name.task), {}), "outs"
+        )
     ]
 
 
@@ -221,10 +224,11 @@ def changes(
     `dvc status` is asked for code or data that was not built yet.
     """
     task = previous.id.name.task
+    kind = "systems" if task == "system" else "models"
     text = git.file(previous.commit, plan.PARAMS) or ""
     before = dvc_files.parse_yaml(text, f"{plan.PARAMS} at {previous.commit[:10]}")
     found = [
-        *_differences(_at(before, "models", name), _at(values, "models", name), f"models.{name}"),
+        *_differences(_at(before, kind, name), _at(values, kind, name), f"{kind}.{name}"),
         *_differences(_at(before, "data", task), _at(values, "data", task), f"data.{task}"),
     ]
     then, now = dvc_files.read_lock(git, previous.commit), dvc_files.read_lock_here(root)

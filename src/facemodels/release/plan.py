@@ -12,7 +12,7 @@ from typing import Any
 
 from facemodels import dvc_files
 from facemodels.errors import InputError
-from facemodels.names import ModelId, Version
+from facemodels.names import ModelId, ModelName, Version
 from facemodels.registry import semver
 from facemodels.registry.semver import Level
 
@@ -151,13 +151,13 @@ def choose(request: ReleaseRequest, facts: ReleaseFacts) -> Version:
     if current < released or not facts.contained:
         raise InputError(
             f"{previous.id} is registered, and this branch lacks its release: "
-            f"conf/model/{request.name}.yaml has version {current}.",
+            f"{card_file(facts.model.name)} has version {current}.",
             f"Bring it in first: git merge {previous.commit[:10]}",
         )
     if current == released and not facts.started and not facts.changes:
         raise InputError(
             f"Nothing has changed since {previous.id}, which is registered.",
-            f"Change parameters, code, data or the card's words (conf/model/{request.name}.yaml) "
+            f"Change parameters, code, data or the card's words ({card_file(facts.model.name)}) "
             "first; `facemodels registry info` shows what was released.",
         )
     if request.bump is not None:
@@ -202,7 +202,7 @@ def _require_plain(message: str) -> None:
 def _texts(request: ReleaseRequest, facts: ReleaseFacts, target: ModelId) -> dict[str, str]:
     """Describe what each step does, by its name, in the order of the steps."""
     name, task, old = request.name, target.name.task, facts.previous
-    card = f"conf/model/{name}.yaml"
+    card = card_file(target.name)
     freeze, edit, judge = (
         "nothing to freeze: no version is registered",
         f"{card} stays as it is: version {target.version}",
@@ -259,19 +259,33 @@ def subject(name: str, version: Version) -> str:
     return f"{SUBJECT}{name} v{version}"
 
 
+def card_file(name: ModelName) -> str:
+    """The path of the file that has the version and card of a model, or of a system."""
+    if name.task == "system":
+        return f"conf/bundle/{name.architecture}.yaml"
+    return f"conf/model/{name}.yaml"
+
+
+def package_stage(name: str, task: str) -> str:
+    """The stage that makes the package of a version."""
+    return f"{'bundle' if task == 'system' else 'package'}@{name}"
+
+
 def targets(name: str, task: str) -> list[str]:
     """The stages that `dvc repro` is asked to build."""
-    return [f"package@{name}", f"benchmark@{name}", f"compare@{task}"]
+    suite = "benchmark_system" if task == "system" else "benchmark"
+    return [package_stage(name, task), f"{suite}@{name}", f"compare@{task}"]
 
 
 def made_of(name: str, task: str) -> list[str]:
-    """The stages that lead to the package of a version."""
-    return [f"prepare@{task}", f"train@{name}", f"validate@{name}", f"package@{name}"]
+    """The stages that lead to the package of a version; a system's members have their own."""
+    own = (f"system@{name}",) if task == "system" else (f"train@{name}", f"validate@{name}")
+    return [f"prepare@{task}", *own, package_stage(name, task)]
 
 
 def stages(name: str, task: str) -> list[str]:
     """All stages that a release may run."""
-    return [*made_of(name, task), f"benchmark@{name}", f"compare@{task}"]
+    return [*made_of(name, task), *targets(name, task)[1:]]
 
 
 def files(name: str, facts: ReleaseFacts) -> tuple[str, ...]:
@@ -281,7 +295,7 @@ def files(name: str, facts: ReleaseFacts) -> tuple[str, ...]:
     """
     task = facts.model.name.task
     found = [
-        f"conf/model/{name}.yaml", CONFIG, PARAMS, dvc_files.LOCK,
+        card_file(facts.model.name), CONFIG, PARAMS, dvc_files.LOCK,
         f"models/{task}/.gitignore",
         f"reports/prepare/{task}.json", "reports/prepare/.gitignore",
         f"reports/suite/{task}/.gitignore",

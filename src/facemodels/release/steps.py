@@ -151,7 +151,7 @@ class Release:
             changelog=self._request.message,
             parent_version=str(old.id.version),
         )
-        path = f"conf/model/{self._request.name}.yaml"
+        path = plan.card_file(self._target.name)
         config = self._read(plan.CONFIG)
         task = self._target.name.task
         # The card goes last: by its version the next run knows that the rest is done.
@@ -180,7 +180,7 @@ class Release:
         if composed != self._target:
             raise InputError(
                 f"conf/ composes to {composed}, not to {self._target}: something other than "
-                f"conf/model/{self._request.name}.yaml sets the version.",
+                f"{plan.card_file(self._target.name)} sets the version.",
                 "Let that file alone set version and variant.",
             )
 

@@ -126,3 +126,18 @@ def test_the_commit_may_hold_the_files_of_the_task_and_no_others() -> None:
 def test_a_message_that_hydra_would_read_otherwise_is_refused(message: str) -> None:
     with pytest.raises(InputError, match=r"words|Hydra"):
         plan.make(_asked(None, message), _facts(Version(1, 0, 0), None))
+
+
+def test_a_system_is_built_by_its_own_stages_and_has_its_card_in_conf_bundle() -> None:
+    name = "system-faces"
+    model = ModelId(ModelName.parse(name), Version(1, 0, 0))
+    facts = ReleaseFacts(model=model, siblings=[name], branch="main")
+    made = plan.make(ReleaseRequest(name, None, "First"), facts)
+    assert plan.targets(name, "system") == [
+        "bundle@system-faces", "benchmark_system@system-faces", "compare@system",
+    ]  # fmt: skip
+    assert plan.made_of(name, "system") == [
+        "prepare@system", "system@system-faces", "bundle@system-faces",
+    ]  # fmt: skip
+    assert "conf/bundle/faces.yaml" in made.files
+    assert "models/system/.gitignore" in made.files

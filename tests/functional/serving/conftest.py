@@ -49,10 +49,18 @@ NETWORKS = {
     "facenet": {"image_size": 80, "dropout": 0.0, "crop": "arcface112"},
     "yolov8": {"scale": "n", "image_size": 64},
     "mtcnn": {"factor": 0.709, "max_pixels": 2500000},
+    "dlib": {},
 }
 
 
 def network(model):
+    if model.name == "dlib":  # its own weights, which know faces
+        from facemodels.recognition.dlib import PRETRAINED
+        from facemodels.training.initial_weights import initial_weights
+        made = model.build()
+        found = initial_weights("pretrained", PRETRAINED, model="recognition/dlib")
+        model.load_initial(made, found.path)
+        return made
     if model.name != "mtcnn":
         return model.build()
     from facemodels.detection.mtcnn import AUTHORS, networks
@@ -82,11 +90,14 @@ from pathlib import Path
 from facemodels.names import ModelId
 from facemodels.package.build_system import SystemContent, build_system
 from facemodels.package.load import open_package
-from facemodels.params import Card
+from facemodels.params import Card, load_yaml
 from facemodels.system.calibration import Calibration
 from facemodels.system.quality import QualityLimits
 
-identity, folder, *members = sys.argv[1:]
+identity, folder, measured, *members = sys.argv[1:]
+calibration = Calibration((0.001, 0.01, 0.1), (0.9, 0.7, 0.5), 30000, "a test")
+if measured:
+    calibration = Calibration.of_json(load_yaml(Path(measured)))
 packages = [open_package(Path(member)) for member in members]
 card = Card(
     created_at="2026-01-02T03:04:05Z", author="Test", description="A system.", changelog="First.",
@@ -95,8 +106,7 @@ card = Card(
 )
 content = SystemContent(
     ModelId.parse(identity), {package.task: package for package in packages}, 0.7, 0.01,
-    Calibration((0.001, 0.01, 0.1), (0.9, 0.7, 0.5), 30000, "a test"), QualityLimits(eyes=15), {},
-    card,
+    calibration, QualityLimits(eyes=15), {}, card,
 )
 build_system(content, Path(folder))
 """
@@ -170,6 +180,14 @@ def make_package(identity: str, folder: Path) -> Path:
 Once = Callable[[str, Callable[[Path], object]], Path]
 
 
+def make_system(folder: Path, *members: Path, calibration: Path | None = None) -> Path:
+    """A system of packages, with the thresholds of a file or with three that are made up."""
+    measured = "" if calibration is None else str(calibration)
+    command = [sys.executable, "-c", _SYSTEM, "sys-faces-v1.0.0", str(folder), measured]
+    subprocess.run([*command, *map(str, members)], check=True)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def once(shared: Path) -> Once:
     """Makes a folder for all workers: the first that asks makes it, the others wait for it."""
@@ -204,12 +222,7 @@ def mtcnn(once: Once) -> Path:
 @pytest.fixture(scope="session")
 def system(mtcnn: Path, facenet: Path, once: Once) -> Path:
     """A detector that knows faces, and a recogniser that knows none."""
-
-    def make(folder: Path) -> None:
-        command = [sys.executable, "-c", _SYSTEM, "sys-faces-v1.0.0", str(folder)]
-        subprocess.run([*command, str(mtcnn), str(facenet)], check=True)
-
-    return once("faces-v1.0.0", make)
+    return once("faces-v1.0.0", lambda folder: make_system(folder, mtcnn, facenet))
 
 
 def encoded(image: np.ndarray) -> bytes:

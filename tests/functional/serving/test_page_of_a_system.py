@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from .conftest import Server, encoded
+from .conftest import Server, Start, encoded
 from .visitor import Visit, Visitor, file
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
@@ -50,7 +51,7 @@ def test_every_face_of_a_group_is_boxed_with_its_score_and_quality(
     visitor = opened(visit, system_server, group)
     drawn = visitor.numbers("#drawing .face .edge", "x", "y")
     np.testing.assert_allclose(drawn, [face["box"][:2] for face in own], atol=1e-3)
-    cards = visitor.page.locator("#cards button").all_inner_texts()
+    cards = visitor.page.locator("#cards .person").all_inner_texts()
     titles = visitor.page.locator("#drawing title").all_text_contents()
     for face, card, title in zip(own, cards, titles, strict=True):
         for text in (f"{face['score']:.3f}", f"eyes {face['quality']['eyes']:.0f} px",
@@ -68,7 +69,7 @@ def test_two_faces_are_compared_by_score_threshold_and_false_match_rate(
     boxes = page.locator("#drawing .face")
     boxes.nth(0).click()
     assert "a second one" in visitor.text("#said")
-    page.get_by_role("button", name="Face 2").click()
+    page.locator("#cards .person").nth(1).click()
     same = bool(one @ other >= 0.7)
     assert visitor.text("#verdict-text") == ("Same person" if same else "Different people")
     assert float(visitor.text("#score")) == pytest.approx(one @ other, abs=6e-4)
@@ -85,24 +86,69 @@ def test_a_face_is_compared_with_one_of_another_photo(
 ) -> None:
     visitor = opened(visit, system_server, group)
     page = visitor.page
-    page.get_by_role("button", name="Face 1").click()
+    page.locator("#cards .person").nth(0).click()
     visitor.choose(file(group, "again.png", "image/png"))
     visitor.answered()
     assert page.locator("#compared canvas").count() == 1
-    page.get_by_role("button", name="Face 1").click()
+    page.locator("#cards .person").nth(0).click()
     assert visitor.text("#verdict-text") == "Same person"
     assert float(visitor.text("#score")) == pytest.approx(1, abs=1e-3)
     assert len([url for url in visitor.asked if url.endswith("/api/verify")]) == 0
+
+
+def test_a_face_has_the_name_that_the_gallery_gives_it(
+    visit: Visit, system_server: Server, photos: dict[int, np.ndarray]
+) -> None:
+    visitor = opened(visit, system_server, encoded(photos[1]))
+    assert "Ada 1.000" in visitor.text("#cards")
+    assert visitor.page.locator("#drawing text").all_text_contents() == ["Ada"]
+    assert "1 face. Ada." in visitor.text("#said")
+    assert "from the similarity 0.7 on" in visitor.text("#gallery-said")
+    visitor.page.get_by_label("Names from the gallery").select_option("no gallery")
+    visitor.page.locator("#cards .known").wait_for(state="detached")
+    assert visitor.page.locator("#cards form").count() == 0
+
+
+def test_a_click_enrols_a_face_under_a_name(
+    visit: Visit, start: Start, system: Path, group: bytes, tmp_path: Path
+) -> None:
+    server = start(system, "--gallery", f"guests={tmp_path / 'guests'}")
+    visitor = visit(server).open()
+    visitor.expected |= {404, 409}  # nobody is enrolled yet; then a face that looks the same
+    visitor.choose(file(group, "group.png", "image/png"))
+    page = visitor.answered()
+    assert "Nobody is enrolled" in visitor.text("#gallery-said")
+    page.get_by_role("button", name="Enrol face 2").click()
+    page.get_by_label("Name of face 2").fill("<b>Grace")
+    page.keyboard.press("Enter")
+    page.locator("#cards .known").first.wait_for()
+    assert "<b>Grace 1.000" in page.locator("#cards li").nth(1).inner_text()
+    page.get_by_role("button", name="Enrol face 1").click()
+    page.get_by_label("Name of face 1").fill("Alan")
+    page.keyboard.press("Enter")
+    assert "stands under <b>Grace" in visitor.error()
+    page.get_by_role("button", name="all the same").click()
+    page.get_by_text("Alan 1.000").first.wait_for()
+    (told,) = server.get("/api/galleries").json()["galleries"]
+    assert (told["people"], told["faces"]) == (2, 2)
+
+
+def test_a_server_without_galleries_offers_none(
+    visit: Visit, start: Start, system: Path, group: bytes
+) -> None:
+    visitor = opened(visit, start(system), group)
+    assert visitor.page.locator("#galleries").is_hidden()
+    assert visitor.page.locator("#cards form").count() == 0
 
 
 def test_it_works_by_touch_on_a_phone(visit: Visit, system_server: Server, group: bytes) -> None:
     visitor = opened(visit, system_server, group, **PHONE)
     page = visitor.page
     page.locator("#drawing .face").nth(0).tap()
-    page.locator("#cards button").nth(1).tap()
+    page.locator("#cards .person").nth(1).tap()
     page.locator("#match").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    for button in page.locator("#cards button").all():
+    for button in page.locator("#cards .person").all():
         assert button.bounding_box()["height"] >= 44  # a thumb's
 
 
@@ -111,7 +157,6 @@ def test_the_camera_gives_a_photo(visit: Visit, system_server: Server) -> None:
     page = visitor.page
     page.evaluate(CAMERA, "")
     page.get_by_role("button", name="Use the camera").click()
-    page.wait_for_function("document.getElementById('video').videoWidth > 0")
     page.get_by_role("button", name="Take the picture").click()
     visitor.answered()
     assert visitor.text("#said") == "No faces."

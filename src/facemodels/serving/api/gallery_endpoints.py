@@ -93,6 +93,7 @@ class GalleryChanges:
             choose=_choice(query),
             also=_flag(query, "also"),
             keep_photos=_flag(query, "keep"),
+            threshold=self._answers.operating(query).threshold,
             tracked=False,
         )
         photos = [

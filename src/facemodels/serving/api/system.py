@@ -48,7 +48,7 @@ class SystemAnswers:
         """
         least = number(query, "threshold", self._system.min_score, 0, 1)
         # `threshold` is of the detector's score here, so that of similarity comes by a rate alone.
-        verification = self._operating({k: v for k, v in query.items() if k == "fmr"})
+        verification = self.operating({k: v for k, v in query.items() if k == "fmr"})
         results = [
             {
                 **_size(image),
@@ -73,7 +73,7 @@ class SystemAnswers:
             RequestError: 400 if a parameter is wrong; 422 if a photo shows no face, several where
                 the client asked for one, or one that is too small or too blurred.
         """
-        operating = self._operating(query)
+        operating = self.operating(query)
         first, second = self._meant(images, query)
         one, other = (np.stack([face.embedding for face in faces]) for faces in (first, second))
         row, column = np.unravel_index(np.argmax(one @ other.T), (len(first), len(second)))
@@ -92,7 +92,7 @@ class SystemAnswers:
             RequestError: 400 if a parameter is wrong; 404 or 409 if the gallery cannot be
                 searched; 422 as with `verify`.
         """
-        operating = self._operating(query)
+        operating = self.operating(query)
         top = _whole(query, "top", _DEFAULT_PEOPLE, MOST_PEOPLE)
         name = self._gallery_name(query)
         gallery = self.opened(name)
@@ -147,6 +147,21 @@ class SystemAnswers:
         except DataError as error:
             raise RequestError(503, "unreadable_gallery", "The gallery cannot be read.") from error
 
+    def operating(self, query: Mapping[str, str]) -> OperatingThreshold:
+        """The threshold that the client names, or that gives the rate that it names.
+
+        Raises:
+            RequestError: 400 if it names both, or a rate that the calibration does not show.
+        """
+        threshold = number(query, "threshold", 0, -1, 1) if "threshold" in query else None
+        fmr = number(query, "fmr", 0, 0, 1) if "fmr" in query else None
+        if threshold is not None and fmr is not None:
+            raise RequestError(400, "wrong_parameter", "Give fmr or threshold, not both.")
+        try:
+            return self._system.operating_threshold(threshold=threshold, fmr=fmr)
+        except InputError as error:
+            raise RequestError(400, "unsupported_fmr", str(error)) from error
+
     def _gallery_name(self, query: Mapping[str, str]) -> str:
         """The gallery that the client names; where the server has one alone, that one."""
         names = list(self._galleries.folders)
@@ -158,17 +173,6 @@ class SystemAnswers:
         if asked not in names:
             raise no_gallery(asked or "", known=False)
         return asked
-
-    def _operating(self, query: Mapping[str, str]) -> OperatingThreshold:
-        """The threshold that the client names, or that gives the rate that it names."""
-        threshold = number(query, "threshold", 0, -1, 1) if "threshold" in query else None
-        fmr = number(query, "fmr", 0, 0, 1) if "fmr" in query else None
-        if threshold is not None and fmr is not None:
-            raise RequestError(400, "wrong_parameter", "Give fmr or threshold, not both.")
-        try:
-            return self._system.operating_threshold(threshold=threshold, fmr=fmr)
-        except InputError as error:
-            raise RequestError(400, "unsupported_fmr", str(error)) from error
 
     def _meant(self, images: Sequence[Image], query: Mapping[str, str]) -> list[list[Face]]:
         """The faces of each photo that are compared, one or more."""

@@ -187,7 +187,7 @@ def enrol(names: Sequence[str], *, secured: bool) -> Operation:
         },
         400, 404, 409, 413, 415, 422, 503, 504, secured=secured,
         extra={
-            "parameters": [_gallery_parameter(names), *_ENROL],
+            "parameters": [_gallery_parameter(names), *_ENROL, _FMR, THRESHOLD],
             "requestBody": images_body(),
             "x-codeSamples": [{"lang": "Shell", "source": _curl_enrol(names)}],
         },

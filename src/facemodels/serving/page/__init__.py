@@ -10,7 +10,8 @@ from functools import cache
 from importlib import resources
 
 _SCRIPTS = (
-    "base", "pictures", "camera", "detection", "landmarks", "comparison", "system", "start",
+    "base", "pictures", "camera", "detection", "landmarks", "comparison", "galleries", "system",
+    "start",
 )  # fmt: skip
 
 

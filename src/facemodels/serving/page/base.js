@@ -12,10 +12,11 @@ const state = {
 // --- talking to the server
 
 class Failure extends Error {
-  constructor(text, status, id) {
+  constructor(text, status, id, code = "") {
     super(text);
     this.status = status;
     this.id = id;
+    this.code = code;
   }
 }
 
@@ -45,7 +46,8 @@ async function call(path, options = {}) {
   }
   if (response.ok && body !== null) return body;
   const id = body?.request_id ?? response.headers.get("x-request-id");
-  throw new Failure(body?.error ?? `The server answered ${response.status}.`, response.status, id);
+  const text = body?.error ?? `The server answered ${response.status}.`;
+  throw new Failure(text, response.status, id, body?.code);
 }
 
 // --- small things

@@ -16,14 +16,18 @@ $("camera-open").addEventListener("click", async () => {
         : "The camera does not start. Another program may use it.");
     return;
   }
+  $("camera-take").disabled = true;  // until there is a picture to take
   $("video").srcObject = stream;
   seeing(true);
+});
+
+$("video").addEventListener("loadeddata", () => {
+  $("camera-take").disabled = false;
   $("camera-take").focus();
 });
 
 $("camera-take").addEventListener("click", () => {
   const video = $("video");
-  if (!video.videoWidth) return;  // it has no picture yet
   const canvas = element("canvas", "", { width: video.videoWidth, height: video.videoHeight });
   canvas.getContext("2d").drawImage(video, 0, 0);
   closeCamera();

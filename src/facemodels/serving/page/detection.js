@@ -61,14 +61,14 @@ function told({ score, quality }) {
   ].join(", ");
 }
 
-/** The score on a plate at the upper left of its box, inside where there is no room above. */
-function tag(face, unit) {
+/** A few words on a plate at the upper left of a box, inside where there is no room above. */
+function tag(face, unit, words = face.score.toFixed(2)) {
   const [x0, y0] = face.box;
   const text = shape("text", { "font-size": 12 * unit });
-  const [width, height] = [37 * unit, 16 * unit];
+  const [width, height] = [(9 + 7 * words.length) * unit, 16 * unit];
   const x = Math.min(Math.max(x0, 0), state.size[0] - width);
   const top = y0 >= height + 2 * unit ? y0 - height - 2 * unit : Math.max(y0, 0) + 2 * unit;
-  text.textContent = face.score.toFixed(2);
+  text.textContent = words;
   text.setAttribute("x", x + 4 * unit);
   text.setAttribute("y", top + 12 * unit);
   return [shape("rect", { class: "tag", x, y: top, width, height, rx: 3 * unit }), text];

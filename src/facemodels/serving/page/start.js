@@ -11,6 +11,7 @@ async function start() {
   $("alert").replaceChildren();
   $("access").hidden = true;
   introduce(info);
+  await TASKS[info.task]?.open?.();
   if (!$("zones").children.length) build();
   if (state.files.filter(Boolean).length) run();
 }

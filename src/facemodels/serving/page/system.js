@@ -1,12 +1,14 @@
 TASKS.system = {
   intro: "Finds every face of a photo. Choose two faces, of one photo or of two, to compare them.",
-  zones: ["Photo"], run: findFaces, draw: drawPeople, tell: tellPeople,
+  zones: ["Photo"], open: openGalleries, run: findFaces, draw: drawPeople, tell: tellPeople,
 };
 // Up to two faces that are compared, of any photos: { face, number, space, picture }.
 const compared = [];
 
-function findFaces(signal) {
-  return post("faces", "", signal);
+async function findFaces(signal) {
+  const answer = await post("faces", "", signal);
+  await nameFaces(answer.results[0].faces, signal);
+  return answer;
 }
 
 function tellPeople(answer) {
@@ -22,10 +24,13 @@ function card(face, index) {
   const button = element("button", "", { type: "button", class: "person" });
   const words = element("span");
   words.append(element("strong", `Face ${index + 1}`), element("span", told(face)));
+  const name = whoIs(face);
+  if (name) words.append(element("span", name.told, { class: name.person ? "known" : "" }));
   const picture = cutOut(face.box);
   button.append(...(picture ? [picture, words] : [words]));
   button.addEventListener("click", () => choose(face, index));
   item.append(button);
+  if ($("gallery").value) item.append(enrolForm(face, index));
   return item;
 }
 
@@ -59,7 +64,8 @@ function drawPeople(canvas, unit) {
     group.addEventListener("click", () => choose(face, index));
     canvas.append(group);
     const wide = (face.box[2] - face.box[0]) / unit;
-    if (wide >= 30 && faces.length <= 60) group.append(...tag(face, unit));
+    const person = whoIs(face)?.person;
+    if (wide >= 30 && faces.length <= 60) group.append(...tag(face, unit, person ?? undefined));
   }
   for (const [index, item] of [...$("cards").children].entries()) {
     const chosen = compared.some((one) => one.face === faces[index]);
@@ -70,7 +76,7 @@ function drawPeople(canvas, unit) {
     const found = faces.length === 1 ? "1 face." : `${faces.length || "No"} faces.`;
     const next = compared.length ? " Choose a second one, here or in another photo."
       : faces.length ? " Choose two to compare them." : "";
-    $("said").textContent = found + next;
+    $("said").textContent = found + namesIn(faces) + next;
   }
 }
 

@@ -11,7 +11,7 @@ import structlog
 
 from facemodels.errors import DataError, InputError
 from facemodels.gallery.opened import GallerySystem
-from facemodels.gallery.spaces import SpaceError, gallery_folder, spaces_of
+from facemodels.gallery.spaces import gallery_folder, spaces_of
 from facemodels.gallery.store import Gallery, Revision, open_gallery, revision
 
 
@@ -33,10 +33,6 @@ def galleries_given(texts: tuple[str, ...], root: Path) -> dict[str, Path]:
             raise InputError(f"{text!r} is no gallery, or its name is given twice.", "NAME=FOLDER")
         found[name] = Path(folder) if given else default
     return found
-
-
-class NoGalleryError(Exception):
-    """There is no gallery of that name, or it has no faces of any space."""
 
 
 class ServedGalleries:
@@ -77,12 +73,12 @@ class ServedGalleries:
         """The faces of a gallery in the space of the system.
 
         Raises:
-            NoGalleryError: there is none of that name, or it has no faces yet.
             SpaceError: it has faces of other spaces only.
+            InputError: there is none of that name, or it has no faces yet.
             DataError: its file cannot be read, and never could be since the server started.
         """
         if name not in self.folders:
-            raise NoGalleryError
+            raise InputError("this server has no such gallery.")
         folder, space = self.folders[name], self.system.space
         with self._lock:
             now = revision(folder, space)  # taken before reading: a later write gives another one
@@ -98,10 +94,6 @@ class ServedGalleries:
                     raise
                 self._log.warning("gallery unchanged", gallery=name, reason=type(error).__name__)
                 found = known[1]
-            except SpaceError:
-                raise
-            except InputError as error:
-                raise NoGalleryError from error
             self._read[name] = (now, found)
             return found
 
@@ -114,6 +106,6 @@ class ServedGalleries:
         try:
             index = self.opened(name).index
             people, faces = len(index.people), len(index)
-        except (NoGalleryError, SpaceError):
+        except InputError:  # a gallery of other spaces, or without a face
             pass
         return {"name": name, "spaces": list(spaces_of(folder)), "people": people, "faces": faces}

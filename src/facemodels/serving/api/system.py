@@ -17,7 +17,7 @@ from facemodels.gallery.opened import OperatingThreshold
 from facemodels.gallery.spaces import SpaceError
 from facemodels.gallery.store import Gallery
 from facemodels.serving.api.points import NUMBER
-from facemodels.serving.galleries import NoGalleryError, ServedGalleries
+from facemodels.serving.galleries import ServedGalleries
 from facemodels.serving.http.errors import RequestError
 from facemodels.system.faces import Face
 
@@ -135,8 +135,6 @@ class SystemAnswers:
         """
         try:
             return self._galleries.opened(name)
-        except NoGalleryError:
-            raise no_gallery(name, known=name in self._galleries.folders) from None
         except SpaceError as error:
             raise RequestError(
                 409, "other_space",
@@ -144,6 +142,8 @@ class SystemAnswers:
                 f"answers in {error.wanted}.",
                 details={"embedding_space": error.wanted, "gallery_spaces": list(error.present)},
             ) from error  # fmt: skip
+        except InputError as error:
+            raise no_gallery(name, known=name in self._galleries.folders) from error
         except DataError as error:
             raise RequestError(503, "unreadable_gallery", "The gallery cannot be read.") from error
 

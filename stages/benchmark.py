@@ -16,9 +16,9 @@ from facemodels.pipeline import benchmark
 
 
 def main(name: str) -> None:
-    """Test and measure the package of the model `name`."""
+    """Test and measure the package of the model or system `name`."""
     everything = params.load()
-    package = open_package(Path(everything.model(name).package))
+    package = open_package(Path(everything.candidate(name).package))
     with tempfile.TemporaryDirectory() as scratch:
         outcomes = benchmark.run_suite(package, Path("tests/model_tests"), Path(scratch))
     write_json(Path("reports/suite", package.task, f"{name}.json"), outcomes)

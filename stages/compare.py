@@ -16,11 +16,11 @@ from facemodels.pipeline.compare import compare_task
 
 
 def main(task: str) -> None:
-    """Compare the models of `task`; a false claim of an embedding space is an error."""
+    """Compare the candidates of `task`; a false claim of an embedding space is an error."""
     everything = params.load()
     baseline = everything.compare.baselines.get(task)
     result = compare_task(
-        [Path(model.package) for model in everything.models.values() if model.task == task],
+        [Path(one.package) for one in everything.candidates(task)],
         Path(baseline) if baseline else None,
         Path("data/prepared", task),
         everything.compare,

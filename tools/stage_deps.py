@@ -26,7 +26,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "facemodels"
-Model = Mapping[str, Any]  # one entry of `models` in params.yaml
+Model = Mapping[str, Any]  # one entry of `models` or `systems` in params.yaml
 
 # Modules that a stage reaches by name and not by an import statement; {task} is filled in,
 # and a name that ends with .* stands for the modules of that package. The deps name the folder
@@ -40,10 +40,19 @@ BY_NAME = {
     "validate": ["facemodels.evaluate.{task}"],
     "package": ["facemodels.{task}.example", "facemodels.evaluate.{task}"],
     "benchmark": ["facemodels.evaluate.speed_child"],
-    "compare": ["facemodels.evaluate.{task}", "facemodels.{task}.decodes.*"],
+    "system": ["facemodels.evaluate.{task}", "facemodels.{task}.task"],
+    "bundle": [],
+    "benchmark_system": ["facemodels.evaluate.speed_child", "facemodels.{task}.task"],
+    "compare": [
+        "facemodels.evaluate.{task}",
+        "facemodels.{task}.task",
+        "facemodels.{task}.decodes.*",
+    ],
 }
 # Stages that load no architecture.
-WITHOUT_ARCHITECTURE = {"prepare"}
+WITHOUT_ARCHITECTURE = {"prepare", "bundle"}
+# Stages whose script has another name.
+SCRIPTS = {"benchmark_system": "benchmark"}
 
 
 @cache
@@ -72,16 +81,28 @@ def has_code(path: Path) -> bool:
     return bool(body) and path != SOURCE / "__init__.py"
 
 
+def of_stage(stage: str) -> list[Model]:
+    """The models or systems that a stage runs for; both where it runs for each task."""
+    over = stages()[stage]["foreach"]
+    models, systems = (list(parameters()[key].values()) for key in ("models", "systems"))
+    return {"${models}": models, "${systems}": systems}.get(over, [*models, *systems])
+
+
 def needed(stage: str, model: Model) -> set[Path]:
-    """The source files that a stage executes for one model."""
-    return _needed(stage, model["task"], model["architecture"])
+    """The source files that a stage executes for one model or system."""
+    if "members" not in model:
+        return _needed(stage, model["task"], (f"{model['task']}.{model['architecture']}",))
+    folders = set(model["members"].values())
+    members = [one for one in parameters()["models"].values() if one["package"] in folders]
+    parts = [f"{one['task']}.{part}" for one in members for part in ("task", one["architecture"])]
+    return _needed(stage, model["task"], tuple(parts))
 
 
 @cache
-def _needed(stage: str, task: str, architecture: str) -> set[Path]:
-    modules = _imports_of(ROOT / "stages" / f"{stage}.py")
+def _needed(stage: str, task: str, parts: tuple[str, ...]) -> set[Path]:
+    modules = _imports_of(ROOT / "stages" / f"{SCRIPTS.get(stage, stage)}.py")
     if stage not in WITHOUT_ARCHITECTURE:
-        modules.add(f"facemodels.{task}.{architecture}")
+        modules |= {f"facemodels.{part}" for part in parts}
     for pattern in BY_NAME.get(stage, []):
         name = pattern.format(task=task)
         package = name.removesuffix(".*")
@@ -104,7 +125,7 @@ def listed(stage: str, model: Model) -> set[Path]:
 
 def generated(stage: str) -> list[str]:
     """The `src/` entries that the deps of a stage must have, sorted."""
-    models = list(parameters()["models"].values())
+    models = of_stage(stage)
     return sorted({
         entry
         for model in models

@@ -29,7 +29,8 @@ _TASKS: dict[str, tuple[str, Task]] = {
     "system": ("sys", "system"),
 }
 
-_PART = r"[a-z][a-z0-9_]{0,39}"
+_WORD = r"[a-z][a-z0-9_]{0,39}"
+_PART = rf"{_WORD}(?:-(?!v[0-9]){_WORD}){{0,3}}"  # of several words for a system, as faces-sample
 _SUFFIX = r"[a-z][a-z0-9]{0,39}"  # of a version: SemVer, hence GTO, has no underscore there
 _NUMBER = r"(?:0|[1-9][0-9]{0,5})"
 _NAME = re.compile(rf"(?P<task>{'|'.join(_TASKS)})-(?P<architecture>{_PART})")
@@ -79,7 +80,8 @@ class ModelName:
 
     Attributes:
         prefix: `detection`, `recognition`, `landmark` or `system`.
-        architecture: the architecture, or the name of the system, in lower case: `facenet`.
+        architecture: the architecture, which is one word in lower case, as `facenet`; or the
+            name of the system, which may have hyphens, as `faces-sample`.
     """
 
     prefix: str
@@ -100,6 +102,13 @@ class ModelName:
                 "in lower case, for example recognition-facenet.",
             )
         return cls(match["task"], match["architecture"])
+
+    def __post_init__(self) -> None:
+        if "-" in self.architecture and self.task != "system":
+            raise NameFormatError(
+                f"{self} is not a model name: {self.architecture!r} is not one word.",
+                "An architecture is a word of lower-case letters, digits and `_`.",
+            )
 
     @property
     def task(self) -> str:

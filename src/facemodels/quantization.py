@@ -64,7 +64,7 @@ def quantize(source: Path, target: Path, batches: Sequence[NDArray[np.float32]],
         chosen = _chosen(model.graph.node, how, source)
         calibrator = create_calibrator(
             prepared,
-            how.operators,
+            list(how.operators),
             augmented_model_path=str(Path(scratch, "augmented.onnx")),
             calibrate_method=CalibrationMethod.MinMax,
             extra_options={},
@@ -79,7 +79,7 @@ def quantize(source: Path, target: Path, batches: Sequence[NDArray[np.float32]],
             tensors_range=_rounded(calibrator.compute_data()),
             nodes_to_quantize=chosen,
             nodes_to_exclude=[],
-            op_types_to_quantize=how.operators,
+            op_types_to_quantize=list(how.operators),
             extra_options={},
         )
         quantizer.quantize_model()

@@ -50,7 +50,7 @@ def test_a_second_repro_runs_nothing(copy: Clone) -> None:
 
 
 def test_the_committed_thresholds_are_of_the_recogniser_that_is_built(built: Clone) -> None:
-    known = Calibration.of_json(yaml.safe_load(built.read("conf/bundle/faces-calibration.yaml")))
+    known = Calibration.of_json(yaml.safe_load(built.read("conf/calibration/faces.yaml")))
     metadata = json.loads(built.read("models/recognition/dlib-v1.0.0/metadata.json"))
     assert known.embedding_space == metadata["embedding_space"]
     assert known.threshold(0.01) == pytest.approx(0.91, abs=0.01)  # conf's operating point

@@ -65,11 +65,12 @@ def bundle(
     """
     from facemodels.package.load import open_package
     from facemodels.pipeline import bundle as step
+    from facemodels.pipeline.system import members_of
     from facemodels.system.calibration import Calibration
     from facemodels.system.quality import QualityLimits
 
     model = ModelId(ModelName.parse(name), Version.parse(version))
-    members = step.members_of([open_package(member) for member in folders])
+    members = members_of([open_package(member) for member in folders])
     newest = max(str(package.metadata["created_at"]) for package in members.values())
     words = _card(card_file, model, test_data, newest)
     known = Calibration.of_json(load_yaml(calibration_file)) if calibration_file else None

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from facemodels.cli.options import FILE, FOLDER
-from facemodels.names import LEARNED_TASKS
+from facemodels.names import TASKS
 
 
 @click.command()
-@click.argument("task", type=click.Choice(LEARNED_TASKS))
+@click.argument("task", type=click.Choice(TASKS))
 @click.option("--params", "params_file", type=FILE, default=Path("params.yaml"))
 @click.option("--output", type=FOLDER, required=True, help="Folder that gets the splits.")
 @click.option("--report", type=FILE, help="JSON with counts and every broken file.")

@@ -24,7 +24,8 @@ from facemodels.progress import Advance
 from facemodels.runtime import PRECISION, Runtime
 
 Images = list[NDArray[np.uint8]]
-_SIZE = {"detection": 320, "recognition": 112, "landmarks": 160}  # pixels, of the test image
+# Pixels of the side of the test image.
+_SIZE = {"detection": 320, "recognition": 112, "landmarks": 160, "system": 320}
 
 
 def workload(task: str, predictor: Any) -> Callable[[int], Any]:
@@ -105,7 +106,10 @@ def measure_served(package: Package, *, threads: int, warmup: int, runs: int) ->
 
 
 def file_size_mb(package: Package, runtime: Runtime) -> float:
-    """Return the size of the file or files that a runtime loads, in units of 1e6 bytes."""
+    """Return the size of the file or files that a runtime loads, in units of 10^6 bytes."""
+    if runtime == "members":
+        members = package.members.values()
+        return sum(file_size_mb(member, member.runtimes[0]) for member in members)
     if runtime == "graphs":
         return sum(path.stat().st_size for path in package.graphs.values()) / 1e6
     name = ONNX if runtime == "onnx" else package.config["weights"]

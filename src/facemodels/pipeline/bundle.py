@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from facemodels.errors import InputError
-from facemodels.evaluate import system as protocol
 from facemodels.evaluate.evaluation import Evaluation
 from facemodels.evaluate.gates import judge, require
-from facemodels.evaluate.protocols import evaluate
 from facemodels.names import ModelId
 from facemodels.package.build_system import SystemContent, build_system
 from facemodels.package.licences import strictest
 from facemodels.package.load import Package
 from facemodels.params import Card, Gate
+from facemodels.pipeline.system import MeasuredSystem, measure_system, min_score
 from facemodels.system.calibration import Calibration
 from facemodels.system.quality import QualityLimits
-from facemodels.system.task import served_members
 from facemodels.text import markdown
-
-_MIN_SCORE = 0.5  # of a detector whose package has no threshold
 
 
 @dataclass(frozen=True)
@@ -62,25 +57,6 @@ class Bundled:
         return f"{markdown(members)}\n{markdown(figures)}{notes}"
 
 
-def members_of(packages: Sequence[Package]) -> dict[str, Package]:
-    """The packages by task.
-
-    Raises:
-        InputError: two are of one task, one is a system, or detector or recogniser is missing.
-    """
-    members: dict[str, Package] = {}
-    for package in packages:
-        if package.task == "system":
-            raise InputError(f"{package.id} is a system itself.", "Name its members.")
-        if package.task in members:
-            raise InputError(f"{members[package.task].id} and {package.id} have one task.")
-        members[package.task] = package
-    missing = [task for task in ("detection", "recognition") if task not in members]
-    if missing:
-        raise InputError(f"a system needs a member for {' and '.join(missing)}.")
-    return dict(sorted(members.items()))
-
-
 def bundle(
     model: ModelId,
     members: Mapping[str, Package],
@@ -111,44 +87,64 @@ def bundle(
         dry_run: write nothing.
 
     Raises:
-        InputError: the members do not fit together, or the photos cannot show the rate.
+        InputError: see `measure_system`.
         GateError: a metric is below its gate.
     """
-    detector = members["detection"]
-    least = detector.config.get("threshold")
-    min_score = float(_MIN_SCORE if least is None else least)
-    predictors = {task: package.predictor(threads=threads) for task, package in members.items()}
-    system = served_members(predictors, {"min_score": min_score})
-    if calibration is None:
-        measured = protocol.calibration(system, data, source=f"val of {words.training_dataset}")
-        calibration = replace(measured, embedding_space=_space(members))
-    _require_space(calibration, members)
-    evaluation = evaluate("system", replace(system, threshold=calibration.threshold(fmr)), data)
-    require(judge(evaluation.metrics, gates), str(model))
+    measured = measure_system(
+        members, data, fmr=fmr, threads=threads, source=words.training_dataset,
+        calibration=calibration,
+    )  # fmt: skip
+    require(judge(measured.evaluation.metrics, gates), str(model))
     licence = strictest(str(package.metadata["license"]) for package in members.values())
-    content = SystemContent(
+    content = content_of(
+        model,
+        members,
+        calibration=measured.calibration,
+        validation=_figures(measured),
+        fmr=fmr,
+        quality=quality,
+        words=words.model_copy(update={"license": licence}),
+    )
+    written = None if dry_run else build_system(content, target)
+    return Bundled(content, measured.evaluation, written)
+
+
+def _figures(measured: MeasuredSystem) -> dict[str, Any]:
+    """The part of the figures that a package has."""
+    return {
+        "metrics": dict(measured.evaluation.metrics),
+        "stamp": dict(measured.evaluation.stamp),
+    }
+
+
+def content_of(
+    model: ModelId,
+    members: Mapping[str, Package],
+    *,
+    calibration: Calibration,
+    validation: Mapping[str, Any],
+    fmr: float,
+    quality: QualityLimits,
+    words: Card,
+) -> SystemContent:
+    """What goes into the package of a system that was measured.
+
+    Args:
+        model: the version it becomes.
+        members: the verified packages, by task.
+        calibration: the threshold of each false match rate.
+        validation: `metrics` with their `stamp`.
+        fmr: the false match rate that its threshold gives.
+        quality: the least of a face that is compared.
+        words: what people wrote about it.
+    """
+    return SystemContent(
         id=model,
         members=members,
-        min_score=min_score,
+        min_score=min_score(members),
         fmr=fmr,
         calibration=calibration,
         quality=quality,
-        validation={"metrics": dict(evaluation.metrics), "stamp": dict(evaluation.stamp)},
-        words=words.model_copy(update={"license": licence}),
+        validation=validation,
+        words=words,
     )
-    return Bundled(content, evaluation, None if dry_run else build_system(content, target))
-
-
-def _space(members: Mapping[str, Package]) -> str:
-    return str(members["recognition"].metadata["embedding_space"])
-
-
-def _require_space(calibration: Calibration, members: Mapping[str, Package]) -> None:
-    """Refuse thresholds that are of the similarities of another recogniser."""
-    if calibration.embedding_space != _space(members):
-        known = calibration.embedding_space or "unknown"
-        raise InputError(
-            f"the calibration is of the embedding space {known}, and that of "
-            f"{members['recognition'].id} is {_space(members)}.",
-            "Measure it anew: give photos of people by --test-data, and no calibration.",
-        )

@@ -8,7 +8,7 @@ from pathlib import Path
 from facemodels import params
 from facemodels.errors import InputError, ParamsError
 from facemodels.files import write_bytes
-from facemodels.names import LEARNED_TASKS
+from facemodels.names import TASKS
 
 
 def compose(conf: Path, output: Path, overrides: list[str], *, dry_run: bool) -> bool:
@@ -46,7 +46,7 @@ def compose(conf: Path, output: Path, overrides: list[str], *, dry_run: bool) ->
             reason = " ".join(str(error).split()).rstrip(".")
             raise ParamsError(f"{conf} does not compose: {reason}.") from error
         loaded = params.load(composed)
-        for task in LEARNED_TASKS:
+        for task in TASKS:
             dataset_of(loaded.data, task)
         data = composed.read_bytes()
     changed = not output.is_file() or output.read_bytes() != data

@@ -68,11 +68,19 @@ def validate(trained: Trained, data: Path, *, seed: int, threads: int) -> Valida
     model = architecture.load(trained.weights, threads=threads)
     evaluation = evaluate(architecture.task, model, data)
     baseline = evaluate(architecture.task, architecture.untrained(data, seed=seed), data)
-    intervals = {
+    return Validation(evaluation, baseline, _intervals(evaluation))
+
+
+def intervals_of(evaluation: Evaluation) -> dict[str, list[float]]:
+    """95 % confidence intervals, [low, high], of the metrics that have one, by name."""
+    return {name: [found.low, found.high] for name, found in _intervals(evaluation).items()}
+
+
+def _intervals(evaluation: Evaluation) -> dict[str, Interval]:
+    return {
         name: bootstrap.interval_of(metric, resamples=RESAMPLES, seed=_SEED)
         for name, metric in evaluation.resampled.items()
     }
-    return Validation(evaluation, baseline, intervals)
 
 
 def write_curves(evaluation: Evaluation, folder: Path) -> None:

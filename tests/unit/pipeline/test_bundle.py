@@ -22,7 +22,7 @@ from facemodels.names import ModelId
 from facemodels.package.build import PackageContent, build
 from facemodels.package.load import open_package
 from facemodels.params import Card
-from facemodels.pipeline.bundle import members_of
+from facemodels.pipeline.system import members_of
 from facemodels.recognition.arcface import ArcFace
 from facemodels.training.weights import save_state
 

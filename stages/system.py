@@ -1,0 +1,43 @@
+"""Stage system: the members of a system together, from the photo on, against its gates."""
+
+import sys
+from pathlib import Path
+
+from facemodels import params
+from facemodels.cli.guard import guarded
+from facemodels.evaluate import gates
+from facemodels.files import write_json
+from facemodels.package.load import open_package
+from facemodels.params import load_yaml
+from facemodels.pipeline.system import measure_system, members_of
+from facemodels.pipeline.validate import intervals_of, write_curves
+from facemodels.system.calibration import Calibration
+from facemodels.text import markdown
+
+
+def main(name: str) -> None:
+    """Measure the system `name`; a gate that it misses stops the pipeline."""
+    everything = params.load()
+    system = everything.system(name)
+    file = system.calibration_file
+    measured = measure_system(
+        members_of([open_package(folder) for folder in system.members.folders.values()]),
+        Path("data/prepared/system"),
+        fmr=system.fmr,
+        threads=system.threads,
+        source=everything.data.system.source,
+        calibration=Calibration.of_json(load_yaml(file)) if file else None,
+    )
+    found = measured.evaluation
+    figures = {**found.as_json(), "intervals": intervals_of(found)}
+    write_json(Path("build", name, "calibration.json"), measured.calibration.as_json())
+    write_json(Path("reports/validate", f"{name}.json"), {name: figures})
+    write_curves(found, Path("reports/validate", name))
+    judgements = gates.judge(found.metrics, system.gates)
+    print(markdown([{"metric": metric, "value": v} for metric, v in found.metrics.items()]))
+    print(markdown([vars(row) for row in judgements]))
+    gates.require(judgements, name)
+
+
+if __name__ == "__main__":
+    guarded(main, sys.argv[1])

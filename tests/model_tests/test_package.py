@@ -24,19 +24,22 @@ def _png(image: Image.Image, **options) -> bytes:
 
 
 def _assert_in_range(package: Package, output: np.ndarray, width: int, height: int) -> None:
+    embeds = package.task == "system"
     assert output.dtype == np.float32
     assert np.isfinite(output).all()
     if package.task == "recognition":
         assert output.shape == tuple(package.metadata["output_shape"])
         assert np.linalg.norm(output) == pytest.approx(1, abs=1e-4)
-    elif package.task == "detection":
+    elif package.task in ("detection", "system"):
         assert output.ndim == 2
-        assert output.shape[1] == 5
+        assert output.shape[1] == (package.metadata["output_shape"][1] if embeds else 5)
         assert ((output[:, 4] >= 0) & (output[:, 4] <= 1)).all()
         assert (output[:, :4] >= 0).all()
         assert (output[:, [0, 2]] <= width).all()
         assert (output[:, [1, 3]] <= height).all()
         assert (np.diff(output[:, 4]) <= 0).all()
+        if embeds:
+            assert np.linalg.norm(output[:, 5:], axis=1) == pytest.approx(1, abs=1e-4)
     else:
         assert output.shape == (68, 2)
         assert np.abs(output).max() < 3 * max(width, height)
@@ -83,7 +86,8 @@ def test_different_faces_give_different_outputs(package, predict, faces) -> None
         squares = [imaging.letterbox(face, detector.image_size)[0] for face in faces]
         outputs = list(detector.run(to_input(np.stack(squares))))
     else:
-        outputs = predict(faces)
+        # A face that a system's detector does not find gives none; that too is accuracy.
+        outputs = [output for output in predict(faces) if len(output)]
     assert not any(np.array_equal(one, other) for one, other in pairwise(outputs))
 
 
@@ -151,6 +155,6 @@ def test_every_form_of_the_weights_gives_the_same_answer(package, faces) -> None
 def test_the_package_holds_no_path_of_the_machine(package) -> None:
     places = (Path.home(), Path.cwd(), tempfile.gettempdir())
     words = [str(place).encode() for place in places]
-    for path in sorted(package.folder.iterdir()):
+    for path in sorted(path for path in package.folder.rglob("*") if path.is_file()):
         data = path.read_bytes()
         assert not [word for word in words if len(word) > 3 and word in data], path.name

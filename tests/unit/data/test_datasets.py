@@ -72,7 +72,8 @@ def boxes(tmp_path: Path) -> Path:
 
 
 def data(**detection: object) -> Data:
-    return Data(detection=DatasetParams(**detection), recognition=SAMPLE, landmarks=SAMPLE)
+    others = dict.fromkeys(("recognition", "landmarks", "system"), SAMPLE)
+    return Data(detection=DatasetParams(**detection), **others)
 
 
 @pytest.mark.usefixtures("csv_kind")

@@ -10,7 +10,7 @@ from PIL import Image
 from facemodels.data.datasets import Dataset, dataset_of
 from facemodels.data.splits import DetectionSplit, RecognitionSplit, group_names
 from facemodels.errors import DataError
-from facemodels.names import LEARNED_TASKS
+from facemodels.names import TASKS
 from facemodels.params import Data, DatasetParams
 from facemodels.pipeline.prepare import prepare
 
@@ -19,7 +19,7 @@ SAMPLE = DatasetParams(reader="sample", source="")
 
 def dataset(task: str, **keys: object) -> Dataset:
     """The dataset that these keys of params.yaml name."""
-    tasks = dict.fromkeys(LEARNED_TASKS, SAMPLE) | {task: DatasetParams(**keys)}
+    tasks = dict.fromkeys(TASKS, SAMPLE) | {task: DatasetParams(**keys)}
     return dataset_of(Data(**tasks), task)
 
 

@@ -228,9 +228,9 @@ def _gates(git: Git, commit: str, package: Package) -> Mapping[str, Gate | None]
     if text is None:
         return {}
     where = f"params.yaml at {commit[:10]}"
-    known = parse(Params, dvc_files.parse_yaml(text, where), where).models.get(str(package.id.name))
-    if known is not None:
-        return known.gates
+    params, name = parse(Params, dvc_files.parse_yaml(text, where), where), str(package.id.name)
+    if name in {**params.models, **params.systems}:
+        return params.candidate(name).gates
     imported = package.metadata.get("training", {}).get("origin") == "imported"
     text = git.file(commit, IMPORT_GATES.as_posix()) if imported else None
     if text is None:

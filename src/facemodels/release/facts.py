@@ -35,7 +35,7 @@ def read(registry: Registry, request: ReleaseRequest) -> ReleaseFacts:
     git, root = registry.git, registry.root
     _require_role(registry)
     composed, values = compose_now(root)
-    chosen = composed.model(request.name)
+    chosen = composed.candidate(request.name)
     registry.repository.policy.require_license(request.name, chosen.card.license)
     model = chosen.id
     entry = latest(registry.repository.state(), model)
@@ -44,7 +44,7 @@ def read(registry: Registry, request: ReleaseRequest) -> ReleaseFacts:
     branch.require_up_to_date(git, here)
     facts = ReleaseFacts(
         model=model,
-        siblings=[name for name, one in composed.models.items() if one.task == model.name.task],
+        siblings=[one.name for one in composed.candidates(model.name.task)],
         branch=here.name,
         previous=previous,
         contained=previous is None or _has(git, previous),
@@ -182,7 +182,7 @@ def _require_no_strays(root: Path, composed: Params, facts: ReleaseFacts) -> Non
     """
     task = facts.model.name.task
     folder = root / "models" / task
-    known = {Path(model.package).name for model in composed.models.values()}
+    known = {Path(one.package).name for one in composed.candidates(task)}
     known |= {path.name for path in dvc_files.tracked_in(folder)}
     known |= {Path(path).name for path in _own_outs(root, facts)}
     if facts.previous is not None:

@@ -176,7 +176,7 @@ class Release:
 
         output = self._root / plan.PARAMS
         compose(self._root / "conf", output, [], dry_run=False)
-        composed = load(output).model(self._request.name).id
+        composed = load(output).candidate(self._request.name).id
         if composed != self._target:
             raise InputError(
                 f"conf/ composes to {composed}, not to {self._target}: something other than "
@@ -226,7 +226,7 @@ class Release:
         from facemodels.evaluate.gates import judge, require
         from facemodels.params import load
 
-        gates = load(self._root / plan.PARAMS).model(self._request.name).gates
+        gates = load(self._root / plan.PARAMS).candidate(self._request.name).gates
         package = self._registration().package
         require(judge(package.metadata["accuracy_metrics"], gates), str(self._target))
 

@@ -53,7 +53,7 @@ identity = ModelId.parse("rec-dlib-v1.0.0")
 content = PackageContent(identity, model, weights, {}, {"metrics": {}, "threshold": 0.9}, card)
 recogniser = build(content, folder / "dlib-v1.0.0")
 members = {p.task: p for p in map(open_package, (detector, recogniser))}
-calibration = Calibration.of_json(load_yaml(conf / "bundle/faces-calibration.yaml"))
+calibration = Calibration.of_json(load_yaml(conf / "calibration/faces.yaml"))
 space = members["recognition"].metadata["embedding_space"]
 assert calibration.embedding_space == space
 words = card.model_copy(update={"license": "Apache-2.0"})

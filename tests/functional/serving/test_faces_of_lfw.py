@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ import pytest
 
 from facemodels.data.splits import PhotoSplit
 from facemodels.evaluate.system import acquire
+from facemodels.gallery.store import open_gallery
 from facemodels.imaging import decode
 from facemodels.package.load import open_package
 
-from .conftest import ROOT, Server, Start, make_package, make_system
+from .conftest import COMMAND, ROOT, Server, Start, make_package, make_system
 
 LFW = ROOT.parent / "shared" / "data" / "lfw" / "lfw-deepfunneled"
 pytestmark = pytest.mark.skipif(not LFW.is_dir(), reason="LFW is not in ../shared/data")
@@ -49,7 +51,7 @@ def faces(mtcnn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The default system, with the thresholds that were measured on other people of LFW."""
     folder = tmp_path_factory.mktemp("real")
     recogniser = make_package("rec-dlib-v1.0.0", folder / "dlib-v1.0.0")
-    measured = ROOT / "conf" / "bundle" / "faces-calibration.yaml"
+    measured = ROOT / "conf" / "calibration" / "faces.yaml"
     return make_system(folder / "faces-v1.0.0", mtcnn, recogniser, calibration=measured)
 
 
@@ -107,12 +109,21 @@ def test_strangers_stay_unknown_at_the_stated_rate(
     assert sum(map(bool, named)) <= 1
 
 
-def test_an_embedding_is_the_same_over_http_and_in_the_evaluation(
-    client: httpx.Client, faces: Path, people: dict[str, list[Path]]
+def test_an_embedding_is_the_same_over_http_by_the_command_and_in_the_evaluation(
+    client: httpx.Client, faces: Path, people: dict[str, list[Path]], tmp_path: Path
 ) -> None:
     photo = next(iter(people.values()))[0]
     answer = client.post("/api/faces", content=photo.read_bytes(), headers=JPEG).json()
     told = [np.float32(face["embedding"]).tobytes() for face in answer["results"][0]["faces"]]
+
+    folder = tmp_path / "galleries" / "one"
+    subprocess.run(
+        [COMMAND, "gallery", "enrol", "--gallery", str(folder), "--person", "Ada", "--system",
+         str(faces), "--choose", "centre", str(photo)],
+        check=True, capture_output=True, cwd=tmp_path,
+    )  # fmt: skip
+    space = open_package(faces).metadata["embedding_space"]
+    assert open_gallery(folder, space).rows.embedding[0].tobytes() in told
 
     image = decode(photo)
     row = np.zeros(1, np.int32)

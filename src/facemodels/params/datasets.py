@@ -31,13 +31,13 @@ class Data(Frozen):
         detection: images with face boxes.
         recognition: faces with identities.
         landmarks: faces with 68 points.
-        system: whole photos of known people.
+        system: whole photos of known people; nothing in a params.yaml from before systems.
     """
 
     detection: DatasetParams
     recognition: DatasetParams
     landmarks: DatasetParams
-    system: DatasetParams
+    system: DatasetParams = DatasetParams(reader="", source="")
 
     def of(self, task: str) -> DatasetParams:
         """The dataset of a task."""

@@ -133,38 +133,48 @@ def copy_clone(source: Path, target: Path) -> None:
 
 
 def edit_profile(clone: Clone, edit: Callable[[dict], object]) -> None:
-    """Change the values that the profile `smoke` has for models, by name."""
+    """Change the values of the profile `smoke`."""
     path = clone.folder / "conf/profile/smoke.yaml"
     head, _, body = path.read_text().partition("\n")
     tree = yaml.safe_load(body)
-    edit(tree["models"])
+    edit(tree)
     path.write_text(f"{head}\n{yaml.safe_dump(tree)}")
 
 
 def trim(clone: Clone) -> None:
-    """Keep two of the built models, and the comparison of one of them."""
+    """Keep two of the built models without any system, and the comparison of one of them."""
     dropped = sorted(set(yaml.safe_load(clone.read("params.yaml"))["models"]) - {KEPT, BESIDE})
     config = clone.read("conf/config.yaml")
     for name in dropped:
         config = config.replace(f"      - {name}\n", "")
+    config = re.sub(r"  - bundle:.*\n(?:      - .*\n)+", "", config)
     (clone.folder / "conf/config.yaml").write_text(config)
-    edit_profile(clone, lambda models: [models.pop(name) for name in dropped])
+    edit_profile(clone, lambda tree: [tree["models"].pop(name) for name in dropped])
+    edit_profile(clone, lambda tree: tree.pop("systems"))
     pipeline = yaml.safe_load(clone.read("dvc.yaml"))
+    of_systems = ("system", "bundle", "benchmark_system")
+    for stage in of_systems:
+        del pipeline["stages"][stage]
     pipeline["stages"]["compare"]["foreach"] = {"landmarks": {}}
     pipeline["plots"] = [
-        plot for plot in pipeline["plots"] if not any(name in str(plot) for name in dropped)
+        plot
+        for plot in pipeline["plots"]
+        if not any(name in str(plot) for name in (*dropped, "system-"))
     ]
     pipeline["artifacts"] = {name: pipeline["artifacts"][name] for name in (KEPT, BESIDE)}
     lock = yaml.safe_load(clone.read("dvc.lock"))
-    gone = {"compare@detection", "compare@recognition"}
+    gone = {"compare@detection", "compare@recognition", "compare@system"}
     lock["stages"] = {
         stage: entry
         for stage, entry in lock["stages"].items()
-        if stage.partition("@")[2] not in dropped and stage not in gone
+        if stage.partition("@")[2] not in dropped
+        and stage not in gone
+        and stage.partition("@")[0] not in of_systems
     }
     for path, content in (("dvc.yaml", pipeline), ("dvc.lock", lock)):
         (clone.folder / path).write_text(yaml.safe_dump(content, sort_keys=False))
-    shutil.rmtree(clone.folder / "models/detection")
+    for task in ("detection", "system"):
+        shutil.rmtree(clone.folder / "models" / task)
     for name in dropped:
         shutil.rmtree(clone.folder / "build" / name)
     clone.compose()

@@ -17,8 +17,9 @@ pytestmark = pytest.mark.timeout(1500)
 def other(git_home: None, tmp_path: Path) -> tuple[Clone, list[str]]:
     """A second clone in which all packages were built, and the stages that ran."""
     clone = make_clone(tmp_path / "other")
-    models = yaml.safe_load(clone.read("params.yaml"))["models"]
-    done = clone.run("dvc", "repro", *(f"package@{name}" for name in models))
+    values = yaml.safe_load(clone.read("params.yaml"))
+    packages = [f"package@{name}" for name in values["models"]]
+    done = clone.run("dvc", "repro", *packages, *(f"bundle@{name}" for name in values["systems"]))
     return clone, stages_run(done.stdout)
 
 
@@ -37,6 +38,8 @@ def test_a_fresh_clone_builds_the_committed_lock_file_again(
     )
     again, first = (yaml.safe_load(one.read("dvc.lock"))["stages"] for one in (clone, built))
     assert sorted(ran) == sorted(again)  # nothing came from a cache or from Git
-    assert {name.partition("@")[0] for name in set(first) - set(again)} == {"benchmark"}
+    assert {name.partition("@")[0] for name in set(first) - set(again)} == {
+        "benchmark", "benchmark_system",
+    }  # fmt: skip
     assert again == {name: first[name] for name in again}
     assert built.run("git", "diff", "HEAD", "--name-only", "dvc.lock").stdout == ""

@@ -73,7 +73,7 @@ def release(clone: Clone, *arguments: str, code: int = 0) -> str:
 
 def change(clone: Clone, message: str = "Change", **values: object) -> None:
     """Commit and push other hyperparameters of the network."""
-    edit_profile(clone, lambda models: models[NAME]["network"].update(values))
+    edit_profile(clone, lambda tree: tree["models"][NAME]["network"].update(values))
     clone.commit(message)
     clone.run("git", "push", "--quiet")
 

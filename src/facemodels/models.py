@@ -31,7 +31,7 @@ GROUP = "facemodels.architectures"
 # What every package of a task holds besides its architectures.
 _COMMON_MODULES = {
     "task", "metrics", "error_rates", "batches", "example", "losses", "learning", "distillation",
-    "embedding_architecture", "coco", "decodes",
+    "compatible", "embedding_architecture", "coco", "decodes",
 }  # fmt: skip
 
 AnyArchitecture = Architecture[Any, Any]

@@ -47,6 +47,7 @@ def run_suite(package: Package, suite: Path, scratch: Path) -> dict[str, str]:
         env={
             **os.environ,
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",  # the folder of the tests is the user's
             PACKAGE_VARIABLE: str(package.folder.resolve()),
         },
         capture_output=True,

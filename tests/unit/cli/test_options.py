@@ -27,6 +27,8 @@ def _paths(command: click.Command, words: tuple[str, ...] = ()) -> Iterator[tupl
 
 
 PATHS = list(_paths(main))
+# What is asked for before the path is looked at.
+BEFORE = {"prepare": ["landmarks"], "identify": ["--gallery", "staff", "--system", "sys-x-v1.0.0"]}
 OF_ONE_KIND = [
     pytest.param(words, one, id=f"{' '.join(words)} {one.opts[0]}")
     for words, one in PATHS
@@ -41,7 +43,7 @@ def test_every_path_says_whether_it_is_a_file_or_a_folder() -> None:
 
 @pytest.mark.parametrize(("words", "parameter"), OF_ONE_KIND)
 def test_the_other_kind_is_refused_and_the_option_is_named(
-    words: tuple[str, ...], parameter: click.Option, tmp_path: Path
+    words: tuple[str, ...], parameter: click.Parameter, tmp_path: Path
 ) -> None:
     folder, file = tmp_path / "folder", tmp_path / "file"
     folder.mkdir()
@@ -49,9 +51,12 @@ def test_the_other_kind_is_refused_and_the_option_is_named(
     wrong, kind, other = (
         (folder, "folder", "file") if parameter.type is FILE else (file, "file", "folder")
     )
-    before = {"prepare": ["landmarks"]}.get(words[0], [])
-    done = CliRunner().invoke(main, [*words, *before, parameter.opts[0], str(wrong)])
-    expected = f"Error: {wrong} is a {kind}. Give a {other} to {parameter.opts[0]}.\n"
+    is_option = isinstance(parameter, click.Option)  # an argument has no name to give
+    before = BEFORE.get(words[-1], [])
+    given = [parameter.opts[0], str(wrong)] if is_option else [str(wrong)]
+    done = CliRunner().invoke(main, [*words, *before, *given])
+    where = f" to {parameter.opts[0]}" if is_option else ""
+    expected = f"Error: {wrong} is a {kind}. Give a {other}{where}.\n"
     assert (done.exit_code, done.output) == (2, expected)
     assert list(folder.iterdir()) == []
 

@@ -21,6 +21,7 @@ from facemodels.text import counted
 
 if TYPE_CHECKING:
     from facemodels.gallery.edits import GalleryEdit
+    from facemodels.gallery.faces import FaceChoice
 
 
 @click.command()
@@ -44,7 +45,7 @@ def enrol(
     threads: int,
     fmr: float | None,
     threshold: float | None,
-    choose: str,
+    choose: FaceChoice,
     also: bool,
     keep_photos: bool,
     as_json: bool,
@@ -67,7 +68,7 @@ def enrol(
     folder = folder_of(name)
     at = system.operating_threshold(threshold=threshold, fmr=fmr)
     rules = EnrolmentRules(
-        choose=choose,  # type: ignore[arg-type]
+        choose=choose,
         also=also,
         keep_photos=keep_photos,
         threshold=at.threshold,

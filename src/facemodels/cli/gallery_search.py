@@ -20,6 +20,7 @@ from facemodels.cli.options import FILE, json_option, output
 from facemodels.cli.table import print_table
 
 if TYPE_CHECKING:
+    from facemodels.gallery.faces import FaceChoice
     from facemodels.gallery.identify import IdentifiedFace
 
 
@@ -84,7 +85,7 @@ def identify(
     threads: int,
     fmr: float | None,
     threshold: float | None,
-    choose: str,
+    choose: FaceChoice,
     top: int,
     as_json: bool,
 ) -> None:
@@ -108,7 +109,7 @@ def identify(
     faces = meant(
         read,
         system.find(read.image),
-        choose=choose,  # type: ignore[arg-type]
+        choose=choose,
         limits=system.limits,
         min_score=system.min_score,
     )

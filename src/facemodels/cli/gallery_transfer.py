@@ -19,6 +19,7 @@ from facemodels.text import counted
 
 if TYPE_CHECKING:
     from facemodels.gallery.enrol import Enrolment
+    from facemodels.gallery.faces import FaceChoice
 
 
 @click.command("import")
@@ -42,7 +43,7 @@ def import_(
     also: bool,
     leave_out: bool,
     keep_photos: bool,
-    choose: str,
+    choose: FaceChoice,
     identity: Path | None,
     as_json: bool,
 ) -> None:
@@ -65,7 +66,7 @@ def import_(
         output({"gallery": folder.name, "added": added}, text, as_json=as_json)
         return
     rules = EnrolmentRules(
-        choose=choose,  # type: ignore[arg-type]
+        choose=choose,
         also=also,
         leave_out=leave_out,
         keep_photos=keep_photos,

@@ -68,6 +68,15 @@ class ServedGalleries:
             self._log.warning(
                 "gallery of another space", gallery=name, embedding_space=own, found=list(spaces)
             )
+        else:
+            self._read_early(name)
+
+    def _read_early(self, name: str) -> None:
+        """Read a gallery before the first request, which would wait a second for it."""
+        try:
+            self.opened(name)
+        except DataError as error:
+            self._log.warning("gallery unreadable", gallery=name, reason=type(error).__name__)
 
     def opened(self, name: str) -> Gallery:
         """The faces of a gallery in the space of the system.

@@ -75,6 +75,7 @@ def _graph() -> grimp.ImportGraph:
     return grimp.build_graph("facemodels")
 
 
+@cache
 def has_code(path: Path) -> bool:
     """Whether a module holds more than its docstring; the line with the version is no code."""
     body = ast.parse(path.read_text(encoding="utf-8")).body[1:]
@@ -124,14 +125,35 @@ def listed(stage: str, model: Model) -> set[Path]:
 
 
 def generated(stage: str) -> list[str]:
-    """The `src/` entries that the deps of a stage must have, sorted."""
+    """The `src/` entries that the deps of a stage must have, sorted.
+
+    A folder stands for its files where the stage needs each of them: DVC writes dvc.lock anew
+    after every stage, which takes it a second for 5,000 lines.
+    """
     models = of_stage(stage)
-    return sorted({
+    entries = {
         entry
         for model in models
         for path in needed(stage, model)
         if (entry := _entry(stage, path, model, models)) is not None
-    })  # fmt: skip
+    }
+    folders = _whole_folders({ROOT / entry for entry in entries})
+    covered = {
+        entry for entry in entries if any((ROOT / entry).is_relative_to(one) for one in folders)
+    }
+    return sorted(entries - covered | {one.relative_to(ROOT).as_posix() for one in folders})
+
+
+def _whole_folders(files: set[Path]) -> list[Path]:
+    """The topmost folders of which `files` holds every file with code, and more than one."""
+    whole: list[Path] = []
+    folders = {path.parent for path in files if path.is_relative_to(SOURCE)}
+    above = {one for path in folders for one in path.parents if one.is_relative_to(SOURCE)}
+    for folder in sorted(folders | above, key=lambda one: len(one.parts)):
+        code = {path for path in folder.rglob("*.py") if has_code(path)}
+        if len(code) > 1 and code <= files and not any(map(folder.is_relative_to, whole)):
+            whole.append(folder)
+    return whole
 
 
 def rewritten(text: str) -> str:

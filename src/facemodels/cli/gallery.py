@@ -16,6 +16,7 @@ _COMMANDS = {
     "nobody": ("gallery_people", "Take the name off the face of one photo."),
     "merge": ("gallery_people", "Give all faces of one person to another."),
     "remove": ("gallery_removal", "Delete a person, or one photo of a person."),
+    "drop": ("gallery_removal", "Delete the faces of an embedding space that nobody needs."),
     "purge": ("gallery_removal", "Delete earlier versions from DVC's cache or a remote."),
     "import": ("gallery_transfer", "Enrol folders of photos, or rows of CSV or NumPy."),
     "export": ("gallery_transfer", "Write people to folders of photos, CSV or NumPy."),

@@ -69,6 +69,32 @@ def _would_remove(folder: Path, person: str, source: str) -> dict[str, int]:
 
 
 @click.command()
+@click.argument("space")
+@gallery_option
+@click.option("--accept-loss", is_flag=True, help="Even of faces that no other space has.")
+@click.option("--dry-run", is_flag=True, help="Say what would be deleted, and delete nothing.")
+@json_option
+def drop(space: str, name: str, accept_loss: bool, dry_run: bool, as_json: bool) -> None:
+    """Delete the faces of an embedding space, once every system that needs it has ended.
+
+    A space that holds faces which no other has is not dropped, unless you accept their loss.
+
+    \b
+    Example:
+      facemodels gallery drop facenet-0a1b2c3d --gallery staff --dry-run
+      facemodels gallery drop facenet-0a1b2c3d --gallery staff
+    """
+    from facemodels.gallery import edits
+
+    folder = folder_of(name)
+    act = edits.droppable if dry_run else edits.drop_space
+    count = act(folder, space, accept_loss=accept_loss)
+    verb = "Would delete" if dry_run else "Deleted"
+    value = {"gallery": folder.name, "space": space, "dry_run": dry_run, "faces": count}
+    output(value, f"{verb} {counted(count, 'face')} of {space}\n", as_json=as_json)
+
+
+@click.command()
 @gallery_option
 @click.option("--remote", metavar="NAME", help="Of a DVC remote instead of this clone's cache.")
 @click.option("--dry-run", is_flag=True, help="Say what would be deleted, and delete nothing.")

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     show_default=True, help="Which face of a photo with several.",
 )  # fmt: skip
 @click.option("--identity", type=FILE, help="Secret key of age, of a file that is encrypted.")
+@click.option("--dry-run", is_flag=True, help="Find and judge the faces, and write nothing.")
 @json_option
 def import_(
     source: Path,
@@ -45,6 +46,7 @@ def import_(
     keep_photos: bool,
     choose: FaceChoice,
     identity: Path | None,
+    dry_run: bool,
     as_json: bool,
 ) -> None:
     """Enrol folders of photos, one named after each person, or rows of an exported file.
@@ -53,6 +55,7 @@ def import_(
 
     \b
     Example:
+      facemodels gallery import photos/ --gallery staff --system sys-faces-v1.0.0 --dry-run
       facemodels gallery import photos/ --gallery staff --system sys-faces-v1.0.0
       facemodels gallery import staff.npz --gallery staff --system sys-faces-v1.0.0
     """
@@ -61,19 +64,28 @@ def import_(
 
     system, folder = open_system(package, threads), folder_of(name)
     if not source.is_dir():
-        added = imports.import_table(folder, system, source, also=also, identity=identity)
-        text = f"Added {counted(added, 'face')} to {folder}\n"
-        output({"gallery": folder.name, "added": added}, text, as_json=as_json)
+        added = imports.import_table(
+            folder, system, source, also=also, identity=identity, dry_run=dry_run
+        )
+        verb = "Would add" if dry_run else "Added"
+        value = {"gallery": folder.name, "dry_run": dry_run, "added": added}
+        output(value, f"{verb} {counted(added, 'face')} to {folder}\n", as_json=as_json)
         return
     rules = EnrolmentRules(
         choose=choose,
         also=also,
         leave_out=leave_out,
         keep_photos=keep_photos,
+        dry_run=dry_run,
     )
     done = imports.import_photos(folder, system, source, rules)
-    value = {"gallery": folder.name, "people": [enrolment.as_json() for enrolment in done]}
-    output(value, "".join(map(_line, done)), as_json=as_json)
+    people = [enrolment.as_json() for enrolment in done]
+    text = f"Would enrol in {folder}:\n" if dry_run else ""
+    output(
+        {"gallery": folder.name, "dry_run": dry_run, "people": people},
+        text + "".join(map(_line, done)),
+        as_json=as_json,
+    )
 
 
 def _line(done: Enrolment) -> str:

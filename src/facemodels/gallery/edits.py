@@ -1,7 +1,8 @@
-"""Mends mistakes: moves or marks the face of a photo, merges or removes people, in every space."""
+"""Mends mistakes: moves or marks the face of a photo, merges or removes people, drops a space."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from facemodels.errors import InputError
 from facemodels.gallery.enrol import checked_name
 from facemodels.gallery.rows import EnrolledFaces
-from facemodels.gallery.spaces import spaces_of
+from facemodels.gallery.spaces import FACTS, read_facts, space_folder, spaces_of
 from facemodels.gallery.store import changing, kept_photos, open_gallery, write_rows
 from facemodels.gallery.work import discard_embedded
 
@@ -130,6 +131,51 @@ def remove_photo(
         tracked=tracked,
         removes=True,
     )
+
+
+def drop_space(folder: Path, space: str, *, accept_loss: bool = False, tracked: bool = True) -> int:
+    """Delete the faces of one embedding space, after every version that needs it has ended.
+
+    Args:
+        folder: of the gallery.
+        space: whose faces go.
+        accept_loss: even those that no other space has.
+        tracked: let DVC track what came of it.
+
+    Returns:
+        The number of its faces.
+
+    Raises:
+        SpaceError: the gallery has no such space.
+        InputError: it is the only space, or has faces that no other has and none may be lost.
+    """
+    with changing(folder, tracked=tracked):
+        count = droppable(folder, space, accept_loss=accept_loss)
+        place = space_folder(folder, space)
+        (place / FACTS).unlink()  # first: with it the space counts no more
+        shutil.rmtree(place)
+        discard_embedded(folder)
+    return count
+
+
+def droppable(folder: Path, space: str, *, accept_loss: bool = False) -> int:
+    """The number of faces of a space that can be dropped; see `drop_space`."""
+    read_facts(folder, space)
+    sources = {one: open_gallery(folder, one).rows.source.tolist() for one in spaces_of(folder)}
+    own = sources.pop(space)
+    if not sources:
+        raise InputError(
+            f"{folder} has no other embedding space than {space}.",
+            f"Migrate it first: `facemodels gallery migrate {folder.name} --to PACKAGE`.",
+        )
+    only = set(own).difference(*sources.values())
+    if only and not accept_loss:
+        raise InputError(
+            f"{len(only)} photos of {folder} have faces in {space} alone.",
+            f"Run `facemodels gallery migrate {folder.name} --to PACKAGE` for the new system, or "
+            "accept their loss with --accept-loss.",
+        )
+    return len(own)
 
 
 def _edit(

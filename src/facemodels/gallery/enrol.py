@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +33,7 @@ class EnrolmentRules:
         keep_photos: keep the photos' bytes, so that the gallery can be migrated.
         threshold: similarity from which two faces are one person's; the system's own if None.
         tracked: let DVC track what came of it.
+        dry_run: find and judge the faces, and write nothing.
     """
 
     choose: FaceChoice = "error"
@@ -41,6 +42,7 @@ class EnrolmentRules:
     keep_photos: bool = False
     threshold: float | None = None
     tracked: bool = True
+    dry_run: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,12 +143,14 @@ def enrol_people(
         name = checked_name(person)
         found.setdefault(name, []).extend(batch.faces(name, own))
     facts = system.facts(folder.name)
-    with changing(folder, tracked=rules.tracked):
+    with nullcontext() if rules.dry_run else changing(folder, tracked=rules.tracked):
         rows = before = current_rows(folder, facts)
         done = []
         for name, faces in found.items():
             rows, enrolment = batch.enrol(rows, name, faces)
             done.append(enrolment)
+        if rules.dry_run:
+            return done
         if rules.keep_photos:
             kept = {source for enrolment in done for source in enrolment.added + enrolment.known}
             for photo in (photo for faces in found.values() for photo, _ in faces):

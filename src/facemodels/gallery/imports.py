@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,7 @@ def import_table(
     also: bool = False,
     identity: Path | None = None,
     tracked: bool = True,
+    dry_run: bool = False,
 ) -> int:
     """Add the faces of an exported file that the gallery does not have.
 
@@ -66,6 +68,7 @@ def import_table(
         also: even those that stand under another name.
         identity: the file of the secret key of age, where it is encrypted.
         tracked: let DVC track what came of it.
+        dry_run: write nothing.
 
     Returns:
         The number of faces that are new.
@@ -84,12 +87,12 @@ def import_table(
     for person in set(rows.person[rows.named]):
         checked_name(person)
     facts = system.facts(folder.name)
-    with changing(folder, tracked=tracked):
+    with nullcontext() if dry_run else changing(folder, tracked=tracked):
         known = current_rows(folder, facts)
         new = rows.take(_new(rows, known))
         if not also:
             _require_free(new, known, system.threshold)
-        if len(new):
+        if len(new) and not dry_run:
             write_rows(folder, facts, joined([known, new]))
     return len(new)
 

@@ -16,7 +16,7 @@ from facemodels.gallery.enrol import EnrolmentRules, enrol
 from facemodels.gallery.migrate import migrate
 from facemodels.gallery.opened import GallerySystem
 from facemodels.gallery.spaces import FACES, spaces_of
-from facemodels.gallery.store import open_gallery
+from facemodels.gallery.store import kept_photos, open_gallery
 
 from .drawn import NEW, OLD, drawn, system
 
@@ -171,3 +171,27 @@ def test_a_migration_that_is_killed_anywhere_loses_nothing(tmp_path: Path, point
             for path in folder.parent.rglob(".*")
             if path.is_file() and path.name != ".gitignore"
         ]
+
+
+def test_an_old_space_is_dropped_once_the_other_has_everybody(staff: Path) -> None:
+    filled(staff)
+    with pytest.raises(InputError, match="no other embedding space"):
+        edits.drop_space(staff, OLD)
+    migrate(staff, other())
+    enrol(staff, system(), "Late", [drawn(9)], KEEP)
+    with pytest.raises(InputError, match=r"1 photos .* in .* alone"):
+        edits.drop_space(staff, OLD)
+    migrate(staff, other())
+    count = len(listed(staff, OLD))
+    assert edits.droppable(staff, OLD) == count
+    assert edits.drop_space(staff, OLD) == count
+    assert spaces_of(staff) == (NEW,)
+    assert kept_photos(staff)
+
+
+def test_a_space_is_dropped_with_faces_of_its_own_if_their_loss_is_accepted(staff: Path) -> None:
+    filled(staff)
+    migrate(staff, other())
+    enrol(staff, system(), "Late", [drawn(9)], KEEP)
+    edits.drop_space(staff, OLD, accept_loss=True)
+    assert "Late" not in {person for person, _ in listed(staff, NEW)}

@@ -172,3 +172,24 @@ def test_folders_whose_names_are_one_name_are_one_person(other: Path, tmp_path: 
         (tmp_path / "photos" / name / "0.png").write_bytes(drawn(1, take=place).data)
     (done,) = imports.import_photos(other, system(), tmp_path / "photos", EnrolmentRules())
     assert (done.person, len(done.added)) == ("Ada", 2)
+
+
+@pytest.mark.parametrize("form", ["photos", "table"])
+def test_a_dry_run_of_an_import_says_the_same_and_writes_nothing(
+    staff: Path, other: Path, tmp_path: Path, form: str
+) -> None:
+    if form == "photos":
+        exports.export_photos(open_gallery(staff, OLD), tmp_path / "photos")
+
+        def run(dry_run: bool) -> object:
+            rules = EnrolmentRules(keep_photos=True, dry_run=dry_run)
+            return imports.import_photos(other, system(), tmp_path / "photos", rules)
+    else:
+        exports.export_table(open_gallery(staff, OLD), tmp_path / "staff.npz")
+
+        def run(dry_run: bool) -> object:
+            return imports.import_table(other, system(), tmp_path / "staff.npz", dry_run=dry_run)
+
+    planned = run(True)
+    assert not other.parent.exists()
+    assert planned == run(False)

@@ -15,6 +15,7 @@ from facemodels.errors import ToolError
 from facemodels.names import ModelId
 
 if TYPE_CHECKING:
+    from facemodels.deployment.controller.manual_rollback import RollbackOutcome
     from facemodels.deployment.settings import Environment
     from facemodels.registry.events import Event
     from facemodels.registry.proposals import ProposedEvent
@@ -131,18 +132,30 @@ def rollback(
         _show_proposed(proposed, "production", as_json=as_json)
         return
     outcome = roll_back(registry, settings, request)
+    _show_outcome(outcome, as_json=as_json)
+    if outcome.stuck:
+        raise ToolError(
+            f"Nothing moves: {outcome.stuck}. The rollback to {outcome.to} is decided and waits.",
+            "Run `facemodels up --environment production`: it adopts what serves and goes back at "
+            "once. A controller that hangs is ended by `facemodels down --keep-serving` or by "
+            "SIGKILL before.",
+        )
+    if outcome.why is not None and not isinstance(outcome.why, ToolError):
+        raise outcome.why  # the tags are not what was signed off: exit code 3
+
+
+def _show_outcome(outcome: RollbackOutcome, *, as_json: bool) -> None:
     if outcome.event is not None:
         _show_event(outcome.event, "production", as_json=as_json)
         return
     assert outcome.why is not None  # noqa: S101  (there is an event or a reason)
+    moves = "waits for a controller" if outcome.stuck else f"goes back to {outcome.to} now"
     text = (
-        f"The Git remote is away ({outcome.why.what}) Traffic goes back to {outcome.to} now; the "
-        "controller adds the event when the remote is back.\n"
+        f"Traffic {moves}. Its event is not in the chain yet ({outcome.why.what}) "
+        "The controller adds it when the remote takes it.\n"
     )
     value = {"act": "decided", "model_id": outcome.to, "tag": None, "dry_run": False}
     output(value, text, as_json=as_json)
-    if not isinstance(outcome.why, ToolError):
-        raise outcome.why  # the tags are not what was signed off: exit code 3
 
 
 def _open(environment: str, config: Path | None) -> tuple[Registry, Environment]:

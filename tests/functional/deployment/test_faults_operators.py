@@ -190,10 +190,13 @@ def test_a_rollback_while_the_remote_is_away_changes_traffic_and_is_in_the_chain
         assert refused.returncode == 1
         assert "exists" in refused.stderr  # "…and the repository exists", as git says it
         told = site.run(*BACK)
-        assert "The Git remote is away" in told.stdout
-        assert "adds the event when the remote is back" in told.stdout
+        assert "Its event is not in the chain yet" in told.stdout
+        assert "The controller adds it when the remote takes it" in told.stdout
         production.wait_for(v1_0_0=100)
         production.kill()  # the decision outlives the controller
+        dead = site.run(*BACK, code=1)
+        assert "Nothing moves: no controller runs" in dead.stderr
+        assert "facemodels up --environment production" in dead.stderr
         production.start()
         wait_until(lambda: "not in the chain yet" in production.alarms(), "an alarm")
         assert production.shares() == {OLD: 100}

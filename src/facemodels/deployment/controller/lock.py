@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from facemodels.errors import ConflictError, ToolError
 
-_NAME = "lock"
+NAME = "lock"  # in the state folder; it is written when a controller begins
 _PATIENCE_S = 0.5  # `is_held` takes the lock for a moment itself
 _POLL_S = 0.02
 
@@ -33,7 +33,7 @@ def held(folder: Path) -> Iterator[None]:
         ToolError: the folder cannot be written.
     """
     # A lock that is only a file (`fallback_to_soft`) would outlive a killed controller.
-    lock = FileLock(folder / _NAME, fallback_to_soft=False)
+    lock = FileLock(folder / NAME, fallback_to_soft=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=_PATIENCE_S, poll_interval=_POLL_S)
@@ -49,7 +49,7 @@ def held(folder: Path) -> Iterator[None]:
         ) from error
     try:
         # The file is overwritten in place: a new file would have a lock of its own.
-        (folder / _NAME).write_text(f"{os.getpid()}\n", encoding="utf-8")
+        (folder / NAME).write_text(f"{os.getpid()}\n", encoding="utf-8")
         yield
     finally:
         lock.release()
@@ -62,7 +62,7 @@ def is_held(folder: Path) -> bool:
     read the file may ask.
     """
     try:
-        with (folder / _NAME).open("rb") as file:
+        with (folder / NAME).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
@@ -74,6 +74,6 @@ def is_held(folder: Path) -> bool:
 def holder(folder: Path) -> int | None:
     """The process that holds the lock, or held it last; None if the file names none."""
     try:
-        return int((folder / _NAME).read_text(encoding="utf-8"))
+        return int((folder / NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None

@@ -5,14 +5,19 @@ network act, and the controller changes traffic by it within a turn of its loop.
 itself adds the event, so that the tag names the operator. A remote, a proxy, a credential helper
 or a hook that hangs costs the command seconds and delays no traffic; the controller then adds the
 event when it can.
+
+Where an environment was left without its controller, nobody moves traffic. The rollback is decided
+and recorded all the same, for the next controller, and `RollbackOutcome.stuck` says what to do.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+from facemodels.deployment.controller.lock import NAME as LOCK
 from facemodels.deployment.controller.lock import is_held
 from facemodels.deployment.controller.pending_rollbacks import (
     PendingRollback,
@@ -21,7 +26,8 @@ from facemodels.deployment.controller.pending_rollbacks import (
 )
 from facemodels.deployment.deploy import require_deployer
 from facemodels.deployment.rollback import find_rollback
-from facemodels.deployment.settings import DECISIONS, Environment, state_folder
+from facemodels.deployment.servers.process import running_processes
+from facemodels.deployment.settings import DECISIONS, STATUS, Environment, state_folder
 from facemodels.errors import (
     ConflictError,
     FacemodelsError,
@@ -38,6 +44,9 @@ from facemodels.registry.state import State
 from facemodels.registry.tag_store import TagStore
 
 _ENVIRONMENT = "production"
+_RESTART_S = 5.0
+_POLL_S = 0.1
+_SILENT_S = 10.0  # a controller writes its status twice a second; one so late hangs
 _FIRST_ANSWER = {"ls-remote": 5.0}  # seconds; then the remote counts as away
 _WITH_CONTROLLER = {**_FIRST_ANSWER, "fetch": 30.0, "push": 30.0}  # the controller tries longer
 
@@ -78,11 +87,14 @@ class RollbackOutcome:
         to: the version that serves from now on.
         event: the event that records it; None if the controller has yet to add it.
         why: the error that kept the command from adding the event; None without one.
+        stuck: why no traffic moves, as the controller of this machine is dead or hangs; "" if it
+            moves.
     """
 
     to: str
     event: Event | None
     why: FacemodelsError | None = None
+    stuck: str = ""
 
 
 def roll_back(
@@ -102,10 +114,45 @@ def roll_back(
     """
     require_deployer(registry, settings.policy, _ENVIRONMENT)
     folder = state_folder(registry.root, _ENVIRONMENT, settings)
-    if not is_held(folder):
+    if not is_held(folder) and not why_nothing_moves(folder):
         event = _limited(registry, _FIRST_ANSWER).act(request.proposal())
         return RollbackOutcome(registry.repository.state().id_of(event) or "", event)
-    return _with_controller(registry, PendingRollbacks(folder / DECISIONS), request)
+    outcome = _with_controller(registry, PendingRollbacks(folder / DECISIONS), request)
+    return replace(outcome, stuck=_still_stuck(folder))
+
+
+def _still_stuck(folder: Path) -> str:
+    """Why nothing moves, after the time in which whoever watches over a controller restarts it."""
+    deadline = time.monotonic() + _RESTART_S
+    while (stuck := why_nothing_moves(folder)) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    return stuck
+
+
+def why_nothing_moves(folder: Path) -> str:
+    """Why no decision reaches the traffic of an environment of this machine.
+
+    Args:
+        folder: the state folder of the environment.
+
+    Returns:
+        "" if a controller works, or if no environment was left here: then another machine's
+        controller follows the tags.
+    """
+    if is_held(folder):
+        silent_s = time.time() - max(_changed(folder / STATUS), _changed(folder / LOCK))
+        hangs = silent_s > _SILENT_S
+        return f"the controller has said nothing for {silent_s:.0f} s" if hangs else ""
+    # An orderly end deletes the status.
+    left = (folder / STATUS).exists() or bool(running_processes(folder))
+    return "no controller runs on what was left here" if left else ""
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def propose_rollback(

@@ -92,12 +92,21 @@ class EventRecorder:
         name = f"decision {one.model}"
 
         def done(error: FacemodelsError | None) -> None:
-            if error is None or isinstance(error, RuleError | InputError):
-                # The tags have the event, or the rules refuse it for good. After any other error
-                # the file stays, or the bad version would get its traffic back.
+            if error is None or (isinstance(error, RuleError | InputError) and not self._fits(one)):
+                # The tags have the event, or no state will take it any more. After any other error
+                # (a remote, a missing key or right) the file stays, or the bad version would get
+                # its traffic back.
                 self._pending.remove(one.model, one)
             self._alarms.put(
                 name, f"{one.reason}: not in the chain yet. {error}" if error is not None else ""
             )
 
         return done
+
+    def _fits(self, one: PendingRollback) -> bool:
+        """Whether the event of a rollback fits the present state, whoever may write it."""
+        try:
+            one.proposal()(self._worker.read_state())
+        except (RuleError, InputError):
+            return False
+        return True

@@ -22,6 +22,7 @@ from facemodels.deployment.controller.manual_rollback import (
     RollbackRequest,
     propose_rollback,
     roll_back,
+    why_nothing_moves,
 )
 from facemodels.deployment.controller.pending_rollbacks import PendingRollback, PendingRollbacks
 from facemodels.deployment.settings import Address, Environment
@@ -124,6 +125,33 @@ def test_without_a_controller_a_rollback_fetches_and_pushes_once(
     assert outcome.event is not None
     assert (outcome.event.act, outcome.to) == ("rollback", V1)
     assert not (folder / "decisions").exists()
+
+
+@pytest.mark.parametrize("takes", [True, False])
+def test_where_the_controller_died_a_rollback_is_decided_and_says_that_nothing_moves(
+    clone: Clone, folder: Path, monkeypatch: pytest.MonkeyPatch, takes: bool
+) -> None:
+    monkeypatch.setattr(manual_rollback, "_RESTART_S", 0.0)
+    if not takes:
+        script(Path(clone.run("remote", "get-url", "origin")) / "hooks/pre-receive", "exit 1")
+    folder.mkdir(parents=True)
+    (folder / "status.json").write_text("{}")  # an orderly end would have deleted it
+    outcome = rolled_back(clone)
+    assert outcome.stuck == "no controller runs on what was left here"
+    assert (outcome.event is not None) == takes
+    [waiting] = PendingRollbacks(folder / "decisions").all()
+    assert waiting.to == V1
+    assert waiting.holds(clone.repository.state()) != takes
+
+
+def test_a_controller_that_hangs_moves_nothing_either(
+    folder: Path, controlled: PendingRollbacks
+) -> None:
+    assert why_nothing_moves(folder) == ""
+    (folder / "status.json").touch()
+    for name in ("status.json", "lock"):
+        os.utime(folder / name, (1, time.time() - 60))
+    assert "has said nothing for 60 s" in why_nothing_moves(folder)
 
 
 def test_a_dry_run_fetches_once_and_writes_nothing(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,9 @@ class Bench:
             assert time.monotonic() < deadline
             time.sleep(0.005)
 
+    def last(self) -> str:
+        return self.registry.state().events[-1].object
+
     def acts(self) -> list[str]:
         return [event.act for event in self.registry.state().events]
 
@@ -136,11 +140,23 @@ def test_without_the_remote_the_rollback_stays_and_is_tried_again(bench: Bench) 
 
 
 def test_what_the_rules_refuse_is_not_tried_again(bench: Bench) -> None:
+    decided = bench.rollback()
+    bench.registry.ledger.add(promote(V2))
+    bench.recorder.carry_out(MODEL, Reaction(rollback=replace(decided, seen=bench.last())))
+    bench.recorder.record_pending()
+    bench.answer()  # it withdraws a version that is not on its way
+    assert bench.pending.all() == []
+
+
+def test_traffic_stays_away_from_a_bad_version_whose_rollback_nobody_may_record(
+    bench: Bench,
+) -> None:
     bench.recorder.carry_out(MODEL, Reaction(rollback=bench.rollback()))
-    bench.registry.error = RuleError("it is not on its way.")
+    bench.registry.error = RuleError("your signature is not of an allowed signer.")
     bench.recorder.record_pending()
     bench.answer()
-    assert bench.pending.all() == []
+    assert len(bench.pending.all()) == 1
+    assert "allowed signer" in bench.alarms.all()[f"decision {MODEL}"]
 
 
 def test_while_the_command_adds_the_event_the_controller_does_not(bench: Bench) -> None:

@@ -85,6 +85,16 @@ class Desired:
         return tuple(dict.fromkeys((self.stable, *beside, *self.warm)))
 
     @property
+    def may_serve(self) -> tuple[str, ...]:
+        """The versions that may answer a client where another one fails, in this order.
+
+        A shadow, blue-green before its turn and a rollout at 0 % may not: no client of theirs is
+        to see an answer yet.
+        """
+        beside = (self.rollout.id,) if self.rollout and self.rollout.share else ()
+        return tuple(dict.fromkeys((self.stable, *self.warm, *beside)))
+
+    @property
     def shares(self) -> Mapping[str, int]:
         """The percentage of the answers by version; the values sum to 100."""
         part = self.rollout.share if self.rollout else 0

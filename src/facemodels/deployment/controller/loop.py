@@ -18,6 +18,7 @@ from typing import Any
 
 import structlog
 
+from facemodels.deployment.clock import boot_time
 from facemodels.deployment.controller.alarms import Alarms
 from facemodels.deployment.controller.background import BackgroundMonitor
 from facemodels.deployment.controller.git_worker import GitWorker
@@ -229,7 +230,7 @@ class Controller:
         spaces = embedding_spaces(state)
         ready = {one for one in urls if not _is_deprecated(state, one)}
         traffic = {
-            model: share_out(one, ready, self._traffic.get(model), spaces)
+            model: share_out(one, ready, self._traffic.get(model), spaces, boot_time())
             for model, one in self._wanted.items()
         }
         # Also of models whose last route stays, as their stable version is not ready.

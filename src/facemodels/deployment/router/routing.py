@@ -121,7 +121,7 @@ def _route(
         user_header=settings.user_header if traffic.strategy == "ab" else "",
         salt=wanted.rollout.id if wanted.rollout else "",
         flags=flags,
-        fallback=_fallback(traffic.stable, arms, running.spaces),
+        fallback=_fallback(wanted, traffic, arms, running.spaces),
     )
 
 
@@ -136,8 +136,16 @@ def _flags(model: str, urls: Urls, settings: Environment) -> tuple[FlagRoute, ..
 
 
 def _fallback(
-    stable: str, arms: Sequence[RouteArm], spaces: Mapping[str, str | None]
+    wanted: Desired,
+    traffic: Traffic,
+    arms: Sequence[RouteArm],
+    spaces: Mapping[str, str | None],
 ) -> tuple[str, ...]:
-    """The versions that may repeat a failed request: those of the same embedding space."""
-    same = [arm.id for arm in arms if spaces.get(arm.id) == spaces.get(stable)]
-    return tuple(sorted(same, key=lambda identity: identity != stable))
+    """The versions that may repeat a failed request: those of the same embedding space.
+
+    Only a version that may serve is among them, never a shadow or one that waits for its turn.
+    """
+    ready = {arm.id for arm in arms}
+    order = dict.fromkeys((*traffic.answered[:1], *wanted.may_serve, *traffic.answered))
+    space = spaces.get(traffic.stable)
+    return tuple(one for one in order if one in ready and spaces.get(one) == space)

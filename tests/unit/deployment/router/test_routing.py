@@ -75,6 +75,7 @@ def test_a_shadow_gets_copies_and_no_share() -> None:
     assert route.mirror is not None
     assert (route.mirror[0].id, route.mirror[1]) == (V2, 30)
     assert {arm.id: arm.weight for arm in route.arms} == {V1: 100, V2: 0}
+    assert route.fallback == (V1,)  # nor an answer where production fails
 
 
 def test_nobody_of_another_embedding_space_stands_in() -> None:
@@ -82,7 +83,7 @@ def test_nobody_of_another_embedding_space_stands_in() -> None:
         replace(FACENET, rollout=rollout("canary", 10), warm=(V3,)),
         spaces={V1: "one", V2: "one", V3: "other"},
     )
-    assert route.fallback == (V1, V2)
+    assert route.fallback == (V1, V2)  # it has a share, so it may serve
 
 
 def test_a_flag_leads_to_a_version_that_runs_and_only_while_it_is_on() -> None:

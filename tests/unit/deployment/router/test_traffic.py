@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from facemodels.deployment.desired import STRATEGIES, Desired, Rollout
-from facemodels.deployment.router.traffic import Traffic, share_out
+from facemodels.deployment.router.traffic import SETTLE_S, Traffic, share_out
 
 MODEL = "recognition-facenet"
 IDS = tuple(f"rec-facenet-v{number}.0.0" for number in range(1, 6))
@@ -106,15 +106,45 @@ def test_a_version_that_dies_loses_its_share_to_the_one_beside_it() -> None:
 
 
 def test_the_version_taken_back_stands_in_until_the_next_way_back_is_warm() -> None:
-    desired, before = wants(V2, warm=(V1,)), Traffic(MODEL, V2, {V2: 100})
-    waiting = share_out(desired, {V2, V3}, before)
+    desired, before = wants(V2, warm=(V1,)), Traffic(MODEL, V3, {V3: 100})
+    decided = share_out(wants(V2, warm=(V3,)), {V2, V3}, before)  # its event is not there yet
+    late = share_out(wants(V2, warm=(V3,)), {V2, V3}, decided, now=SETTLE_S)
+    waiting = share_out(desired, {V2, V3}, late, now=SETTLE_S)
     assert (waiting.shares, waiting.stand_ins) == ({V2: 100}, (V3,))
-    assert share_out(desired, {V3}, waiting).stand_ins == (V3,)
-    assert share_out(desired, {V1, V2, V3}, waiting).stand_ins == ()
+    assert share_out(desired, {V3}, waiting, now=SETTLE_S).shares == {V3: 100}
+    assert share_out(desired, {V1, V2, V3}, waiting, now=SETTLE_S).stand_ins == ()
+
+
+def test_who_was_taken_over_from_stands_in_until_the_other_has_served_for_a_while() -> None:
+    ready = {V1, V2, V3}
+    before = Traffic(MODEL, V3, {V3: 100}, since=10.0)
+    back = wants(V2, warm=(V1,))
+    moved = share_out(back, ready, before, now=100.0)
+    assert (moved.shares, moved.stand_ins, moved.since) == ({V2: 100}, (V3,), 100.0)
+    later = share_out(back, ready, moved, now=99.0 + SETTLE_S)
+    assert later == moved
+    assert share_out(back, ready, later, now=100.0 + SETTLE_S).stand_ins == ()
+    assert share_out(back, ready, later, now=1.0).stand_ins == ()  # after a boot
+
+
+def test_who_was_taken_over_from_takes_over_where_the_other_dies() -> None:
+    moved = share_out(wants(V2, warm=(V1,)), {V2, V3}, Traffic(MODEL, V3, {V3: 100}), now=1.0)
+    assert share_out(wants(V2, warm=(V1,)), {V3}, moved, now=2.0).shares == {V3: 100}
+
+
+@pytest.mark.parametrize(("strategy", "percent"), [("shadow", 50), ("blue-green", 0), ("ab", 0)])
+def test_who_may_not_serve_answers_nobody_whatever_dies(strategy: str, percent: int) -> None:
+    desired = wants(V1, rollout(V2, strategy, percent))
+    both = share_out(desired, {V1, V2}, None)
+    assert V2 not in share_out(desired, {V2}, both).shares
+    assert share_out(wants(V1), {V1, V2}, both).stand_ins == ()  # taken back: it never served
 
 
 def test_a_candidate_taken_back_ends_where_the_warm_version_can_stand_in() -> None:
-    assert share_out(wants(V2, rollout(V4), (V1,)), {V1, V2, V3}, None).stand_ins == ()
+    before = Traffic(MODEL, V2, {V2: 90, V3: 10})
+    after = share_out(wants(V2, None, (V1,)), {V1, V2, V3}, before)
+    assert after.stand_ins == (V3,)
+    assert share_out(wants(V2, None, (V1,)), {V1, V2, V3}, after, now=SETTLE_S).stand_ins == ()
 
 
 def test_where_nothing_else_is_to_start_nobody_stands_in() -> None:
@@ -124,7 +154,8 @@ def test_where_nothing_else_is_to_start_nobody_stands_in() -> None:
 def test_only_a_version_of_the_same_model_and_space_stands_in() -> None:
     desired, other = wants(V2, warm=(V1,)), "rec-arcface-v1.0.0"
     spaces = {V1: "a", V2: "a", V3: "b", V4: "a", other: "a"}
-    assert share_out(desired, {V2, V3, V4, other}, None, spaces).stand_ins == (V4,)
+    before = Traffic(MODEL, V2, {V2: 60, V3: 10, V4: 30})
+    assert share_out(desired, {V2, V3, V4, other}, before, spaces).stand_ins == (V4,)
 
 
 some = st.sampled_from(IDS)
@@ -155,6 +186,7 @@ def test_shares_sum_to_100_and_never_reach_whom_is_not_ready(
     assert found.stable in found.shares
     known = {*desired.ids, *((before.stable,) if before else ())}
     assert set(found.shares) <= known
+    known -= set(desired.ids) - set(desired.may_serve)
     if ready & known:
         assert set(found.shares) <= ready
     else:
@@ -198,5 +230,5 @@ def test_while_anybody_can_answer_nobody_else_is_asked(
     now = before
     for ready in moments:
         now = share_out(desired, ready, now)
-        if ready & set(desired.ids):
+        if ready & set(desired.may_serve):
             assert set(now.shares) <= ready

@@ -203,6 +203,47 @@ def _wait_until_stopped(processes: Sequence[psutil.Process]) -> None:
                 time.sleep(0.001)
 
 
+def root_or(start: Path) -> Path:
+    """The root of the working tree that contains `start`, or `start` itself where none does.
+
+    For what stands below the root of a repository by default: it is found from every folder of it.
+    """
+    try:
+        return find_root(start)
+    except InputError:
+        return start
+
+
+def repository_file(relative: Path, place: Path) -> Path | None:
+    """A file of the repository that contains a place, wherever the command was started.
+
+    Where no Git repository contains it, as in the image of a container, it is the nearest folder
+    above the place that has the file.
+
+    Args:
+        relative: the file below the repository's root, such as `conf/signing.yaml`.
+        place: a file or folder; links in it are followed.
+
+    Returns:
+        The file, which may be a broken link; None if the repository has none.
+
+    Raises:
+        InputError: it cannot be told whether the file exists.
+    """
+    place = place.resolve()
+    above = (place, *place.parents)
+    root = next((folder for folder in above if (folder / ".git").exists()), None)
+    for folder in above if root is None else (root,):
+        try:
+            (folder / relative).lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise InputError(f"{folder / relative} cannot be read: {error.strerror}.") from error
+        return folder / relative
+    return None
+
+
 def find_root(start: Path) -> Path:
     """Find the root of the working tree that contains `start`.
 

@@ -5,9 +5,8 @@ the request log, the OpenAPI document and the router of a deployment environment
 module imports nothing heavy, so that the command line, the router and the clients can use it: the
 probes and the scraper of `facemodels.monitoring` ask by it.
 
-Open to everyone are `/`, `/openapi.json` and the health of the server: the probes of an
-orchestrator carry no token, and the page and the description tell no more than the public source
-code does, apart from the name and version of the model.
+Open to everyone is the health of the server alone: the probes of an orchestrator carry no token.
+`OPENABLE` lists what the settings may open beside it.
 """
 
 from __future__ import annotations
@@ -52,8 +51,8 @@ class Endpoint:
         return "{version}" in self.path
 
 
-PAGE = Endpoint("/", None)
-OPENAPI = Endpoint("/openapi.json", None)
+PAGE = Endpoint("/", "info")
+OPENAPI = Endpoint("/openapi.json", "info")
 METRICS = Endpoint("/metrics", "metrics")
 INFO = Endpoint("/api/model/info", "info")
 ABILITY = Endpoint("/api/{ability}", "predict", "POST", predicts=True)
@@ -77,6 +76,13 @@ ENDPOINTS = (
     PAGE, OPENAPI, METRICS, INFO, ABILITY, *OF_SYSTEMS, SERVER, LIVE, READY,
     MODEL, MODEL_READY, MODEL_INFER, VERSION, VERSION_READY, VERSION_INFER,
 )  # fmt: skip
+
+
+# What the setting `open` may name, and the address that it opens.
+Openable = Literal["page", "openapi", "info", "metrics"]
+OPENABLE: Mapping[Openable, Endpoint] = {
+    "page": PAGE, "openapi": OPENAPI, "info": INFO, "metrics": METRICS,
+}  # fmt: skip
 
 
 def ability_path(ability: str) -> str:

@@ -53,7 +53,7 @@ def engine(task: str) -> Any:
     )  # fmt: skip
     # A system's; it is not called.
     predictor = SimpleNamespace(find=None, embedder=SimpleNamespace(embedding_size=2))
-    settings = SimpleNamespace(limits=None)
+    settings = SimpleNamespace(limits=None, open=())
     return SimpleNamespace(package=package, graph=None, predictor=predictor, settings=settings)
 
 
@@ -120,8 +120,8 @@ def test_every_ability_is_a_prediction_under_its_own_address() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "scope"),
     [
-        ("GET", "/", None), ("POST", "/", None), ("GET", "/v2/health/ready", None),
-        ("GET", "/openapi.json", None), ("GET", "/metrics", "metrics"), ("GET", "/v2", "info"),
+        ("GET", "/", "info"), ("POST", "/", "info"), ("GET", "/v2/health/ready", None),
+        ("GET", "/openapi.json", "info"), ("GET", "/metrics", "metrics"), ("GET", "/v2", "info"),
         ("GET", "/api/model/info", "info"), ("POST", "/api/embed", "predict"),
         ("GET", "/api/embed", "info"), ("POST", "/v2/models/m/infer", "predict"),
         ("GET", "/v2/models/m/ready", "info"), ("GET", "/nowhere", "info"), ("GET", "//", "info"),

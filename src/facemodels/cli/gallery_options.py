@@ -10,6 +10,7 @@ import click
 
 from facemodels.errors import InputError, NameFormatError
 from facemodels.gallery.spaces import gallery_folder, read_facts, spaces_of
+from facemodels.git import root_or
 from facemodels.names import ModelId
 
 if TYPE_CHECKING:
@@ -52,21 +53,22 @@ def open_system(package: str, threads: int) -> GallerySystem:
     """The system of a package, given its folder or its id."""
     from facemodels.gallery.opened import GallerySystem
     from facemodels.package.load import open_package
+    from facemodels.package.policies import policy_of
 
     path = Path(package)
     if not path.exists():
         try:
-            path = Path(ModelId.parse(package).folder)
+            path = root_or(Path.cwd()) / ModelId.parse(package).folder
         except NameFormatError as error:
             raise InputError(
                 f"{package} is neither a folder nor an id.", "Give one, such as sys-faces-v1.0.0."
             ) from error
-    return GallerySystem.of(open_package(path), threads=threads)
+    return GallerySystem.of(open_package(path, signature=policy_of(path)), threads=threads)
 
 
 def folder_of(name: str) -> Path:
     """The folder of a gallery that is named on the command line."""
-    return gallery_folder(name)
+    return gallery_folder(name, root_or(Path.cwd()))
 
 
 def existing(name: str, space: str | None) -> Gallery:

@@ -27,6 +27,7 @@ from facemodels.cli.options import (
     prepared_or,
 )
 from facemodels.errors import InputError, RuleError
+from facemodels.git import root_or
 from facemodels.names import ModelId, ModelName, Version
 
 if TYPE_CHECKING:
@@ -200,7 +201,8 @@ class _Import:
                 f"{path} holds weights, and the network that they are of is not stated.",
                 "Give --architecture, for example facenet; for others export ONNX.",
             )
-        known = load() if Path("params.yaml").is_file() else None
+        params = root_or(Path.cwd()) / "params.yaml"
+        known = load(params) if params.is_file() else None
         overrides = dict(pair(text, "--network") for text in self.options["network"])
         found = architecture(task, name).of(network_values(name, known, task, overrides))
         for option, value in stated_by(found.preprocessing()).items():
@@ -391,4 +393,4 @@ def _require_license(model: ModelId, words: Card) -> None:
     """Refuse a licence that the repository does not allow, before anything is measured."""
     from facemodels.registry.policy import load
 
-    load(Path.cwd()).require_license(str(model), words.license)
+    load(root_or(Path.cwd())).require_license(str(model), words.license)

@@ -10,6 +10,7 @@ import click
 from facemodels.cli.options import FILE, FILE_OR_FOLDER, FOLDER, json_option, output
 from facemodels.cli.signature import chosen_policy, policy_options
 from facemodels.cli.validate import VALIDATION
+from facemodels.git import root_or
 from facemodels.names import ModelId, ModelName, Version
 from facemodels.params import Card, load, load_yaml, parse
 
@@ -65,8 +66,9 @@ def _card(model: ModelId, file: Path | None, weights: Path) -> Card:
     """The words of a version: from a file, from params.yaml, or none but the date."""
     if file is not None:
         return parse(Card, load_yaml(file), str(file))
-    if Path("params.yaml").is_file():
-        known = load().models.get(str(model.name))
+    params = root_or(Path.cwd()) / "params.yaml"
+    if params.is_file():
+        known = load(params).models.get(str(model.name))
         if known is not None:
             return known.card
     written = datetime.fromtimestamp(weights.stat().st_mtime, UTC)
@@ -114,6 +116,7 @@ def verify(
         identity_provider=identity_provider,
         staging=staging,
         policy=policy,
+        package=path,
     )
     opened = open_package(path, signature=required)
     result = {

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from facemodels.cli.options import FILE_OR_FOLDER, FOLDER, json_option, output, prepared_or
+from facemodels.git import root_or
 from facemodels.params import Gate, Int8, load, parse
 
 
@@ -69,8 +70,9 @@ def quantize(
 
 def _settings(name: str) -> tuple[Int8, Mapping[str, Gate | None]]:
     """The model's settings and gates in params.yaml; the defaults and no gates where it is not."""
-    if Path("params.yaml").is_file():
-        model = load().models.get(name)
+    params = root_or(Path.cwd()) / "params.yaml"
+    if params.is_file():
+        model = load(params).models.get(name)
         if model is not None:
             return model.int8 or Int8(), model.gates
     return Int8(), {}

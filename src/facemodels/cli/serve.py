@@ -15,6 +15,7 @@ import click
 from facemodels.cli.options import FILE, json_option, output
 from facemodels.cli.registry_options import complete_ids
 from facemodels.cli.table import print_table
+from facemodels.errors import InputError
 from facemodels.routes import SCOPES
 
 if TYPE_CHECKING:
@@ -28,8 +29,13 @@ _TOKENS = Path("conf", "tokens.yaml")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
-@click.option("--config", type=FILE, help="Limits and batching; conf/serving.yaml if it exists.")
+@click.option(
+    "--config",
+    type=FILE,
+    help="Limits, batching and access; the repository's conf/serving.yaml if it has one.",
+)
 @click.option("--tokens", type=FILE, help="Who may do what: a file of `facemodels token`.")
+@click.option("--policy", type=FILE, help="Who must have signed, if not conf/signing.yaml.")
 @click.option("--no-auth", is_flag=True, help="Listen beyond this machine without tokens.")
 @click.option(
     "--gallery",
@@ -46,6 +52,7 @@ def serve(
     threads: int,
     config: Path | None,
     tokens: Path | None,
+    policy: Path | None,
     no_auth: bool,
     galleries: tuple[str, ...],
     about: Path | None,
@@ -71,10 +78,11 @@ def serve(
         raise click.UsageError("--tokens and --no-auth exclude each other.")
     log.configure()
     with ended_by_signals():
-        limits = settings.load(config)
-        folders = galleries_given(galleries, Path.cwd())
+        root = _root(model)
+        limits = settings.load(config, root)
+        folders = galleries_given(galleries, root)
         known = Tokens(tokens) if tokens else None
-        with _package(model) as (package, entry):
+        with _package(model, policy) as (package, entry):
             end = serve_package(
                 package,
                 limits,
@@ -108,29 +116,74 @@ def _reader(path: Path) -> Callable[[], dict[str, Any]]:
     return read
 
 
+def _root(model: str) -> Path:
+    """The repository of the command, or else of the package: its conf/ and galleries/ count."""
+    from facemodels.git import root_or
+
+    here = root_or(Path.cwd())
+    package = Path(model).resolve()
+    inside = (here / ".git").exists() or (here / "conf").is_dir()
+    return here if inside or not package.exists() else root_or(package)
+
+
 @contextmanager
-def _package(model: str) -> Iterator[tuple[Package, dict[str, Any] | None]]:
+def _package(model: str, policy: Path | None) -> Iterator[tuple[Package, dict[str, Any] | None]]:
     """Open a package.
 
     Args:
         model: the folder of a package, or a registered id.
+        policy: the file that says who must have signed it; None takes the repositories'.
 
     Yields:
         The package and, for a registered id, the fields that the registry has for it.
     """
     from facemodels.package.load import open_package
-    from facemodels.registry.packages import obtain, signing_policy
+    from facemodels.package.policies import policy_of
+    from facemodels.registry.packages import obtain
 
     path = Path(model)
     if path.exists():
-        yield open_package(path, signature=signing_policy(Path.cwd())), None
+        yield open_package(path, signature=policy_of(path, policy)), None
         return
     from facemodels.registry.registry import open_registry
 
     opened = open_registry(Path.cwd())
-    entry = opened.repository.state().entry(model)
-    with obtain(opened.root, entry) as package:
+    try:
+        entry = opened.repository.state().entry(model)
+    except InputError as error:
+        raise _unregistered(model, opened.root, error) from error
+    with obtain(opened.root, entry, policy) as package:
         yield package, entry.as_json()
+
+
+def _unregistered(model: str, root: Path, error: InputError) -> InputError:
+    """What to do where an id is not registered and its package was built, as by `make repro`."""
+    from facemodels.errors import NameFormatError
+    from facemodels.names import ModelId
+
+    try:
+        folder = Path(ModelId.parse(model).folder)
+    except NameFormatError:
+        return error
+    if not (root / folder).is_dir():
+        return error
+    return InputError(
+        f"{model} is built and not registered.",
+        f"Serve its folder, `facemodels serve {folder}`, or register it first: "
+        f"`facemodels registry register --path {folder}`.",
+    )
+
+
+def _token_file(path: Path | None) -> Path:
+    """The file that was given, or conf/tokens.yaml of the repository."""
+    from facemodels.git import root_or
+
+    return path or root_or(Path.cwd()) / _TOKENS
+
+
+_token_option = click.option(
+    "--file", "path", type=FILE, help="The repository's conf/tokens.yaml if left out."
+)
 
 
 @click.group()
@@ -147,9 +200,9 @@ def token() -> None:
 @token.command()
 @click.option("--name", required=True, help="Who holds it.")
 @click.option("--scope", "scopes", type=click.Choice(SCOPES), multiple=True, required=True)
-@click.option("--file", "path", type=FILE, default=_TOKENS, show_default=True)
+@_token_option
 @json_option
-def add(name: str, scopes: Sequence[Any], path: Path, as_json: bool) -> None:
+def add(name: str, scopes: Sequence[Any], path: Path | None, as_json: bool) -> None:
     """Make a token and print it, once; an older one of the same holder is void.
 
     \b
@@ -158,15 +211,15 @@ def add(name: str, scopes: Sequence[Any], path: Path, as_json: bool) -> None:
     """
     from facemodels.serving.http import tokens
 
-    made = tokens.add(path, name, scopes)
+    made = tokens.add(_token_file(path), name, scopes)
     output({"name": name, "token": made}, f"{made}\n", as_json=as_json)
 
 
 @token.command()
 @click.option("--name", required=True, help="Who holds it.")
-@click.option("--file", "path", type=FILE, default=_TOKENS, show_default=True)
+@_token_option
 @json_option
-def remove(name: str, path: Path, as_json: bool) -> None:
+def remove(name: str, path: Path | None, as_json: bool) -> None:
     """Void the token of a holder.
 
     \b
@@ -175,14 +228,14 @@ def remove(name: str, path: Path, as_json: bool) -> None:
     """
     from facemodels.serving.http import tokens
 
-    tokens.remove(path, name)
+    tokens.remove(_token_file(path), name)
     output({"removed": name}, f"{name} holds no token any more.\n", as_json=as_json)
 
 
 @token.command("list")
-@click.option("--file", "path", type=FILE, default=_TOKENS, show_default=True)
+@_token_option
 @json_option
-def list_(path: Path, as_json: bool) -> None:
+def list_(path: Path | None, as_json: bool) -> None:
     """Who holds a token, and what it allows.
 
     \b
@@ -191,7 +244,7 @@ def list_(path: Path, as_json: bool) -> None:
     """
     from facemodels.serving.http import tokens
 
-    held = tokens.holders(path)
+    held = tokens.holders(_token_file(path))
     if as_json:
         output([{"name": name, "scopes": list(held[name])} for name in held], "", as_json=True)
     else:

@@ -12,7 +12,7 @@ from facemodels.cli.options import FILE, FILE_OR_FOLDER, Function, json_option, 
 from facemodels.errors import InputError
 
 if TYPE_CHECKING:
-    from facemodels.package.signature import SignaturePolicy
+    from facemodels.package.load import Signature
     from facemodels.package.signing import Signer
 
 
@@ -74,7 +74,7 @@ def policy_options(function: Function) -> Function:
         click.option("--identity", help="… through Sigstore, by this address or workflow."),
         click.option("--identity-provider", help="URL of the issuer of --identity."),
         click.option("--staging", is_flag=True, help="Use Sigstore's staging instance."),
-        click.option("--policy", type=FILE, help="Policy file; conf/signing.yaml if it exists."),
+        click.option("--policy", type=FILE, help="Policy file, if not conf/signing.yaml."),
     )
     for option in reversed(options):
         function = option(function)
@@ -89,8 +89,9 @@ def chosen_policy(
     identity_provider: str | None,
     staging: bool,
     policy: Path | None,
-) -> SignaturePolicy | None:
-    """The policy that the options give, or else the file's, or else none.
+    package: Path,
+) -> Signature:
+    """The policy that the options give, or else the file's, or else the repositories'.
 
     Args:
         public_key: PEM file of the key that must have signed.
@@ -98,13 +99,15 @@ def chosen_policy(
         identity: who must have signed through Sigstore.
         identity_provider: URL of the issuer that vouched for the identity.
         staging: Sigstore's staging instance.
-        policy: file of a policy; None takes conf/signing.yaml if it is there.
+        policy: file of a policy; None takes conf/signing.yaml, see `package.policies`.
+        package: the package that is verified.
 
     Raises:
         InputError: the options contradict each other.
         ParamsError: the file is missing or does not fit the schema, or the options do not.
     """
-    from facemodels.package.signature import POLICY, SignaturePolicy, read_policy
+    from facemodels.package.policies import policy_of
+    from facemodels.package.signature import SignaturePolicy
     from facemodels.params import parse
 
     given = {
@@ -116,8 +119,7 @@ def chosen_policy(
     }
     given = {key: value for key, value in given.items() if value}
     if not given:
-        file = policy or (POLICY if POLICY.is_file() else None)
-        return read_policy(file) if file else None
+        return policy_of(package, policy)
     if policy is not None:
         raise InputError(
             "--policy and options that say who signed contradict each other.", "Give one of them."

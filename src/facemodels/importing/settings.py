@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field
 
 from facemodels import params
+from facemodels.git import root_or
 from facemodels.names import ModelName
 from facemodels.params import Frozen, Gate, load_yaml, parse
 
@@ -40,10 +41,11 @@ def gates_here(name: ModelName) -> Mapping[str, Gate | None]:
     Raises:
         ParamsError: one of the files does not fit its schema.
     """
-    if Path("params.yaml").is_file():
-        known = params.load().models.get(str(name))
+    root = root_or(Path.cwd())
+    if (root / "params.yaml").is_file():
+        known = params.load(root / "params.yaml").models.get(str(name))
         if known is not None:
             return known.gates
-    if not PATH.is_file():
+    if not (root / PATH).is_file():
         return {}
-    return parse(ImportSettings, load_yaml(PATH), str(PATH)).of(name.task)
+    return parse(ImportSettings, load_yaml(root / PATH), str(PATH)).of(name.task)

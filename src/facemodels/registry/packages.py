@@ -13,18 +13,20 @@ from facemodels.errors import IntegrityError, ToolError
 from facemodels.files import sha256
 from facemodels.names import ModelId
 from facemodels.package.load import Package, open_package
-from facemodels.package.signature import POLICY, SignaturePolicy, read_policy, signature_path
+from facemodels.package.policies import policy_of
+from facemodels.package.signature import signature_path
 from facemodels.package.verify import CHECKSUMS, verify
 from facemodels.registry.state import Entry
 
 
 @contextmanager
-def obtain(root: Path, entry: Entry) -> Iterator[Package]:
+def obtain(root: Path, entry: Entry, named: Path | None = None) -> Iterator[Package]:
     """Give the verified package of a version to a `with` block.
 
     Args:
         root: the top folder of the repository.
         entry: the version.
+        named: the policy that says who must have signed; None takes the repository's.
 
     Raises:
         IntegrityError: what DVC gives is not the package that was registered.
@@ -32,7 +34,7 @@ def obtain(root: Path, entry: Entry) -> Iterator[Package]:
     """
     path = str(entry.facts.get("path") or ModelId.parse(entry.id).folder)
     here = root / path
-    policy = signing_policy(root)
+    policy = policy_of(here, named, here=root)
     broken: IntegrityError | None = None
     if is_registered(here, entry):
         try:
@@ -61,15 +63,6 @@ def obtain(root: Path, entry: Entry) -> Iterator[Package]:
                 "Do not use it; see `facemodels registry audit`.",
             )
         yield package
-
-
-def signing_policy(root: Path) -> SignaturePolicy | None:
-    """Read who must have signed packages; None if the repository has no such file.
-
-    Raises:
-        ParamsError: conf/signing.yaml does not fit its schema.
-    """
-    return read_policy(root / POLICY) if (root / POLICY).is_file() else None
 
 
 def is_registered(folder: Path, entry: Entry) -> bool:

@@ -12,7 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
 from facemodels.gallery.opened import GallerySystem
-from facemodels.routes import INFO, METRICS, OPENAPI, PAGE
+from facemodels.routes import INFO, METRICS, OPENABLE, OPENAPI, PAGE
 from facemodels.serving.api import documents
 from facemodels.serving.api.endpoints import Api, add_api
 from facemodels.serving.engine.inference import Engine
@@ -27,6 +27,7 @@ from facemodels.serving.memory import return_large_blocks
 from facemodels.serving.metrics import Metrics
 from facemodels.serving.oip.endpoints import add_oip
 from facemodels.serving.page import page
+from facemodels.serving.settings import Serving
 
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
@@ -58,7 +59,15 @@ def create(
     app = build(
         engine, metrics, secured=secured, about=about, readiness=readiness, galleries=galleries
     )
-    return RequestMiddleware(app, limits=engine.settings.limits, tokens=tokens, metrics=metrics)
+    return RequestMiddleware(
+        app, limits=engine.settings.limits, tokens=tokens, metrics=metrics,
+        opened=opened_paths(engine.settings),
+    )  # fmt: skip
+
+
+def opened_paths(settings: Serving) -> frozenset[str]:
+    """The paths that need no token, by the settings."""
+    return frozenset(OPENABLE[name].path for name in settings.open)
 
 
 def build(
@@ -88,7 +97,8 @@ def build(
     add_endpoint(app, PAGE, _page, {"include_in_schema": False})
     served = _galleries(engine, galleries or {})
     api = add_api(app, engine, about, metrics, secured=secured, galleries=served)
-    add_endpoint(app, METRICS, expose, documents.metrics(secured=secured))
+    closed = secured and METRICS.path not in opened_paths(engine.settings)
+    add_endpoint(app, METRICS, expose, documents.metrics(secured=closed))
     add_oip(app, engine, readiness, metrics, secured=secured)
     app.add_exception_handler(RequestError, _on_request_error)
     app.add_exception_handler(HTTPException, _on_http_exception)

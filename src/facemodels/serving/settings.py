@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
 from facemodels.params import Frozen, load_yaml, parse
+from facemodels.routes import Openable
 
 PATH = Path("conf", "serving.yaml")
 Count = Annotated[int, Field(ge=1)]
@@ -74,23 +76,28 @@ class Serving(Frozen):
         limits: what clients may ask for.
         batching: how requests are gathered.
         workers: number of threads that decode, resize and post-process images.
+        open: what is answered without a token, beside health; `page` is the page alone, which
+            holds nothing of the model and asks for a token itself.
     """
 
     limits: Limits = Limits()
     batching: Batching = Batching()
     workers: Count = 4
+    open: tuple[Openable, ...] = ()
 
 
-def load(path: Path | None = None) -> Serving:
+def load(path: Path | None = None, root: Path = Path()) -> Serving:
     """Read the settings from a file.
 
     Args:
         path: the file; None for conf/serving.yaml, or for the defaults if that does not exist.
+        root: of the repository.
 
     Raises:
         ParamsError: the file is missing or does not fit the schema.
     """
-    if path is None and not PATH.is_file():
+    default = root / PATH
+    if path is None and not os.path.lexists(default):
         return Serving()
-    chosen = path or PATH
+    chosen = path or default
     return parse(Serving, load_yaml(chosen), str(chosen))

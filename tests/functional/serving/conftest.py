@@ -256,9 +256,9 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     servers: list[Server] = []
 
     def begin(package: Path, *options: str, **limits: Any) -> Server:
-        """`limits` override conf/serving.yaml's `limits`; `batching` and `workers` go beside."""
+        """`limits` override conf/serving.yaml's `limits`; `batching`, `workers` and `open` go beside."""
         config = tmp_path_factory.mktemp("serving") / "serving.yaml"
-        top = {key: limits.pop(key) for key in ("batching", "workers") if key in limits}
+        top = {key: limits.pop(key) for key in ("batching", "workers", "open") if key in limits}
         config.write_text(json.dumps({"limits": limits, **top}))
         command = [COMMAND, "serve", str(package), "--port", "0", "--threads", "1"]
         process = subprocess.Popen(

@@ -99,16 +99,30 @@ def test_the_kind_of_a_token_is_read_in_any_case(guarded: Server, tokens: dict[s
         assert guarded.get("/api/model/info", headers=headers).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/openapi.json", "/v2/health/live", "/v2/health/ready"])
-def test_the_page_its_description_and_health_are_open(guarded: Server, path: str) -> None:
-    assert guarded.get(path).status_code == 200
+def test_health_alone_is_open_unless_the_settings_say_so(
+    guarded: Server, start: Start, folder: Path, tokens: dict[str, str]
+) -> None:
+    shown = guarded.get("/openapi.json", headers={"authorization": f"Bearer {tokens['info']}"})
+    paths = ["/", "/openapi.json", "/docs", "/redoc", *shown.json()["paths"]]
+    for path in paths:
+        for method in ("GET", "HEAD", "POST"):
+            answer = httpx.request(method, guarded.url + path, timeout=30)
+            assert (answer.status_code != 401) == path.startswith("/v2/health/"), (method, path)
+    opened = start(
+        GOLDEN, "--tokens", str(folder / "tokens.yaml"), open=["page", "openapi", "metrics"]
+    )
+    assert [opened.get(path).status_code for path in ("/", "/openapi.json", "/metrics")] == [
+        200
+    ] * 3
+    assert opened.get("/api/model/info").status_code == 401
+    assert "security" not in opened.get("/openapi.json").json()["paths"]["/metrics"]["get"]
 
 
 @pytest.mark.parametrize(
     "path",
     [
         "/v2", "/v2/models/landmark-dlib", "/nowhere", "/docs", "/v2/health/live/", "//",
-        "/v2/health/live/../../metrics", "/%6detrics", "/metrics?x=/openapi.json", "/openapi.json/",
+        "/v2/health/live/../../metrics", "/%6detrics", "/metrics?x=/v2/health/live", "/openapi.json/",
     ],
 )  # fmt: skip
 def test_everything_else_is_closed(guarded: Server, path: str) -> None:

@@ -375,7 +375,7 @@ def test_a_token_is_asked_for_where_the_server_wants_one_and_kept_for_the_tab_al
 ) -> None:
     known = tmp_path / "tokens.yaml"
     token = tokens.add(known, "person", ["info", "predict"])
-    visitor = visit(start(GOLDEN, "--tokens", str(known)))
+    visitor = visit(start(GOLDEN, "--tokens", str(known), open=["page"]))
     visitor.expected.add(401)
     page = visitor.page
     field = page.get_by_label("Token")
@@ -415,7 +415,7 @@ def test_a_token_is_asked_for_where_the_server_wants_one_and_kept_for_the_tab_al
 def test_a_token_without_the_scope_is_told_so(visit: Visit, start: Start, tmp_path: Path) -> None:
     known = tmp_path / "tokens.yaml"
     token = tokens.add(known, "monitor", ["info"])
-    visitor = visit(start(GOLDEN, "--tokens", str(known)))
+    visitor = visit(start(GOLDEN, "--tokens", str(known), open=["page"]))
     visitor.expected |= {401, 403}
     visitor.page.get_by_label("Token").fill(token)
     visitor.page.keyboard.press("Enter")

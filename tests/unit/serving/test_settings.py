@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_the_file_in_conf_says_what_the_defaults_are() -> None:
-    assert load(ROOT / PATH) == Serving()
+    assert load(ROOT / PATH) == Serving(open=("page",))
 
 
 def test_a_setting_that_is_not_given_has_its_default(tmp_path: Path) -> None:

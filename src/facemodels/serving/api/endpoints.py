@@ -236,7 +236,8 @@ def add_api(
     async def info() -> Response:
         return json_response(api.info())
 
-    add_endpoint(app, INFO, info, documents.info(secured=secured))
+    closed = secured and "info" not in engine.settings.open
+    add_endpoint(app, INFO, info, documents.info(secured=closed))
     names = tuple(galleries.folders) if galleries is not None else ()
     for ability in api.abilities:
         documented = documents.ability(

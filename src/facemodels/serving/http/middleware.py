@@ -11,7 +11,7 @@ import asyncio
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Container, Mapping, MutableMapping
 from typing import Any
 
 import structlog
@@ -46,15 +46,18 @@ class RequestMiddleware:
         limits: the limits of requests.
         tokens: the tokens that are accepted; None lets everyone do everything.
         metrics: where each prediction is counted.
+        opened: the paths that need no token, beside those of health.
     """
 
     def __init__(
-        self, app: App, *, limits: Limits, tokens: Tokens | None, metrics: Metrics
-    ) -> None:
+        self, app: App, *, limits: Limits, tokens: Tokens | None, metrics: Metrics,
+        opened: Container[str] = (),
+    ) -> None:  # fmt: skip
         self._app = app
         self._limits = limits
         self._tokens = tokens
         self._metrics = metrics
+        self._opened = opened
         self._in_work = 0
         self._buffered = 0
         self._log = structlog.get_logger("facemodels.serving")
@@ -68,7 +71,8 @@ class RequestMiddleware:
         headers = dict(scope["headers"])
         request_id = identify(headers)
         scope.setdefault("state", {})["request_id"] = request_id
-        needed = needed_scope(scope["method"], scope["path"])
+        path = scope["path"]
+        needed = None if path in self._opened else needed_scope(scope["method"], path)
         predicts = is_prediction(scope["method"], scope["path"])
         body = RequestBody(receive, headers, self._limits.body_bytes)
         response = ResponseWriter(send, request_id, body)

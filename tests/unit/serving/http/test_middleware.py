@@ -68,10 +68,11 @@ class Nobody(Tokens):
         return None
 
 
-def test_what_is_open_needs_no_token_and_everything_else_does() -> None:
+def test_health_alone_needs_no_token_whatever_the_method() -> None:
     for endpoint in ENDPOINTS:
-        for method in ("GET", "POST", endpoint.method):
+        for method in ("GET", "HEAD", "OPTIONS", "POST", endpoint.method):
             needed = needed_scope(method, endpoint.path)
+            assert (needed is None) == endpoint.path.startswith("/v2/health/")
             if needed is None:
                 authorise(Nobody(), {}, needed)
                 continue

@@ -44,6 +44,9 @@ _TOKENS = Path("conf", "tokens.yaml")
     metavar="NAME[=FOLDER]",
     help="People that a system identifies; galleries/NAME if no folder is given. Repeatable.",
 )
+@click.option(
+    "--heartbeat", type=FILE, help="A file in which the server shows that it makes progress."
+)
 @click.option("--about", type=FILE, help="JSON with the registry's fields; read when asked for.")
 def serve(
     model: str,
@@ -55,6 +58,7 @@ def serve(
     policy: Path | None,
     no_auth: bool,
     galleries: tuple[str, ...],
+    heartbeat: Path | None,
     about: Path | None,
 ) -> None:
     """Serve MODEL, a registered id or the folder of a package, until SIGTERM.
@@ -92,6 +96,7 @@ def serve(
                 about=_reader(about) if about else lambda: entry or {},
                 open_to_all=no_auth,
                 galleries=folders,
+                heartbeat=heartbeat,
             )
     if end.threads_left:
         os._exit(end.code)  # sys.exit would wait for these threads

@@ -3,6 +3,7 @@
 Its addresses are listed in `facemodels.routes`. In reading order:
 
 - `settings`, `metrics`, `log`, `memory`: limits and sizes, Prometheus, the log, glibc's memory.
+- `heartbeat`: a sign of life that the server writes by itself.
 - `engine`: the package ready to predict, and the batcher that gathers concurrent requests.
 - `http`: the connection, the request middleware, access and tokens, errors, OpenAPI.
 - `galleries`: the galleries of a system, as they are on disk now.

@@ -35,7 +35,8 @@ REQUEST_SECONDS = tuple(
 )
 _BYTES = tuple(4.0**power for power in range(5, 13))  # 1 KiB to 16 MiB
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-STATUSES = ("success", "invalid", "rejected", "timeout", "error")
+# `abandoned`: the client left, or did not send its body in time. It says nothing of the version.
+STATUSES = ("success", "invalid", "abandoned", "rejected", "timeout", "error")
 
 
 class Metrics:

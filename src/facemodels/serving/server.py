@@ -8,6 +8,7 @@ connections, and requests in work have `grace_s` to finish. A second signal ends
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import signal
 import socket
@@ -26,7 +27,9 @@ from facemodels.errors import InputError
 from facemodels.package.load import Package
 from facemodels.serving.app import create
 from facemodels.serving.engine.inference import Engine
+from facemodels.serving.heartbeat import Heartbeat, HeartbeatThread
 from facemodels.serving.http.access import is_loopback
+from facemodels.serving.http.admission import Admission
 from facemodels.serving.http.connection import connection_class
 from facemodels.serving.http.readiness import Readiness
 from facemodels.serving.http.tokens import Tokens
@@ -69,7 +72,18 @@ class ServerExit:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server with signals of its own and a check of connections every second."""
+    """uvicorn's server with signals of its own and a check of connections every second.
+
+    Args:
+        config: of uvicorn.
+        readiness: is set when the server listens, and at the first signal.
+        drain_s: see `Limits`.
+        log: where its start and its end are told.
+
+    Attributes:
+        ticked_s: when the event loop last ran, of `time.monotonic`.
+        code: the exit code.
+    """
 
     def __init__(
         self, config: uvicorn.Config, *, readiness: Readiness, drain_s: float, log: Any
@@ -77,6 +91,8 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._readiness = readiness
         self._drain_s = drain_s
+        self._heartbeat: HeartbeatThread | None = None
+        self.ticked_s = time.monotonic()
         self._log = log
         self._leave_at: float | None = None
         self.code = 0
@@ -92,16 +108,22 @@ class _Server(uvicorn.Server):
             loop.add_signal_handler(number, self._end, number)
         yield
 
+    def show_heartbeat(self, thread: HeartbeatThread) -> None:
+        """Start a thread of heartbeats as soon as the server is ready."""
+        self._heartbeat = thread
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and then say that the server is ready."""
         await super().startup(sockets)
         self._readiness.ready = True
         host, port = (sockets or [])[0].getsockname()[:2]
+        if self._heartbeat is not None:
+            self._heartbeat.start()
         self._log.info("ready", host=host, port=port)
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second; true ends the main loop."""
-        now = time.monotonic()
+        now = self.ticked_s = time.monotonic()
         if counter % _TICKS == 0:
             for connection in list(self.server_state.connections):
                 connection.check(now)  # type: ignore[union-attr]
@@ -161,6 +183,7 @@ def serve_package(
     about: Callable[[], Mapping[str, Any]] = dict,
     open_to_all: bool = False,
     galleries: Mapping[str, Path] | None = None,
+    heartbeat: Path | None = None,
 ) -> ServerExit:
     """Serve a package until a signal ends it.
 
@@ -173,6 +196,7 @@ def serve_package(
         about: gives the fields that the registry has for the version; is called for each answer.
         open_to_all: allow a server without tokens that other machines can reach.
         galleries: the folders of a system's galleries, by the names that clients know.
+        heartbeat: the file that tells others that the server makes progress; None for none.
 
     Raises:
         InputError: the port is taken, the server has no tokens and other machines can reach it, or
@@ -203,8 +227,28 @@ def serve_package(
         log = structlog.get_logger("facemodels.serving").bind(model=str(package.id))
         config = _config(app, limits, readiness)
         server = _Server(config, readiness=readiness, drain_s=limits.drain_s, log=log)
+        if heartbeat is not None:
+            server.show_heartbeat(
+                HeartbeatThread(
+                    heartbeat, lambda: _heartbeat(server, readiness, app.admission, engine)
+                )
+            )
         server.run(sockets=[listener])
     return ServerExit(server.code, threads_left=not _closed(engine))
+
+
+def _heartbeat(
+    server: _Server, readiness: Readiness, admission: Admission, engine: Engine
+) -> Heartbeat:
+    return Heartbeat(
+        pid=os.getpid(),
+        written_s=time.monotonic(),
+        loop_s=server.ticked_s,
+        work_s=engine.activity.moved_s,
+        ready=readiness.ready,
+        in_flight=admission.in_work,
+        shed=admission.shed,
+    )
 
 
 def _config(app: Any, limits: Limits, readiness: Readiness) -> uvicorn.Config:

@@ -28,8 +28,10 @@ class Limits(Frozen):
         images: number of images of one request.
         rows: number of rows of a raw tensor.
         header_s: time until the head of a request is complete; then 408.
-        deadline_s: time from the head of a request to its answer; then 504.
-        queue: number of requests in work or waiting; the next one gets 503.
+        body_s: time from the head of a request until its body is complete; then 408.
+        deadline_s: time from a complete request to its answer; then 504.
+        queue: number of requests in work or waiting; the next one gets 503. It gets 503 earlier
+            where those before it would take more than half of `deadline_s`.
         buffer_bytes: size of the bodies of all requests, those still arriving included; then 503.
         retry_after_s: time after which a client that got 503 is told to come back.
         connections: number of connections; one more takes the place of the one that has been
@@ -47,6 +49,7 @@ class Limits(Frozen):
     images: Count = 16
     rows: Count = 256
     header_s: Seconds = 10.0
+    body_s: Seconds = 30.0
     deadline_s: Seconds = 10.0
     queue: Count = 64
     buffer_bytes: Count = 256_000_000

@@ -99,7 +99,7 @@ def _recording(window: str, price_per_hour: float) -> list[dict[str, Any]]:
     failed = rate('status=~"error|timeout|rejected"')
     # The rules of a group run in order, so a later rule may use what an earlier one records.
     return [
-        _record("model:requests:rate", rate('status!="invalid"')),
+        _record("model:requests:rate", rate('status!~"invalid|abandoned"')),
         _record("model:throughput:rate", rate('status="success"')),
         # A version that never failed may have no series of errors; its rate is 0 all the same.
         _record(

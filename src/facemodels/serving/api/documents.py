@@ -86,7 +86,7 @@ def ability(
     return operation(
         ABILITY, known.summary, schema,
         {"model_name": model, "model_version": version, **known.example},
-        400, 413, 415, 422, 503, 504, *known.errors, secured=secured, extra=extra,
+        400, 408, 413, 415, 422, 503, 504, *known.errors, secured=secured, extra=extra,
     )  # fmt: skip
 
 

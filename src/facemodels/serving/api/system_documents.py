@@ -185,7 +185,7 @@ def enrol(names: Sequence[str], *, secured: bool) -> Operation:
             "gallery": "staff", "embedding_space": "recognition-dlib-0123", "person": "Ada",
             "added": 1, "known": 0,
         },
-        400, 404, 409, 413, 415, 422, 503, 504, secured=secured,
+        400, 404, 408, 409, 413, 415, 422, 503, 504, secured=secured,
         extra={
             "parameters": [_gallery_parameter(names), *_ENROL, _FMR, THRESHOLD],
             "requestBody": images_body(),

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from facemodels.runtime import Batch, Run
+from facemodels.serving.heartbeat import Activity
 from facemodels.serving.settings import Batching
 
 
@@ -36,6 +37,7 @@ class Batcher:
         settings: the most rows of a run, and how long to wait for them.
         observe: is called after every run, before its callers get their outputs, with the
             rows, the seconds it took and the seconds its first job had waited.
+        activity: is told of each run.
     """
 
     def __init__(
@@ -44,10 +46,12 @@ class Batcher:
         settings: Batching,
         *,
         observe: Callable[[int, float, float], None] = lambda rows, took, waited: None,
+        activity: Activity | None = None,
     ) -> None:
         self._run = run
         self._settings = settings
         self._observe = observe
+        self._activity = activity or Activity()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
@@ -134,7 +138,8 @@ class Batcher:
         for row in range(0, max(1, len(batch)), most):
             part = batch[row : row + most]
             start = time.perf_counter()
-            parts.append(self._run(part))
+            with self._activity:
+                parts.append(self._run(part))
             self._observe(len(part), time.perf_counter() - start, start - since)
             if len(parts[-1]) != len(part):
                 raise RuntimeError(f"the graph made {len(parts[-1])} rows of {len(part)}")

@@ -15,6 +15,7 @@ from facemodels.runtime import Batch, Graph, open_graph
 from facemodels.serving.engine.batcher import Batcher
 from facemodels.serving.engine.observed import ObservedPredictor, WaitingTime
 from facemodels.serving.engine.warm_up import warm_graph, warm_predictor
+from facemodels.serving.heartbeat import Activity
 from facemodels.serving.metrics import Metrics
 from facemodels.serving.settings import Serving
 
@@ -35,6 +36,7 @@ class Engine:
         settings: the settings of the server.
         predictor: the predictor of the package's task, for images.
         graph: the ONNX graph under the predictor; None for a model that has none.
+        activity: whether work goes on, for the heartbeat.
     """
 
     def __init__(
@@ -44,12 +46,15 @@ class Engine:
         self.settings = settings
         self._pool = ThreadPoolExecutor(settings.workers, "worker")
         self._waited = WaitingTime()
+        self.activity = Activity()
         self._batcher: Batcher | None = None
         self.graph: Graph | None = None
         if package.runtimes[0] == "onnx":
             self.graph = open_graph(package.folder / ONNX, threads=threads)
             batching = warm_graph(self.graph, settings.batching)
-            self._batcher = Batcher(self.graph.run, batching, observe=metrics.ran)
+            self._batcher = Batcher(
+                self.graph.run, batching, observe=metrics.ran, activity=self.activity
+            )
             self.predictor = served(package.task, self._batcher, package.config, package.metadata)
         else:
             predictor = package.predictor(threads=threads)
@@ -67,7 +72,8 @@ class Engine:
 
         def call() -> Result:
             self._waited.seconds = time.perf_counter() - asked
-            return function(*arguments)
+            with self.activity:
+                return function(*arguments)
 
         return await asyncio.get_running_loop().run_in_executor(self._pool, call)
 

@@ -22,6 +22,7 @@ import orjson
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from facemodels.serving.http.departures import client_left
 from facemodels.serving.http.errors import RequestError
 from facemodels.serving.http.readiness import Readiness
 from facemodels.serving.settings import Limits
@@ -60,6 +61,12 @@ class Connection(HttpToolsProtocol):
         self._refused = False
         if len(self.connections) > self.limits.connections:
             self._make_room()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has left: nobody waits for the answer in work."""
+        if self.busy:
+            client_left(dict(self.cycle.scope))
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse bytes of requests."""

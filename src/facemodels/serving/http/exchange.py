@@ -13,6 +13,7 @@ from facemodels.serving.http.errors import RequestError
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+_GIVEN_UP = (408, 504)  # the client did not send its body in all the time that it had
 _LINGER_S = 2.0  # for reading on after an early answer, so that the client comes to read it
 
 
@@ -130,7 +131,7 @@ class ResponseWriter:
         """Send one ASGI message of the response."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            self._lingers = self._body.blocks or (self._body.pending and self.status == 504)
+            self._lingers = self._body.blocks or (self._body.pending and self.status in _GIVEN_UP)
             message["headers"] = [
                 *message.get("headers", ()),
                 (b"x-request-id", self.request_id.encode()),

@@ -18,6 +18,8 @@ import structlog
 
 from facemodels.routes import Scope, is_ours, is_prediction, needed_scope, without_person
 from facemodels.serving.http.access import authorise
+from facemodels.serving.http.admission import Admission
+from facemodels.serving.http.departures import ClientWatch
 from facemodels.serving.http.errors import RequestError
 from facemodels.serving.http.exchange import (
     Disconnected,
@@ -36,6 +38,8 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _CLIENT_LEFT = 499  # nginx's status, for the log: the client did not wait for the answer
 _FAILED = RequestError(500, "internal", "The server failed; it has the details.")
 _LATE = RequestError(504, "deadline", "The answer took too long.")
+_SLOW = RequestError(408, "body_timeout", "The body of the request took too long.")
+_ENDING = RequestError(503, "ending", "The server ends; ask again.", {"retry-after": "1"})
 
 
 class RequestMiddleware:
@@ -47,6 +51,9 @@ class RequestMiddleware:
         tokens: the tokens that are accepted; None lets everyone do everything.
         metrics: where each prediction is counted.
         opened: the paths that need no token, beside those of health.
+
+    Attributes:
+        admission: which predictions are worked on.
     """
 
     def __init__(
@@ -58,8 +65,7 @@ class RequestMiddleware:
         self._tokens = tokens
         self._metrics = metrics
         self._opened = opened
-        self._in_work = 0
-        self._buffered = 0
+        self.admission = Admission(limits, metrics)
         self._log = structlog.get_logger("facemodels.serving")
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -95,12 +101,14 @@ class RequestMiddleware:
     ) -> int:  # fmt: skip
         """Answer whatever happens; returns the status for the log and the metrics."""
         problem = None
+        client = ClientWatch(scope)
+        allowed_s = self._limits.body_s if predicts else self._limits.deadline_s
         try:
-            async with asyncio.timeout(self._limits.deadline_s) as deadline:
+            async with client, asyncio.timeout(allowed_s) as deadline:
                 if self._tokens is not None:
                     authorise(self._tokens, headers, needed)
                 if predicts:
-                    await self._predict(scope, body, response)
+                    await self._predict(scope, body, response, deadline)
                 else:
                     await self._app(scope, body.receive, response)
         except RequestError as error:
@@ -108,11 +116,13 @@ class RequestMiddleware:
         except Disconnected:
             return _CLIENT_LEFT
         except asyncio.CancelledError:
+            if client.left:
+                return _CLIENT_LEFT
             self._log.warning("given up", request_id=response.request_id)
-            problem = self._busy()
+            problem = _ENDING
         except Exception as error:  # noqa: BLE001  (the client must not see what went wrong here)
             late = isinstance(error, TimeoutError) and deadline.expired()
-            problem = _LATE if late else _FAILED
+            problem = (_SLOW if body.pending else _LATE) if late else _FAILED
             if not late:
                 self._log.exception("failed", request_id=response.request_id)
         if problem is not None:
@@ -121,52 +131,42 @@ class RequestMiddleware:
         return problem.status if problem else response.status
 
     async def _predict(
-        self, scope: MutableMapping[str, Any], body: RequestBody, response: ResponseWriter
-    ) -> None:
+        self, scope: MutableMapping[str, Any], body: RequestBody, response: ResponseWriter,
+        deadline: asyncio.Timeout,
+    ) -> None:  # fmt: skip
         """Read the body and answer, within the limits of the queue and of the buffered bodies.
 
         A request takes a place in the queue only when its body is complete, so that a client that
-        sends slowly does not keep others out.
+        sends slowly does not keep others out. Its deadline begins then: how long a body takes is
+        no matter of the model.
 
         Raises:
             RequestError: 413 for a body that is too large, 503 if there is no room.
             Disconnected: the client left.
         """
-        self._check_queue()
+        admission = self.admission
+        await admission.room()
         try:
-            await body.read(self._buffer)
-            self._check_queue()
-            self._in_work += 1
-            self._metrics.in_flight.inc()
+            await body.read(admission.buffer)
+            deadline.reschedule(asyncio.get_running_loop().time() + self._limits.deadline_s)
+            await admission.room()
+            admission.enter()
             start = time.perf_counter()
             try:
                 await self._app(scope, body.receive, response)
             finally:
-                self._in_work -= 1
-                self._metrics.in_flight.dec()
-                self._metrics.answered(time.perf_counter() - start)
+                admission.leave()
+            self._metrics.answered(time.perf_counter() - start)
         finally:
-            self._buffered -= body.admitted
-
-    def _check_queue(self) -> None:
-        if self._in_work >= self._limits.queue:
-            raise self._busy()
-
-    def _buffer(self, size: int) -> None:
-        if self._buffered + size > self._limits.buffer_bytes:
-            raise self._busy()
-        self._buffered += size
-
-    def _busy(self) -> RequestError:
-        """A new error for every request: an error object keeps the frames that it passed."""
-        retry = {"retry-after": str(self._limits.retry_after_s)}
-        return RequestError(503, "busy", "The server is busy; come back in a moment.", retry)
+            admission.buffer(-body.admitted)
 
 
 def outcome(status: int) -> str:
     """The value of the metric's label `status` for a prediction with this HTTP status."""
     if status < 400:
         return "success"
+    if status in (_SLOW.status, _CLIENT_LEFT):
+        return "abandoned"
     return RequestError(status, "", "").outcome
 
 

@@ -26,11 +26,12 @@ _ERRORS: Mapping[int, tuple[str, str]] = {
     401: ("unauthenticated", "No bearer token that is known"),
     403: ("forbidden", "The token lacks the scope"),
     404: ("not_found", "Another model or version, or no such gallery or person"),
+    408: ("body_timeout", "The body took too long"),
     409: ("other_space", "The gallery has other embedding spaces only, or a face another name"),
     413: ("body_too_large", "Too many bytes, pixels, images or rows"),
     415: ("unsupported_media_type", "Not a type of body that is taken here, or a compressed one"),
     422: ("undecodable_image", "An image cannot be decoded"),
-    503: ("busy", "Busy: come back after Retry-After seconds"),
+    503: ("overloaded", "Overloaded: come back after Retry-After seconds"),
     504: ("deadline", "The answer took too long"),
 }
 

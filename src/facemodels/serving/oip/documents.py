@@ -98,7 +98,7 @@ class OipDocuments:
         extra["x-codeSamples"] = [{"lang": "Shell", "source": self._curl(endpoint)}]
         made = self._operation(
             endpoint, "Run the model on tensors", answer,
-            example, 400, 404, 413, 415, 503, 504, extra=extra,
+            example, 400, 404, 408, 413, 415, 503, 504, extra=extra,
         )  # fmt: skip
         made["responses"][200]["content"]["application/octet-stream"] = {"schema": BINARY}
         return made

@@ -116,7 +116,7 @@ def test_every_kind_of_failure_counts_and_the_clients_own_does_not(tmp_path: Pat
             )
             for one in STATUSES
         ]
-        value = {"success": 0, "invalid": 0}.get(status, 0.5)
+        value = {"success": 0, "invalid": 0, "abandoned": 0}.get(status, 0.5)
         text = ",".join(f'{key}="{word}"' for key, word in NAMES.items())
         check = {
             "expr": "round(model:error_ratio:rate, 1e-6)",

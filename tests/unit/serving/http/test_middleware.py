@@ -31,9 +31,9 @@ def test_only_what_is_surely_loopback_counts_as_loopback(host: str, inside: bool
 def test_every_status_has_its_word_in_the_metrics() -> None:
     words = {status: outcome(status) for status in range(200, 600)}
     assert set(words.values()) == set(STATUSES)
-    assert [words[s] for s in (200, 304, 400, 401, 413, 499, 500, 502, 503, 504)] == [
-        "success", "success", "invalid", "invalid", "invalid", "invalid", "error", "error",
-        "rejected", "timeout",
+    assert [words[s] for s in (200, 304, 400, 401, 408, 413, 499, 500, 502, 503, 504)] == [
+        "success", "success", "invalid", "invalid", "abandoned", "invalid", "abandoned", "error",
+        "error", "rejected", "timeout",
     ]  # fmt: skip
 
 

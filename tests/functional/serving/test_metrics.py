@@ -65,7 +65,8 @@ def test_every_prediction_is_counted_by_its_end(start: Start) -> None:
     server.wait_for("request", status=499)
     found = series(server)
     assert found["model_predictions_total{success}"] == 4
-    assert found["model_predictions_total{invalid}"] == 7
+    assert found["model_predictions_total{invalid}"] == 6
+    assert found["model_predictions_total{abandoned}"] == 1
     assert sum(found[f"model_predictions_total{{{s}}}"] for s in STATUSES) == 11
     assert found["model_inference_duration_seconds_count"] == 4
     assert found["model_batch_size_sum"] == 5

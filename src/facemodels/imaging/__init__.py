@@ -9,6 +9,7 @@ and every function says which one it takes:
 Modules in reading order:
 
 - `arrays`: what an image is, and `ImageError`
+- `colour`: any mode and any ICC profile to sRGB
 - `decoding`: bytes or a file to an image
 - `geometry`: resize, letterbox, crop
 - `align`: a face turned and scaled so that its points lie where a template has them

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facemodels.imaging.arrays import FORMATS, MAX_PIXELS, ImageError, as_rgb
+from facemodels.imaging.colour import eight_bits, to_srgb
 
 MAX_BYTES = 10_000_000  # bytes of an encoded image
 
@@ -43,7 +44,8 @@ def decode(
 ) -> NDArray[np.uint8]:
     """Decode an image to uint8 (H, W, 3), RGB, upright.
 
-    EXIF orientation is applied. Grey, palette, CMYK and 16-bit images become 8-bit RGB.
+    EXIF orientation is applied. Grey, palette and CMYK images become 8-bit RGB, and colours become
+    sRGB where an ICC profile names another space. Grey of 16 bits is divided by 257 and rounded.
     Transparent pixels are laid on black, which is also what `crop` puts outside of an image.
     Of an animation the first frame is taken.
 
@@ -130,10 +132,16 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
-    """Any mode that the allowed formats decode to, as uint8 (H, W, 3)."""
-    if image.mode.startswith("I"):  # 16 bits of grey; convert() would clip at 255
-        grey = np.clip(np.asarray(image), 0, 65535).astype(np.uint32)
-        return as_rgb(((grey + 128) // 257).astype(np.uint8))
+    """Any mode that the allowed formats decode to, as uint8 (H, W, 3) in sRGB."""
+    return as_rgb(np.asarray(to_srgb(_plain(image), image.info.get("icc_profile"))))
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """A picture of the mode L, RGB, RGBA or CMYK with the same colours."""
+    if image.mode.startswith("I"):
+        return eight_bits(image)
     if image.has_transparency_data:
-        return as_rgb(np.asarray(image.convert("RGBA")))
-    return np.asarray(image.convert("RGB"))
+        return image.convert("RGBA")
+    if image.mode == "1":
+        return image.convert("L")
+    return image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageCms
 
 from facemodels.errors import DataError
 from facemodels.imaging import (
@@ -87,6 +87,66 @@ def test_transparent_pixels_are_black_in_files_and_in_arrays() -> None:
     result = decode(encoded(Image.fromarray(pixels)))
     assert result[0].tolist() == [[0, 0, 0], [200, 100, 50], [100, 50, 25]]
     np.testing.assert_array_equal(result, as_rgb(pixels))
+
+
+def in_space(pixels: np.ndarray, profile: bytes) -> bytes:
+    """A picture of sRGB colours, as a camera of another colour space writes it."""
+    source = ImageCms.createProfile("sRGB")
+    target = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    made = ImageCms.profileToProfile(Image.fromarray(pixels), source, target, outputMode="RGB")
+    return encoded(made, icc_profile=profile)
+
+
+def rgb_profile(*primaries: tuple[float, float, float], gamma: float = 2.2) -> bytes:
+    """A matrix profile of ICC version 2: three primaries (XYZ under D50) and a gamma."""
+
+    def fixed(value: float) -> bytes:
+        return round(value * 65536).to_bytes(4, "big", signed=True)
+
+    curve = b"curv" + bytes(4) + (1).to_bytes(4, "big") + round(gamma * 256).to_bytes(2, "big")
+    tags = {
+        f"{name}XYZ".encode(): b"XYZ " + bytes(4) + b"".join(map(fixed, xyz))
+        for name, xyz in zip("rgb", primaries, strict=True)
+    }
+    tags |= {b"wtpt": b"XYZ " + bytes(4) + b"".join(map(fixed, (0.9642, 1, 0.8249)))}
+    tags |= {f"{name}TRC".encode(): curve + bytes(2) for name in "rgb"}
+    table, data = b"", b""
+    for name, value in tags.items():
+        at = 128 + 4 + 12 * len(tags) + len(data)
+        table += name + at.to_bytes(4, "big") + len(value).to_bytes(4, "big")
+        data += value
+    body = len(tags).to_bytes(4, "big") + table + data
+    head = (128 + len(body)).to_bytes(4, "big") + bytes(4) + b"\x02\x40\0\0mntrRGB XYZ "
+    head += bytes(12) + b"acsp" + bytes(28) + b"".join(map(fixed, (0.9642, 1, 0.8249)))
+    return head.ljust(128, b"\0") + body
+
+
+ADOBE = rgb_profile((0.6097, 0.3111, 0.0195), (0.2053, 0.6257, 0.0609), (0.1492, 0.0632, 0.7446))
+P3 = rgb_profile((0.5151, 0.2412, -0.0011), (0.292, 0.6922, 0.0419), (0.1571, 0.0666, 0.7841))
+
+
+@pytest.mark.parametrize("profile", [ADOBE, P3], ids=["Adobe RGB", "Display P3"])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_a_profile_of_another_colour_space_becomes_srgb(profile: bytes, alpha: bool) -> None:
+    colours = np.array([[[200, 60, 40], [30, 160, 90], [210, 170, 140], [20, 40, 160]]], np.uint8)
+    data = in_space(colours, profile)
+    stored = Image.open(io.BytesIO(data))
+    assert np.abs(np.asarray(stored, int) - colours).max() > 15
+    if alpha:
+        stored.putalpha(255)
+        data = encoded(stored, icc_profile=profile)
+    assert np.abs(decode(data).astype(int) - colours).max() <= 3
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [b"rubbish", bytes(200), ADOBE[:150], ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()],
+    ids=["rubbish", "zeros", "half", "sRGB"],
+)  # fmt: skip
+def test_a_profile_that_is_broken_or_srgb_changes_nothing(profile: bytes) -> None:
+    for pixels in (gradient(9, 5), gradient(9, 5)[:, :, 0]):
+        image = Image.fromarray(pixels)
+        np.testing.assert_array_equal(decode(encoded(image, icc_profile=profile)), as_rgb(pixels))
 
 
 def test_too_many_pixels_are_refused_by_the_header_alone(monkeypatch: pytest.MonkeyPatch) -> None:

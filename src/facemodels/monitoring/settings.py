@@ -35,6 +35,8 @@ class VerdictSettings(Frozen):
         window_s: the length of the windows in which both versions are compared; both see the same
             load within one.
         silence_s: the time without a number of a version after which its metrics count as lost.
+        deaths: the deaths of servers with which a version is taken back from its rollout.
+        progress_s: the time without a ready server with which it is taken back.
     """
 
     false_rollback: Share = 0.01
@@ -44,6 +46,8 @@ class VerdictSettings(Frozen):
     latency_margin: Share = 0.05
     window_s: Positive = 5.0
     silence_s: Positive = 30.0
+    deaths: Annotated[int, Field(ge=1)] = 3
+    progress_s: Positive = 300.0
 
 
 class ProbeSettings(Frozen):

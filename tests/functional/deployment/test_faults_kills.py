@@ -10,7 +10,7 @@ import os
 import random
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import product
 
 import pytest
@@ -374,4 +374,36 @@ def test_after_a_loss_of_power_the_next_controller_brings_back_what_the_tags_say
     production.wait_for(**SHARES["canary"])
     with no_failures(production, "nobody"):
         pass
+    all_is_right(site)
+
+
+@pytest.mark.parametrize("fault", ["it dies again and again", "it never gets ready"])
+def test_a_candidate_whose_servers_misbehave_is_taken_back_and_fails_no_request(
+    site: EnvironmentSite, up: Up, fault: str
+) -> None:
+    site.configure("production", canary_percent=20, backoff_s=0.1, verdict={"progress_s": 20.0})
+    site.in_production(STABLE)
+    dies = fault == "it dies again and again"
+    site.staged(CANDIDATE, "good" if dies else "broken")
+    production = up(site)
+    production.wait_for(v1_1_0=100)
+    killed: set[int] = set()
+
+    def taken_back() -> bool:
+        with suppress(FileNotFoundError, ProcessLookupError, ValueError):
+            pid = production.server_pid(CANDIDATE)
+            if dies and pid not in killed:
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+        return site.state().events[-1].act == "withdraw"
+
+    with Load(production) as load:
+        site.deploy(CANDIDATE, "--strategy", "canary")
+        wait_until(taken_back, "the end of the rollout")
+        production.wait_for(v1_1_0=100)
+    assert load.problems == []
+    event = site.state().events[-1]
+    assert "its servers died 3 times" in event.reason
+    assert event.record is not None
+    assert event.record["verdict"]["answer"] == "roll back"
     all_is_right(site)

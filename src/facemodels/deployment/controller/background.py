@@ -13,11 +13,13 @@ import structlog
 from facemodels.deployment.controller.alarms import Alarms
 from facemodels.deployment.desired import Desired
 from facemodels.deployment.router import Router
+from facemodels.deployment.router.lost_requests import as_scrapes, lost_requests
 from facemodels.deployment.settings import Environment
 from facemodels.errors import ToolError
+from facemodels.monitoring.analysis.conduct import ServerConduct
 from facemodels.monitoring.analysis.watch import ModelAssessment, Watch
 from facemodels.monitoring.metrics.prometheus import PrometheusSource
-from facemodels.monitoring.metrics.scraper import Scraper, ScrapeTarget
+from facemodels.monitoring.metrics.scraper import Scrape, Scraper, ScrapeTarget
 from facemodels.monitoring.metrics.source import SampleSource
 from facemodels.monitoring.metrics.store import SampleStore
 from facemodels.monitoring.probes.replayer import ProbeReplayer
@@ -53,6 +55,8 @@ class BackgroundMonitor:
         self._replays = ProbeReplayer(folder / "probes", self._store, self._token)
         self._wanted: Mapping[str, Desired] = {}
         self._targets: Sequence[ScrapeTarget] = ()
+        self._conduct: Mapping[str, ServerConduct] = {}
+        self._lost_before: dict[str, dict[str, int]] = {}  # by the router's process and version
         self._judgements: dict[str, ModelAssessment] = {}
         self._alarms = Alarms(structlog.get_logger("facemodels.deployment"))
         self._stop = threading.Event()
@@ -78,9 +82,14 @@ class BackgroundMonitor:
         self._settings = settings
         self._watch.configure(settings.verdict, settings.scrape_interval_s)
 
-    def look(self, wanted: Mapping[str, Desired], targets: Sequence[ScrapeTarget]) -> None:
-        """Set which versions and servers are observed from now on."""
-        self._wanted, self._targets = dict(wanted), list(targets)
+    def look(
+        self,
+        wanted: Mapping[str, Desired],
+        targets: Sequence[ScrapeTarget],
+        conduct: Mapping[str, ServerConduct],
+    ) -> None:
+        """Set which versions and servers are observed from now on, and how the latter behaved."""
+        self._wanted, self._targets, self._conduct = dict(wanted), list(targets), dict(conduct)
 
     def judgements(self) -> dict[str, ModelAssessment]:
         """The last judgements, by model."""
@@ -89,6 +98,10 @@ class BackgroundMonitor:
     def accuracy(self) -> Mapping[str, Mapping[str, float | None]]:
         """The rates on the probes, by version."""
         return self._replays.rates
+
+    def lost(self) -> Mapping[str, int]:
+        """The requests that died inside a server since the router's start, by version."""
+        return next(iter(self._lost_before.values()), {})
 
     def alarms(self) -> dict[str, str]:
         """The problems that keep it from observing."""
@@ -104,14 +117,28 @@ class BackgroundMonitor:
                 self._alarms.run("judge", self._judge)
 
     def _scrape(self, scraper: Scraper) -> None:
-        self._store.put(scraper.scrape(self._targets))
+        self._store.put([*scraper.scrape(self._targets), *self._lost()])
+
+    def _lost(self) -> list[Scrape]:
+        """What the router lost since the last scrape; a number that stands is not stored again."""
+        process = self._router.process
+        if process is None:
+            return []
+        router = f"router@{process.pid}-{process.started}"
+        ids = [one.id for wanted in self._wanted.values() for one in wanted.served.receiving]
+        found = lost_requests(self._router.metrics(), ids)
+        before = self._lost_before.get(router, {})
+        self._lost_before = {router: {**before, **found}}
+        new = {one: count for one, count in found.items() if count != before.get(one, 0)}
+        return as_scrapes(new, self._router.inside, router, process.started_s)
 
     def _judge(self) -> None:
         found = load_triggers(self._root)
         if found != self._triggers:
             self._triggers = found
             self._watch = self._new_watch()
-        self._judgements = self._watch.assess([one.served for one in self._wanted.values()])
+        served = [one.served for one in self._wanted.values()]
+        self._judgements = self._watch.assess(served, self._conduct)
 
     def _new_watch(self) -> Watch:
         settings = self._settings

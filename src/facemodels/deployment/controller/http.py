@@ -8,13 +8,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from facemodels.deployment.settings import Address
 from facemodels.errors import FacemodelsError, InputError
 from facemodels.monitoring.alerts.alertmanager import MOST, PATH, Alert, read_alert
-from facemodels.monitoring.metrics.reading import PROBE, Series
+from facemodels.monitoring.metrics.reading import LOST, PROBE, Series
 from facemodels.serving.http.access import is_loopback
 
 _LABELS = ("model_name", "model_version")
@@ -27,13 +27,16 @@ class ControllerMetrics(Collector):
     Args:
         status: gives the status document, as in status.json.
         accuracy: gives the rates on the probes, by version.
+        lost: gives the requests that died inside a server since the router's start, by version.
     """
 
     def __init__(
         self,
         status: Callable[[], Mapping[str, Any]],
         accuracy: Callable[[], Mapping[str, Mapping[str, float | None]]],
+        lost: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
+        self._lost = lost
         self._status = status
         self._accuracy = accuracy
 
@@ -48,6 +51,10 @@ class ControllerMetrics(Collector):
         yield GaugeMetricFamily(
             "facemodels_alarms", "Somebody has to look", value=len(status["alarms"])
         )
+        died = CounterMetricFamily(LOST, "Died inside a server", labels=_LABELS)
+        for identity, count in sorted(self._lost().items()):
+            died.add_metric(Series.of(identity), count)
+        yield died
         yield from self._probes(status["models"])
 
     def _probes(self, models: Iterable[Mapping[str, Any]]) -> Iterable[Metric]:

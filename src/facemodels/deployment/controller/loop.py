@@ -209,8 +209,13 @@ class Controller:
         entries = self._entries()
         busy = {identity for one in self._traffic.values() for identity in one.shares}
         busy |= self._stand_ins
-        self._servers.tend(entries, busy)
+        self._servers.tend(entries, busy, self._terms())
         self._packages.keep(set(entries) | busy)
+
+    def _terms(self) -> dict[str, str]:
+        """The tag by which each version has its place, for those that get requests."""
+        served = (one for wanted in self._wanted.values() for one in wanted.served.receiving)
+        return {one.id: one.event for one in served}
 
     def _entries(self) -> dict[str, Entry]:
         """The registry's entries of all versions that must run, including those of flags."""
@@ -243,7 +248,7 @@ class Controller:
 
     def _react(self) -> None:
         """React to the last judgement of every model that is not being rolled back."""
-        self._monitor.look(self._wanted, self._servers.targets())
+        self._monitor.look(self._wanted, self._servers.targets(), self._servers.conduct())
         state = self._git.state()
         for judgement in self._monitor.judgements().values():
             wanted = self._wanted.get(judgement.model)
@@ -279,7 +284,7 @@ class Controller:
 
     def _listen(self) -> None:
         if self._http is None:
-            metrics = ControllerMetrics(self.status, self._monitor.accuracy)
+            metrics = ControllerMetrics(self.status, self._monitor.accuracy, self._monitor.lost)
             self._http = ControlServer(self._settings.control, metrics, self._receive)
 
     def _receive(self, alerts: list[Alert]) -> None:
@@ -323,7 +328,7 @@ class Controller:
             found["fetch"] = self._git.problem
         if self._router_supervisor.problem:
             found["router"] = self._router_supervisor.problem
-        return found | self._monitor.alarms()
+        return found | self._servers.overloads() | self._monitor.alarms()
 
     def _close(self) -> None:
         if self._http is not None:

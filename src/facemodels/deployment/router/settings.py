@@ -64,7 +64,8 @@ class RouterSettings:
             host=environment.address.host,
             body_bytes=serving.limits.body_bytes,
             head_bytes=serving.limits.head_bytes,
-            answer_s=environment.hang_s,
+            # A server answers 504 by itself before that; one that hangs is killed before that.
+            answer_s=max(environment.hang_s, serving.limits.deadline_s + 1),
             patience_s=environment.hang_s / 2,
             idle_s=min(60.0, serving.limits.idle_s),
         )

@@ -173,6 +173,10 @@ class Router:
             )
         return True
 
+    def metrics(self) -> str:
+        """Its own metrics in Prometheus' format; "" if it does not answer."""
+        return (self._ask("/metrics") or b"").decode("utf-8", "replace")
+
     @property
     def _path(self) -> Path:
         return self.folder / "traefik.json"

@@ -6,10 +6,8 @@ packages lie beside them.
 
 from __future__ import annotations
 
-import http.client
 import math
 import socket
-import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,25 +15,33 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from facemodels.deployment.servers.backoff import Backoff, deaths_of, keep_deaths
+from facemodels.deployment.servers.command import ServerFiles, serve_command
+from facemodels.deployment.servers.conduct import ConductBook
+from facemodels.deployment.servers.health import (
+    CHECK_S,
+    HOST,
+    Effort,
+    beat_of,
+    effort_of,
+    is_ready,
+    why_hung,
+)
 from facemodels.deployment.servers.packages import Packages
 from facemodels.deployment.servers.process import Process, adopt, start, strays
 from facemodels.deployment.settings import Environment
 from facemodels.errors import FacemodelsError
 from facemodels.files import write_json
+from facemodels.monitoring.analysis.conduct import ServerConduct
 from facemodels.monitoring.metrics.reading import Series
 from facemodels.monitoring.metrics.scraper import ScrapeTarget
 from facemodels.names import ModelId
 from facemodels.registry.state import Entry
-from facemodels.routes import READY
+from facemodels.serving.heartbeat import Heartbeat
 
-COMMAND = (str(Path(sys.executable).with_name("facemodels")), "serve")
-_HOST = "127.0.0.1"
-_CHECK_S = 0.5  # time limit of one health check
 _EVERY_S = 0.5  # between two checks of a ready server; others are checked all the time
 _STALE_S = 2.0  # a server without a good check for so long is not ready
+_LOAD_S = 10.0  # how long a server counts as overloaded after it refused a request
 
 
 @dataclass
@@ -57,6 +63,10 @@ class _Slot:
     unwanted: float | None = None  # since when no request goes to it
     tried: float = -math.inf  # when a start was tried last
     problem: str = ""
+    beat: Heartbeat | None = None  # the last one of this process
+    effort: Effort | None = None  # at the beginning of its silence
+    shed: int = 0  # the requests that it has refused for load
+    overloaded: float = -math.inf  # when it refused one last
 
     @property
     def port(self) -> int:
@@ -64,7 +74,7 @@ class _Slot:
 
     @property
     def url(self) -> str:
-        return f"http://{_HOST}:{self.port}"
+        return f"http://{HOST}:{self.port}"
 
     def ready(self, now: float) -> bool:
         return self.process is not None and self.good > 0 and now - self.good < _STALE_S
@@ -90,6 +100,7 @@ class ServerSupervisor:
         self._pool = ThreadPoolExecutor(16, "health")
         self._backoff = Backoff(settings.backoff_s, settings.backoff_max_s, settings.start_s)
         self._tended = time.monotonic()
+        self._conduct = ConductBook(folder / "conduct")
         self._adopt_all()
 
     def _adopt_all(self) -> None:
@@ -108,14 +119,19 @@ class ServerSupervisor:
         """Take over changed settings; running servers keep those that they were started with."""
         self._settings = settings
 
-    def tend(self, wanted: Mapping[str, Entry], busy: set[str]) -> None:
+    def tend(
+        self, wanted: Mapping[str, Entry], busy: set[str], terms: Mapping[str, str] | None = None
+    ) -> None:
         """Take one step: start, restart and end servers where it is due.
 
         Args:
             wanted: the versions that must run.
             busy: the versions that may still get requests.
+            terms: the tag by which a version has its place; its conduct is kept since then.
         """
-        self._excuse_silence(time.monotonic())
+        now = time.monotonic()
+        passed = min(now - self._tended, _STALE_S)  # a pause of this process counts for nothing
+        self._excuse_silence(now)
         for identity, entry in wanted.items():
             for number in range(self._settings.replicas):
                 name = f"{identity}-{number}"
@@ -129,6 +145,15 @@ class ServerSupervisor:
         for name, slot in list(self._slots.items()):
             if slot.id not in wanted or self._number(name) >= self._settings.replicas:
                 self._end_unwanted(name, slot, busy=slot.id in busy)
+        self._note_conduct(terms or {}, passed)
+
+    def _note_conduct(self, terms: Mapping[str, str], passed: float) -> None:
+        ready = self.urls()
+        self._conduct.keep(terms)
+        for identity, event in terms.items():
+            self._conduct.begin(identity, event)
+            if identity not in ready:
+                self._conduct.waited(identity, passed)
 
     def _excuse_silence(self, now: float) -> None:
         """After a pause of this process, count no server as silent until it is checked again."""
@@ -163,12 +188,36 @@ class ServerSupervisor:
             self._begin(slot, entry, now)
             return
         self._look(slot, now)
-        silent = now - max(slot.good, slot.begun, slot.heard)
-        allowed = self._settings.hang_s if slot.was_ready else self._settings.start_s
-        if silent > allowed:
-            slot.problem = f"gave no answer for {silent:.0f} s and was killed"
+        hung = self._why_hung(slot, now)
+        if hung:
+            slot.problem = hung
             slot.process.end(0)
             self._count_death(slot, now)
+
+    def _why_hung(self, slot: _Slot, now: float) -> str:
+        """Why a server must be killed; "" if it must not."""
+        assert slot.process is not None  # noqa: S101  (the caller checked it)
+        silent = now - max(slot.good, slot.begun, slot.heard)
+        if not slot.was_ready:
+            late = silent > self._settings.start_s
+            return f"was not ready after {silent:.0f} s and was killed" if late else ""
+        hang_s = self._settings.hang_s
+        if silent < hang_s / 2:
+            slot.effort = None
+        elif slot.effort is None:
+            slot.effort = effort_of(slot.process.pid, now)
+        idle = (
+            silent > hang_s
+            and slot.effort is not None
+            and effort_of(slot.process.pid, now).idle_since(slot.effort)
+        )
+        return why_hung(slot.beat, silent, now, hang_s, last=self._is_last(slot, now), idle=idle)
+
+    def _is_last(self, slot: _Slot, now: float) -> bool:
+        """Whether no other server of the model is ready."""
+        model = ModelId.parse(slot.id).name
+        others = (one for one in self._slots.values() if one is not slot and one.ready(now))
+        return all(ModelId.parse(one.id).name != model for one in others)
 
     def _count_death(self, slot: _Slot, now: float) -> None:
         """Count the death of a server and forget its process."""
@@ -178,7 +227,9 @@ class ServerSupervisor:
         slot.problem = slot.problem or _last_words(self._log(slot))
         if not slot.was_ready:
             self._packages.suspect(slot.id)
+        self._conduct.died(slot.id, slot.problem)
         slot.process, slot.look, slot.good, slot.was_ready = None, None, 0.0, False
+        slot.beat, slot.effort = None, None
         slot.path.unlink(missing_ok=True)
         keep_deaths(slot.path, deaths)
 
@@ -192,18 +243,10 @@ class ServerSupervisor:
             slot.problem = self._packages.problem(slot.id) or slot.problem
             return
         slot.tried = now
-        command = [
-            *COMMAND, str(package), "--host", _HOST, "--port", str(self._port()),
-            "--threads", str(self._settings.threads), "--about", str(self._about(slot.id)),
-        ]  # fmt: skip
-        config = self._root / self._settings.serving
-        command += ["--config", str(config)] if config.is_file() else []
-        if self._settings.tokens:
-            command += ["--tokens", str(self._root / self._settings.tokens)]
-        if ModelId.parse(slot.id).name.task == "system":  # no other model identifies people
-            for gallery in self._settings.galleries:
-                command += ["--gallery", gallery]
-        facts = {"port": int(command[command.index("--port") + 1]), "model_id": slot.id}
+        port = self._port()
+        files = ServerFiles(package, self._about(slot.id), self._beat(slot))
+        command = serve_command(slot.id, port, files, self._root, self._settings)
+        facts = {"port": port, "model_id": slot.id}
         try:
             slot.process = start(
                 slot.path, command, log=self._log(slot), facts=facts, folder=self._root
@@ -221,20 +264,41 @@ class ServerSupervisor:
     def _log(self, slot: _Slot) -> Path:
         return slot.path.with_suffix(".log")
 
+    def _beat(self, slot: _Slot) -> Path:
+        return slot.path.with_suffix(".beat")
+
     def _look(self, slot: _Slot, now: float) -> None:
-        """Begin a health check if it is due, and take over the result of the last one."""
+        """Read the heartbeat; without one begin a health check if it is due, and take over the
+        result of the last one.
+        """
+        slot.beat = beat_of(self._beat(slot), slot.process.pid) if slot.process else None
+        if slot.beat is not None:
+            self._take(slot, slot.beat, now)
+            return
         if slot.look is not None and slot.look.done():
             if slot.look.result():
                 slot.good, slot.was_ready, slot.problem = slot.looked, True, ""
             elif slot.good:
                 slot.good = min(
-                    slot.good, now - _STALE_S + _CHECK_S
+                    slot.good, now - _STALE_S + CHECK_S
                 )  # one failed check alone does not make it unready
             slot.look = None
         if slot.look is None and (not slot.good or now - slot.looked >= _EVERY_S):
             slot.looked = now
             known = slot.process.pid if slot.process and not slot.good else None
-            slot.look = self._pool.submit(_is_ready, slot.port, known)
+            slot.look = self._pool.submit(is_ready, slot.port, known)
+
+    def _take(self, slot: _Slot, beat: Heartbeat, now: float) -> None:
+        """Take over what a server says of itself."""
+        if not beat.ready:
+            slot.good = min(slot.good, now - _STALE_S)
+            return
+        slot.good, slot.was_ready = now - beat.silent_s(now), True
+        if slot.ready(now):
+            slot.problem = ""
+        if beat.shed > slot.shed:
+            slot.overloaded = now
+        slot.shed = beat.shed
 
     def _end_unwanted(self, name: str, slot: _Slot, *, busy: bool) -> None:
         """End a server that is not wanted, `drain_s` after its last request may have come."""
@@ -260,6 +324,19 @@ class ServerSupervisor:
             if slot.ready(now):
                 found.setdefault(slot.id, []).append(slot.url)
         return {identity: tuple(urls) for identity, urls in found.items()}
+
+    def conduct(self) -> dict[str, ServerConduct]:
+        """How the servers behaved since their version has its present place, by version."""
+        return self._conduct.all()
+
+    def overloads(self) -> dict[str, str]:
+        """The servers that refuse requests for load, as texts for an operator."""
+        now = time.monotonic()
+        return {
+            f"load {name}": f"overloaded: {slot.beat.in_flight} in flight, add replicas"
+            for name, slot in sorted(self._slots.items())
+            if slot.beat is not None and now - slot.overloaded < _LOAD_S
+        }
 
     def targets(self) -> list[ScrapeTarget]:
         """Every running server as a target for the scraper."""
@@ -302,40 +379,10 @@ class ServerSupervisor:
         self._slots.clear()
 
 
-def _is_ready(port: int, pid: int | None) -> bool:
-    """Whether a server answers that it is ready.
-
-    Args:
-        port: the port of the server.
-        pid: the process that must listen there; None skips this check. Another program may have
-            taken the port before the server listened, and would get the requests.
-    """
-    if pid is not None and not _listens(pid, port):
-        return False
-    connection = http.client.HTTPConnection(_HOST, port, timeout=_CHECK_S)
-    try:
-        connection.request("GET", READY.path)
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def _listens(pid: int, port: int) -> bool:
-    try:
-        found = psutil.Process(pid).net_connections("tcp")
-    except psutil.AccessDenied:
-        return True  # the system does not tell who listens, so the answer alone counts
-    except psutil.Error:
-        return False
-    return any(one.status == psutil.CONN_LISTEN and one.laddr[1] == port for one in found)
-
-
 def _free_port() -> int:
     """A port on which no program listens now; a server that loses it is started again."""
     with socket.socket() as probe:
-        probe.bind((_HOST, 0))
+        probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 

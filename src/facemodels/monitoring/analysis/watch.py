@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from facemodels.monitoring.analysis.conduct import ServerConduct, fired_by_conduct
 from facemodels.monitoring.analysis.sequential_test import SequentialTest
 from facemodels.monitoring.analysis.trigger_tests import FiredTrigger, fired_triggers
 from facemodels.monitoring.analysis.verdict import Verdict
@@ -98,11 +99,14 @@ class Watch:
         self._settings = settings
         self._scrape_interval_s = scrape_interval_s
 
-    def assess(self, served: Sequence[ServedModel]) -> dict[str, ModelAssessment]:
+    def assess(
+        self, served: Sequence[ServedModel], conduct: Mapping[str, ServerConduct] | None = None
+    ) -> dict[str, ModelAssessment]:
         """What the numbers until now say of each model.
 
         Args:
             served: the models with the versions that the environment serves.
+            conduct: how the servers of a version behaved, by id, as far as it is known.
 
         Returns:
             The assessments by model.
@@ -118,9 +122,9 @@ class Watch:
         ids = {identity for one in served for identity in one.ids}
         for identity in self._histories.keys() - ids:
             del self._histories[identity]
-        return {one.model: self._assess(one) for one in served}
+        return {one.model: self._assess(one, conduct or {}) for one in served}
 
-    def _assess(self, served: ServedModel) -> ModelAssessment:
+    def _assess(self, served: ServedModel, conduct: Mapping[str, ServerConduct]) -> ModelAssessment:
         now = self._source.now()
         stable, candidate = served.stable, served.candidate
         stable_fired = self._fired(stable.id, stable.since, now, None)
@@ -135,6 +139,8 @@ class Watch:
             running.test.add(window)
             running.until = window.end
         own = self._fired(candidate.id, candidate.since, now, stable.id)
+        behaved = conduct.get(candidate.id, ServerConduct())
+        own = (*fired_by_conduct(self._settings, behaved), *own)
         verdict = running.test.verdict(now, own)
         return ModelAssessment(served.model, candidate.event, verdict, stable_fired)
 

@@ -71,6 +71,12 @@ class Increase:
         return Tally(requests, errors, self.latency.bounds, self.latency.counts)
 
 
+def lost_reading(count: int) -> Reading:
+    """The reading of a router that has counted requests which died inside a server."""
+    statuses = tuple(count if status == "error" else 0 for status in STATUSES)
+    return Reading(statuses, _NONE, _NONE, memory_bytes=0.0, in_flight=0.0)
+
+
 def merge(one: Histogram, other: Histogram) -> Histogram:
     """The sum of two histograms, in the bounds that both have."""
     if one.bounds != other.bounds:

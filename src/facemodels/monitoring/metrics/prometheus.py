@@ -12,11 +12,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from facemodels.errors import ToolError
-from facemodels.monitoring.metrics.increase import InstanceReading
+from facemodels.monitoring.metrics.increase import InstanceReading, lost_reading
 from facemodels.monitoring.metrics.reading import (
     GPU_LOAD,
     GPU_MEMORY,
     IN_FLIGHT,
+    LOST,
     MEMORY,
     NAMES,
     PREDICTIONS,
@@ -89,10 +90,13 @@ class PrometheusSource:
             known = {row["metric"]["instance"] for row in before}
             names = "|".join(NAMES)
             readings: list[InstanceReading] = []
+            lost: list[InstanceReading] = []
             for low, high in _spans(begin, until):
                 found = self._range(f'{{__name__=~"{names}",{selected[1:]}', low, high)
                 readings += _readings(found, series)
-            return sorted(self._with_fresh(readings, known), key=lambda each: each.time)
+                lost += _lost(self._range(f"{LOST}{selected}", low, high))
+            every = (*self._with_fresh(readings, known), *lost)
+            return sorted(every, key=lambda each: each.time)
 
         return self._answer(ask, [])
 
@@ -219,6 +223,16 @@ def _readings(rows: list[Any], series: Series) -> Iterator[InstanceReading]:
         except ValueError:
             continue
         yield InstanceReading(at, instance, fresh=False, reading=reading)
+
+
+def _lost(rows: list[Any]) -> Iterator[InstanceReading]:
+    """What the controller says of requests that died inside a server."""
+    for row in rows:
+        for at, value in row["values"]:
+            yield InstanceReading(
+                at, f"router of {row['metric']['instance']}", fresh=False,
+                reading=lost_reading(int(float(value))),
+            )  # fmt: skip
 
 
 def _wrong(url: object, why: object) -> ToolError:

@@ -22,6 +22,7 @@ GPU_MEMORY = "model_gpu_memory_bytes"
 GPU_LOAD = "model_gpu_utilization_ratio"
 IN_FLIGHT = "model_requests_in_flight"
 PROBE = "facemodels_probe_"  # and the name of a rate: a gauge of what the probes showed
+LOST = "facemodels_lost_requests_total"  # of the controller: requests that died inside a server
 NAMES = (
     PREDICTIONS, f"{REQUEST}_bucket", f"{REQUEST}_sum", f"{INFERENCE}_bucket", f"{INFERENCE}_sum",
     MEMORY, GPU_MEMORY, GPU_LOAD, IN_FLIGHT,

@@ -250,8 +250,8 @@ def test_an_environment_gives_the_router_its_limits() -> None:
     serving = Serving(limits=Limits(body_bytes=123, head_bytes=5000))
     limits = RouterSettings.of(environment, serving)
     assert (limits.host, limits.port) == ("10.0.0.1", 8443)
-    assert (limits.body_bytes, limits.head_bytes, limits.answer_s) == (123, 5000, 3)
+    assert (limits.body_bytes, limits.head_bytes, limits.answer_s) == (123, 5000, 11)
     http = configuration([GOOD], limits)["http"]
     assert http["middlewares"]["limit"]["buffering"]["maxRequestBodyBytes"] == 123
     timeouts = http["serversTransports"]["servers"]["forwardingTimeouts"]
-    assert timeouts["responseHeaderTimeout"] == "3000ms"
+    assert timeouts["responseHeaderTimeout"] == "11000ms"

@@ -1,0 +1,71 @@
+"""The requests that died inside a server, from the router's own counters. Pure.
+
+A server that is killed takes along the requests that it was working on, and counts none of them.
+The router saw each as a lost connection (502), which no server of ours answers, and repeated it on
+another version: the client notices nothing, and the version's own counters know nothing. They are
+added to the evidence as readings of an instance of its own, the router.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from facemodels.monitoring.metrics.increase import lost_reading
+from facemodels.monitoring.metrics.reading import Series
+from facemodels.monitoring.metrics.scraper import Scrape, ScrapeTarget
+
+_TOTAL = "traefik_service_requests_total"
+_LOST = "502"
+_PROVIDER = "@file"
+
+
+def lost_requests(text: str, ids: Iterable[str]) -> dict[str, int]:
+    """The number of lost requests of each version since the router started.
+
+    Args:
+        text: the router's metrics, in Prometheus' format.
+        ids: the versions.
+
+    Raises:
+        ValueError: the text has another format.
+    """
+    lines = "".join(f"{line}\n" for line in text.splitlines() if line.startswith(_TOTAL))
+    found = dict.fromkeys(ids, 0)
+    for family in text_string_to_metric_families(lines):
+        for sample in family.samples:
+            identity = _version_of(sample.labels.get("service", ""), found)
+            if identity and sample.labels.get("code") == _LOST:
+                found[identity] += int(sample.value)
+    return found
+
+
+def _version_of(service: str, ids: Mapping[str, int]) -> str:
+    """The version of a service: `<id>`, or `<id>.<n>` for one of its servers."""
+    name = service.removesuffix(_PROVIDER)
+    if name in ids:
+        return name
+    number = re.fullmatch(r"(.+)\.\d+", name)
+    return number.group(1) if number and number.group(1) in ids else ""
+
+
+def as_scrapes(
+    lost: Mapping[str, int], url: str, router: str, started_s: float | None = None
+) -> list[Scrape]:
+    """The lost requests as readings of the router, for the store of samples.
+
+    Args:
+        lost: the number of lost requests since the router's start, by version.
+        url: the address of the router's metrics.
+        router: names the router's process.
+        started_s: when it started, see `ScrapeTarget`.
+    """
+    return [
+        Scrape(
+            ScrapeTarget(url, Series.of(identity), f"{router} {identity}", started_s),
+            lost_reading(count),
+        )
+        for identity, count in sorted(lost.items())
+    ]

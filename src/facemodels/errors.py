@@ -10,6 +10,7 @@ FacemodelsError            exit code 1: the work failed
 │   ├── BadAnnotationError exit code 1: one annotation of a dataset cannot be used
 │   └── ImageError         exit code 1: an image cannot be decoded or is too large
 ├── IntegrityError         exit code 3: files, tags or signatures are not what was signed off
+├── DivergedError          exit code 1: a loss, weight or metric of a training is not finite
 ├── GateError              exit code 4: a model is below a gate
 ├── RuleError              exit code 5: a rule of the registry refuses the act
 ├── ConflictError          exit code 6: someone else was faster; nothing was changed
@@ -20,7 +21,8 @@ FacemodelsError            exit code 1: the work failed
     └── TransientError     exit code 1: an object store did not answer as it should
 
 The classes with more context of their own are defined beside the code that raises them:
-`BadAnnotationError` in data.problems, `ImageError` in imaging.arrays, `GitError` in git,
+`BadAnnotationError` in data.problems, `ImageError` in imaging.arrays, `DivergedError` in
+training.finite, `GitError` in git,
 `SpaceError` and `FaceError` in gallery, and the errors of object stores in storage.stores.errors.
 
 A message says what is wrong, where, and what to do about it.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from facemodels.errors import DataError
 
 Rows = list[dict[str, float]]  # a curve: one mapping a point
 
@@ -34,7 +37,7 @@ class Evaluation:
     """Metrics of one model on one test split.
 
     Attributes:
-        metrics: name → value, all finite.
+        metrics: name → value, all finite, or the evaluation is refused.
         groups: group name → metric → value; empty where no face has a group.
         curves: name → points, for plots.
         threshold: the operating point chosen on the validation split, if the task has one.
@@ -44,6 +47,9 @@ class Evaluation:
         correct: bool (P,), which pairs of the test split were judged right, or None where the
             task has no pairs.
         stamp: what the figures were measured on and how, see `facemodels.evaluate.stamp`.
+
+    Raises:
+        DataError: a metric is NaN or infinite. No gate, comparison or card may stand on it.
     """
 
     metrics: Mapping[str, float]
@@ -55,6 +61,20 @@ class Evaluation:
     notes: tuple[str, ...] = ()
     correct: NDArray[np.bool_] | None = None
     stamp: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        named = dict(self.metrics) | {
+            f"{metric} of {group}": value
+            for group, values in self.groups.items()
+            for metric, value in values.items()
+        }
+        bad = [f"{name} is {value}" for name, value in named.items() if not math.isfinite(value)]
+        if bad:
+            raise DataError(
+                f"The model or its test data give no figure: {', '.join(bad)}.",
+                "Check that the test split is not empty (its report below reports/prepare/), and "
+                "that the model's outputs are finite.",
+            )
 
     def as_json(self) -> dict[str, Any]:
         """Return what metrics files hold; parts that are empty are absent."""

@@ -22,6 +22,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from facemodels.errors import InputError
 from facemodels.files import atomic_path
 from facemodels.training.fine_tuning import fine_tuning
+from facemodels.training.finite import StepGuard
 from facemodels.training.settings import TorchTraining
 from facemodels.training.weights import save_state
 
@@ -151,7 +152,12 @@ class Trainer:
         Returns:
             State dict on the CPU: the averaged weights if `ema_decay` is set, and the best
             validated ones if `patience` is.
+
+        Raises:
+            DivergedError: a loss, gradient, weight or metric is not finite; the checkpoint stays
+                as it was when all were.
         """
+        self.guard = StepGuard(self.settings.learning_rate, checkpoint)
         if checkpoint.exists():
             self._restore(checkpoint)
         for record in self.fit.history:
@@ -172,6 +178,7 @@ class Trainer:
                         break
                 if done % self.settings.checkpoint_every == 0:
                     self._save(checkpoint)
+        self.guard.weights(self.fit.step, [self.current.state_dict()])
         return self.fit.best or _cpu_state(self.current)
 
     @property
@@ -203,18 +210,20 @@ class Trainer:
             loss = self.task.loss(self.network, batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.trained.parameters(), settings.clip_norm)
+        norm = nn.utils.clip_grad_norm_(self.trained.parameters(), settings.clip_norm)
+        value = self.guard.step(self.fit.step, loss, norm)
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.network)
         self.fit.step += 1
-        self.fit.losses.append(loss.item())
+        self.fit.losses.append(value)
 
     def _validate(self) -> None:
         fit, network = self.fit, self.current
         network.eval()
         with torch.inference_mode():
             metrics = self.task.validate(network)
+        self.guard.metrics(fit.step, metrics)
         record: Record = {"step": fit.step, **metrics}
         if fit.losses:  # none, where weights are imported and not trained
             record["loss"] = sum(fit.losses) / len(fit.losses)
@@ -233,6 +242,8 @@ class Trainer:
         return 0 < self.settings.patience <= self.fit.best_age
 
     def _save(self, path: Path) -> None:
+        kept = [self.trained, *([self.average] if self.average is not None else [])]
+        self.guard.weights(self.fit.step, [module.state_dict() for module in kept])
         state = {
             "network": self.network.state_dict(),
             "head": self.head.state_dict(),

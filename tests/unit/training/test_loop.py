@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from facemodels.errors import InputError
+from facemodels.training.finite import IDLE_STEPS, DivergedError
 from facemodels.training.loop import Trainer, deterministic
 from facemodels.training.settings import TorchTraining
 from facemodels.training.weights import load_state, save_state
@@ -259,3 +260,57 @@ def test_a_pickled_object_in_a_weights_file_is_never_unpickled(tmp_path: Path) -
     with pytest.raises(DataError):
         load_state(network(), tmp_path / "trap.pt")
     assert not (tmp_path / "sprung").exists()
+
+
+class Poisoned(Regression):
+    """Its loss, its gradient, a weight or its metric turns to NaN at one step."""
+
+    def __init__(self, at: int, where: str) -> None:
+        super().__init__()
+        self.at, self.where, self.step = at, where, -1
+
+    def loss(self, network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        self.step += 1
+        value = super().loss(network, batch)
+        if self.step < self.at:
+            return value
+        if self.where == "gradient":  # the derivative of the root is infinite at 0
+            return value + (network(batch[0]).sum() * 0).abs().sqrt()
+        return value * float("inf" if self.where == "infinite loss" else "nan")
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        return {"val_score": float("nan") if self.where == "metric" else 1.0}
+
+
+@pytest.mark.parametrize(
+    ("where", "at", "kept"),
+    [("loss", 0, 0), ("infinite loss", 5, 3), ("gradient", 7, 6), ("metric", 99, 3)],
+)
+def test_a_training_stops_where_a_number_is_not_finite_and_the_next_run_is_clean(
+    tmp_path: Path, where: str, at: int, kept: int
+) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    step = 3 if where == "metric" else at
+    with pytest.raises(DivergedError, match=rf"step {step}\b.*learning_rate"):
+        train(checkpoint, Poisoned(at, where))
+    assert checkpoint.exists() == bool(kept)
+    if kept:
+        assert torch.load(checkpoint, weights_only=True)["fit"]["step"] == kept
+    assert same(train(checkpoint)[0], train(tmp_path / "whole.pt")[0])
+
+
+def test_a_rate_that_ruins_the_weights_in_the_last_step_leaves_no_weights(tmp_path: Path) -> None:
+    with pytest.raises(DivergedError):
+        train(tmp_path / "c.pt", steps=1, warmup_steps=0, learning_rate=1e39, checkpoint_every=1)
+    assert not (tmp_path / "c.pt").exists()
+
+
+def test_a_loss_of_exactly_zero_over_many_steps_is_warned_about_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Idle(Regression):
+        def loss(self, network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+            return super().loss(network, batch) * 0
+
+    train(tmp_path / "c.pt", Idle(), steps=IDLE_STEPS + 12)
+    assert capsys.readouterr().err.count(f"exactly 0 for {IDLE_STEPS} steps") == 1

@@ -125,7 +125,7 @@ def unknown_members(state: State, facts: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _pins(state: State) -> Iterator[tuple[Entry, PinnedMember]]:
-    for entry in sorted(state.entries.values(), key=lambda one: (one.model, one.version, one.id)):
+    for entry in sorted(state.systems.values(), key=lambda one: (one.model, one.version, one.id)):
         if entry.status != "deprecated":
             for pin in members_of(entry.facts):
                 yield entry, pin

@@ -49,8 +49,8 @@ def staged(
     state: State, entry: Entry, act: str, status: Status, reason: str, extra: Mapping[str, Any]
 ) -> ProposedEvent:
     """The event that gives a version the stage that is called like its new status."""
-    existing = (event.name for event in state.events)
-    tag = tag_names.assign(ModelId.parse(entry.id).name, status, existing)
+    name = ModelId.parse(entry.id).name
+    tag = tag_names.assign(name, status, state.last_number(entry.model))
     return event_of(entry, act, tag, status, reason, extra)
 
 

@@ -54,7 +54,7 @@ def register(
             "Commit the new version first: each version of a model needs its own commit.",
         )
     tag = tag_names.register(model)
-    if any(event.tag == tag for event in state.events):
+    if state.has_tag(tag):
         raise RuleError(
             f"{tag} exists: {model} was registered and taken back.",
             "A number is not given twice; use the next one.",
@@ -212,7 +212,7 @@ def roll_out(
             "Complete it or take it back first: facemodels deploy --strategy complete, or abort.",
         )
     _same_space(current, entry, re_enrolment)
-    tag = tag_names.assign(model.name, ROLLOUT, (event.name for event in state.events))
+    tag = tag_names.assign(model.name, ROLLOUT, state.last_number(entry.model))
     extra = {"rollout": dict(terms), **_extra(re_enrolment, emergency)}
     return event_of(entry, "rollout", tag, entry.status, reason, extra)
 
@@ -238,7 +238,7 @@ def withdraw(
         raise RuleError(f"{model} is not on its way to production.", "See `facemodels status`.")
     if not reason:
         raise InputError("Taking a version back needs a reason.", "Add --reason.")
-    tag = tag_names.unassign(model.name, ROLLOUT, (event.name for event in state.events))
+    tag = tag_names.unassign(model.name, ROLLOUT, state.last_number(entry.model))
     return event_of(entry, "withdraw", tag, entry.status, reason, extra or {})
 
 
@@ -278,7 +278,7 @@ def archive(
             "Deploy another version in its place first.",
         )
     members.require_unpinned(state, entry, archived=False)
-    tag = tag_names.assign(model.name, ARCHIVED, (event.name for event in state.events))
+    tag = tag_names.assign(model.name, ARCHIVED, state.last_number(entry.model))
     return event_of(entry, "archive", tag, entry.status, reason, {"archive": dict(facts)})
 
 
@@ -302,7 +302,7 @@ def restore(
         raise RuleError(f"{model} is not in the archive.", "See `facemodels registry history`.")
     if not reason:
         raise InputError("A restoration needs a reason.", "Add --reason.")
-    tag = tag_names.unassign(model.name, ARCHIVED, (event.name for event in state.events))
+    tag = tag_names.unassign(model.name, ARCHIVED, state.last_number(entry.model))
     return event_of(entry, "restore", tag, entry.status, reason, extra or {})
 
 

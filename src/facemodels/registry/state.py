@@ -93,6 +93,7 @@ class State:
         in_staging: the event that put a version last into staging, by model.
         archived: the event that put a version into the archive, by id.
         events: all events, in the order in which they count.
+        systems: the registered versions that are made of others, by id.
     """
 
     entries: dict[str, Entry] = field(default_factory=dict)
@@ -101,7 +102,12 @@ class State:
     in_staging: dict[str, Event] = field(default_factory=dict)
     archived: dict[str, Event] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
+    systems: dict[str, Entry] = field(default_factory=dict)
     _at: dict[tuple[str, str], str] = field(default_factory=dict)  # (model, commit) → id
+    # What the rules ask at every event; a look through all events would make an audit quadratic.
+    _tags: set[str] = field(default_factory=set)
+    _last: dict[str, Event] = field(default_factory=dict)  # by model
+    _numbers: dict[str, int] = field(default_factory=dict)  # by model
 
     def entry(self, model: ModelId | str) -> Entry:
         """The entry of a version.
@@ -137,7 +143,15 @@ class State:
 
     def last(self, model: str) -> Event | None:
         """The last event of a model."""
-        return next((e for e in reversed(self.events) if e.name.model == model), None)
+        return self._last.get(model)
+
+    def last_number(self, model: str) -> int:
+        """The highest number of GTO's in the tags of a model, over all stages; 0 without one."""
+        return self._numbers.get(model, 0)
+
+    def has_tag(self, tag: str) -> bool:
+        """Whether an event has this tag's name."""
+        return tag in self._tags
 
     def apply(self, event: Event) -> None:
         """Apply one more event. An event that makes no sense (a stage without a
@@ -145,10 +159,16 @@ class State:
         """
         self.events.append(event)
         name = event.name
+        self._tags.add(event.tag)
+        self._last[name.model] = event
+        self._numbers[name.model] = max(name.counter, self.last_number(name.model))
         if name.act == "foreign":
             return
         if name.act == "register":
-            self.entries.setdefault(name.version, Entry(event)).events.append(event)
+            entry = self.entries.setdefault(name.version, Entry(event))
+            entry.events.append(event)
+            if entry.facts.get("members"):
+                self.systems[entry.id] = entry
             self._at.setdefault((name.model, event.commit), name.version)
             return
         if name.act == "deprecate-model":
@@ -159,10 +179,10 @@ class State:
                 deprecated.status = "deprecated"
                 deprecated.events.append(event)
             return
-        entry = self.entries.get(self.id_of(event) or "")
-        if entry is not None:
-            entry.events.append(event)
-            self._change(entry, event)
+        found = self.entries.get(self.id_of(event) or "")
+        if found is not None:
+            found.events.append(event)
+            self._change(found, event)
 
     def _change(self, entry: Entry, event: Event) -> None:
         name = event.name
@@ -170,6 +190,7 @@ class State:
             self._leave(entry)
             self.archived.pop(entry.id, None)
             del self.entries[entry.id]
+            self.systems.pop(entry.id, None)
             if self.id_at(name.model, entry.event.commit) == entry.id:
                 del self._at[name.model, entry.event.commit]
         elif name.act == "assign":

@@ -14,7 +14,6 @@ slash are not events of the registry.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -107,15 +106,17 @@ def register(model: ModelId) -> str:
     return f"{model.name}@v{model.version}" + (f"-{model.variant}" if model.variant else "")
 
 
-def assign(model: ModelName, stage: str, existing: Iterable[TagName]) -> str:
-    """The tag that gives a version of `model` a stage: GTO counts over all stages of a model."""
-    return f"{model}#{stage}#{_next(model, existing)}"
+def assign(model: ModelName, stage: str, last: int) -> str:
+    """The tag that gives a version of `model` a stage.
+
+    Args:
+        model: the name of the model.
+        stage: the stage.
+        last: the highest number so far; GTO counts over all stages of a model.
+    """
+    return f"{model}#{stage}#{last + 1}"
 
 
-def unassign(model: ModelName, stage: str, existing: Iterable[TagName]) -> str:
-    """The tag that takes a version of `model` from a stage."""
-    return f"{model}#{stage}!#{_next(model, existing)}"
-
-
-def _next(model: ModelName, existing: Iterable[TagName]) -> int:
-    return max((tag.counter for tag in existing if tag.model == str(model)), default=0) + 1
+def unassign(model: ModelName, stage: str, last: int) -> str:
+    """The tag that takes a version of `model` from a stage; see `assign`."""
+    return f"{model}#{stage}!#{last + 1}"

@@ -26,9 +26,10 @@ from tests.unit.deployment.plans import (
 from facemodels.errors import FacemodelsError, GateError, InputError, RuleError
 from facemodels.names import ModelId, ModelName
 from facemodels.registry import audit, policy, reading, tag_names
+from facemodels.registry.events import Event
 from facemodels.registry.proposals import Proposal
 from facemodels.registry.registry import Registry
-from facemodels.registry.state import fold
+from facemodels.registry.state import State, fold
 
 from .conftest import (
     DETECTOR,
@@ -319,11 +320,14 @@ def test_what_is_new_asks_for_the_role_of_a_promotion() -> None:
 
 def test_an_unassigning_tag_counts_on_over_all_stages_as_gto_does() -> None:
     name = ModelName.parse(MODEL)
-    held = [tag_names.parse(f"{MODEL}#staging#3"), tag_names.parse(f"{MODEL}#rollout#11")]
-    others = [tag_names.parse("detection-yolov8#rollout#40")]
-    tag = tag_names.unassign(name, "rollout", [one for one in (*held, *others) if one])
+    now = State()
+    for held in (f"{MODEL}#staging#3", f"{MODEL}#rollout#11", "detection-yolov8#rollout#40"):
+        meaning = tag_names.parse(held)
+        assert meaning is not None
+        now.apply(Event(held, meaning, "", "", held, "", 0, None, ""))
+    tag = tag_names.unassign(name, "rollout", now.last_number(MODEL))
     assert tag == f"{MODEL}#rollout!#12"
-    assert tag_names.unassign(name, "rollout", []) == f"{MODEL}#rollout!#1"
+    assert tag_names.unassign(name, "rollout", 0) == f"{MODEL}#rollout!#1"
     theirs = parse_name(tag)
     assert (theirs["action"], theirs["name"], theirs["stage"], theirs["counter"]) == (
         Action.UNASSIGN, MODEL, "rollout", 12,

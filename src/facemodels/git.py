@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,18 @@ import psutil
 
 from facemodels.errors import InputError, ToolError
 
+# Variables that point git at another repository than the one it is started in: a hook, `git rebase
+# --exec` or an alias passes them on. `git rev-parse --local-env-vars`, without those that carry
+# configuration (`git -c`), and those that git(1) lists beside them.
+_ELSEWHERE = frozenset((
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_OBJECT_DIRECTORY", "GIT_DIR", "GIT_WORK_TREE",
+    "GIT_IMPLICIT_WORK_TREE", "GIT_GRAFT_FILE", "GIT_INDEX_FILE", "GIT_REPLACE_REF_BASE",
+    "GIT_PREFIX", "GIT_INTERNAL_SUPER_PREFIX", "GIT_SHALLOW_FILE", "GIT_COMMON_DIR",
+    "GIT_NAMESPACE", "GIT_QUARANTINE_PATH", "GIT_LITERAL_PATHSPECS", "GIT_GLOB_PATHSPECS",
+    "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS", "GIT_CONFIG", "GIT_DEFAULT_HASH",
+))  # fmt: skip
 _LIMIT_S = 300.0  # time limit of a git command; a fetch over a slow line takes long
+_SHA256 = re.compile(r"^\s*objectformat\s*=\s*sha256\s*$", re.IGNORECASE | re.MULTILINE)
 _KILL_S = 1.0  # for processes to stop, and to end after SIGKILL
 _CANNOT_FORK = (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
 
@@ -27,8 +39,21 @@ class GitError(ToolError):
 
     def __init__(self, arguments: Sequence[str], stderr: str) -> None:
         self.stderr = stderr.strip()
-        words = " ".join(arguments[:2])
-        super().__init__(f"git {words} failed: {self.stderr or 'no message'}", _remedy(self.stderr))
+        super().__init__(
+            f"git {command_of(arguments)} failed: {self.stderr or 'no message'}",
+            _remedy(self.stderr),
+        )
+
+
+def command_of(arguments: Sequence[str]) -> str:
+    """The name of the command in git's arguments, without the options before it."""
+    words = iter(arguments)
+    for word in words:
+        if word in ("-c", "-C", "--git-dir", "--work-tree", "--namespace"):
+            next(words, None)
+        elif not word.startswith("-"):
+            return word
+    return ""
 
 
 def _remedy(stderr: str) -> str:
@@ -91,7 +116,8 @@ class Git:
     ) -> subprocess.CompletedProcess[bytes]:
         if self._before is not None:
             self._before(arguments)
-        limit_s = self._limits_s.get(arguments[0], _LIMIT_S)
+        command = command_of(arguments)
+        limit_s = self._limits_s.get(command, _LIMIT_S)
         try:
             process = subprocess.Popen(
                 ["git", *arguments],
@@ -100,7 +126,7 @@ class Git:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env={
-                    **os.environ,
+                    **clean_environment(),
                     "LC_ALL": "C.UTF-8",
                     "GIT_TERMINAL_PROMPT": "0",
                     # `git replace` would show other content under an object's own id.
@@ -116,7 +142,7 @@ class Git:
             except subprocess.TimeoutExpired as error:
                 kill_tree(process.pid)
                 raise ToolError(
-                    f"git {arguments[0]} gave no answer in {limit_s:g} s.",
+                    f"git {command} gave no answer in {limit_s:g} s.",
                     "Check the connection to the remote and run the command again.",
                 ) from error
             except BaseException:
@@ -166,6 +192,11 @@ class Git:
             return self.raw("cat-file", "blob", f"{commit}:{path}").decode()
         except GitError:
             return None
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment of this process, without what points git at another repository."""
+    return {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
 
 
 def kill_tree(pid: int) -> None:
@@ -248,11 +279,45 @@ def find_root(start: Path) -> Path:
     """Find the root of the working tree that contains `start`.
 
     Raises:
-        InputError: `start` is in no Git repository.
+        InputError: `start` is in no Git repository, or in one of a form that the registry has
+            no names for: a project below the root of a bigger repository, or objects by SHA-256.
     """
+    project: Path | None = None
     for folder in (start.resolve(), *start.resolve().parents):
+        project = project or (folder if (folder / ".dvc" / "config").is_file() else None)
         if (folder / ".git").exists():
+            _require_supported(folder, project or folder)
             return folder
     raise InputError(
         f"{start} lies in no Git repository.", "Change into your clone of the models' repository."
     )
+
+
+def _require_supported(root: Path, project: Path) -> None:
+    if project != root:
+        raise InputError(
+            f"{project} is a project below the root of a Git repository, {root}. Registry, "
+            "release and storage need a repository of their own: tags, conf/ and dvc.lock are "
+            "looked for at its root.",
+            f"Make one of the folder: git subtree split --prefix={project.relative_to(root)} "
+            "--branch models, and push that branch to a new repository.",
+        )
+    if _is_sha256(root / ".git"):
+        raise InputError(
+            f"{root} is a Git repository with SHA-256 object ids. GTO, DVC and most hosts read "
+            "SHA-1 alone, and so does the registry.",
+            "Make a repository with `git init --object-format=sha1` and commit the files there.",
+        )
+
+
+def _is_sha256(entry: Path) -> bool:
+    """Whether the configuration of a repository says that its object ids are SHA-256."""
+    with suppress(OSError, UnicodeDecodeError):
+        folder = entry
+        if entry.is_file():  # of a linked working tree or a submodule
+            folder = entry.parent / entry.read_text(encoding="utf-8").partition(": ")[2].strip()
+            common = folder / "commondir"
+            if common.is_file():
+                folder /= common.read_text(encoding="utf-8").strip()
+        return bool(_SHA256.search((folder / "config").read_text(encoding="utf-8")))
+    return False

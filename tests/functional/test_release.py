@@ -453,7 +453,9 @@ def test_a_clone_without_remotes_releases_for_itself(origin: ReleaseSite, tmp_pa
     alone.run("git", "remote", "remove", "origin")
     alone.run("dvc", "remote", "remove", "storage")
     alone.commit("No remote")
-    told = release(alone, "--bump", "minor", "--message", "To start with")
+    asked = ("--bump", "minor", "--message", "To start with")
+    assert "--local" in release(alone, *asked, code=1)
+    told = release(alone, *asked, "--local")
     assert "No Git remote" in told
     assert "No default DVC remote" in told
     assert "says nothing" in told  # of --bump, for a first release

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facemodels.cli.options import FILE, FILE_OR_FOLDER, FOLDER, json_option, output
-from facemodels.cli.registry_options import enrolment_plan, id_option
+from facemodels.cli.registry_options import enrolment_plan, id_option, local_option
 from facemodels.cli.table import print_table
 from facemodels.errors import InputError
 from facemodels.names import ModelId, ModelName, Version
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from facemodels.registry.state import Entry
 
 
-def _open() -> Registry:
+def _open(*, local: bool = False) -> Registry:
     from facemodels.registry.registry import open_registry
 
-    return open_registry(Path.cwd())
+    return open_registry(Path.cwd(), local=local)
 
 
 def _entry_after(opened: Registry, event: Event) -> Entry:
@@ -48,6 +48,7 @@ def _say(entry: Entry, text: str, *, as_json: bool) -> None:
 @click.option("--revision", default="HEAD", show_default=True, help="Commit with the package.")
 @click.option("--test-data", type=FOLDER, help="To compare with the version before.")
 @click.option("--accept-regression", default="", metavar="REASON", help="Answer for less accuracy.")
+@local_option
 @json_option
 def register(
     path: Path,
@@ -59,6 +60,7 @@ def register(
     revision: str,
     test_data: Path | None,
     accept_regression: str,
+    local: bool,
     as_json: bool,
 ) -> None:
     """Register the version in a package.
@@ -77,7 +79,7 @@ def register(
     from facemodels.registry.members import unknown_members
     from facemodels.registry.registry import Registration
 
-    opened = _open()
+    opened = _open(local=local)
     package = open_package(path, signature=policy_of(path, here=opened.root))
     if name is not None and ModelName.parse(name) != package.id.name:
         raise InputError(f"{path} holds {package.id.name}, not {name}.", "Correct --name.")
@@ -108,9 +110,10 @@ def register(
     "--re-enrolment-plan", default="", metavar="TEXT|@FILE",
     help="How galleries get new embeddings, where the embedding space changes.",
 )  # fmt: skip
+@local_option
 @json_option
 def update_status(
-    model_id: str, status: Any, reason: str, re_enrolment_plan: str, as_json: bool
+    model_id: str, status: Any, reason: str, re_enrolment_plan: str, local: bool, as_json: bool
 ) -> None:
     """Move a version on: development, staging, production, deprecated.
 
@@ -122,7 +125,7 @@ def update_status(
       facemodels registry update-status --model-id rec-facenet-v2.1.3 --status production
     """
     plan = enrolment_plan(re_enrolment_plan)
-    opened = _open()
+    opened = _open(local=local)
     event = opened.move(ModelId.parse(model_id), status, reason=reason, re_enrolment=plan)
     entry = _entry_after(opened, event)
     verb = "Rolled back" if event.act == "rollback" else "Moved"
@@ -133,15 +136,16 @@ def update_status(
 @id_option
 @click.option("--reason", "-m", required=True)
 @click.option("--retire", is_flag=True, help="Even if it is in production; nothing takes over.")
+@local_option
 @json_option
-def deprecate(model_id: str, reason: str, retire: bool, as_json: bool) -> None:
+def deprecate(model_id: str, reason: str, retire: bool, local: bool, as_json: bool) -> None:
     """Take a version out of use for good.
 
     \b
     Example:
       facemodels registry deprecate --model-id rec-facenet-v2.0.0 --reason "Superseded by v2.1.3"
     """
-    opened = _open()
+    opened = _open(local=local)
     event = opened.deprecate(ModelId.parse(model_id), reason=reason, retire=retire)
     entry = _entry_after(opened, event)
     _say(entry, f"Deprecated {entry.id} ({event.tag})", as_json=as_json)
@@ -196,6 +200,7 @@ def sync(publish: bool, as_json: bool) -> None:
     """
     opened = _open()
     fetched = opened.repository.sync(publish=publish)
-    remote = opened.repository.remote
+    found = opened.repository.remote()
+    remote = found.name if found else None
     text = f"Fetched {fetched} events of {remote}." if remote else "This clone has no remote."
     output({"remote": remote, "fetched": fetched}, f"{text}\n", as_json=as_json)

@@ -40,6 +40,13 @@ def id_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+def local_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the option `--local`, which makes an event in this clone alone."""
+    return click.option(
+        "--local", is_flag=True, help="In this clone alone; `sync --publish` sends it later."
+    )(function)
+
+
 def name_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the option `--name`."""
     return click.option(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facemodels.cli.options import json_option, output
+from facemodels.cli.registry_options import local_option
 
 if TYPE_CHECKING:
     from facemodels.release.plan import ReleasePlan
@@ -23,6 +24,7 @@ _LEVELS = ("patch", "minor", "major")
 @click.option("--accept-regression", default="", metavar="REASON", help="Answer for less accuracy.")
 @click.option("--tag", "labels", multiple=True, metavar="WORD", help="For filters; repeatable.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and touch nothing.")
+@local_option
 @json_option
 def release(
     name: str,
@@ -31,6 +33,7 @@ def release(
     accept_regression: str,
     labels: Sequence[str],
     dry_run: bool,
+    local: bool,
     as_json: bool,
 ) -> None:
     """Build, judge, commit, push and register the next version of NAME.
@@ -47,7 +50,8 @@ def release(
     from facemodels.release.steps import Release
 
     request = ReleaseRequest(name, bump, message, accept_regression, labels)
-    act = Release(open_registry(Path.cwd()), request, say=lambda line: click.echo(line, err=True))
+    opened = open_registry(Path.cwd(), local=local)
+    act = Release(opened, request, say=lambda line: click.echo(line, err=True))
     if dry_run:
         made = act.plan()
         output(made.as_json(), _plan_text(made), as_json=as_json)

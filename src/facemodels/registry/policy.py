@@ -17,7 +17,8 @@ class RegistryPolicy:
     """The rules of one repository.
 
     Attributes:
-        remote: the Git remote that decides who was first; "" for a registry of one clone.
+        remote: the Git remote that decides who was first; a clone that has one remote under
+            another name takes that. "" for a registry of one clone.
         signatures: `required` makes every act sign its tag and every audit check the signatures.
         allowed_signers: the path of OpenSSH's file of keys (ssh-keygen(1), ALLOWED SIGNERS), from
             the root of the repository; GPG keys come from the user's keyring.

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from facemodels.errors import InputError, ToolError
+from facemodels.errors import InputError, RuleError, ToolError
 from facemodels.git import Git, GitError
 from facemodels.registry.audit import AuditFinding
 from facemodels.registry.events import Event
@@ -97,6 +97,21 @@ def _check(git: Git, root: Path, policy: RegistryPolicy, event: Event) -> AuditF
     if not policy.may(who, role):
         return AuditFinding("role", event.tag, f"{who} signed it and may not {role}")
     return None
+
+
+def require_known(git: Git, policy: RegistryPolicy, oid: str) -> str:
+    """Check a new tag's signature as the audit will, before the tag is pushed; give its principal.
+
+    Raises:
+        RuleError: the signer is not allowed.
+    """
+    who = principal(git, git.root, policy, oid)
+    if who is None:
+        raise RuleError(
+            "your signature is not of an allowed signer, or the key's time is over.",
+            f"See {policy.allowed_signers}; nothing was changed.",
+        )
+    return who
 
 
 def principal(git: Git, root: Path, policy: RegistryPolicy, oid: str) -> str | None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from typing import Protocol
 
-from facemodels.errors import IntegrityError
-from facemodels.git import Git
+from facemodels.errors import IntegrityError, ToolError
+from facemodels.git import Git, GitError
 from facemodels.registry import audit, reading
 from facemodels.registry.events import Event
+from facemodels.registry.remote import RegistryRemote
 
 
 class RefWriter(Protocol):
@@ -20,22 +21,22 @@ class RefWriter(Protocol):
 
     git: Git
 
-    def fetch(self, remote: str, tags: Mapping[str, str]) -> None:
+    def fetch(self, place: str, tags: Mapping[str, str]) -> None:
         """Fetch tags, by name and object id."""
 
-    def publish(self, remote: str, theirs: str | None, missing: Sequence[Event], to: str) -> None:
+    def publish(self, place: str, theirs: str | None, missing: Sequence[Event], to: str) -> None:
         """Send events to a remote and move its head from `theirs` to the object `to`."""
 
     def move_head(self, to: str, head: str | None) -> None:
         """Move the head of this clone."""
 
 
-def follow(store: RefWriter, remote: str, *, publish: bool = False) -> int:
+def follow(store: RefWriter, remote: RegistryRemote, *, publish: bool = False) -> int:
     """Fetch the events of a remote and move this clone's head to the remote's.
 
     Args:
         store: the tag store of the clone.
-        remote: the name of the remote.
+        remote: the remote.
         publish: whether events that are here and not on the remote are sent.
 
     Returns:
@@ -52,20 +53,52 @@ def follow(store: RefWriter, remote: str, *, publish: bool = False) -> int:
         return _follow(store, remote, publish=publish)
 
 
-def remote_refs(git: Git, remote: str) -> dict[str, str]:
-    """Object ids by tag name (of events alone) on a remote, and of its head.
+def send_copies(store: RefWriter, remote: RegistryRemote) -> None:
+    """Send the chain to the further push URLs of a remote.
 
     Raises:
-        ToolError: the remote cannot be reached.
+        ToolError: one of them did not take it; the remote itself has the events.
     """
-    listed = git.text("ls-remote", remote, *reading.patterns(), reading.HEAD)
+    if not remote.copies:
+        return
+    head = reading.read_head(store.git)
+    known = audit.link(reading.read_events(store.git), head).events
+    for url in remote.copies:
+        try:
+            theirs = remote_refs(store.git, url)
+            missing = [event for event in known if event.tag not in theirs]
+            if known and (missing or theirs.get(reading.HEAD) != head):
+                store.publish(url, theirs.get(reading.HEAD), missing, known[-1].object)
+        except GitError as error:
+            raise ToolError(
+                f"{remote.place} has the event, and the other push URL of {remote}, {url}, has "
+                f"not: {error.stderr}",
+                "`facemodels registry sync --publish` sends it once that place takes it; "
+                f"`git remote set-url --delete --push {remote} {url}` gives the place up.",
+            ) from error
+
+
+def remote_refs(git: Git, place: str, *, peeled: bool = False) -> dict[str, str]:
+    """Object ids by tag name (of events alone) on a remote, and of its head.
+
+    Args:
+        git: runs commands in the clone.
+        place: the name of the remote, or its URL.
+        peeled: whether commits are listed too, that annotated tags point to, as `<tag>^{}`.
+
+    Raises:
+        GitError: the remote cannot be reached.
+    """
+    listed = git.text("ls-remote", place, *reading.patterns(), reading.HEAD)
     refs = {}
     for line in listed.splitlines():
         oid, ref = line.split("\t")
         if ref == reading.HEAD:
             refs[ref] = oid
-        elif not ref.endswith("^{}") and reading.is_event(ref.removeprefix("refs/tags/")):
-            refs[ref.removeprefix("refs/tags/")] = oid
+        elif ref.endswith("^{}") <= peeled:
+            tag = ref.removeprefix("refs/tags/")
+            if reading.is_event(tag.removesuffix("^{}")):
+                refs[tag] = oid
     return refs
 
 
@@ -95,19 +128,30 @@ def event_at(git: Git, head: str | None, events: Sequence[Event]) -> Event | Non
     if found is None:
         original = reading.read_original(git, head)
         raise IntegrityError(
-            f"the last event that this clone knew ({head[:10]}) has no tag any more",
-            "Find out who deleted it; `facemodels registry audit` says what else is wrong.",
+            f"the last event that this clone knew ({head[:10]}) has no tag any more; "
+            "fetch.pruneTags in Git's configuration, for one, deletes tags that the remote has not",
+            "`facemodels registry repair` gives it back; `facemodels registry audit` says what "
+            "else is wrong.",
             missing=(original.tag,) if original else (),
         )
     return found
 
 
-def _follow(store: RefWriter, remote: str, *, publish: bool) -> int:
+def _follow(store: RefWriter, remote: RegistryRemote, *, publish: bool) -> int:
     # Ours first: what is here by now was there before, and is there unless it was lost. What
     # another process of this clone adds from now on is not missed on the remote.
     head, ours = reading.read_head(store.git), reading.read_objects(store.git)
-    theirs = remote_refs(store.git, remote)
+    place, listed = _ask(store.git, remote, publish=publish)
+    theirs = {name: oid for name, oid in listed.items() if not name.endswith("^{}")}
     moved = sorted(tag for tag in ours.keys() & theirs.keys() if ours[tag] != theirs[tag])
+    light = tuple(tag for tag in moved if ours[tag] == listed.get(f"{tag}^{{}}"))
+    if light and len(light) == len(moved):
+        raise IntegrityError(
+            f"tags that are annotated on {remote} are lightweight ones here, as a checkout action "
+            "that was started by a tag makes them",
+            "`facemodels registry repair` fetches them as they are.",
+            changed=light,
+        )
     if moved:
         raise IntegrityError(
             f"tags on {remote} are not what they were when they were fetched",
@@ -117,32 +161,49 @@ def _follow(store: RefWriter, remote: str, *, publish: bool) -> int:
         )
     new = sorted(theirs.keys() - ours.keys() - {reading.HEAD})
     if new:
-        store.fetch(remote, {tag: theirs[tag] for tag in new})
-    _advance(store, remote, head, theirs, ours.keys() | theirs.keys(), publish=publish)
+        store.fetch(place, {tag: theirs[tag] for tag in new})
+    seen = ours.keys() | theirs.keys()
+    _advance(store, remote, head, theirs, seen, publish=publish, whole=place == remote.place)
+    if publish:
+        send_copies(store, remote)
     return len(new)
+
+
+def _ask(git: Git, remote: RegistryRemote, *, publish: bool) -> tuple[str, dict[str, str]]:
+    """The place that answers, and its refs: for a reader who may not push, the mirror will do."""
+    try:
+        return remote.place, remote_refs(git, remote.place, peeled=True)
+    except GitError:
+        if publish or not remote.mirror:
+            raise
+        return remote.mirror, remote_refs(git, remote.mirror, peeled=True)
 
 
 def _advance(
     store: RefWriter,
-    remote: str,
+    remote: RegistryRemote,
     ours: str | None,
     refs: Mapping[str, str],
     seen: Set[str],
     *,
     publish: bool,
+    whole: bool,
 ) -> None:
-    """Move our head to the remote's, if it continues what was seen here."""
+    """Move our head to the remote's, if it continues what was seen here.
+
+    `whole` says whether the refs are the deciding place's; a mirror may be behind it.
+    """
     theirs = refs.get(reading.HEAD)
     events = [event for event in reading.read_events(store.git) if event.tag in seen]
     known = audit.link(events, ours or theirs).events
     missing = [event for event in known if event.tag not in refs]
-    if theirs is not None and theirs != ours:
+    if theirs is not None and theirs != ours and (whole or not missing):
         _require_continuation(remote, ours, theirs, events, known, missing)
     ahead = bool(known) and known[-1].object != theirs and _is_behind(events, theirs, known[-1])
     if (missing or ahead) and publish:
-        store.publish(remote, theirs, missing, known[-1].object)
+        store.publish(remote.place, theirs, missing, known[-1].object)
         store.move_head(known[-1].object, ours)
-    elif missing or ahead:
+    elif (missing or ahead) and whole:
         raise IntegrityError(
             f"{remote} lacks events that are known here, or its head is behind them",
             "If somebody deleted them, or they were made before there was a remote: "
@@ -154,7 +215,7 @@ def _advance(
 
 
 def _require_continuation(
-    remote: str,
+    remote: RegistryRemote,
     ours: str | None,
     theirs: str,
     events: Sequence[Event],

@@ -3,35 +3,38 @@
 Adding an event is a compare-and-swap. The tag object is made first, without a ref; one atomic
 push then gives it its tag and moves the head from the event it follows, or nothing happens;
 only what the remote took gets a ref here. A kill at any moment leaves the event done or not
-done, never a tag of ours that blocks the next fetch. Without a remote the same swap is made on
-the clone's own refs.
+done, never a tag of ours that blocks the next fetch. Where the policy or the user asks for an
+event of this clone alone, the same swap is made on the clone's own refs.
 
-Every event is later than the one before by a second at least, since GTO and DVC know the
-order of tags by their dates alone.
+The chain orders events; dates inform. Still every event is later than the one before by a second
+at least, since GTO and DVC know the order of tags by their dates alone. A date that is far ahead,
+of this event or of one before, never stops the chain: the next events follow it by seconds. What
+is refused is to make the first of that kind, where the remote's clock shows that ours is wrong.
 """
 
 from __future__ import annotations
 
-import secrets
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
-from facemodels.errors import ConflictError, IntegrityError, RuleError, ToolError
+from facemodels.errors import ConflictError, ToolError
 from facemodels.git import Git, GitError
-from facemodels.registry import reading, signatures, state, sync
-from facemodels.registry.events import FORMAT, Event, to_text, write_record
+from facemodels.registry import diagnosis, reading, signatures, state, sync, tag_objects
+from facemodels.registry.events import Event, to_text
+from facemodels.registry.identity import read_tagger
 from facemodels.registry.policy import RegistryPolicy
 from facemodels.registry.proposals import Proposal, ProposedEvent
+from facemodels.registry.remote import RegistryRemote, find, read_clock
 from facemodels.registry.state import State
 
 _NOBODY = "0" * 40
 # Whatever the user's configuration adds to a push of his own is not part of ours.
-_PUSH = ("--quiet", "--atomic", "--no-follow-tags")
+# His hooks are for his branches: those of `dvc install` take 17 s to push every object.
+_PUSH = ("--quiet", "--atomic", "--no-follow-tags", "--no-verify", "--no-signed")
+_BATCH = 1000  # refs of one push; the system limits the length of a command line
+_TRIAL = "facemodels-trial"  # the tag of a rehearsal, which no ref ever has
 _ATTEMPTS = 32  # others who were faster on other models, before we give up
-_AHEAD_S = 24 * 3600  # dates may run ahead of a clock: clocks differ, bursts of events add some
+_AHEAD_S = 24 * 3600  # clocks differ, and bursts of events add some seconds
 
 
 class TagStore:
@@ -41,20 +44,36 @@ class TagStore:
         git: runs commands in the clone.
         policy: the policy of the repository.
         clock: gives seconds since 1970.
+        local: whether events are made in this clone alone, whatever remote it has.
     """
 
     def __init__(
-        self, git: Git, policy: RegistryPolicy, *, clock: Callable[[], float] = time.time
+        self,
+        git: Git,
+        policy: RegistryPolicy,
+        *,
+        clock: Callable[[], float] = time.time,
+        local: bool = False,
     ) -> None:
         self.git = git
         self.policy = policy
         self._clock = clock
+        self._local = local
 
     @property
-    def remote(self) -> str | None:
-        """The remote that decides who was first; None if this clone has none."""
-        name = self.policy.remote
-        return name if name and self.git.config(f"remote.{name}.url") else None
+    def _signs(self) -> bool:
+        return self.policy.signatures == "required"
+
+    def remote(self) -> RegistryRemote | None:
+        """The remote that decides who was first; None where this clone alone was asked for.
+
+        Raises:
+            ToolError: the clone has no remote, and nobody said that it needs none.
+            InputError: it has several, and none that the policy names.
+        """
+        if self._local or not self.policy.remote:
+            return None
+        return find(self.git, self.policy.remote)
 
     def state(self, *, until: int | None = None) -> State:
         """What the tags of this clone add up to, or added up to at a time in seconds since 1970."""
@@ -71,9 +90,11 @@ class TagStore:
 
         Raises:
             IntegrityError: the remote has lost, moved or rewritten an event that is known here.
-            ToolError: the remote cannot be reached.
+            ToolError: there is no remote, or it cannot be reached.
         """
-        remote = self.remote
+        return self._sync(self.remote(), publish=publish)
+
+    def _sync(self, remote: RegistryRemote | None, *, publish: bool = False) -> int:
         if remote is None:
             sync.catch_up(self)
             return 0
@@ -81,29 +102,31 @@ class TagStore:
 
     # --- writing what a sync found -------------------------------------------------------
 
-    def fetch(self, remote: str, tags: Mapping[str, str]) -> None:
+    def fetch(self, place: str, tags: Mapping[str, str], *, force: bool = False) -> None:
         """Fetch tags from a remote, all or none.
 
         Args:
-            remote: the name of the remote.
+            place: the name of the remote, or its URL.
             tags: object ids by tag name.
+            force: whether tags that are here are replaced.
 
         Raises:
             GitError: git failed.
         """
-        specs = "".join(f"refs/tags/{tag}:refs/tags/{tag}\n" for tag in tags)
+        mark = "+" if force else ""
+        specs = "".join(f"{mark}refs/tags/{tag}:refs/tags/{tag}\n" for tag in tags)
         options = ("--quiet", "--no-tags", "--atomic", "--no-write-fetch-head", "--stdin")
         try:
-            self.git.text("fetch", *options, remote, stdin=specs)
+            self.git.text("fetch", *options, place, stdin=specs)
         except GitError:
             if not tags.items() <= reading.read_objects(self.git).items():
                 raise  # it was not another process of this clone that fetched the same
 
-    def publish(self, remote: str, theirs: str | None, missing: Sequence[Event], to: str) -> None:
+    def publish(self, place: str, theirs: str | None, missing: Sequence[Event], to: str) -> None:
         """Send events to a remote and move its head.
 
         Args:
-            remote: the name of the remote.
+            place: the name of the remote, or its URL.
             theirs: the head that the remote has now; None if it has none.
             missing: events that the remote lacks.
             to: the object id that its head names afterwards.
@@ -113,7 +136,22 @@ class TagStore:
         """
         specs = [f"{event.object}:refs/tags/{event.tag}" for event in missing]
         lease = f"--force-with-lease={reading.HEAD}:{theirs or ''}"
-        self.git.text("push", *_PUSH, lease, remote, *specs, f"{to}:{reading.HEAD}")
+        while len(specs) > _BATCH:
+            self.git.text("push", *_PUSH, place, *specs[:_BATCH])
+            del specs[:_BATCH]
+        self.git.text("push", *_PUSH, lease, place, *specs, f"{to}:{reading.HEAD}")
+
+    def restore_tags(self, objects: Mapping[str, str]) -> None:
+        """Give tag objects that are in this clone their tags back; tags that are there move.
+
+        Args:
+            objects: object ids by tag name.
+
+        Raises:
+            GitError: git failed.
+        """
+        commands = "".join(f"update refs/tags/{tag} {oid}\n" for tag, oid in objects.items())
+        self.git.text("update-ref", "--stdin", stdin=commands)
 
     def move_head(self, to: str, head: str | None) -> None:
         """Move the head of this clone, unless another process of this clone did.
@@ -149,7 +187,8 @@ class TagStore:
             ToolError: git failed, or the remote cannot be reached.
             FacemodelsError: what `plan` or `check` refuses with.
         """
-        head, now = self._look()
+        remote = self.remote()
+        head, now = self._look(remote)
         change = plan(now)
         model = str(change.model.name)
         seen = now.last(model)
@@ -157,10 +196,10 @@ class TagStore:
             check(now, change)
         self._authorise(change)
         for _ in range(_ATTEMPTS):
-            event = self._try(change, now, head)
+            event = self._try(remote, change, now, head)
             if event is not None:
                 return event
-            head, now = self._look()
+            head, now = self._look(remote)
             if _object(now.last(model)) != _object(seen):
                 raise _too_late(model, now)
             change = plan(now)
@@ -169,52 +208,78 @@ class TagStore:
         )
 
     def _authorise(self, change: ProposedEvent) -> None:
-        if self.policy.signatures == "required":
+        if self._signs:
             who = signatures.own_principal(self.git, self.git.root, self.policy)
             self.policy.require(who, change.role)
 
-    def _look(self) -> tuple[str | None, State]:
+    def rehearse(self) -> None:
+        """Do all of an event but the event: sign something, and ask the remote for a trial push.
+
+        What this refuses would refuse an event, hours of training later. Rules that a host
+        applies to a real push alone (protected tags, hooks) cannot be tried.
+
+        Raises:
+            InputError: git knows no name, address or key.
+            RuleError: the signer is not allowed.
+            ToolError: git cannot sign, or the remote refuses pushes.
+        """
+        remote = self.remote()
+        tagger = read_tagger(self.git)
+        commit = self.git.commit("HEAD")
+        oid = tag_objects.write(
+            self.git, tagger, _TRIAL, commit, "", int(self._clock()), sign=self._signs
+        )
+        if self._signs:
+            signatures.require_known(self.git, self.policy, oid)
+        if remote is not None:
+            spec = f"{oid}:refs/tags/{_TRIAL}"
+            try:
+                self.git.text("push", "--dry-run", *_PUSH, remote.place, spec)
+            except GitError as error:
+                raise _refused(remote, "a trial push of a tag", error) from error
+
+    def _look(self, remote: RegistryRemote | None) -> tuple[str | None, State]:
         """The head and the state, which is of the head's time or later, never earlier."""
-        self.sync()
+        self._sync(remote)
         head = reading.read_head(self.git)
         return head, self.state()
 
-    def _try(self, change: ProposedEvent, now: State, head: str | None) -> Event | None:
+    def _try(
+        self, remote: RegistryRemote | None, change: ProposedEvent, now: State, head: str | None
+    ) -> Event | None:
         """The event, or None if the head has moved in the meantime."""
         before = sync.event_at(self.git, head, now.events)
-        oid = self._make(change, before, now)
-        remote = self.remote
+        moment = self._moment(remote, before, now.last(str(change.model.name)))
+        oid = self._make(change, before, moment)
         if remote is None:
             done = self._swap(change.tag, oid, head)
         else:
             done = self._push(remote, change.tag, oid, head)
             if done:
                 self._adopt(remote, change.tag, oid, head)
+                sync.send_copies(self, remote)
         if not done:
             return None
         return next(event for event in reading.read_events(self.git) if event.tag == change.tag)
 
-    def _push(self, remote: str, tag: str, oid: str, head: str | None) -> bool:
+    def _push(self, remote: RegistryRemote, tag: str, oid: str, head: str | None) -> bool:
         """Give the object its tag and move the head, at once; False if the head has moved."""
         lease = f"--force-with-lease={reading.HEAD}:{head or ''}"
         refs = (f"{oid}:refs/tags/{tag}", f"{oid}:{reading.HEAD}")
         try:
-            self.git.text("push", *_PUSH, lease, remote, *refs)
+            self.git.text("push", *_PUSH, lease, remote.place, *refs)
         except GitError as error:
             theirs = self._refs_after(remote, tag, error)
             if oid in (theirs.get(tag), theirs.get(reading.HEAD)):
                 return True  # the answer was lost, the push was not
             if theirs.get(reading.HEAD) != head or tag in theirs:
                 return False
-            raise ToolError(
-                f"{remote} did not take the tag {tag}: {error.stderr}",
-                error.remedy or "Nothing was changed; check your access and run it again.",
-            ) from error
+            raise _refused(remote, f"the tag {tag}", error) from error
         return True
 
-    def _refs_after(self, remote: str, tag: str, push: GitError) -> dict[str, str]:
+    def _refs_after(self, remote: RegistryRemote, tag: str, push: GitError) -> dict[str, str]:
         try:
-            return sync.remote_refs(self.git, remote)
+            return sync.remote_refs(self.git, remote.place)
         except GitError:
             raise ToolError(
                 f"{remote} was lost while it was sent {tag}, which may be done or not: "
@@ -233,7 +298,7 @@ class TagStore:
             return False
         return True
 
-    def _adopt(self, remote: str, tag: str, oid: str, head: str | None) -> None:
+    def _adopt(self, remote: RegistryRemote, tag: str, oid: str, head: str | None) -> None:
         """Give the refs in this clone too to an event that the remote took."""
         try:
             self.git.text("update-ref", f"refs/tags/{tag}", oid)
@@ -244,42 +309,62 @@ class TagStore:
                 f"{error.remedy} `facemodels registry sync` fetches the tag.".lstrip(),
             ) from error
 
-    def _make(self, change: ProposedEvent, before: Event | None, now: State) -> str:
+    def _moment(
+        self, remote: RegistryRemote | None, before: Event | None, last: Event | None
+    ) -> int:
+        """The date of the next event, in seconds since 1970.
+
+        Args:
+            remote: the remote, whose clock is asked where ours is far ahead of the chain.
+            before: the event that it follows.
+            last: the last event of its model, one of GTO's perhaps.
+
+        Raises:
+            ToolError: this machine's clock is a day ahead of the remote's.
+        """
+        clock = int(self._clock())
+        known = max((event.time for event in (before, last) if event is not None), default=0)
+        if remote is not None and clock > known + _AHEAD_S:
+            theirs = read_clock(self.git, remote)
+            if theirs is not None and clock > theirs + _AHEAD_S:
+                raise ToolError(
+                    f"This machine's clock says {to_text(clock)}, and the one of {remote} "
+                    f"{to_text(int(theirs))}: every later event would be dated after that.",
+                    "Set the clock and run it again. Nothing was changed.",
+                )
+        return max(clock, known + 1)
+
+    def _make(self, change: ProposedEvent, before: Event | None, moment: int) -> str:
         """Write the tag object of an event, signed where the policy asks, and no ref to it.
 
         Args:
             change: the event.
             before: the event that it follows; None for the first.
-            now: the state it is made in.
+            moment: its date, in seconds since 1970.
 
         Returns:
             The object's id.
 
         Raises:
-            IntegrityError: a tag is dated so far ahead that everything would follow it there.
+            InputError: git knows no name or address.
             RuleError: the signer is not allowed to do this.
             ToolError: git failed, or has no key to sign with.
         """
-        git = self.git
-        moment = _moment(now, int(self._clock()))
-        record = _record(git, change, before, moment)
-        date = {"GIT_COMMITTER_DATE": f"@{moment} +0000"}
-        objects = git.text("rev-parse", "--path-format=absolute", "--git-path", "objects")
-        config = git.text("rev-parse", "--path-format=absolute", "--git-path", "config")
-        sign = "--sign" if self.policy.signatures == "required" else "--annotate"
-        # `git tag` always makes a ref; in a repository of its own, over our objects, it is
-        # gone with the folder, while signing follows the user's configuration.
-        with tempfile.TemporaryDirectory(prefix="facemodels-") as scratch:
-            (Path(scratch) / "refs").mkdir()
-            (Path(scratch) / "HEAD").write_text("ref: refs/heads/none\n", encoding="ascii")
-            inside = {"GIT_DIR": scratch, "GIT_OBJECT_DIRECTORY": objects, **date}
-            options = ("-c", f"include.path={config}", "-c", "tag.gpgSign=false")
-            words = ("tag", sign, "--cleanup=verbatim", "--file=-", change.tag, change.commit)
-            git.text(*options, *words, stdin=write_record(record), environment=inside)
-            oid = git.text("rev-parse", f"refs/tags/{change.tag}", environment=inside)
-        if self.policy.signatures == "required":
-            _check_signature(git, self.policy, oid, change)
+        tagger = read_tagger(self.git)
+        record = tag_objects.record(tagger, change, before, moment)
+        oid = tag_objects.write(
+            self.git, tagger, change.tag, change.commit, record, moment, sign=self._signs
+        )
+        if self._signs:
+            who = signatures.require_known(self.git, self.policy, oid)
+            self.policy.require(who, change.role)
         return oid
+
+
+def _refused(remote: RegistryRemote, what: str, error: GitError) -> ToolError:
+    reason, remedy = diagnosis.explain(error.stderr)
+    why = f" ({reason})" if reason else ""
+    return ToolError(f"{remote} did not take {what}{why}: {error.stderr}", remedy)
 
 
 def _object(event: Event | None) -> str | None:
@@ -293,51 +378,3 @@ def _too_late(model: str, now: State) -> ConflictError:
         f"{last.tagger} was faster: {last.tag} ({last.reason or last.act}).",
         f"Nothing was changed. See `facemodels registry history --name {model}` and decide anew.",
     )
-
-
-def _moment(now: State, clock: int) -> int:
-    """The time of the next event: after all others, as GTO and DVC go by dates alone.
-
-    Raises:
-        IntegrityError: a tag is dated so far ahead that everything would follow it there.
-    """
-    last = max(now.events, key=lambda event: event.time, default=None)
-    if last is None:
-        return clock
-    if last.time > clock + _AHEAD_S:
-        raise IntegrityError(
-            f"{last.tag} is dated {to_text(last.time)}, far ahead of this machine's clock.",
-            "Correct the clock; or, if the tag is none of the registry's, delete it.",
-        )
-    return max(clock, last.time + 1)
-
-
-def _check_signature(git: Git, policy: RegistryPolicy, oid: str, change: ProposedEvent) -> None:
-    """Check the new tag's signature as the audit will, before the tag is pushed."""
-    who = signatures.principal(git, git.root, policy, oid)
-    if who is None:
-        raise RuleError(
-            "your signature is not of an allowed signer, or the key's time is over.",
-            f"See {policy.allowed_signers}; nothing was changed.",
-        )
-    policy.require(who, change.role)
-
-
-def _record(git: Git, change: ProposedEvent, before: Event | None, moment: int) -> dict[str, Any]:
-    identity = git.text("var", "GIT_COMMITTER_IDENT")
-    return {
-        "format": FORMAT,
-        "sequence": before.sequence + 1 if before else 1,
-        "previous": {"tag": before.tag, "object": before.object} if before else None,
-        "tag": change.tag,
-        "commit": change.commit,
-        "act": change.act,
-        "model_id": str(change.model),
-        "status": change.status,
-        "actor": identity.rsplit(" ", 2)[0],
-        "time": to_text(moment),
-        "reason": change.reason,
-        "nonce": secrets.token_hex(8),  # no two events are the same object
-        "evidence": dict(change.evidence),
-        **change.extra,
-    }

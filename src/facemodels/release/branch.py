@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from facemodels.errors import ConflictError, InputError, ToolError
 from facemodels.git import Git, GitError
+from facemodels.registry.remote import RegistryRemote
 from facemodels.release.plan import SUBJECT
 
 _PULL = "Run `git pull --rebase --autostash` and the same command again."
@@ -34,12 +35,12 @@ class Branch:
     tracked: bool
 
 
-def read(git: Git, fallback: str | None) -> Branch:
+def read(git: Git, fallback: RegistryRemote | None) -> Branch:
     """Read which branch of a clone is checked out.
 
     Args:
         git: Git in the clone.
-        fallback: the name of the remote for a branch without an upstream.
+        fallback: the remote for a branch without an upstream; None if nothing is pushed.
 
     Raises:
         InputError: no branch is checked out.
@@ -53,7 +54,8 @@ def read(git: Git, fallback: str | None) -> Branch:
         ) from error
     upstream = git.config(f"branch.{name}.remote")
     ref = git.config(f"branch.{name}.merge") or f"refs/heads/{name}"
-    return Branch(name, upstream or fallback or "", ref, tracked=bool(upstream))
+    remote = "" if fallback is None else upstream or fallback.name
+    return Branch(name, remote, ref, tracked=bool(upstream))
 
 
 def require_up_to_date(git: Git, branch: Branch) -> None:
@@ -82,10 +84,12 @@ def _is_behind(git: Git, branch: Branch) -> bool:
 def _unpushed_release(git: Git) -> str:
     """The subject of the last commit if it is a release that was never pushed, or else ""."""
     try:
-        subjects = git.text("log", "--format=%s", "@{upstream}..HEAD").splitlines()
+        # Plumbing: `log.showSignature` and the like put other lines into `git log`.
+        oids = git.text("rev-list", "--max-count=1", "@{upstream}..HEAD")
+        subjects = git.text("show", "--no-show-signature", "--no-patch", "--format=%s", oids)
     except GitError:
         return ""
-    return subjects[0] if subjects and subjects[0].startswith(SUBJECT) else ""
+    return subjects if oids and subjects.startswith(SUBJECT) else ""
 
 
 def contains(git: Git, oid: str) -> bool:
@@ -179,6 +183,35 @@ def push(git: Git, branch: Branch, release: str) -> None:
         raise ToolError(
             f"{branch.remote} did not take {branch.name}: {error.stderr}",
             "No tag was made. Settle it with the remote and run the same command again.",
+        ) from error
+
+
+def rehearse(git: Git, branch: Branch) -> None:
+    """Try what the commit and the push of a release need, before anything is built.
+
+    Rules that a host applies to a real push alone (a protected branch, hooks) cannot be tried.
+
+    Raises:
+        ToolError: git cannot sign a commit, or the remote refuses a trial push of the branch.
+    """
+    try:
+        if git.config("commit.gpgsign").lower() in ("true", "yes", "on", "1"):
+            # An object that nothing names; Git drops it in time.
+            git.text("commit-tree", "-S", "-m", "Trial", "HEAD^{tree}")
+    except GitError as error:
+        raise ToolError(
+            f"git cannot sign a commit, which commit.gpgsign asks for: {error.stderr}",
+            "Mend the program and the key (`git config gpg.program`, `user.signingKey`), or "
+            "`git config commit.gpgsign false`. Nothing was built.",
+        ) from error
+    if not branch.remote:
+        return
+    try:
+        git.text("push", "--dry-run", "--quiet", "--no-verify", branch.remote, f"HEAD:{branch.ref}")
+    except GitError as error:
+        raise ToolError(
+            f"{branch.remote} would not take {branch.name}: {error.stderr}",
+            "Check your access to it. Nothing was built.",
         ) from error
 
 

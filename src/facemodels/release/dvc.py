@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from facemodels.errors import InputError, ToolError
+from facemodels.git import clean_environment
 
 _MENTIONABLE = ("modified", "new")  # a folder that was only not pulled is "deleted"
 
@@ -61,7 +62,7 @@ def _changed(entries: Iterable[Any]) -> Iterable[str]:
 def _environment() -> dict[str, str]:
     """The environment of this process, with the running Python first in PATH for the stages."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "true"}
+    return {**clean_environment(), "PATH": path, "DVC_NO_ANALYTICS": "true"}
 
 
 def missing_on_remote(root: Path, digests: Sequence[str]) -> list[str]:

@@ -40,7 +40,7 @@ def read(registry: Registry, request: ReleaseRequest) -> ReleaseFacts:
     model = chosen.id
     entry = latest(registry.repository.state(), model)
     previous = None if entry is None else _previous(entry)
-    here = branch.read(git, registry.repository.remote)
+    here = branch.read(git, registry.repository.remote())
     branch.require_up_to_date(git, here)
     facts = ReleaseFacts(
         model=model,

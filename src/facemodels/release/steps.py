@@ -87,6 +87,8 @@ class Release:
         self._before_step(plan.STEPS[0])
         self._registry.repository.sync()
         made = self.plan()
+        self._registry.repository.rehearse()
+        branch.rehearse(self._git, branch.read(self._git, self._registry.repository.remote()))
         for note in made.notes:
             self._say(note)
         self._announce(1, plan.STEPS[0])
@@ -271,7 +273,7 @@ class Release:
         """
         if self._known.dvc_remote:
             self._push_weights()
-        here = branch.read(self._git, self._registry.repository.remote)
+        here = branch.read(self._git, self._registry.repository.remote())
         if here.remote:
             subject = plan.subject(self._request.name, self._target.version)
             branch.push(self._git, here, subject)

@@ -29,7 +29,7 @@ from facemodels.names import ModelId
 from facemodels.package.load import open_package
 from facemodels.package.verify import write_checksums
 from facemodels.registry import audit, reading, rules
-from facemodels.registry.policy import RegistryPolicy
+from facemodels.registry.policy import load as load_policy
 from facemodels.registry.proposals import ProposedEvent
 from facemodels.registry.state import State
 from facemodels.registry.tag_store import TagStore
@@ -195,7 +195,7 @@ class EnvironmentSite:
             )
         write_yaml(root / "conf/rollback_triggers.yaml", {"rollback_triggers": {}})
         write_yaml(root / "conf/serving.yaml", {})
-        write_yaml(root / "conf/registry.yaml", {"remote": "origin"})
+        write_yaml(root / "conf/registry.yaml", {"remote": "origin" if remote else ""})
         (root / ".gitignore").write_text("/.facemodels/\n/models/\n")
         git(root, "add", "-A")
         git(root, "commit", "--quiet", "-m", "Begin")
@@ -214,7 +214,9 @@ class EnvironmentSite:
     @property
     def repository(self) -> TagStore:
         # An hour ago: each event is a second later than the one before, and many are made in one.
-        return TagStore(Git(self.folder), RegistryPolicy(), clock=lambda: time.time() - 3600)
+        return TagStore(
+            Git(self.folder), load_policy(self.folder), clock=lambda: time.time() - 3600
+        )
 
     def state(self) -> State:
         return self.repository.state()

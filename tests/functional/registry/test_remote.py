@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
-from facemodels.errors import IntegrityError, ToolError
+from facemodels.errors import InputError, IntegrityError, ToolError
 from facemodels.git import Git, GitError
 from facemodels.registry.policy import RegistryPolicy
 from facemodels.registry.reading import HEAD
 from facemodels.registry.tag_store import TagStore
 
-from .site import CLOCK, Clone, RegistrySite, git, move, register, version
+from .site import CLOCK, Clone, RegistrySite, git, move, refs, register, retire, version
 
 ONE, TWO, THREE = (version("rec", number) for number in (1, 2, 3))
 
@@ -188,14 +190,154 @@ def test_users_own_push_configuration_sends_nothing_else(
 # --- a remote added later -------------------------------------------------------------------
 
 
-def test_a_tag_dated_far_ahead_does_not_drag_the_registry_along(
+@pytest.mark.parametrize("recorded", [True, False], ids=["an event", "a tag of GTO's shape"])
+def test_a_tag_dated_far_ahead_stops_nobody(
+    site: RegistrySite, one: Clone, recorded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = CLOCK + 3 * 24 * 3600
+    if recorded:
+        wrong = TagStore(Git(one.folder), RegistryPolicy(), clock=lambda: ahead)
+        wrong.add(move(ONE, "production"))
+    else:
+        monkeypatch.setenv("GIT_COMMITTER_DATE", f"@{int(ahead)} +0000")
+        one.git("tag", "--annotate", "-m", "x", "recognition-facenet#other#1", one.commit(0))
+        monkeypatch.delenv("GIT_COMMITTER_DATE")
+    two = site.clone("two")
+    event = two.add(register(TWO, two.commit(2)))
+    back = one.add(move(ONE, "deprecated") if not recorded else retire(ONE))
+    assert event.time > CLOCK + (3 * 24 * 3600 if recorded else 0)
+    assert back.time > ahead
+    assert two.sync() == 1
+    assert two.findings() == []
+
+
+def test_a_clock_far_ahead_of_the_remotes_makes_no_event(site: RegistrySite, one: Clone) -> None:
+    def store(ahead_s: float) -> TagStore:
+        now = time.time() + ahead_s
+        return TagStore(Git(one.folder), RegistryPolicy(), clock=lambda: now)
+
+    before = site.refs()
+    with pytest.raises(ToolError, match=r"clock says .* and the one of origin"):
+        store(2 * 24 * 3600.0).add(move(ONE, "production"))
+    assert site.refs() == before
+    store(3600.0).add(move(ONE, "production"))
+
+
+# --- which remote, and by which URL ----------------------------------------------------------
+
+
+def test_an_event_goes_to_the_one_remote_whatever_its_name(site: RegistrySite, one: Clone) -> None:
+    one.git("remote", "rename", "origin", "upstream")
+    event = one.add(move(ONE, "production"))
+    assert f"refs/tags/{event.tag}" in site.refs()
+    one.git("remote", "add", "fork", "../fork.git")
+    with pytest.raises(InputError, match="this clone has fork, upstream"):
+        one.add(move(ONE, "deprecated"))
+    Clone(one.folder, remote="upstream").add(retire(ONE))
+
+
+def test_a_clone_that_lost_its_remote_says_so_and_local_is_asked_for(
     site: RegistrySite, one: Clone
 ) -> None:
-    one.git("tag", "--annotate", "--message", "mine", "recognition-facenet@v9.0.0", one.commit(0))
-    before = site.refs()
-    with pytest.raises(IntegrityError, match=r"recognition-facenet@v9\.0\.0 is dated"):
+    one.git("remote", "remove", "origin")
+    own = one.refs()
+    with pytest.raises(ToolError, match=r"no Git remote.*--local"):
         one.add(move(ONE, "production"))
-    assert site.refs() == before
+    assert one.refs() == own
+    local = TagStore(Git(one.folder), RegistryPolicy(), clock=lambda: CLOCK, local=True)
+    local.add(move(ONE, "production"))
+    one.git("remote", "add", "origin", "../origin.git")
+    with pytest.raises(IntegrityError, match="sync --publish"):
+        one.sync()
+    one.sync(publish=True)
+    assert one.refs() == site.refs()
+
+
+def test_every_push_url_gets_the_event_or_the_one_that_did_not_is_named(
+    site: RegistrySite, one: Clone
+) -> None:
+    copy = site.folder / "copy.git"
+    git(site.folder, "clone", "--quiet", "--mirror", "origin.git", "copy.git")
+    for url in ("../origin.git", "../copy.git"):
+        one.git("config", "--add", "remote.origin.pushurl", url)
+    one.add(move(ONE, "production"))
+    assert refs(copy) == site.refs()
+    away = copy.rename(site.folder / "away.git")
+    with pytest.raises(ToolError, match=r"the other push URL of origin, \.\./copy\.git, has not"):
+        one.add(register(TWO, one.commit(2)))
+    away.rename(copy)
+    one.sync(publish=True)
+    assert refs(copy) == site.refs()
+
+
+def test_a_stale_mirror_to_fetch_from_is_no_accusation(site: RegistrySite, one: Clone) -> None:
+    git(site.folder, "clone", "--quiet", "--mirror", "origin.git", "mirror.git")
+    one.git("config", "remote.origin.url", "../mirror.git")
+    one.git("config", "remote.origin.pushurl", "../origin.git")
+    one.add(move(ONE, "production"))
+    assert one.sync() == 0
+    away = site.origin.rename(site.folder / "away.git")  # a reader who may not push
+    assert one.sync() == 0
+    with pytest.raises(ToolError):
+        one.add(retire(ONE))
+    away.rename(site.origin)
+
+
+# --- hooks, and what they hand on ---------------------------------------------------------------
+
+
+def test_hooks_of_the_user_neither_run_nor_mislead(
+    site: RegistrySite, one: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = one.folder / ".git/hooks/pre-push"
+    hook.write_text("#!/bin/sh\necho no >&2; exit 1\n")
+    hook.chmod(0o755)
+    other = site.folder / "other"
+    git(site.folder, "init", "--quiet", "other")
+    for name, value in (("DIR", ".git"), ("OBJECT_DIRECTORY", ".git/objects"),
+                        ("INDEX_FILE", ".git/index"), ("WORK_TREE", ".")):  # fmt: skip
+        monkeypatch.setenv(f"GIT_{name}", str(other / value))
+    one.add(move(ONE, "production"))
+    assert one.statuses() == {str(ONE): "production"}
+
+
+# --- who makes it -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["gitdir", "onbranch", "worktree"])
+def test_the_tagger_is_who_git_says_in_this_clone(
+    site: RegistrySite, one: Clone, where: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("NAME", "EMAIL"):
+        monkeypatch.delenv(f"GIT_COMMITTER_{name}")
+    one.git("config", "--global", "user.name", "Somebody")
+    one.git("config", "--global", "user.email", "private@example.invalid")
+    work = tmp_path / "work.cfg"
+    work.write_text("[user]\n\temail = work@example.invalid\n")
+    if where == "worktree":
+        one.git("config", "extensions.worktreeConfig", "true")
+        one.git("config", "--worktree", "user.email", "work@example.invalid")
+    else:
+        condition = f"gitdir:{one.folder}/" if where == "gitdir" else "onbranch:main"
+        one.git("config", "--global", f"includeIf.{condition}.path", str(work))
+    event = one.add(move(ONE, "production"))
+    assert event.tagger == "Somebody <work@example.invalid>"
+    assert one.findings() == []
+
+
+def test_a_name_that_git_does_not_know_or_that_is_no_utf8_is_told(
+    site: RegistrySite, one: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NAME", "EMAIL"):
+        monkeypatch.delenv(f"GIT_COMMITTER_{name}")
+    one.git("config", "user.useConfigOnly", "true")
+    with pytest.raises(InputError, match=r"does not know who you are.*user\.email"):
+        one.registry.rehearse()
+    one.git("config", "user.email", "me@example.invalid")
+    with (one.folder / ".git/config").open("ab") as file:
+        file.write("[user]\n\tname = J\u00fcrgen\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"no UTF-8.*user\.name"):
+        one.add(move(ONE, "production"))
 
 
 def test_events_made_before_there_was_a_remote_are_told_and_published(site: RegistrySite) -> None:

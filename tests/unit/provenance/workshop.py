@@ -102,7 +102,7 @@ class Workshop:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.git = Git(root)
-        self.repository = TagStore(self.git, RegistryPolicy(), clock=lambda: 1_700_000_000)
+        self.repository = TagStore(self.git, RegistryPolicy(remote=""), clock=lambda: 1_700_000_000)
         root.mkdir(exist_ok=True)
         self.git.text("init", "--quiet", "--initial-branch=main")
 

@@ -53,7 +53,12 @@ class Clone:
     def __init__(self, root: Path, policy: RegistryPolicy | None = None) -> None:
         self.root = root
         self.git = Git(root)
-        self.repository = TagStore(self.git, policy or RegistryPolicy(), clock=lambda: NOW)
+        self._policy = policy
+
+    @property
+    def repository(self) -> TagStore:
+        policy = self._policy or RegistryPolicy(remote=self.git.text("remote"))
+        return TagStore(self.git, policy, clock=lambda: NOW)
 
     # --- the owner -----------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("storage", "backup"):
         lines += [f"['remote \"{name}\"']", f"    url = ../../{name}", "    verify = true"]
     (root / ".dvc/config").write_text("\n".join(lines) + "\n")
-    (root / "conf/registry.yaml").unlink()  # the clone has no Git remote
+    (root / "conf/registry.yaml").write_text('remote: ""\n')  # the clone has no Git remote
     return root
 
 

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from facemodels.deployment.router.routes import FlagRoute, Route, RouteArm, check
@@ -141,26 +141,17 @@ def _versions(route: Route) -> _Routers:
     for arm in route.running:
         rule = f"Header(`{VERSION_HEADER}`, `{arm.id}`)"
         found[f"{arm.id}.by-id"] = _router(route, rule, _BY_ID, arm.id)
-    for arm in _by_version(route):
+    for arm in route.by_version():
         path = f"/v2/models/{route.model}/versions/{re.escape(arm.version)}"
         rule = f"PathRegexp(`^(/models/{route.model})?{path}(/.*)?$`) && {_ANY_VERSION}"
         found[f"{arm.id}.by-address"] = _router(route, rule, _BY_ADDRESS, arm.id)
     return found
 
 
-def _by_version(route: Route) -> Iterator[RouteArm]:
-    """One arm for each version number; of several variants the one with the largest weight."""
-    yield from {arm.version: arm for arm in reversed(_in_order(route))}.values()
-
-
-def _in_order(route: Route) -> list[RouteArm]:
-    return sorted(route.running, key=lambda arm: (-arm.weight, arm.id))
-
-
 def _address(route: Route, name: str, rule: str, level: int) -> _Routers:
     """The routers for one address, with all flags and arms."""
     found: _Routers = {}
-    for arm in _by_version(route):
+    for arm in route.by_version():
         exact = f"({rule}) && Header(`{VERSION_HEADER}`, `{arm.version}`)"
         found[f"{name}.{arm.id}.by-number"] = _router(route, exact, level + _BY_NUMBER, arm.id)
     usual = f"({rule}) && {_ANY_VERSION}"

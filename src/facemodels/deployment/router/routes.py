@@ -91,6 +91,11 @@ class Route:
         beside = (self.mirror[0],) if self.mirror else ()
         return tuple({arm.id: arm for arm in (*beside, *self.arms) if arm.urls}.values())
 
+    def by_version(self) -> tuple[RouteArm, ...]:
+        """One arm for each version number; of several variants the one with the largest weight."""
+        order = sorted(self.running, key=lambda arm: (-arm.weight, arm.id))
+        return tuple({arm.version: arm for arm in reversed(order)}.values())
+
 
 def check(routes: Sequence[Route], default: str = "") -> None:
     """Check that every request would find a server.

@@ -17,7 +17,7 @@ import click
 from facemodels.cli.environment_options import config_option, environment_option
 from facemodels.cli.options import json_option, output
 from facemodels.cli.table import print_table
-from facemodels.errors import ToolError
+from facemodels.errors import InputError, ToolError
 
 if TYPE_CHECKING:
     from facemodels.deployment.settings import Environment
@@ -52,6 +52,11 @@ def up(environment: str, config: Path | None, detach: bool) -> None:
     from facemodels.serving import log
 
     registry, settings, folder = _open(environment, config)
+    if settings.backend == "kubernetes":
+        raise InputError(
+            f"{environment} runs on Kubernetes, and this command runs processes of this machine.",
+            f"Apply what `facemodels manifests --environment {environment}` prints.",
+        )
     log.configure()
     with lock.held(folder):
         controller = Controller(registry, environment, settings, config)

@@ -35,6 +35,8 @@ _COMMANDS = {
     "up": ("environment", "Run an environment: controller, router, servers."),
     "down": ("environment", "End an environment."),
     "status": ("environment", "What serves which share of an environment, and how it is."),
+    "manifests": ("manifests", "Print an environment as objects of Kubernetes."),
+    "pull": ("pull", "Bring the verified package of a version to a machine without a clone."),
     "monitor": ("monitor", "Watch a version beside the one before, to a verdict."),
     "alerts": ("alerts", "Write Prometheus rules, Alertmanager and Grafana files."),
     "probes": ("probes", "Make the labelled probes that an environment replays."),

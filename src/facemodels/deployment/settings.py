@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from facemodels.deployment.kubernetes_settings import KubernetesSettings
 from facemodels.deployment.strategies import ENVIRONMENTS
 from facemodels.errors import InputError, NameFormatError
 from facemodels.gallery.spaces import gallery_folder
@@ -133,6 +134,8 @@ class Environment(Frozen):
         verdict: the bounds of the sequential test between two versions.
         probes: the golden set that is replayed.
         flags: the feature flags.
+        backend: where the servers run: `local` as processes of this machine, `kubernetes` as pods.
+        kubernetes: the cluster's part; needed there.
     """
 
     address: Address
@@ -161,11 +164,28 @@ class Environment(Frozen):
     verdict: VerdictSettings = VerdictSettings()
     probes: ProbeSettings = ProbeSettings()
     flags: tuple[Flag, ...] = ()
+    backend: Literal["local", "kubernetes"] = "local"
+    kubernetes: KubernetesSettings | None = None
 
     @model_validator(mode="after")
     def _steps_rise(self) -> Self:
         if any(after <= before for before, after in pairwise((0, *self.steps))):
             raise ValueError("the steps of a progressive rollout rise, from 1 percent at least")
+        return self
+
+    @model_validator(mode="after")
+    def _cluster_can(self) -> Self:
+        """Refuse what objects of Kubernetes cannot express."""
+        if self.backend == "kubernetes" and self.kubernetes is None:
+            raise ValueError("backend: kubernetes needs the section kubernetes")
+        if self.kubernetes is None:
+            return self
+        if self.kubernetes.max_replicas < self.replicas:
+            raise ValueError("kubernetes.max_replicas is below replicas")
+        if self.galleries and not self.kubernetes.galleries_claim:
+            raise ValueError("on Kubernetes, galleries need kubernetes.galleries_claim")
+        if self.sticky_cookie and self.backend == "kubernetes":
+            raise ValueError("the standard Gateway API keeps no client by a cookie: sticky_cookie")
         return self
 
 

@@ -166,6 +166,6 @@ def _as_text(name: str, default: object, *, needed: bool) -> str:
         return str(default).lower()
     if isinstance(default, (int, float)):
         return f"{default:g}"
-    if default == "":
+    if default in ("", None):
         return "empty"
     return f"`{list(default) if isinstance(default, tuple) else default}`"

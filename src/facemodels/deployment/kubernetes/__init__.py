@@ -1,0 +1,12 @@
+"""An environment as objects of Kubernetes: the same tags and plan, other servers and router.
+
+Modules, lowest first:
+
+- `target`: the cluster's part of an environment, names and labels of objects. Pure.
+- `plan`: tags → versions and routes, by the functions that the local controller uses. Pure.
+- `pods`: what runs in a pod, and the container that pulls the package before. Pure.
+- `versions`: the objects of a version: Deployment, Service, PodDisruptionBudget, autoscaler. Pure.
+- `http_routes`: Gateway API's HTTPRoutes of a model and of its versions. Pure.
+- `models`: the objects of a model beside its route: ServiceMonitor, NetworkPolicy. Pure.
+- `manifests`: all objects of an environment, in the order in which they are applied. Pure.
+"""

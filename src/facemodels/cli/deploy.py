@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from facemodels.cli.environment_access import open_environment, open_in_emergency
 from facemodels.cli.environment_options import config_option
 from facemodels.cli.options import json_option, output
 from facemodels.cli.registry_options import complete_ids, enrolment_plan
@@ -16,10 +17,8 @@ from facemodels.names import ModelId
 
 if TYPE_CHECKING:
     from facemodels.deployment.controller.manual_rollback import RollbackOutcome
-    from facemodels.deployment.settings import Environment
     from facemodels.registry.events import Event
     from facemodels.registry.proposals import ProposedEvent
-    from facemodels.registry.registry import Registry
 
 
 @click.command()
@@ -72,7 +71,7 @@ def deploy(
     from facemodels.deployment.deploy import DeploymentRequest, dry_run
     from facemodels.deployment.deploy import deploy as propose
 
-    registry, settings = _open(environment, config)
+    opened = open_environment(environment, config)
     request = DeploymentRequest(
         ModelId.parse(model_id),
         environment,
@@ -82,11 +81,11 @@ def deploy(
         enrolment_plan(re_enrolment_plan),
         emergency,
     )
-    proposal = propose(registry, settings, request)
+    proposal = propose(opened.registry, opened.settings, request)
     if only_show:
-        _show_proposed(dry_run(registry, proposal), environment, as_json=as_json)
+        _show_proposed(dry_run(opened.registry, proposal), environment, as_json=as_json)
     else:
-        _show_event(registry.act(proposal), environment, as_json=as_json)
+        _show_event(opened.registry.act(proposal), environment, as_json=as_json)
 
 
 @click.command()
@@ -125,13 +124,13 @@ def rollback(
         roll_back,
     )
 
-    registry, settings = _open("production", config)
+    opened = open_in_emergency("production", config)
     request = RollbackRequest(model_type, to_version, reason, enrolment_plan(re_enrolment_plan))
     if only_show:
-        proposed = propose_rollback(registry, settings, request)
+        proposed = propose_rollback(opened.registry, opened.settings, request)
         _show_proposed(proposed, "production", as_json=as_json)
         return
-    outcome = roll_back(registry, settings, request)
+    outcome = roll_back(opened.registry, opened.settings, request)
     _show_outcome(outcome, as_json=as_json)
     if outcome.stuck:
         raise ToolError(
@@ -156,14 +155,6 @@ def _show_outcome(outcome: RollbackOutcome, *, as_json: bool) -> None:
     )
     value = {"act": "decided", "model_id": outcome.to, "tag": None, "dry_run": False}
     output(value, text, as_json=as_json)
-
-
-def _open(environment: str, config: Path | None) -> tuple[Registry, Environment]:
-    from facemodels.deployment import settings
-    from facemodels.registry.registry import open_registry
-
-    registry = open_registry(Path.cwd())
-    return registry, settings.load(registry.root, environment, config)
 
 
 def _show_proposed(proposed: ProposedEvent, environment: str, *, as_json: bool) -> None:

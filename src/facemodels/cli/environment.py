@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from facemodels.cli.environment_access import open_in_emergency
 from facemodels.cli.environment_options import config_option, environment_option
 from facemodels.cli.options import json_option, output
 from facemodels.cli.table import print_table
 from facemodels.errors import InputError, ToolError
 
 if TYPE_CHECKING:
-    from facemodels.deployment.settings import Environment
     from facemodels.registry.registry import Registry
 
 _UNHEALTHY = 1  # exit code of `status`
@@ -51,15 +51,15 @@ def up(environment: str, config: Path | None, detach: bool) -> None:
     from facemodels.deployment.controller.loop import Controller
     from facemodels.serving import log
 
-    registry, settings, folder = _open(environment, config)
-    if settings.backend == "kubernetes":
+    opened = open_in_emergency(environment, config)  # it must come up again at night
+    if opened.settings.backend == "kubernetes":
         raise InputError(
             f"{environment} runs on Kubernetes, and this command runs processes of this machine.",
             f"Apply what `facemodels manifests --environment {environment}` prints.",
         )
     log.configure()
-    with lock.held(folder):
-        controller = Controller(registry, environment, settings, config)
+    with lock.held(opened.folder):
+        controller = Controller(opened.registry, environment, opened.settings, config)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: controller.stop())
         signal.signal(signal.SIGHUP, lambda *_: controller.stop(keep_serving=True))
@@ -71,7 +71,8 @@ def _detach(environment: str, config: Path | None) -> None:
     from facemodels.deployment.controller import lock
     from facemodels.deployment.servers.process import start
 
-    registry, _, folder = _open(environment, config)
+    opened = open_in_emergency(environment, config)
+    folder = opened.folder
     if lock.is_held(folder):
         click.echo(f"The controller of {environment} runs already (process {lock.holder(folder)}).")
         return
@@ -79,7 +80,10 @@ def _detach(environment: str, config: Path | None) -> None:
     command += ["--config", str(config.resolve())] if config else []
     before = _written(folder)
     process = start(
-        folder / "controller.json", command, log=folder / "controller.log", folder=registry.root
+        folder / "controller.json",
+        command,
+        log=folder / "controller.log",
+        folder=opened.registry.root,
     )
     deadline = time.monotonic() + _START_S
     while _written(folder) == before:
@@ -130,7 +134,7 @@ def down(environment: str, config: Path | None, keep_serving: bool, dry_run: boo
     from facemodels.deployment.controller import lock
     from facemodels.deployment.servers.process import end_all, running_processes
 
-    _, _, folder = _open(environment, config)
+    folder = open_in_emergency(environment, config).folder
     pid = lock.holder(folder) if lock.is_held(folder) else None
     if dry_run:
         named = [f"controller {pid}"] if pid else []
@@ -169,11 +173,11 @@ def status(environment: str, config: Path | None, wait: float | None, as_json: b
       facemodels status --environment production
       facemodels status --environment staging --wait 60
     """
-    registry, _, folder = _open(environment, config)
+    opened = open_in_emergency(environment, config)
     deadline = time.monotonic() + (wait or 0)
     while True:
-        found = _read(folder)
-        problems = _problems(registry, found, environment)
+        found = _read(opened.folder)
+        problems = [*opened.problems, *_problems(opened.registry, found, environment)]
         if not problems or time.monotonic() >= deadline:
             break
         time.sleep(0.1)
@@ -256,12 +260,3 @@ def _print(found: Mapping[str, Any]) -> None:
     print_table(("model", "version", "share", "as", "health", "since", "by", "verdict"), rows)
     for problem in found["problems"]:
         click.echo(problem, err=True)
-
-
-def _open(environment: str, config: Path | None) -> tuple[Registry, Environment, Path]:
-    from facemodels.deployment import settings
-    from facemodels.registry.registry import open_registry
-
-    registry = open_registry(Path.cwd())
-    found = settings.load(registry.root, environment, config)
-    return registry, found, settings.state_folder(registry.root, environment, found)

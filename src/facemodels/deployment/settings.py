@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -9,12 +10,15 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from facemodels.deployment.kubernetes_settings import KubernetesSettings
+from facemodels.deployment.last_good import Settled, read_or_last_good
 from facemodels.deployment.strategies import ENVIRONMENTS
 from facemodels.errors import InputError, NameFormatError
 from facemodels.gallery.spaces import gallery_folder
 from facemodels.monitoring.settings import ProbeSettings, VerdictSettings
 from facemodels.names import ModelId, Task
 from facemodels.params import Frozen, Gate, load_yaml, parse
+from facemodels.serving.settings import Serving
+from facemodels.serving.settings import load as load_serving
 
 FOLDER = Path("conf", "deploy")
 STATUS = "status.json"  # in the state folder: what `facemodels status` shows
@@ -207,6 +211,37 @@ def load(root: Path, environment: str, path: Path | None = None) -> Environment:
         )
     chosen = path or root / FOLDER / f"{environment}.yaml"
     return parse(Environment, load_yaml(chosen), str(chosen))
+
+
+def load_or_last_good(
+    root: Path, environment: str, path: Path | None = None
+) -> Settled[Environment]:
+    """Read the settings of an environment; where the file is broken, the last good ones.
+
+    Args:
+        root: the root folder of the repository.
+        environment: `staging` or `production`.
+        path: the file to read; None reads conf/deploy/<environment>.yaml.
+
+    Raises:
+        InputError: there is no such environment, or no good settings are known.
+    """
+    chosen = path or root / FOLDER / f"{environment}.yaml"
+    return read_or_last_good(root, chosen, lambda one: load(root, environment, one))
+
+
+def serving_or_last_good(root: Path, settings: Environment) -> Settled[Serving]:
+    """Read the settings of the servers; where the file is broken, the last good ones.
+
+    Without a file they are the defaults.
+
+    Raises:
+        InputError: the file is broken and no good content of it is known.
+    """
+    path = root / settings.serving
+    if not os.path.lexists(path):
+        return Settled(Serving(), path)
+    return read_or_last_good(root, path, load_serving)
 
 
 def state_folder(root: Path, environment: str, settings: Environment) -> Path:

@@ -76,13 +76,17 @@ def role_of(act: str) -> Role:
     return "register" if act == "register" else "promote"
 
 
-def load(root: Path) -> RegistryPolicy:
+def load(root: Path, path: Path | None = None) -> RegistryPolicy:
     """Read the policy of a repository; it has the defaults if there is no file.
+
+    Args:
+        root: the root folder of the repository.
+        path: the file to read; None reads conf/registry.yaml.
 
     Raises:
         InputError: the file is not what it should be.
     """
-    path = root / PATH
+    path = path or root / PATH
     if not path.is_file():
         return RegistryPolicy()
     # pydantic takes 0.1 s to import, and reading the registry must not wait for it.

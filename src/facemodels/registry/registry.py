@@ -215,18 +215,21 @@ class Registry:
         return findings
 
 
-def open_registry(start: Path, *, local: bool = False) -> Registry:
+def open_registry(
+    start: Path, known: policy.RegistryPolicy | None = None, *, local: bool = False
+) -> Registry:
     """Open the registry of the clone that a folder lies in.
 
     Args:
         start: the folder.
+        known: the policy; None reads conf/registry.yaml.
         local: whether events are made in this clone alone; `sync --publish` sends them later.
 
     Raises:
         InputError: the folder lies in no clone, or conf/registry.yaml is wrong.
     """
     root = find_root(start)
-    return Registry(TagStore(Git(root), policy.load(root), local=local))
+    return Registry(TagStore(Git(root), known or policy.load(root), local=local))
 
 
 def predecessor(state: State, model: ModelId) -> Entry | None:

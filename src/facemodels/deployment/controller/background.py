@@ -12,6 +12,7 @@ import structlog
 
 from facemodels.deployment.controller.alarms import Alarms
 from facemodels.deployment.desired import Desired
+from facemodels.deployment.last_good import Settled, read_or_last_good
 from facemodels.deployment.router import Router
 from facemodels.deployment.router.lost_requests import as_scrapes, lost_requests
 from facemodels.deployment.settings import Environment
@@ -23,7 +24,7 @@ from facemodels.monitoring.metrics.scraper import Scrape, Scraper, ScrapeTarget
 from facemodels.monitoring.metrics.source import SampleSource
 from facemodels.monitoring.metrics.store import SampleStore
 from facemodels.monitoring.probes.replayer import ProbeReplayer
-from facemodels.monitoring.settings import load_triggers
+from facemodels.monitoring.settings import TRIGGERS_PATH, Triggers, load_triggers
 
 TOKEN = "FACEMODELS_TOKEN"  # noqa: S105  (the name of a variable; scopes: metrics, info, predict)
 _NOTICE_S = 0.5
@@ -50,7 +51,7 @@ class BackgroundMonitor:
             PrometheusSource(settings.prometheus) if settings.prometheus else self._store
         )
         self._router = router
-        self._triggers = load_triggers(root)
+        self._triggers = self._read_triggers().value
         self._watch = self._new_watch()
         self._replays = ProbeReplayer(folder / "probes", self._store, self._token)
         self._wanted: Mapping[str, Desired] = {}
@@ -133,12 +134,18 @@ class BackgroundMonitor:
         return as_scrapes(new, self._router.inside, router, process.started_s)
 
     def _judge(self) -> None:
-        found = load_triggers(self._root)
-        if found != self._triggers:
-            self._triggers = found
+        found = self._read_triggers()
+        self._alarms.put("triggers", found.problem)
+        if found.value != self._triggers:
+            self._triggers = found.value
             self._watch = self._new_watch()
         served = [one.served for one in self._wanted.values()]
         self._judgements = self._watch.assess(served, self._conduct)
+
+    def _read_triggers(self) -> Settled[Triggers]:
+        """The rollback triggers; a typo in their file must not end the judgements."""
+        path = self._root / TRIGGERS_PATH
+        return read_or_last_good(self._root, path, lambda one: load_triggers(self._root, one))
 
     def _new_watch(self) -> Watch:
         settings = self._settings

@@ -45,7 +45,8 @@ from facemodels.deployment.settings import (
     FOLDER,
     STATUS,
     Environment,
-    load,
+    load_or_last_good,
+    serving_or_last_good,
     state_folder,
 )
 from facemodels.files import write_json
@@ -53,7 +54,6 @@ from facemodels.monitoring.alerts.alertmanager import Alert
 from facemodels.monitoring.alerts.prometheus import targets
 from facemodels.registry.registry import Registry
 from facemodels.registry.state import Entry, State
-from facemodels.serving.settings import load as load_serving
 
 _TICK_S = 0.1
 _STATUS_S = 0.5  # between two writings of status.json
@@ -82,7 +82,7 @@ class Controller:
         self._environment = environment
         self._settings = settings
         self._source = path or registry.root / FOLDER / f"{environment}.yaml"
-        self._source_time = 0.0  # of the last reading
+        self._source_time: int | None = None  # of the last reading
         self.folder = state_folder(registry.root, environment, settings)
         self._log = structlog.get_logger("facemodels.deployment").bind(environment=environment)
         self._alarms = Alarms(self._log)
@@ -98,8 +98,7 @@ class Controller:
             self.folder / "servers", self._packages, registry.root, settings
         )
 
-        serving_path = registry.root / settings.serving
-        serving = load_serving(serving_path if serving_path.is_file() else None)
+        serving = serving_or_last_good(registry.root, settings).value
         self.router = Router(self.folder / "router", RouterSettings.of(settings, serving))
         self._router_supervisor = RouterSupervisor(self.router, settings.hang_s)
         self._published = PublishedRoutes(self.folder, self.router)
@@ -156,11 +155,16 @@ class Controller:
     # --- settings ------------------------------------------------------------------------
 
     def _read_settings(self) -> None:
-        """Take over changed settings; flags and limits change at once, addresses do not."""
-        changed = self._source.stat().st_mtime
+        """Take over changed settings; flags and limits change at once, addresses do not.
+
+        Where the file is broken or gone, the last good settings go on, with an alarm.
+        """
+        changed = _changed(self._source)
         if changed == self._source_time:
             return
-        found = load(self._registry.root, self._environment, self._source)
+        read = load_or_last_good(self._registry.root, self._environment, self._source)
+        self._alarms.put("conf", read.problem)
+        found = read.value
         self._alarms.put("restart", self._why_restart(found))
         fixed = {name: getattr(self._settings, name) for name in _FIXED}
         self._settings = found.model_copy(update=fixed)
@@ -348,3 +352,11 @@ class Controller:
 def _is_deprecated(state: State, identity: str) -> bool:
     entry = state.entries.get(identity)
     return entry is not None and entry.status == "deprecated"
+
+
+def _changed(path: Path) -> int:
+    """When a file was changed, in nanoseconds since 1970; 0 if it is gone."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facemodels.deployment.servers.health import HOST
-from facemodels.deployment.settings import Environment
+from facemodels.deployment.settings import Environment, serving_or_last_good
 from facemodels.names import ModelId
 
 COMMAND = (str(Path(sys.executable).with_name("facemodels")), "serve")
@@ -45,7 +45,7 @@ def serve_command(
         "--threads", str(settings.threads), "--about", str(files.about),
         "--heartbeat", str(files.beat),
     ]  # fmt: skip
-    config = root / settings.serving
+    config = serving_or_last_good(root, settings).path  # a typo must not keep it down
     command += ["--config", str(config)] if config.is_file() else []
     if settings.tokens:
         command += ["--tokens", str(root / settings.tokens)]

@@ -63,6 +63,11 @@ class Metrics:
             (*_LABELS, "status"), registry=self.registry,
         )  # fmt: skip
         self._total = {status: total.labels(*self._own, status) for status in STATUSES}
+        probes = Counter(
+            "model_probe_predictions_total", "Those of the golden set, which are no traffic",
+            (*_LABELS, "status"), registry=self.registry,
+        )  # fmt: skip
+        self._probes = {status: probes.labels(*self._own, status) for status in STATUSES}
         self._duration = self._histogram(
             "model_inference_duration_seconds", "One run of the model", _SECONDS
         )
@@ -92,13 +97,14 @@ class Metrics:
         made = Histogram(name, text, _LABELS, buckets=buckets, registry=self.registry)
         return made.labels(*self._own)
 
-    def count(self, status: str) -> None:
+    def count(self, status: str, *, probe: bool = False) -> None:
         """Count a prediction.
 
         Args:
             status: how it ended, one of `STATUSES`.
+            probe: whether it belongs to the golden set; such a one is counted apart.
         """
-        self._total[status].inc()
+        (self._probes if probe else self._total)[status].inc()
 
     def answered(self, seconds: float) -> None:
         """Record how long a prediction took.

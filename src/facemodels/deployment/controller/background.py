@@ -15,6 +15,7 @@ from facemodels.deployment.desired import Desired
 from facemodels.deployment.last_good import Settled, read_or_last_good
 from facemodels.deployment.router import Router
 from facemodels.deployment.router.lost_requests import as_scrapes, lost_requests
+from facemodels.deployment.servers.probe_secret import probe_secret
 from facemodels.deployment.settings import Environment
 from facemodels.errors import ToolError
 from facemodels.monitoring.analysis.conduct import ServerConduct
@@ -25,6 +26,7 @@ from facemodels.monitoring.metrics.source import SampleSource
 from facemodels.monitoring.metrics.store import SampleStore
 from facemodels.monitoring.probes.replayer import ProbeReplayer
 from facemodels.monitoring.settings import TRIGGERS_PATH, Triggers, load_triggers
+from facemodels.serving.http.probe_mark import HEADER
 
 TOKEN = "FACEMODELS_TOKEN"  # noqa: S105  (the name of a variable; scopes: metrics, info, predict)
 _NOTICE_S = 0.5
@@ -53,7 +55,8 @@ class BackgroundMonitor:
         self._router = router
         self._triggers = self._read_triggers().value
         self._watch = self._new_watch()
-        self._replays = ProbeReplayer(folder / "probes", self._store, self._token)
+        mark = {HEADER: probe_secret(folder / "servers")}  # its probes are no traffic
+        self._replays = ProbeReplayer(folder / "probes", self._store, self._token, mark)
         self._wanted: Mapping[str, Desired] = {}
         self._targets: Sequence[ScrapeTarget] = ()
         self._conduct: Mapping[str, ServerConduct] = {}

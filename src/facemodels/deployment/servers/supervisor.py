@@ -28,6 +28,7 @@ from facemodels.deployment.servers.health import (
     why_hung,
 )
 from facemodels.deployment.servers.packages import Packages
+from facemodels.deployment.servers.probe_secret import probe_secret
 from facemodels.deployment.servers.process import Process, adopt, start, strays
 from facemodels.deployment.settings import Environment
 from facemodels.errors import FacemodelsError
@@ -38,6 +39,7 @@ from facemodels.monitoring.metrics.scraper import ScrapeTarget
 from facemodels.names import ModelId
 from facemodels.registry.state import Entry
 from facemodels.serving.heartbeat import Heartbeat
+from facemodels.serving.http.probe_mark import VARIABLE
 
 _EVERY_S = 0.5  # between two checks of a ready server; others are checked all the time
 _STALE_S = 2.0  # a server without a good check for so long is not ready
@@ -249,8 +251,9 @@ class ServerSupervisor:
         facts = {"port": port, "model_id": slot.id}
         try:
             slot.process = start(
-                slot.path, command, log=self._log(slot), facts=facts, folder=self._root
-            )
+                slot.path, command, log=self._log(slot), facts=facts, folder=self._root,
+                environment={VARIABLE: probe_secret(self._folder)},
+            )  # fmt: skip
         except FacemodelsError as error:
             slot.problem = str(error)
             return

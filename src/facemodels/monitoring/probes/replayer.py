@@ -23,16 +23,24 @@ class ProbeReplayer:
         folder: the folder for results; `<id>.json` is the last result of a version.
         store: the store that gets precision, recall, F1, FPR, TPR and accuracy as gauges.
         token: the bearer token for the servers; "" sends none.
+        mark: a header by which the servers know that its requests are no traffic.
 
     Attributes:
         problems: why a version's accuracy is not known, by version.
         rates: the rates on the probes at the last complete replay, by version.
     """
 
-    def __init__(self, folder: Path, store: SampleStore, token: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        store: SampleStore,
+        token: str,
+        mark: Mapping[str, str] | None = None,
+    ) -> None:
         self._folder = folder
         self._store = store
-        self._headers = {"authorization": f"Bearer {token}"} if token else {}
+        access = {"authorization": f"Bearer {token}"} if token else {}
+        self._headers = {**access, **(mark or {})}
         self.problems: dict[str, str] = {}
         self.rates: dict[str, Mapping[str, float | None]] = {}
 

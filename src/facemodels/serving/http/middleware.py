@@ -28,6 +28,7 @@ from facemodels.serving.http.exchange import (
     ResponseWriter,
     Send,
 )
+from facemodels.serving.http.probe_mark import ProbeMark
 from facemodels.serving.http.tokens import Tokens
 from facemodels.serving.metrics import Metrics
 from facemodels.serving.settings import Limits
@@ -65,6 +66,7 @@ class RequestMiddleware:
         self._tokens = tokens
         self._metrics = metrics
         self._opened = opened
+        self._mark = ProbeMark()
         self.admission = Admission(limits, metrics)
         self._log = structlog.get_logger("facemodels.serving")
 
@@ -80,11 +82,12 @@ class RequestMiddleware:
         path = scope["path"]
         needed = None if path in self._opened else needed_scope(scope["method"], path)
         predicts = is_prediction(scope["method"], scope["path"])
+        probe = scope["state"]["probe"] = self._mark.on(headers)
         body = RequestBody(receive, headers, self._limits.body_bytes)
         response = ResponseWriter(send, request_id, body)
         status = await self._answer(scope, headers, body, response, needed, predicts=predicts)
         if predicts:
-            self._metrics.count(outcome(status))
+            self._metrics.count(outcome(status), probe=probe)
         self._log.info(
             "request",
             request_id=request_id,
@@ -156,7 +159,8 @@ class RequestMiddleware:
                 await self._app(scope, body.receive, response)
             finally:
                 admission.leave()
-            self._metrics.answered(time.perf_counter() - start)
+            if not scope["state"]["probe"]:
+                self._metrics.answered(time.perf_counter() - start)
         finally:
             admission.buffer(-body.admitted)
 

@@ -13,8 +13,9 @@ from facemodels.cli.options import json_option, output
 @click.command()
 @environment_option
 @config_option
+@click.option("--kserve", is_flag=True, help="One InferenceService a version, for KServe.")
 @json_option
-def manifests(environment: str, config: Path | None, as_json: bool) -> None:
+def manifests(environment: str, config: Path | None, kserve: bool, as_json: bool) -> None:
     """Print the objects of Kubernetes for what the tags say of an environment, as YAML.
 
     Per version a Deployment, Service, PodDisruptionBudget, HorizontalPodAutoscaler; per model an
@@ -33,6 +34,6 @@ def manifests(environment: str, config: Path | None, as_json: bool) -> None:
 
     registry = open_registry(Path.cwd())
     loaded = settings.load(registry.root, environment, config)
-    target = cluster_target(registry.root, environment, loaded)
+    target = cluster_target(registry.root, environment, loaded, kserve=kserve)
     found = objects(plan(registry.repository.state(), target), target)
     output(as_list(found), as_yaml(found), as_json=as_json)

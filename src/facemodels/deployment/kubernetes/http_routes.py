@@ -45,11 +45,13 @@ def model_route(route: Route, target: ClusterTarget, *, default: bool) -> Object
     Raises:
         InputError: the model has more feature flags than a route has rules.
     """
-    mirror = _mirror(route)
-    weighted = [_backend(arm.id, arm.weight) for arm in route.arms if arm.weight]
+    mirror = _mirror(route, target)
+    weighted = [_backend(arm.id, target, arm.weight) for arm in route.arms if arm.weight]
     rules = [_hidden(route, default=default)]
     for flag in route.flags:
-        rules += _pair(route, [_backend(flag.arm)], target, [_flag_header(flag)], default=default)
+        rules += _pair(
+            route, [_backend(flag.arm, target)], target, [_flag_header(flag)], default=default
+        )
     rules += _pair(route, weighted, target, [], default=default, filters=mirror)
     if len(rules) > _MOST_RULES:
         raise InputError(
@@ -73,7 +75,7 @@ def version_routes(route: Route, target: ClusterTarget, *, default: bool) -> lis
 def _version_route(
     route: Route, arm: RouteArm, target: ClusterTarget, *, numbered: bool, default: bool
 ) -> Object:
-    backend = [_backend(arm.id)]
+    backend = [_backend(arm.id, target)]
     by_id = {"name": VERSION_HEADER, "value": arm.id}
     everywhere = (*ability_paths(route.task), "/")  # an id needs no model's name in the address
     matches = _direct(route, [by_id], everywhere)
@@ -192,14 +194,15 @@ def _flag_header(flag: FlagRoute) -> Object:
 # --- backends ----------------------------------------------------------------------------
 
 
-def _backend(identity: str, weight: int | None = None) -> Object:
-    found: Object = {"group": "", "kind": "Service", "name": object_name(identity), "port": 80}
+def _backend(identity: str, target: ClusterTarget, weight: int | None = None) -> Object:
+    name = target.service(identity)
+    found: Object = {"group": "", "kind": "Service", "name": name, "port": 80}
     return found if weight is None else found | {"weight": weight}
 
 
-def _mirror(route: Route) -> list[Object]:
+def _mirror(route: Route, target: ClusterTarget) -> list[Object]:
     if route.mirror is None or not route.mirror[1]:
         return []
     arm, percent = route.mirror
-    copies = {"backendRef": _backend(arm.id), "percent": percent}
+    copies = {"backendRef": _backend(arm.id, target), "percent": percent}
     return [{"type": "RequestMirror", "requestMirror": copies}]

@@ -22,13 +22,16 @@ from facemodels.errors import InputError
 from facemodels.serving.settings import load as load_serving
 
 
-def cluster_target(root: Path, environment: str, settings: Environment) -> ClusterTarget:
+def cluster_target(
+    root: Path, environment: str, settings: Environment, *, kserve: bool = False
+) -> ClusterTarget:
     """The environment and its cluster, with the serving settings of the repository.
 
     Args:
         root: the root folder of the repository.
         environment: `staging` or `production`.
         settings: the settings of the environment.
+        kserve: whether KServe makes Deployments, Services and autoscalers.
 
     Raises:
         InputError: the settings have no section `kubernetes`.
@@ -42,7 +45,7 @@ def cluster_target(root: Path, environment: str, settings: Environment) -> Clust
     path = root / settings.serving
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     serving = load_serving(path if text else None)
-    return ClusterTarget(environment, settings, settings.kubernetes, serving, text)
+    return ClusterTarget(environment, settings, settings.kubernetes, serving, text, kserve)
 
 
 def objects(plan: ClusterPlan, target: ClusterTarget) -> list[Object]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from facemodels.deployment.desired import Desired, desired
-from facemodels.deployment.kubernetes.target import ClusterTarget, object_name
+from facemodels.deployment.kubernetes.target import ClusterTarget
 from facemodels.deployment.router.routes import Route, check
 from facemodels.deployment.router.routing import (
     RunningServers,
@@ -89,7 +89,7 @@ def plan(
 
 def service_url(identity: str, target: ClusterTarget) -> str:
     """The address of a version's Service inside of the cluster."""
-    return f"http://{object_name(identity)}.{target.namespace}.svc:80"
+    return f"http://{target.service(identity)}.{target.namespace}.svc:80"
 
 
 def _require_expressible(one: Desired) -> None:

@@ -32,6 +32,7 @@ class ClusterTarget:
         cluster: their section `kubernetes`.
         serving: the limits and sizes of the servers.
         serving_file: the text of the file that `serving` was read from; "" for the defaults.
+        kserve: whether KServe makes Deployments, Services and autoscalers.
     """
 
     environment: str
@@ -39,11 +40,16 @@ class ClusterTarget:
     cluster: KubernetesSettings
     serving: Serving
     serving_file: str = ""
+    kserve: bool = False
 
     @property
     def namespace(self) -> str:
         """The namespace of all objects."""
         return self.cluster.namespace or f"facemodels-{self.environment}"
+
+    def service(self, identity: str) -> str:
+        """The name of the Service of a version; KServe names its own after the predictor."""
+        return object_name(identity) + ("-predictor" if self.kserve else "")
 
     def metadata(
         self, name: str, labels: Mapping[str, str], annotations: Mapping[str, str] | None = None

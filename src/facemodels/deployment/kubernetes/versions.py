@@ -22,11 +22,19 @@ _DOWN_S = 300  # of less load before a server is taken away
 def version_objects(entry: Entry, target: ClusterTarget, serving_config: str) -> list[Object]:
     """ConfigMap, Deployment, Service, PodDisruptionBudget and HorizontalPodAutoscaler.
 
+    With KServe an InferenceService stands for all but the first and the budget.
+
     Args:
         entry: the version as the registry has it.
         target: the environment and its cluster.
         serving_config: the name of the ConfigMap with conf/serving.yaml; "" for the defaults.
     """
+    if target.kserve:
+        return [
+            _about(entry, target),
+            _inference_service(entry, target, serving_config),
+            _disruption_budget(entry, target),
+        ]
     return [
         _about(entry, target),
         _deployment(entry, target, serving_config),
@@ -66,6 +74,27 @@ def _deployment(entry: Entry, target: ClusterTarget, serving_config: str) -> Obj
             "template": pod_template(entry, target, serving_config),
         }
     }
+
+
+def _inference_service(entry: Entry, target: ClusterTarget, serving_config: str) -> Object:
+    """One InferenceService, in the mode that makes a plain Deployment.
+
+    That mode ignores `canaryTrafficPercent` (kserve#5335), so the shares stay with our HTTPRoute.
+    """
+    found = _object("InferenceService", "serving.kserve.io/v1beta1", entry, target)
+    template = pod_template(entry, target, serving_config)
+    (server,) = template["spec"].pop("containers")
+    modes = {"serving.kserve.io/deploymentMode": "RawDeployment"}
+    found["metadata"]["annotations"] |= modes
+    predictor = {
+        "minReplicas": target.settings.replicas,
+        "maxReplicas": target.cluster.max_replicas,
+        "scaleMetric": "cpu",
+        "scaleTarget": target.cluster.cpu_percent,
+        "containers": [{**server, "name": "kserve-container"}],  # KServe looks for this name
+        **template["spec"],
+    }
+    return found | {"spec": {"predictor": predictor}}
 
 
 def _service(entry: Entry, target: ClusterTarget) -> Object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -86,6 +87,24 @@ def test_every_pod_fits_the_restricted_standard_and_has_no_account() -> None:
             }
 
 
+def test_kserve_gets_one_inference_service_a_version_and_the_shares_stay_ours() -> None:
+    validator = pytest.importorskip("kubernetes_validate")
+    found = made(rolled_out().state, replace(target(FULL), kserve=True))
+    services = [o for o in found if o["kind"] == "InferenceService"]
+    assert [o["metadata"]["name"] for o in services] == [object_name(V1), CANARY]
+    for service in services:  # the predictor is a pod's spec with keys of KServe
+        ours = {"minReplicas", "maxReplicas", "scaleMetric", "scaleTarget"}
+        spec = {k: v for k, v in service["spec"]["predictor"].items() if k not in ours}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": service["metadata"], "spec": spec}
+        validator.validate(pod, "1.37.0", strict=True)
+        assert [one["name"] for one in spec["containers"]] == ["kserve-container"]
+    backends = one(found, "HTTPRoute", MODEL)["spec"]["rules"][-1]["backendRefs"]
+    assert {b["name"]: b["weight"] for b in backends} == {
+        f"{object_name(V1)}-predictor": 90, f"{CANARY}-predictor": 10
+    }  # fmt: skip
+    assert not {"Deployment", "Service", "HorizontalPodAutoscaler"} & {o["kind"] for o in found}
+
+
 def test_the_image_runs_as_the_user_of_the_pods() -> None:
     text = (ROOT / "Containerfile").read_text(encoding="utf-8")
     assert f"\nUSER {USER}:{USER}\n" in text
@@ -121,8 +140,7 @@ def test_only_systems_get_the_galleries() -> None:
 
 
 def test_changed_limits_roll_the_servers() -> None:
-    first, second = target(), target()
-    object.__setattr__(second, "serving_file", "workers: 2\n")
+    first, second = target(), replace(target(), serving_file="workers: 2\n")
     configs = [
         {o["metadata"]["name"] for o in made(beside().state, one) if o.get("immutable")}
         for one in (first, second)

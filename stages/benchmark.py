@@ -11,12 +11,13 @@ from pathlib import Path
 from facemodels import params
 from facemodels.cli.guard import guarded
 from facemodels.files import write_json
-from facemodels.package.load import open_package
-from facemodels.pipeline import benchmark
 
 
 def main(name: str) -> None:
     """Test and measure the package of the model or system `name`."""
+    from facemodels.package.load import open_package
+    from facemodels.pipeline import benchmark
+
     everything = params.load()
     package = open_package(Path(everything.candidate(name).package))
     with tempfile.TemporaryDirectory() as scratch:

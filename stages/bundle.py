@@ -6,17 +6,18 @@ from pathlib import Path
 
 from facemodels import params
 from facemodels.cli.guard import guarded
-from facemodels.package.build import read_validation
-from facemodels.package.build_system import build_system
-from facemodels.package.load import open_package
-from facemodels.pipeline.bundle import content_of
-from facemodels.pipeline.system import members_of
-from facemodels.system.calibration import Calibration
-from facemodels.system.quality import QualityLimits
 
 
 def main(name: str) -> None:
     """Package the system `name` under the version of its card."""
+    from facemodels.package.build import read_validation
+    from facemodels.package.build_system import build_system
+    from facemodels.package.load import open_package
+    from facemodels.pipeline.bundle import content_of
+    from facemodels.pipeline.system import members_of
+    from facemodels.system.calibration import Calibration
+    from facemodels.system.quality import QualityLimits
+
     system = params.load().system(name)
     calibration = json.loads(Path("build", name, "calibration.json").read_text(encoding="utf-8"))
     content = content_of(

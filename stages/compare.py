@@ -10,13 +10,14 @@ from pathlib import Path
 
 from facemodels import params
 from facemodels.cli.guard import guarded
-from facemodels.evaluate.compatibility import require_compatible
 from facemodels.files import write_json, write_text
-from facemodels.pipeline.compare import compare_task
 
 
 def main(task: str) -> None:
     """Compare the candidates of `task`; a false claim of an embedding space is an error."""
+    from facemodels.evaluate.compatibility import require_compatible
+    from facemodels.pipeline.compare import compare_task
+
     everything = params.load()
     baseline = everything.compare.baselines.get(task)
     result = compare_task(

@@ -7,15 +7,14 @@ from pathlib import Path
 from facemodels import params
 from facemodels.cli.guard import guarded
 from facemodels.names import ModelId
-from facemodels.package.build import read_validation
-from facemodels.package.load import open_package
 from facemodels.params import Int8, ModelParams
-from facemodels.pipeline.package import package
-from facemodels.pipeline.quantize import VARIANT, quantize
 
 
 def main(name: str) -> None:
     """Package the model `name` under the version of its card."""
+    from facemodels.package.load import open_package
+    from facemodels.pipeline.quantize import VARIANT, quantize
+
     model = params.load().model(name)
     if model.variant != VARIANT:
         build(model, name, model.id, Path(model.package))
@@ -35,6 +34,9 @@ def main(name: str) -> None:
 
 def build(model: ModelParams, name: str, identity: ModelId, output: Path) -> Path:
     """Build the package of a model's weights as they are."""
+    from facemodels.package.build import read_validation
+    from facemodels.pipeline.package import package
+
     return package(
         weights=Path("build", name, "model"),
         model=identity,

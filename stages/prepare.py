@@ -5,12 +5,13 @@ from pathlib import Path
 
 from facemodels import params
 from facemodels.cli.guard import guarded
-from facemodels.data.datasets import dataset_of
-from facemodels.pipeline.prepare import prepare
 
 
 def main(task: str) -> None:
     """Prepare the data of `task`."""
+    from facemodels.data.datasets import dataset_of
+    from facemodels.pipeline.prepare import prepare
+
     prepare(
         dataset_of(params.load().data, task),
         Path("data/prepared", task),

@@ -5,18 +5,19 @@ from pathlib import Path
 
 from facemodels import params
 from facemodels.cli.guard import guarded
-from facemodels.evaluate import gates
 from facemodels.files import write_json
-from facemodels.package.load import open_package
 from facemodels.params import load_yaml
-from facemodels.pipeline.system import measure_system, members_of
-from facemodels.pipeline.validate import intervals_of, write_curves
-from facemodels.system.calibration import Calibration
 from facemodels.text import markdown
 
 
 def main(name: str) -> None:
     """Measure the system `name`; a gate that it misses stops the pipeline."""
+    from facemodels.evaluate import gates
+    from facemodels.package.load import open_package
+    from facemodels.pipeline.system import measure_system, members_of
+    from facemodels.pipeline.validate import intervals_of, write_curves
+    from facemodels.system.calibration import Calibration
+
     everything = params.load()
     system = everything.system(name)
     file = system.calibration_file

@@ -5,12 +5,13 @@ from pathlib import Path
 
 from facemodels import params
 from facemodels.cli.guard import guarded
-from facemodels.models import architecture
-from facemodels.pipeline.train import train
 
 
 def main(name: str) -> None:
     """Train the model `name`."""
+    from facemodels.models import architecture
+    from facemodels.pipeline.train import train
+
     model = params.load().model(name)
     kind = architecture(model.task, model.architecture)
     train(

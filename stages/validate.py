@@ -5,15 +5,16 @@ from pathlib import Path
 
 from facemodels import params
 from facemodels.cli.guard import guarded
-from facemodels.evaluate import gates
 from facemodels.files import write_json
-from facemodels.pipeline import validate
-from facemodels.pipeline.trained import find_trained
 from facemodels.text import markdown
 
 
 def main(name: str) -> None:
     """Validate the model `name`; a gate that it misses stops the pipeline."""
+    from facemodels.evaluate import gates
+    from facemodels.pipeline import validate
+    from facemodels.pipeline.trained import find_trained
+
     model = params.load().model(name)
     trained = find_trained(Path("build", name, "model"))
     settings = trained.architecture.settings(model.train)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import re
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facemodels.determinism import as_served
 from facemodels.errors import FacemodelsError
 from facemodels.evaluate.timed_image import timed_image
 from facemodels.models import predict
@@ -155,6 +157,7 @@ def _in_child(package: Package, runtime: Runtime, **settings: Any) -> dict[str, 
         capture_output=True,
         text=True,
         check=False,
+        env=as_served(os.environ),
     )
     if done.returncode != 0:
         raise FacemodelsError(

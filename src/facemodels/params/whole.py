@@ -7,6 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from facemodels.determinism import Determinism
 from facemodels.errors import ParamsError
 from facemodels.params.base import Count, Frozen, load_yaml, parse
 from facemodels.params.datasets import Data
@@ -63,6 +64,8 @@ class Params(Frozen):
     """All of params.yaml.
 
     Attributes:
+        determinism: portable: the same bytes on every x86-64 machine with AVX2; machine: faster,
+            the same bytes on one kind of machine. See docs/determinism.md.
         real_root: folder in which conf/data/real.yaml looks for its datasets.
         data: one dataset for each task.
         weights: the weights that others publish, by name.
@@ -72,6 +75,7 @@ class Params(Frozen):
         compare: how candidates are compared.
     """
 
+    determinism: Determinism = "portable"
     real_root: str
     data: Data
     weights: dict[str, WeightsDownload] = Field(default_factory=dict)

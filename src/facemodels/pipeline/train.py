@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import facemodels
+from facemodels import determinism
 from facemodels.architecture.contract import TrainJob
 from facemodels.errors import InputError
 from facemodels.files import canonical_json, list_files, sha256, write_json, write_yaml
@@ -56,6 +57,7 @@ def train(
         "hyperparameters": settings.model_dump(mode="json", exclude={"pretrained"}),
         "data": f"sha256:{data_digest(data)}",
         "threads": settings.threads,
+        "determinism": determinism.record(),
         "origin": "imported" if architecture.is_imported(settings) else "trained",
         "initial_weights": dict(initial.record) if initial else None,
         "versions": {

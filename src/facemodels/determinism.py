@@ -5,7 +5,8 @@ machine's processor, and each choice rounds otherwise. They read these environme
 they load or first compute, so `settle` comes before their import; worker processes inherit them.
 Sums over threads depend on the number of threads: each process computes with one.
 
-Not covered: ONNX Runtime has no such switch, see docs/determinism.md.
+ONNX Runtime reads none; `facemodels.runtime` asks here for the mode. What was seen to agree, on
+which processors: docs/determinism.md.
 """
 
 from __future__ import annotations

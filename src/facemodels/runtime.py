@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from facemodels.determinism import settled
 from facemodels.graph_rewriting import rewrite_file
 
 if TYPE_CHECKING:
@@ -63,7 +64,10 @@ def onnx_session(model: Path | bytes, *, threads: int) -> InferenceSession:
     """Open an ONNX model with the options that everything here runs it with.
 
     The server, the benchmark, the suite and the evaluation all come through here, so what
-    is measured is what is served.
+    is measured is what is served, but for the last bits in a stage that computes portably: there
+    one thread runs the graph without ONNX Runtime's own layout of convolutions (NCHWc), whose
+    kernels for AVX-512 and AVX2 round otherwise. All others were seen to agree, while they give
+    other bits for other numbers of threads (docs/determinism.md).
 
     Args:
         model: the file, or its bytes.
@@ -74,6 +78,9 @@ def onnx_session(model: Path | bytes, *, threads: int) -> InferenceSession:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
+    if settled() == "portable":
+        threads = 1
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,10 +19,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from facemodels.determinism import settled
 from facemodels.errors import InputError
 from facemodels.files import atomic_path
 from facemodels.training.fine_tuning import fine_tuning
 from facemodels.training.finite import StepGuard
+from facemodels.training.portable_functions import PortableFunctions
 from facemodels.training.settings import TorchTraining
 from facemodels.training.weights import save_state
 
@@ -78,6 +80,8 @@ class Fit:
 def deterministic(threads: int, seed: int) -> Iterator[None]:
     """Make torch repeat itself bit for bit: one thread count, one seed, exact kernels.
 
+    In a process that computes portably, another processor repeats it too.
+
     The previous settings come back at the end, so one process may train twice.
     """
     before = (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
@@ -89,7 +93,8 @@ def deterministic(threads: int, seed: int) -> Iterator[None]:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.manual_seed(seed)
     try:
-        yield
+        with PortableFunctions() if settled() == "portable" else nullcontext():
+            yield
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])

@@ -113,6 +113,12 @@ def served_members(
     return _module_of(task).served_members(members, config)
 
 
+def postprocessing(task: str) -> dict[str, Any]:
+    """How the output of one ONNX graph of a task becomes an answer, for config.yaml."""
+    found: dict[str, Any] = _module_of(task).postprocessing()
+    return found
+
+
 def predict(
     task: str, predictor: Predictor, images: Sequence[NDArray[np.uint8]]
 ) -> list[NDArray[np.float32]]:

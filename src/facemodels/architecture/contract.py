@@ -184,6 +184,10 @@ class Architecture(ABC, Generic[NetworkT, TrainingT]):
     def preprocessing(self) -> dict[str, Any]:
         """Return how an image becomes an input, for config.yaml."""
 
+    def postprocessing(self) -> dict[str, Any] | None:
+        """Return how an output becomes an answer, for config.yaml; None: as the task does it."""
+        return None
+
     @abstractmethod
     def load(self, weights: Path, *, threads: int) -> Predictor:
         """Return the predictor of a file of weights.

@@ -143,12 +143,15 @@ def _package(model: str, policy: Path | None) -> Iterator[tuple[Package, dict[st
         The package and, for a registered id, the fields that the registry has for it.
     """
     from facemodels.package.load import open_package
+    from facemodels.package.placement import require_placement
     from facemodels.package.policies import policy_of
     from facemodels.registry.packages import obtain
 
     path = Path(model)
     if path.exists():
-        yield open_package(path, signature=policy_of(path, policy)), None
+        opened_here = open_package(path, signature=policy_of(path, policy))
+        require_placement(opened_here)
+        yield opened_here, None
         return
     from facemodels.registry.registry import open_registry
 
@@ -158,6 +161,7 @@ def _package(model: str, policy: Path | None) -> Iterator[tuple[Package, dict[st
     except InputError as error:
         raise _unregistered(model, opened.root, error) from error
     with obtain(opened.root, entry, policy) as package:
+        require_placement(package)
         yield package, entry.as_json()
 
 

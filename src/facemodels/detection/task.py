@@ -123,6 +123,20 @@ def served_graphs(
     return model
 
 
+def postprocessing() -> dict[str, Any]:
+    """What `postprocess` and `_back` do, for config.yaml of a package."""
+    return {
+        "output": "predictions (N, 5, A): centre x, centre y, width, height in pixels of the "
+        "input, score 0..1",
+        "clip": "boxes to the input, then those of the image to the image",
+        "score_floor": SCORE_FLOOR,
+        "suppression": "greedy, best first; equal scores in the order of the output",
+        "overlap": IOU_THRESHOLD,
+        "most": MAX_DETECTIONS,
+        "boxes": "x0 y0 x1 y1 in pixels of the upright image, edges frame",
+    }
+
+
 def predict(
     model: DetectionModel, images: Sequence[NDArray[np.uint8]]
 ) -> list[NDArray[np.float32]]:

@@ -103,6 +103,10 @@ class ImportedGraph(Architecture[ImportedNetwork, TrainingSettings]):
         """Return how an image becomes an input, as the importer stated it."""
         return dict(self.described.preprocessing)
 
+    def postprocessing(self) -> dict[str, Any] | None:
+        """Return that `decode` names the steps of a detector; else None."""
+        return None if self.described.decode is None else {"output": "by the steps of `decode`"}
+
     def export(self, weights: Path, path: Path) -> float:
         """Leave the graph where it is: the weights of the package are the graph."""
         if weights != path:

@@ -74,6 +74,14 @@ def served(run: Run, config: Mapping[str, Any], metadata: Mapping[str, Any]) -> 
     return PointRegressor(run, config["preprocessing"]["size"][0])
 
 
+def postprocessing() -> dict[str, Any]:
+    """How a graph's output becomes points, for config.yaml of a package."""
+    return {
+        "output": "points (N, 68, 2), x y in units of the box: 0 0 is its upper left corner",
+        "points": "corner + point * sides - 0.5: pixels of the upright image, centres frame",
+    }
+
+
 def predict(model: LandmarkModel, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
     """Fit a face that fills the middle of each image: points float32 (68, 2) an image."""
     sizes = np.array([image.shape[1::-1] for image in images], np.float32).reshape(-1, 2)

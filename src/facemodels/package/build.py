@@ -13,7 +13,8 @@ from typing import Any
 
 from facemodels.errors import InputError
 from facemodels.files import list_files, sha256, sha256_tree, write_json, write_text, write_yaml
-from facemodels.models import AnyArchitecture
+from facemodels.imaging.picture import DECODING
+from facemodels.models import AnyArchitecture, postprocessing
 from facemodels.names import ModelId
 from facemodels.package import card, requirements
 from facemodels.package.verify import ONNX, is_package, verify, write_checksums
@@ -116,12 +117,15 @@ def _export(architecture: AnyArchitecture, weights: Path, folder: Path) -> _Expo
 
 def _config(content: PackageContent, exported: _Exported) -> dict[str, Any]:
     architecture = content.architecture
+    after = architecture.postprocessing()
     config: dict[str, Any] = {
         "name": str(content.id.name),
         "task": content.id.name.task,
         "architecture": content.id.name.architecture,
         "network": architecture.network.model_dump(mode="json"),
+        "decoding": dict(DECODING),
         "preprocessing": architecture.preprocessing(),
+        "postprocessing": postprocessing(content.id.name.task) if after is None else after,
         "weights": architecture.weights_file,
         "runtimes": list(architecture.runtimes),
         **exported.config,

@@ -10,6 +10,9 @@ from facemodels.models import AnyArchitecture
 from facemodels.names import ModelId
 from facemodels.text import markdown
 
+_IMPORT = "from facemodels.imaging.picture import upright\n"  # in the scripts of cards
+_PILLOW = "from PIL import Image\n"  # likewise; the function imports more of it
+
 
 def model_card(model: ModelId, metadata: Mapping[str, Any], architecture: AnyArchitecture) -> str:
     """Write README.md of a package.
@@ -33,6 +36,14 @@ def variant_card(model: ModelId, metadata: Mapping[str, Any]) -> str:
     return card_text(model, metadata, folder.joinpath("example.py").read_text("utf-8"))
 
 
+def standalone(example: str) -> str:
+    """A script of ours with the function that it imports in the place of the import."""
+    code = resources.files("facemodels.imaging").joinpath("picture.py").read_text("utf-8")
+    function = code[code.index("from PIL import") : code.index("\n\nDECODING = ")]
+    script = example.replace(_PILLOW, "").replace(f"\n{_IMPORT}", f"{function}\n")
+    return script.replace("import ", "import io\nimport ", 1) if script != example else script
+
+
 def card_text(model: ModelId, metadata: Mapping[str, Any], example: str) -> str:
     """Put the sections of a model card together; `example` is the script that runs it."""
     metrics = metadata["accuracy_metrics"]
@@ -51,7 +62,7 @@ def card_text(model: ModelId, metadata: Mapping[str, Any], example: str) -> str:
         metadata["known_issues"],
         "## Run it",
         "In this folder, with `pip install -r requirements.txt`:",
-        f"```python\n{example.strip()}\n```",
+        f"```python\n{standalone(example).strip()}\n```",
         "Check the files first: `sha256sum -c checksums.sha256`.",
     ]
     return "\n\n".join(section.strip() for section in sections) + "\n"

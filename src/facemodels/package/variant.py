@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from facemodels.files import sha256, write_json, write_text, write_yaml
+from facemodels.imaging.picture import DECODING
+from facemodels.models import postprocessing
 from facemodels.names import ModelId
 from facemodels.package import card
 from facemodels.package.build import write_package
@@ -75,6 +77,8 @@ def _threshold(content: VariantContent) -> Any:
 
 def _config(content: VariantContent, threshold: Any) -> dict[str, Any]:
     config = {
+        "decoding": dict(DECODING),
+        "postprocessing": postprocessing(content.source.task),
         **content.source.config,
         "weights": ONNX,
         "runtimes": ["onnx"],

@@ -22,6 +22,7 @@ GRAPH = re.compile(r"[a-z][a-z0-9]*\.onnx")  # the file of one graph of several
 MEMBERS = "members"  # the folder with the packages that a system is made of, one a task
 _MEMBER = re.compile(rf"{MEMBERS}/(?:{'|'.join(LEARNED_TASKS)})/(?P<file>[^/]+)")
 _LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9._/-]+)")
+_CACHED = re.compile(r"/[0-9a-f]{2}/[0-9a-f]{30}$")  # DVC names a file by its MD5
 _REMEDY = "Restore it with `dvc checkout` or `dvc pull`, or rebuild it; do not load it."
 
 
@@ -67,9 +68,7 @@ def verify(folder: Path) -> dict[str, str]:
             f"{folder} is not a package: it has no {CHECKSUMS}.",
             "Point to a folder such as models/recognition/facenet-v1.0.0.",
         )
-    links = tuple(sorted(p.name for p in folder.rglob("*") if _is_foreign(p, folder)))
-    if links:
-        raise IntegrityError(f"{folder} holds links", _REMEDY, extra=links)
+    _refuse_odd_entries(folder)
     listed = _read_checksums(folder)
     present = set(list_files(folder)) - {CHECKSUMS}
     changed = [
@@ -101,10 +100,36 @@ def _is_allowed(name: str) -> bool:
     return file in ALLOWED or GRAPH.fullmatch(file) is not None
 
 
-def _is_foreign(path: Path, folder: Path) -> bool:
-    """A link that leaves DVC's cache out of account: DVC may link whole files, we allow those."""
+def _refuse_odd_entries(folder: Path) -> None:
+    """Refuse what is neither a file nor a folder with files, before anything is opened.
+
+    A pipe would be read without an end, and a link can lead elsewhere after it was verified.
+
+    Raises:
+        IntegrityError: links, other than those of whole files into DVC's cache; pipes, sockets
+            and devices; folders without a file.
+    """
+    kinds: dict[str, list[str]] = {"links": [], "pipes or devices": [], "empty folders": []}
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            if not _is_of_the_cache(path, folder):
+                kinds["links"].append(name)
+        elif path.is_dir():
+            if not any(path.iterdir()):
+                kinds["empty folders"].append(name)
+        elif not path.is_file():
+            kinds["pipes or devices"].append(name)
+    for kind, names in kinds.items():
+        if names:
+            raise IntegrityError(f"{folder} holds {kind}", _REMEDY, extra=tuple(sorted(names)))
+
+
+def _is_of_the_cache(path: Path, folder: Path) -> bool:
+    """Whether a link is one that DVC makes: of a whole file, into a cache by content."""
     inside = path.parent == folder or _MEMBER.fullmatch(path.relative_to(folder).as_posix())
-    return path.is_symlink() and not (inside and path.resolve().is_file())
+    target = path.resolve()
+    return bool(inside) and target.is_file() and _CACHED.search(target.as_posix()) is not None
 
 
 def _read_checksums(folder: Path) -> dict[str, str]:

@@ -7,7 +7,9 @@ import numpy as np
 import onnxruntime
 import yaml
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
+
+from facemodels.imaging.picture import upright
 
 config = yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8"))
 preprocessing = config["preprocessing"]
@@ -17,11 +19,11 @@ session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionPro
 
 def embed(path: str) -> NDArray[np.float32]:
     """A unit vector for an aligned face crop."""
-    image = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
-    pixels = np.asarray(image.resize(size, Image.Resampling.BILINEAR), np.float32)
+    pixels = np.asarray(upright(path).resize(size, Image.Resampling.BILINEAR), np.float32)
     if preprocessing["color"] == "BGR":
         pixels = pixels[:, :, ::-1]
-    scaled = (pixels - preprocessing["mean"]) * preprocessing["scale"]
+    scaled = pixels - np.array(preprocessing["mean"], np.float32)
+    scaled = scaled * np.array(preprocessing["scale"], np.float32)
     batch = np.ascontiguousarray(scaled.transpose(2, 0, 1)[None], np.float32)
     vector: NDArray[np.float32] = session.run(None, {"images": batch})[0][0]
     return vector
@@ -32,4 +34,4 @@ print("dimensions:", len(embeddings[0]))
 if len(embeddings) > 1:
     score = float(embeddings[0] @ embeddings[1])
     verdict = "same person" if score >= config.get("threshold", 0.5) else "different people"
-    print(f"similarity: {score:.4f} ({verdict})")
+    print(f"similarity: {score:.6f} ({verdict})")

@@ -158,6 +158,15 @@ def served(run: Run, config: Mapping[str, Any], metadata: Mapping[str, Any]) -> 
     return Embedder(run, preprocessing, metadata["output_shape"][0])
 
 
+def postprocessing() -> dict[str, Any]:
+    """What a graph of the task gives, for config.yaml of a package."""
+    return {
+        "output": "embeddings (N, D)",
+        "length": "1: the graph divides by the Euclidean norm",
+        "compare": "dot product; one person from `threshold` on",
+    }
+
+
 def predict(model: RecognitionModel, images: Sequence[Image]) -> list[NDArray[np.float32]]:
     """Embed each image: a unit vector float32 (D,) an image."""
     return list(model.embed(images))

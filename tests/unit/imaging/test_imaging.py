@@ -20,6 +20,7 @@ from facemodels.imaging import (
     resize,
     unletterbox_boxes,
 )
+from facemodels.imaging.picture import upright
 
 
 def encoded(image: Image.Image, fmt: str = "PNG", **options: object) -> bytes:
@@ -136,6 +137,25 @@ def test_a_profile_of_another_colour_space_becomes_srgb(profile: bytes, alpha: b
         stored.putalpha(255)
         data = encoded(stored, icc_profile=profile)
     assert np.abs(decode(data).astype(int) - colours).max() <= 3
+
+
+@pytest.mark.parametrize("profile", [None, b"broken", ADOBE, P3], ids=["no", "bad", "Adobe", "P3"])
+@pytest.mark.parametrize("mode", ["L", "1", "P", "RGB", "RGBA", "LA", "CMYK", "I;16"])
+def test_the_scripts_of_cards_decode_as_we_do(
+    mode: str, profile: bytes | None, tmp_path: Path
+) -> None:
+    colours = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8))
+    if mode == "I;16":
+        image = Image.fromarray((np.asarray(colours.convert("L")).astype(np.uint16) * 211) + 77)
+    else:
+        image = colours.convert(mode)
+    if mode in ("RGBA", "LA"):
+        image.putalpha(colours.convert("L"))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / ("x.jpg" if mode == "CMYK" else "x.png")
+    image.save(path, exif=exif, **({} if profile is None else {"icc_profile": profile}))
+    np.testing.assert_array_equal(np.asarray(upright(str(path))), decode(path))
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,7 @@ def test_the_cards_example_embeds_in_a_fresh_environment(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "dimensions: 512" in done.stdout
-    assert "similarity: 1.0000 (same person)" in done.stdout
+    assert "(same person)" in done.stdout
     blocked = [python, "-I", "-c", "import facemodels"]
     assert subprocess.run(blocked, capture_output=True, check=False).returncode != 0
 
@@ -219,20 +219,7 @@ def test_the_cards_example_finds_faces_in_a_fresh_environment(
     expected = [
         [s, *b, *p.ravel()] for s, b, p in zip(own.scores, own.boxes, own.points, strict=True)
     ]
-    np.testing.assert_allclose(np.array(found, float), expected, atol=0.06)
-
-
-def test_the_example_and_the_library_embed_alike(facenet_package: Path, face: Path) -> None:
-    from facemodels import imaging
-
-    library = open_package(facenet_package).predictor().embed([imaging.decode(face)])[0]
-    script = _example(facenet_package) + "\nprint('VECTOR', *embeddings[0])\n"
-    done = subprocess.run(
-        [sys.executable, "-c", script, face],
-        cwd=facenet_package, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    vector = np.array(done.stdout.split("VECTOR")[1].split(), np.float32)
-    np.testing.assert_allclose(vector, library, atol=1e-4)
+    np.testing.assert_allclose(np.array(found, float), expected, atol=1e-3)
 
 
 def test_config_says_how_to_build_and_feed_the_network(facenet_package: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from facemodels.errors import InputError, IntegrityError
 from facemodels.package.load import open_package
+from facemodels.package.placement import require_placement
 from facemodels.package.verify import verify, write_checksums
 
 
@@ -44,13 +46,45 @@ def test_a_listed_file_of_a_format_that_runs_code_is_refused(package: Path) -> N
         verify(package)
 
 
-def test_a_link_out_of_the_package_is_refused(package: Path, tmp_path: Path) -> None:
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (outside / "x").write_text("x")
-    (package / "sub").symlink_to(outside)
-    with pytest.raises(IntegrityError, match="sub"):
-        verify(package)
+def test_what_is_no_file_is_refused_before_anything_is_opened(
+    package: Path, tmp_path: Path
+) -> None:
+    cached = tmp_path / "files/md5/ab" / ("0" * 30)
+    cached.parent.mkdir(parents=True)
+    config = package / "config.yaml"
+    content = config.read_bytes()
+    for make, said in (
+        (lambda: config.symlink_to(tmp_path / "config.yaml"), "links"),
+        (lambda: config.symlink_to(tmp_path), "links"),
+        (lambda: os.mkfifo(config), "pipes or devices"),
+        (config.mkdir, "empty folders"),
+    ):
+        config.unlink()
+        make()
+        (tmp_path / "config.yaml").write_bytes(content)
+        with pytest.raises(IntegrityError, match=rf"holds {said} \(extra: config\.yaml\)"):
+            verify(package)
+        if config.is_dir() and not config.is_symlink():
+            config.rmdir()
+            config.touch()
+    cached.write_bytes(content)
+    config.unlink()
+    config.symlink_to(cached)  # as `dvc checkout` with links makes it
+    verify(package)
+
+
+def test_a_server_refuses_what_others_may_change_or_is_called_by_another_name(
+    package: Path,
+) -> None:
+    require_placement(open_package(package))
+    (package / "model.dat").chmod(0o666)
+    with pytest.raises(IntegrityError, match=r"write to .*model\.dat.*chmod -R o-w"):
+        require_placement(open_package(package))
+    (package / "model.dat").chmod(0o644)
+    other = package.rename(package.with_name("dlib-v9.9.9"))
+    with pytest.raises(IntegrityError, match=r"called dlib-v9\.9\.9 and holds lmk-dlib-v1\.0\.0"):
+        require_placement(open_package(other))
+    other.rename(package)
 
 
 def test_a_folder_that_is_no_package_is_an_input_error(tmp_path: Path) -> None:

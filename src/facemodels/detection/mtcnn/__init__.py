@@ -27,7 +27,7 @@ from facemodels.architecture.contract import Architecture, ExportedGraphs, Inter
 from facemodels.data.splits import DetectionSplit
 from facemodels.detection.mtcnn.authors import authors_weights
 from facemodels.detection.mtcnn.calibration import MtcnnTraining, Scenes, Values, calibrate
-from facemodels.detection.mtcnn.cascade import POINTS, Cascade, CascadeSettings, Factor
+from facemodels.detection.mtcnn.cascade import OVERLAP, POINTS, Cascade, CascadeSettings, Factor
 from facemodels.errors import FacemodelsError
 from facemodels.params import Count, Frozen
 from facemodels.training.initial_weights import InitialWeights
@@ -128,6 +128,18 @@ class Mtcnn(Architecture[MtcnnNetwork, MtcnnTraining]):
             "mean": 127.5,
             "scale": 1 / 128,
             "layout": "NCHW float32",
+        }
+
+    def postprocessing(self) -> dict[str, Any]:
+        """Return what stands behind O-Net; the steps between the graphs are in the example."""
+        return {
+            "output": "box offsets (N, 4), five x and five y (N, 10), probabilities (N, 2)",
+            "clip": "boxes to the image; points may lie outside",
+            "suppression": "greedy, best first; overlap is of the smaller box, sides + 1",
+            "overlap": OVERLAP,
+            "most": "as many as pass",
+            "boxes": "x0 y0 x1 y1 in pixels of the upright image, edges frame",
+            "points": "five, x y, centres frame, as they stand from left to right",
         }
 
     def load(self, weights: Path, *, threads: int) -> Cascade:

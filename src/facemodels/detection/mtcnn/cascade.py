@@ -34,7 +34,7 @@ _FIELD = 12  # pixels: what one cell of P-Net sees, so the least side of a level
 _STRIDE = 2  # pixels between two cells of P-Net
 _REFINED, _PLACED = 24, 48  # pixels: the inputs of R-Net and O-Net
 _OUTPUTS = {"rnet": (4, 2), "onet": (4, 2 * POINTS, 2)}  # numbers a crop, by output
-_IOU_LEVEL, _IOU, _OVERLAP = 0.5, 0.7, 0.7  # within a level, between levels and stages, at the end
+_IOU_LEVEL, _IOU, OVERLAP = 0.5, 0.7, 0.7  # within a level, between levels and stages, at the end
 _CROPS = 512  # crops in one run of R-Net or O-Net
 # The best proposals of a level and of all levels that are followed up, so that no picture takes
 # for ever. Ordinary ones have a few hundred.
@@ -134,7 +134,7 @@ class Cascade:
         places = points[passed].reshape(-1, 2, POINTS).transpose(0, 2, 1)
         points = np.ascontiguousarray(sides * places + boxes[:, None, :2] - 1)
         boxes = _moved(boxes, offsets[passed])
-        kept = suppress(boxes, scores, _OVERLAP, overlap="smaller")
+        kept = suppress(boxes, scores, OVERLAP, overlap="smaller")
         return Detections(boxes[kept], scores[kept], points[kept])
 
     def _looked_at(

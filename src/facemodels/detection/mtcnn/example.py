@@ -9,7 +9,8 @@ import numpy as np
 import onnxruntime
 import yaml
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+
+from facemodels.imaging.picture import upright
 
 Array = NDArray[Any]
 config = yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8"))
@@ -65,7 +66,7 @@ def squares(boxes: Array) -> tuple[Array, Array]:
     return boxes[inside], pixels[inside]
 
 
-image = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("RGB")
+image = upright(sys.argv[1])
 factor = max(1, math.ceil(math.sqrt(image.width * image.height / wanted["max_pixels"])))
 picture = np.asarray(image.reduce(factor))
 size = np.array(picture.shape[1::-1])  # width, height
@@ -103,6 +104,6 @@ points = points * sides[:, :, None] + boxes[:, :2, None] - 1
 boxes = boxes + offsets * np.tile(sides, 2)
 passed = np.flatnonzero(scores > max(third, config.get("threshold", 0)))
 for i in passed[suppress(boxes[passed], scores[passed], 0.7, border=1, smaller=True)]:
-    x0, y0, x1, y1 = boxes[i] * factor
-    print(f"{scores[i]:.3f} {x0:.1f} {y0:.1f} {x1:.1f} {y1:.1f}", end="")
-    print("".join(f"  {x:.1f},{y:.1f}" for x, y in (points[i].T + 0.5) * factor - 0.5))
+    x0, y0, x1, y1 = np.clip(boxes[i] * factor, 0, image.size * 2)
+    print(f"{scores[i]:.4f} {x0:.4f} {y0:.4f} {x1:.4f} {y1:.4f}", end="")
+    print("".join(f"  {x:.4f},{y:.4f}" for x, y in (points[i].T + 0.5) * factor - 0.5))

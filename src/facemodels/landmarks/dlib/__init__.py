@@ -139,6 +139,10 @@ class Dlib(Architecture[DlibNetwork, DlibTraining]):
         """Return that dlib takes the RGB image and the face's box as they are."""
         return {"color": "RGB", "dtype": "uint8", "box": "x0 y0 x1 y1 in pixels, rounded"}
 
+    def postprocessing(self) -> dict[str, Any]:
+        """Return the frame of the points."""
+        return {"output": "68 points, x y in whole pixels of the upright image, centres frame"}
+
     def load(self, weights: Path, *, threads: int) -> ShapePredictor:
         """Return the predictor of a model.dat; dlib fits one face on one thread."""
         import dlib

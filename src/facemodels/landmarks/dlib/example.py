@@ -4,13 +4,14 @@ import sys
 
 import dlib
 import numpy as np
-from PIL import Image, ImageOps
+
+from facemodels.imaging.picture import upright
 
 predictor = dlib.shape_predictor("model.dat")
-image = np.asarray(ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("RGB"))
+image = np.array(upright(sys.argv[1]))
 height, width = image.shape[:2]
-# Without a detector's box, take a face that fills the middle of the image.
-box = [int(v) for v in sys.argv[2:6]] or [width // 5, height // 5, width * 4 // 5, height * 4 // 5]
+# Without a detector's box, the face fills the image. dlib's boxes are whole pixels.
+box = [round(float(v)) for v in sys.argv[2:6]] or [0, 0, width, height]
 shape = predictor(image, dlib.rectangle(*box))
 for index in range(shape.num_parts):
     print(index, shape.part(index).x, shape.part(index).y)

@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from facemodels.deployment.controller.control_access import ControlAccess
 from facemodels.deployment.settings import Address
 from facemodels.errors import FacemodelsError, InputError
 from facemodels.monitoring.alerts.alertmanager import MOST, PATH, Alert, read_alert
@@ -82,16 +83,21 @@ class ControlServer:
     """The HTTP server of the controller; it runs in threads of its own.
 
     Args:
-        address: the address to listen on; only loopback is allowed, as there are no tokens.
+        address: the address to listen on; only loopback is allowed, as nothing is encrypted.
         facts: the metrics for `/metrics`.
         tell: called with the alerts that the webhook receives.
+        token: the bearer token that every request must carry.
 
     Raises:
         InputError: the address is taken, or other machines can reach it.
     """
 
     def __init__(
-        self, address: Address, facts: Collector, tell: Callable[[list[Alert]], None]
+        self,
+        address: Address,
+        facts: Collector,
+        tell: Callable[[list[Alert]], None],
+        token: str,
     ) -> None:
         if not is_loopback(address.host):
             raise InputError(
@@ -101,14 +107,14 @@ class ControlServer:
         registry = CollectorRegistry()
         registry.register(facts)
         try:
-            self._server = ThreadingHTTPServer(
-                (address.host, address.port), _handler(registry, tell)
-            )
+            self._server = ThreadingHTTPServer((address.host, address.port), BaseHTTPRequestHandler)
         except OSError as error:
             raise InputError(
                 f"control.port {address.port} is taken: {error.strerror}.",
                 "End the program that has it, or choose another in conf/deploy/.",
             ) from error
+        access = ControlAccess(token, int(self._server.server_address[1]))
+        self._server.RequestHandlerClass = _handler(registry, tell, access)
         self._server.daemon_threads = True
         self._thread = threading.Thread(
             target=self._server.serve_forever, name="control", daemon=True
@@ -122,19 +128,23 @@ class ControlServer:
 
 
 def _handler(
-    registry: CollectorRegistry, tell: Callable[[list[Alert]], None]
+    registry: CollectorRegistry, tell: Callable[[list[Alert]], None], access: ControlAccess
 ) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout: ClassVar[float] = _PATIENCE_S
         server_version, sys_version = "facemodels", ""
 
         def do_GET(self) -> None:
+            if self._is_refused():
+                return
             if self.path == "/metrics":
                 self._answer(200, generate_latest(registry), CONTENT_TYPE_LATEST)
             else:
                 self._answer(404, b"")
 
         def do_POST(self) -> None:
+            if self._is_refused():
+                return
             length = self.headers.get("content-length", "")
             if self.path != PATH:
                 self._answer(404, b"")
@@ -142,6 +152,12 @@ def _handler(
                 self._answer(413, b"")
             else:
                 self._take(self.rfile.read(int(length)))
+
+        def _is_refused(self) -> bool:
+            refusal = access.refusal(dict(self.headers))
+            if refusal is not None:
+                self._answer(refusal[0], f"{refusal[1]}\n".encode())
+            return refusal is not None
 
         def _take(self, body: bytes) -> None:
             try:

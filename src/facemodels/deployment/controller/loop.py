@@ -21,6 +21,7 @@ import structlog
 from facemodels.deployment.clock import boot_time
 from facemodels.deployment.controller.alarms import Alarms
 from facemodels.deployment.controller.background import BackgroundMonitor
+from facemodels.deployment.controller.control_access import control_token
 from facemodels.deployment.controller.git_worker import GitWorker
 from facemodels.deployment.controller.http import ControllerMetrics, ControlServer
 from facemodels.deployment.controller.pending_rollbacks import PendingRollbacks
@@ -289,7 +290,8 @@ class Controller:
     def _listen(self) -> None:
         if self._http is None:
             metrics = ControllerMetrics(self.status, self._monitor.accuracy, self._monitor.lost)
-            self._http = ControlServer(self._settings.control, metrics, self._receive)
+            token = control_token(self.folder)
+            self._http = ControlServer(self._settings.control, metrics, self._receive, token)
 
     def _receive(self, alerts: list[Alert]) -> None:
         for alert in alerts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,41 +15,78 @@ from facemodels.names import ModelName, Version
 PATH = "/alerts"
 MOST = 1_000_000  # bytes of one body
 _RECEIVER = "facemodels-controller"
+_PEOPLE = "people"
 _TEXT = 1000  # characters of one label
 
 
-def alertmanager(
-    *, control: str, token_file: str = "", wait_s: float = 1.0, repeat_s: float = 300.0
-) -> dict[str, Any]:
-    """The content of alertmanager.yml as plain values: every alert goes to the controller.
+@dataclass(frozen=True)
+class NotifiedPeople:
+    """Where alerts reach people.
 
-    Receivers for people may be added beside it, with `continue: true` on the controller's route.
+    Attributes:
+        webhooks: URLs of chat or paging services that take Alertmanager's webhook.
+        mails: e-mail addresses.
+        smtp: `host:port` of the mail server.
+        sender: the sender of the mails.
+    """
+
+    webhooks: Sequence[str] = ()
+    mails: Sequence[str] = ()
+    smtp: str = "127.0.0.1:25"
+    sender: str = "facemodels@localhost"
+
+    def receiver(self) -> dict[str, Any]:
+        """The receiver in Alertmanager's form; without an address it reaches nobody yet."""
+        found: dict[str, Any] = {"name": _PEOPLE}
+        if self.webhooks:
+            found["webhook_configs"] = [{"url": url} for url in self.webhooks]
+        if self.mails:
+            server = {"smarthost": self.smtp, "from": self.sender, "require_tls": False}
+            if not self.smtp.startswith(("127.0.0.1:", "localhost:")):
+                server["require_tls"] = True
+            found["email_configs"] = [{"to": mail, **server} for mail in self.mails]
+        return found
+
+
+def alertmanager(
+    *,
+    control: str,
+    token_file: str = "",
+    people: NotifiedPeople | None = None,
+    wait_s: float = 1.0,
+    repeat_s: float = 300.0,
+) -> dict[str, Any]:
+    """The content of alertmanager.yml as plain values.
+
+    Every alert goes to the controller, which rolls back, and to people, who learn of it.
 
     Args:
         control: `host:port` of the controller.
         token_file: the file with the bearer token for the controller; "" sends none.
+        people: where alerts reach people; None leaves that receiver to be filled in.
         wait_s: the time to wait for more alerts of the same version before the first is sent.
         repeat_s: the time after which an alert that still fires is sent again, because the
-            controller may have been down.
+            controller may have been down. People are told again after four hours.
     """
     access = (
         {"http_config": {"authorization": {"credentials_file": token_file}}} if token_file else {}
     )
+    hook = {"url": f"http://{control}{PATH}", "send_resolved": True, **access}
     return {
         "route": {
-            "receiver": _RECEIVER,
+            "receiver": _PEOPLE,
             "group_by": ["alertname", "model_name", "model_version"],
             "group_wait": duration(wait_s),
             "group_interval": duration(max(wait_s, 5.0)),
-            "repeat_interval": duration(repeat_s),
+            "repeat_interval": "4h",
+            "routes": [
+                {"receiver": _RECEIVER, "repeat_interval": duration(repeat_s), "continue": True},
+                {"receiver": _PEOPLE},
+            ],
         },
         "receivers": [
-            {
-                "name": _RECEIVER,
-                "webhook_configs": [
-                    {"url": f"http://{control}{PATH}", "send_resolved": True, **access}
-                ],
-            }
+            {"name": _RECEIVER, "webhook_configs": [hook]},
+            (people or NotifiedPeople()).receiver(),
         ],
     }
 

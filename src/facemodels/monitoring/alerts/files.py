@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from facemodels.files import write_json, write_text, write_yaml
-from facemodels.monitoring.alerts.alertmanager import alertmanager
+from facemodels.monitoring.alerts.alertmanager import NotifiedPeople, alertmanager
 from facemodels.monitoring.alerts.dashboard import dashboard
 from facemodels.monitoring.alerts.prometheus import RULES, TARGETS, prometheus
 from facemodels.monitoring.alerts.rules import rules
@@ -25,6 +25,7 @@ def write(
     hold_s: float = 60.0,
     token_file: str = "",
     webhook_token_file: str = "",
+    people: NotifiedPeople | None = None,
 ) -> list[Path]:
     """Write rules.yml, prometheus.yml, alertmanager.yml and dashboards/models.json.
 
@@ -42,7 +43,8 @@ def write(
         window_s: the window of the rates; the triggers' monitoring window if None.
         hold_s: how long the memory, a drop of the accuracy or a loss must last before it alerts.
         token_file: the file with a bearer token of the scope `metrics`, for the servers.
-        webhook_token_file: the file with the bearer token for the controller's webhook.
+        webhook_token_file: the file with the bearer token for the controller.
+        people: where alerts reach people; None leaves that receiver to be filled in.
 
     Returns:
         The paths that were written.
@@ -61,8 +63,9 @@ def write(
         targets_file=targets_file,
         interval_s=interval_s,
         token_file=token_file,
+        control_token_file=webhook_token_file,
     )
-    notifying = alertmanager(control=control, token_file=webhook_token_file)
+    notifying = alertmanager(control=control, token_file=webhook_token_file, people=people)
     for path, values in zip(paths, (ruling, scraping, notifying), strict=True):
         write_yaml(path, values)
     drawn = folder / "dashboards" / "models.json"

@@ -43,6 +43,7 @@ def prometheus(
     targets_file: str = TARGETS,
     interval_s: float = 5.0,
     token_file: str = "",
+    control_token_file: str = "",
 ) -> dict[str, Any]:
     """The content of prometheus.yml as plain values.
 
@@ -53,9 +54,9 @@ def prometheus(
             prometheus.yml.
         interval_s: the time between two scrapes.
         token_file: the file with a bearer token of the scope `metrics`; "" sends none.
+        control_token_file: the file with the bearer token for the controller; "" sends none.
     """
     interval = f"{round(interval_s * 1000)}ms"
-    access = {"authorization": {"credentials_file": token_file}} if token_file else {}
     alerting = (
         {"alerting": {"alertmanagers": [{"static_configs": [{"targets": list(alertmanagers)}]}]}}
         if alertmanagers
@@ -75,15 +76,20 @@ def prometheus(
                 # Without it the servers' own labels would be renamed to `exported_…`.
                 "honor_labels": True,
                 "file_sd_configs": [{"files": [targets_file], "refresh_interval": "5s"}],
-                **access,
+                **_access(token_file),
             },
             {
                 "job_name": CONTROLLER,
                 "honor_labels": True,
                 "static_configs": [{"targets": [control]}],
+                **_access(control_token_file),
             },
         ],
     }
+
+
+def _access(token_file: str) -> dict[str, Any]:
+    return {"authorization": {"credentials_file": token_file}} if token_file else {}
 
 
 def _address(url: str) -> str:

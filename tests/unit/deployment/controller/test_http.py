@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from facemodels.deployment.controller.control_access import TOKEN_FILE, control_token
 from facemodels.deployment.controller.http import ControllerMetrics, ControlServer
 from facemodels.deployment.settings import Address
 from facemodels.errors import InputError
@@ -32,6 +34,9 @@ RATES = {
 }
 
 
+KEY = {"Authorization": "Bearer secret"}
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -43,11 +48,12 @@ class Opened:
         self.told: list[Alert] = []
         port = free_port()
         facts = ControllerMetrics(lambda: STATUS, lambda: RATES)
-        self.control = ControlServer(Address(port=port), facts, self.told.extend)
+        self.control = ControlServer(Address(port=port), facts, self.told.extend, "secret")
         self.url = f"http://127.0.0.1:{port}"
 
-    def post(self, path: str, body: bytes) -> int:
-        return httpx.post(f"{self.url}{path}", content=body).status_code
+    def post(self, path: str, body: bytes, **headers: str) -> int:
+        asked = {**KEY, **headers}
+        return httpx.post(f"{self.url}{path}", content=body, headers=asked).status_code
 
 
 @pytest.fixture
@@ -63,7 +69,7 @@ def webhook(**labels: Any) -> bytes:
 
 
 def test_shares_probes_and_alarms_are_series(opened: Opened) -> None:
-    text = httpx.get(f"{opened.url}/metrics").text
+    text = httpx.get(f"{opened.url}/metrics", headers=KEY).text
     found = {
         (sample.name, sample.labels.get("model_version", "")): sample.value
         for family in text_string_to_metric_families(text)
@@ -106,7 +112,37 @@ def test_what_is_no_webhook_is_refused_and_nothing_is_told(
 def test_it_listens_on_this_machine_alone_and_says_that_its_port_is_taken(opened: Opened) -> None:
     facts = ControllerMetrics(lambda: STATUS, lambda: RATES)
     with pytest.raises(InputError, match="can be reached by others"):
-        ControlServer(Address(host="0.0.0.0", port=0), facts, print)  # noqa: S104
+        ControlServer(Address(host="0.0.0.0", port=0), facts, print, "secret")  # noqa: S104
     port = int(opened.url.rpartition(":")[2])
     with pytest.raises(InputError, match=f"{port} is taken"):
-        ControlServer(Address(port=port), facts, print)
+        ControlServer(Address(port=port), facts, print, "secret")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Authorization": ""}, 401),
+        ({"Authorization": "Bearer secre"}, 401),
+        ({"Authorization": "Basic secret"}, 401),
+        ({"Origin": "http://127.0.0.1"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Host": "faces.example.org"}, 421),
+        ({"Host": "127.0.0.1:1"}, 421),
+        ({"Host": "127.0.0.1.example.org:{port}"}, 421),
+    ],
+)
+def test_a_forged_alert_is_refused(opened: Opened, headers: dict[str, str], status: int) -> None:
+    port = opened.url.rpartition(":")[2]
+    sent = {name: value.replace("{port}", port) for name, value in headers.items()}
+    body = webhook(model_name="recognition-facenet", model_version="1.1.0")
+    assert opened.post("/alerts", body, **sent) == status
+    assert httpx.get(f"{opened.url}/metrics", headers={**KEY, **sent}).status_code == status
+    assert opened.told == []
+    assert opened.post("/alerts", body, Host=f"localhost:{port}") == 200
+
+
+def test_the_token_is_made_once_and_its_owner_alone_reads_it(tmp_path: Path) -> None:
+    token = control_token(tmp_path / "state")
+    assert len(token) > 32
+    assert control_token(tmp_path / "state") == token
+    assert (tmp_path / "state" / TOKEN_FILE).stat().st_mode & 0o777 == 0o600

@@ -127,12 +127,15 @@ def test_the_guides_commands_train_validate_and_package_a_facenet(work: Path) ->
     assert result["untrained"].keys() == result["metrics"].keys()
     facemodels(
         "package", "--model", f"{folder}/model.pt", "--name", "recognition-facenet",
-        "--version", "2.2.0", "--output", f"{folder}/", cwd=work,
+        "--version", "2.2.0", "--training-dataset", "my people", "--output", f"{folder}/", cwd=work,
     )  # fmt: skip
     shown = json.loads(facemodels("verify", folder, "--json", cwd=work).stdout)
     assert shown["id"] == "rec-facenet-v2.2.0"
     metadata = json.loads((work / folder / "metadata.json").read_text())
     assert metadata["accuracy_metrics"] == result["metrics"]
+    # Nothing is inherited from the card of params.yaml, which is of other weights.
+    words = [metadata[name] for name in ("training_dataset", "author", "license")]
+    assert words == ["my people", "unknown", "unknown"]
 
 
 def test_the_commands_train_validate_and_package_a_detector(work: Path) -> None:

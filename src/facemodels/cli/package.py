@@ -10,9 +10,8 @@ import click
 from facemodels.cli.options import FILE, FILE_OR_FOLDER, FOLDER, json_option, output
 from facemodels.cli.signature import chosen_policy, policy_options
 from facemodels.cli.validate import VALIDATION
-from facemodels.git import root_or
 from facemodels.names import ModelId, ModelName, Version
-from facemodels.params import Card, load, load_yaml, parse
+from facemodels.params import UNKNOWN, Card, load_yaml, parse
 
 
 @click.command()
@@ -24,6 +23,9 @@ from facemodels.params import Card, load, load_yaml, parse
 @click.option("--variant", default="", help="For example gpu.")
 @click.option("--output", "folder", type=FOLDER, help="Folder of the package.")
 @click.option("--card", "card_file", type=FILE, help="YAML with the words of the version.")
+@click.option("--author", help="Who made it.")
+@click.option("--license", "licence", help="Licence of the weights, as SPDX identifier.")
+@click.option("--training-dataset", help="Name of the dataset that it was trained on.")
 @json_option
 def package(
     model: Path,
@@ -32,17 +34,22 @@ def package(
     variant: str,
     folder: Path | None,
     card_file: Path | None,
+    author: str | None,
+    licence: str | None,
+    training_dataset: str | None,
     as_json: bool,
 ) -> None:
     """Build the package of trained weights.
 
-    The words of the version come from --card, or else from the model's card in
-    params.yaml. Without --output it goes where the version belongs below models/.
+    The words of the version come from --card and the options; what neither states is
+    "unknown", and the registry refuses it. Without --output it goes where the version
+    belongs below models/.
 
     \b
     Example:
       facemodels package --model models/recognition/facenet-v2.2.0/model.pt \\
-          --name recognition-facenet --version 2.2.0 \\
+          --name recognition-facenet --version 2.2.0 --author "Ann Example" \\
+          --license Apache-2.0 --training-dataset HELEN \\
           --output models/recognition/facenet-v2.2.0
     """
     from facemodels.package.build import read_validation
@@ -52,36 +59,56 @@ def package(
     identity = ModelId(ModelName.parse(name), Version.parse(version), variant)
     weights = find_trained(model).weights
     validated = weights.parent / VALIDATION
+    options = {"author": author, "license": licence, "training_dataset": training_dataset}
+    stated = {name: value for name, value in options.items() if value}
+    card = _card(identity, card_file, weights, stated)
+    _warn_of_unknown(card)
     built = build(
         weights=weights,
         model=identity,
-        card=_card(identity, card_file, weights),
+        card=card,
         validation=read_validation(validated) if validated.is_file() else {},
         output=folder or Path(identity.folder),
     )
     output({"id": str(identity), "path": str(built)}, f"Wrote {built}\n", as_json=as_json)
 
 
-def _card(model: ModelId, file: Path | None, weights: Path) -> Card:
-    """The words of a version: from a file, from params.yaml, or none but the date."""
+def _card(model: ModelId, file: Path | None, weights: Path, stated: dict[str, str]) -> Card:
+    """The words of a version: a file's, or those that were stated.
+
+    A card is never inherited, from params.yaml or from anywhere: it would say of these weights
+    what is true of others, their licence included. Weights that training started from have a
+    licence that training recorded; without another statement it is theirs.
+    """
     if file is not None:
-        return parse(Card, load_yaml(file), str(file))
-    params = root_or(Path.cwd()) / "params.yaml"
-    if params.is_file():
-        known = load(params).models.get(str(model.name))
-        if known is not None:
-            return known.card
+        return parse(Card, load_yaml(file) | stated, str(file))
+    from facemodels.pipeline.package import read_training
+
+    start = read_training(weights.parent).get("initial_weights")
     written = datetime.fromtimestamp(weights.stat().st_mtime, UTC)
-    return Card(
-        created_at=written.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        author="unknown",
-        description=f"{model.name}.",
-        changelog="Not written.",
-        known_issues="Not written.",
-        license="unknown",
-        training_dataset="unknown",
-        parent_version="",
-    )
+    words = {
+        "created_at": written.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "author": UNKNOWN,
+        "description": f"{model.name}.",
+        "changelog": "Not written.",
+        "known_issues": "Not written.",
+        "license": start["license"] if start else UNKNOWN,
+        "training_dataset": UNKNOWN,
+        "parent_version": "",
+    }
+    return Card(**(words | stated))
+
+
+def _warn_of_unknown(card: Card) -> None:
+    """Say what the card leaves open, before somebody meets it at the registration."""
+    options = ("author", "license", "training_dataset")
+    missing = [f"--{name.replace('_', '-')}" for name in options if getattr(card, name) == UNKNOWN]
+    if missing:
+        click.echo(
+            f"The card says unknown where nothing was stated: give {', '.join(missing)}, "
+            "or --card. The registry refuses a version of unknown origin.",
+            err=True,
+        )
 
 
 @click.command()

@@ -16,10 +16,11 @@ from facemodels.params.base import Count, Digest, Frozen, Share, load_yaml, pars
 from facemodels.params.datasets import Data, DatasetParams
 from facemodels.params.model import Int8, ModelParams, OperatingPoint, WeightsDownload
 from facemodels.params.system import Members, SystemParams
-from facemodels.params.version import Card, Gate, PlottedCurve
+from facemodels.params.version import UNKNOWN, Card, Gate, PlottedCurve
 from facemodels.params.whole import Benchmark, Compare, Params, load
 
 __all__ = [
+    "UNKNOWN",
     "Benchmark",
     "Card",
     "Compare",

@@ -28,6 +28,9 @@ class Gate(Frozen):
         return self
 
 
+UNKNOWN = "unknown"  # what a card says where nobody stated it; the registry refuses it
+
+
 class Card(Frozen):
     """What people write about a version.
 

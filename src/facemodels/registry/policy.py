@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from facemodels.errors import InputError, RuleError
+from facemodels.params import UNKNOWN
 
 Role = Literal["register", "promote"]
 PATH = Path("conf", "registry.yaml")
+_ORIGIN = ("author", "license", "training_dataset")  # what every card must state
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,25 @@ class RegistryPolicy:
                 f"{principal} may not {role}.",
                 f"{PATH} lets {', '.join(able) or 'nobody'} do it.",
             )
+
+    def require_origin(self, name: str, words: Mapping[str, Any]) -> None:
+        """Stop a version whose origin nobody stated, or whose licence nobody allowed.
+
+        Args:
+            name: the model or the version.
+            words: its card, by field.
+
+        Raises:
+            RuleError: author, licence or training dataset is "unknown", or the licence is not
+                in the list.
+        """
+        missing = [field for field in _ORIGIN if words.get(field) == UNKNOWN]
+        if missing:
+            raise RuleError(
+                f"{name} has an unknown {', '.join(missing)}.",
+                "State it in the card, and package the version again (`facemodels package`).",
+            )
+        self.require_license(name, str(words.get("license", "")))
 
     def require_license(self, name: str, license: str) -> None:
         """Stop a version whose licence nobody allowed.

@@ -78,8 +78,7 @@ class Registry:
                 self.repository.state(), asked.package.id, commit, reason="", evidence={}, entry={}
             )
         evidence, entry = collect(self.git, asked.package, commit)
-        stated = str(entry.get("license", ""))
-        self.repository.policy.require_license(str(asked.package.id), stated)
+        self.repository.policy.require_origin(str(asked.package.id), entry)
         members.require_known_members(self.repository.state(), str(asked.package.id), entry)
         entry["tags"] = sorted(set(asked.labels))
         if before is None:

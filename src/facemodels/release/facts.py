@@ -36,7 +36,7 @@ def read(registry: Registry, request: ReleaseRequest) -> ReleaseFacts:
     _require_role(registry)
     composed, values = compose_now(root)
     chosen = composed.candidate(request.name)
-    registry.repository.policy.require_license(request.name, chosen.card.license)
+    registry.repository.policy.require_origin(request.name, chosen.card.model_dump())
     model = chosen.id
     entry = latest(registry.repository.state(), model)
     previous = None if entry is None else _previous(entry)

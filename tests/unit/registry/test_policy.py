@@ -94,3 +94,11 @@ def test_who_lacks_a_role_is_refused_unless_there_are_no_roles(
         rules.require(who, role)
     able = sorted(name for name, held in given_roles.items() if role in held)
     assert (", ".join(able) or "nobody") in refused.value.remedy
+
+
+@pytest.mark.parametrize("field", ["author", "license", "training_dataset"])
+def test_a_version_of_unknown_origin_is_refused_by_every_policy(field: str) -> None:
+    words = {"author": "Ann", "license": "MIT", "training_dataset": "HELEN"}
+    RegistryPolicy().require_origin("x", words)
+    with pytest.raises(RuleError, match=f"unknown {field}"):
+        RegistryPolicy().require_origin("x", words | {field: "unknown"})

@@ -75,6 +75,7 @@ class Dlib(Architecture[DlibNetwork, DlibTraining]):
     weights_file = "model.dat"
     runtimes = ("native",)
     requirements = ("dlib-bin", "numpy", "pillow", "PyYAML")
+    training_requirements = ("dlib-bin",)
     pretrained = PRETRAINED
     network_type = DlibNetwork
     training_type = DlibTraining

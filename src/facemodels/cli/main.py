@@ -41,6 +41,7 @@ _COMMANDS = {
     "alerts": ("alerts", "Write Prometheus rules, Alertmanager and Grafana files."),
     "probes": ("probes", "Make the labelled probes that an environment replays."),
     "release": ("release", "Build, judge, tag and push the next version of a model."),
+    "merge-lock": ("merge_lock", "Merge dvc.lock or params.yaml of two branches, for Git."),
     "storage": ("storage", "Push, audit, archive and back up weights."),
     "completion": ("completion", "Print the shell code that completes commands."),
 }

@@ -7,6 +7,7 @@ card         edits the version card in conf/, text to text (pure)
 branch       Git's working tree and branch: what is changed, the commit, the push
 dvc          runs DVC, and asks the remote which objects it lacks
 frozen       keeps the version before beside the next one
+merge        merges dvc.lock and params.yaml of two branches by stage and by value (pure)
 facts        reads what a release has to know of the repository
 steps        runs the steps; each finds what is done already and does the rest
 

@@ -10,7 +10,9 @@ Modules in reading order:
 
 - `arrays`: what an image is, and `ImageError`
 - `colour`: any mode and any ICC profile to sRGB
+- `decoding_cost`: how much memory decoding takes
 - `decoding`: bytes or a file to an image
+- `photo`: a decoded picture that may be smaller than its file, and coordinates in both
 - `geometry`: resize, letterbox, crop
 - `align`: a face turned and scaled so that its points lie where a template has them
 - `crops`: the crops of faces that recognition models take, by name
@@ -28,7 +30,7 @@ from facemodels.imaging.align import five_points, similarity, warp
 from facemodels.imaging.arrays import EXTENSIONS, FORMATS, MAX_PIXELS, ImageError, as_rgb
 from facemodels.imaging.choice import Choice, chosen
 from facemodels.imaging.crops import CROPS, Crop, crop_named
-from facemodels.imaging.decoding import MAX_BYTES, decode, image_size
+from facemodels.imaging.decoding import MAX_BYTES, EncodedImage, decode, image_size
 from facemodels.imaging.geometry import (
     LETTERBOX_FILL,
     crop,
@@ -36,6 +38,7 @@ from facemodels.imaging.geometry import (
     resize,
     unletterbox_boxes,
 )
+from facemodels.imaging.photo import Photo
 
 __all__ = [
     "CROPS",
@@ -46,7 +49,9 @@ __all__ = [
     "MAX_PIXELS",
     "Choice",
     "Crop",
+    "EncodedImage",
     "ImageError",
+    "Photo",
     "as_rgb",
     "chosen",
     "crop",

@@ -12,6 +12,7 @@ from facemodels.errors import DataError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # Pillow's other decoders are never called
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+_STRIPE = 1 << 18  # pixels that are laid on black at once
 MAX_PIXELS = 50_000_000  # pixels of a decoded image; three bytes each
 
 
@@ -51,6 +52,16 @@ def as_rgb(image: NDArray[Any]) -> NDArray[np.uint8]:
     if image.shape[2] == 1:
         return np.repeat(image, 3, axis=2)
     if image.shape[2] == 4:
-        alpha = image[:, :, 3:].astype(np.uint16)
-        return ((image[:, :, :3] * alpha + 127) // 255).astype(np.uint8)
+        return _on_black(image)
     return image
+
+
+def _on_black(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Lay RGBA on black, some rows at a time: 16 bits for each value of all would be much."""
+    made = np.empty((*image.shape[:2], 3), np.uint8)
+    rows = max(1, _STRIPE // image.shape[1])
+    for top in range(0, len(image), rows):
+        part = image[top : top + rows]
+        alpha = part[:, :, 3:].astype(np.uint16)
+        made[top : top + rows] = (part[:, :, :3] * alpha + 127) // 255
+    return made

@@ -28,16 +28,13 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         image: of the mode L, RGB, RGBA or CMYK.
         profile: its ICC profile; None if it has none.
     """
-    alpha = image.getchannel("A") if image.mode == "RGBA" else None
-    if not profile or len(profile) > _MOST_BYTES:
-        return image if alpha is not None else image.convert("RGB")
-    opaque = image if alpha is None else image.convert("RGB")
-    transform = _transform(profile, opaque.mode)
+    mode = "RGB" if image.mode == "RGBA" else image.mode
+    transform = _transform(profile, mode) if profile and len(profile) <= _MOST_BYTES else None
     if transform is None:
-        return image if alpha is not None else image.convert("RGB")
-    made = transform.apply(opaque)
-    if alpha is not None:
-        made.putalpha(alpha)
+        return image if image.mode in ("RGB", "RGBA") else image.convert("RGB")
+    made = transform.apply(image.convert(mode) if image.mode == "RGBA" else image)
+    if image.mode == "RGBA":
+        made.putalpha(image.getchannel("A"))
     return made
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import struct
+from math import ceil
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,19 +18,12 @@ from PIL import Image
 
 from facemodels.imaging.arrays import FORMATS, MAX_PIXELS, ImageError, as_rgb
 from facemodels.imaging.colour import eight_bits, to_srgb
+from facemodels.imaging.decoding_cost import decoding_bytes
+from facemodels.imaging.photo import Photo, turn
 
 MAX_BYTES = 10_000_000  # bytes of an encoded image
 
 _ORIENTATION = 0x0112  # EXIF tag
-_TRANSPOSE = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 _SWAPS_SIDES = frozenset({5, 6, 7, 8})
 # What Pillow's readers raise on broken bytes. Warning: a decompression bomb or odd
 # metadata, where the process turns warnings into errors. RuntimeError: libwebp.
@@ -57,17 +52,97 @@ def decode(
     Raises:
         ImageError: unreadable, too large, truncated, or not one of `FORMATS`.
     """
-    path = source if isinstance(source, Path) else None
-    with _open(source, max_bytes=max_bytes, max_pixels=max_pixels) as image:
+    with EncodedImage(source, max_bytes=max_bytes, max_pixels=max_pixels) as image:
+        return image.decode().pixels
+
+
+class EncodedImage:
+    """An image whose header is read, and nothing else yet; it is closed by `with`.
+
+    Args:
+        source: the encoded bytes, or the file that holds them.
+        max_bytes: most bytes of the encoded image.
+        max_pixels: most pixels, as the header says.
+        reduce_over: a picture of more pixels is decoded at a half of each side, or a quarter and
+            so on, until it has no more; None for the whole picture always.
+
+    Attributes:
+        size: width and height in pixels as they are stored, before the orientation is applied.
+        scale: pixels of the file for each pixel of the decoded image, along one side.
+
+    Raises:
+        ImageError: unreadable, too large, or not one of `FORMATS`.
+    """
+
+    def __init__(
+        self,
+        source: bytes | Path,
+        *,
+        max_bytes: int = MAX_BYTES,
+        max_pixels: int = MAX_PIXELS,
+        reduce_over: int | None = None,
+    ) -> None:
+        self._path = source if isinstance(source, Path) else None
+        self._data = _bounded(source, max_bytes)
+        self._image = _open(self._data, max_pixels=max_pixels, path=self._path)
+        self.size: tuple[int, int] = self._image.size
+        self.scale = _scale(*self.size, reduce_over)
+
+    def __enter__(self) -> Self:
+        """Use the image."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Free the encoded bytes."""
+        self._image.close()
+
+    @property
+    def held_bytes(self) -> int:
+        """What the decoded image takes."""
+        width, height = self.size
+        return 3 * ceil(width / self.scale) * ceil(height / self.scale)
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most that decoding takes, the decoded image included."""
+        return decoding_bytes(self._image, self._data, self.scale)
+
+    def decode(self) -> Photo:
+        """Decode the image; see the function `decode`.
+
+        Raises:
+            ImageError: broken or truncated.
+        """
+        image = self._image
         try:
-            turn = _TRANSPOSE.get(_orientation(image))
-            image.load()
-            rgb = _to_rgb(image)
-            if turn is not None:
-                rgb = np.asarray(Image.fromarray(rgb).transpose(turn))
+            orientation = _orientation(image)
+            left = self._load_reduced()
+            turned = turn(_to_rgb(image, left), orientation)
         except _BROKEN as error:
-            raise ImageError(f"broken or truncated {image.format} data", path) from error
-    return np.ascontiguousarray(rgb)
+            raise ImageError(f"broken or truncated {image.format} data", self._path) from error
+        width, height = self.size
+        if orientation in _SWAPS_SIDES:
+            width, height = height, width
+        return Photo(np.ascontiguousarray(turned), self.scale, width, height)
+
+    def _load_reduced(self) -> int:
+        """Decode, a JPEG at a fraction of its sides; returns by how much to reduce after that."""
+        if self.scale == 1:
+            self._image.load()
+            return 1
+        before = self.size[0]
+        asked = (self.size[0] // self.scale, self.size[1] // self.scale)
+        self._image.draft(None, asked)  # None: the mode stays
+        self._image.load()
+        return self.scale // max(1, round(before / self._image.size[0]))
+
+
+def _scale(width: int, height: int, most: int | None) -> int:
+    """The power of two by which the sides are divided, so that at most so many pixels are left."""
+    scale = 1
+    while most is not None and ceil(width / scale) * ceil(height / scale) > most:
+        scale *= 2
+    return scale
 
 
 def image_size(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
@@ -76,15 +151,17 @@ def image_size(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[i
     Raises:
         ImageError: unreadable, too large, or not one of `FORMATS`.
     """
-    with _open(source, max_bytes=None, max_pixels=max_pixels) as image:
+    path = source if isinstance(source, Path) else None
+    with _open(source, max_pixels=max_pixels, path=path) as image:
         width, height = image.size
         return (height, width) if _orientation(image) in _SWAPS_SIDES else (width, height)
 
 
-def _open(source: bytes | Path, *, max_bytes: int | None, max_pixels: int) -> Image.Image:
+def _open(source: bytes | Path, *, max_pixels: int, path: Path | None) -> Image.Image:
     """Open an image and check format and size by its header; nothing is decoded yet."""
-    path = source if isinstance(source, Path) else None
-    stream = _bounded(source, max_bytes)
+    if not source:
+        raise ImageError("no bytes at all", path)
+    stream = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
         image = Image.open(stream, formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -100,11 +177,9 @@ def _open(source: bytes | Path, *, max_bytes: int | None, max_pixels: int) -> Im
     return image
 
 
-def _bounded(source: bytes | Path, max_bytes: int | None) -> io.BytesIO | Path:
-    """The bytes of `source`, at most `max_bytes`; the path itself where there is no limit."""
+def _bounded(source: bytes | Path, max_bytes: int) -> bytes:
+    """The bytes of `source`, at most `max_bytes`."""
     if isinstance(source, Path):
-        if max_bytes is None:
-            return source
         try:
             with source.open("rb") as stream:
                 data = stream.read(max_bytes + 1)
@@ -115,11 +190,9 @@ def _bounded(source: bytes | Path, max_bytes: int | None) -> io.BytesIO | Path:
     else:
         data = source
     path = source if isinstance(source, Path) else None
-    if not data:
-        raise ImageError("no bytes at all", path)
-    if max_bytes is not None and len(data) > max_bytes:
+    if len(data) > max_bytes:
         raise ImageError(f"more than {max_bytes} bytes", path)
-    return io.BytesIO(data)
+    return data
 
 
 def _orientation(image: Image.Image) -> int:
@@ -131,9 +204,12 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) else 1
 
 
-def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+def _to_rgb(image: Image.Image, reduce: int) -> NDArray[np.uint8]:
     """Any mode that the allowed formats decode to, as uint8 (H, W, 3) in sRGB."""
-    return as_rgb(np.asarray(to_srgb(_plain(image), image.info.get("icc_profile"))))
+    plain = _plain(image)
+    if reduce > 1:
+        plain = plain.reduce(reduce)
+    return as_rgb(np.asarray(to_srgb(plain, image.info.get("icc_profile"))))
 
 
 def _plain(image: Image.Image) -> Image.Image:

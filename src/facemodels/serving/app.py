@@ -17,13 +17,14 @@ from facemodels.serving.api import documents
 from facemodels.serving.api.endpoints import Api, add_api
 from facemodels.serving.engine.inference import Engine
 from facemodels.serving.galleries import ServedGalleries
+from facemodels.serving.http.admission import Admission
 from facemodels.serving.http.bodies import json_response
 from facemodels.serving.http.errors import RequestError
 from facemodels.serving.http.middleware import RequestMiddleware
 from facemodels.serving.http.openapi import add_endpoint
 from facemodels.serving.http.readiness import Readiness
 from facemodels.serving.http.tokens import Tokens
-from facemodels.serving.memory import return_large_blocks
+from facemodels.serving.memory import return_freed_memory, return_large_blocks
 from facemodels.serving.metrics import Metrics
 from facemodels.serving.oip.endpoints import add_oip
 from facemodels.serving.page import page
@@ -55,13 +56,15 @@ def create(
         galleries: the folders of a system's galleries, by name.
     """
     return_large_blocks()
+    return_freed_memory()
     secured = tokens is not None
     app = build(
         engine, metrics, secured=secured, about=about, readiness=readiness, galleries=galleries
     )
+    limits = engine.settings.limits
     return RequestMiddleware(
-        app, limits=engine.settings.limits, tokens=tokens, metrics=metrics,
-        opened=opened_paths(engine.settings),
+        app, limits=limits, tokens=tokens, metrics=metrics, opened=opened_paths(engine.settings),
+        admission=Admission(limits, metrics, aside=lambda: engine.large_requests),
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Returns the memory of large images to the system when they are freed."""
+"""Returns freed memory to the system: of large images, and of what loading a model took."""
 
 from __future__ import annotations
 
@@ -17,8 +17,21 @@ def return_large_blocks() -> None:
     broken images, a few of them large, grew a server from 92 to 799 MiB. A size that was set stays.
     Does nothing with another C library.
     """
+    _call("mallopt", _M_MMAP_THRESHOLD, _THRESHOLD_BYTES)
+
+
+def return_freed_memory() -> None:
+    """Return what the heap has freed and kept.
+
+    To open a graph of 94 MB, ONNX Runtime takes 230 MB, of which 130 are free afterwards. Does
+    nothing with another C library than glibc.
+    """
+    _call("malloc_trim", 0)
+
+
+def _call(name: str, *arguments: int) -> None:
     if sys.platform != "linux":
         return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _THRESHOLD_BYTES)
+    function = getattr(ctypes.CDLL(None), name, None)
+    if function is not None:
+        function(*arguments)

@@ -25,6 +25,10 @@ class Limits(Frozen):
         head_bytes: size of the address and the headers of one request.
         headers: number of headers of one request.
         pixels: number of pixels of the decoded images of one request, together.
+        working_pixels: number of pixels of a decoded image that a model works on; a larger one is
+            decoded at a half of its sides, a quarter and so on. Boxes and points are of the file.
+        decoded_bytes: memory for decoding images, of all requests; a request waits for its
+            share for up to half of `deadline_s`, then 503.
         images: number of images of one request.
         rows: number of rows of a raw tensor.
         header_s: time until the head of a request is complete; then 408.
@@ -46,13 +50,15 @@ class Limits(Frozen):
     head_bytes: Count = 32_768
     headers: Count = 100
     pixels: Count = 50_000_000
+    working_pixels: Count = 12_500_000
+    decoded_bytes: Count = 352_000_000
     images: Count = 16
     rows: Count = 256
     header_s: Seconds = 10.0
     body_s: Seconds = 30.0
     deadline_s: Seconds = 10.0
     queue: Count = 64
-    buffer_bytes: Count = 256_000_000
+    buffer_bytes: Count = 128_000_000
     retry_after_s: Count = 1
     connections: Count = 4096
     idle_s: Seconds = 120.0

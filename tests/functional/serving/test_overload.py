@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import time
 from collections import Counter
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import psutil
 import pytest
+from PIL import Image
 
 from .conftest import GOLDEN, Server, Start
 from .wire import picture, post, series
@@ -103,30 +107,55 @@ def wait_for_connections(server: Server) -> None:
     wait_until(lambda: process.num_fds() < 100)
 
 
+async def growth(server: Server, clients: Sequence[Coroutine[Any, Any, None]]) -> int:
+    """By how many MB the server grows at most while clients ask."""
+    before = peak = memory(server)
+
+    async def watch() -> None:
+        nonlocal peak
+        while True:
+            peak = max(peak, memory(server))
+            await asyncio.sleep(0.02)
+
+    watcher = asyncio.create_task(watch())
+    await asyncio.gather(*clients)
+    watcher.cancel()
+    return int(peak - before)
+
+
+def test_pictures_that_are_small_files_and_large_images_are_bounded_together(start: Start) -> None:
+    """32 pictures of 50 megapixels each, of 6 kB as PNG: 1.6 GB as they are stored in memory."""
+    server, tally, stop = start(GOLDEN), Tally(), asyncio.Event()
+    stop.set()
+    side = 7071
+    requests = [
+        post(PATH, encoded_as(form, mode, side), content_type=f"image/{form.lower()}")
+        for form, mode in (("PNG", "1"), ("JPEG", "RGB"), ("PNG", "P"), ("PNG", "L"))
+    ]
+    clients = [client(server.port, requests[n % 4], stop, tally) for n in range(32)]
+    grown = asyncio.run(growth(server, clients))
+    assert not tally.failures
+    assert tally.statuses.keys() <= {200, 413, 503}
+    assert tally.statuses[200] > 0
+    assert grown < 350, f"{grown} MB"
+
+
+def encoded_as(form: str, mode: str, side: int) -> bytes:
+    stream = io.BytesIO()
+    Image.new(mode, (side, side)).save(stream, form)
+    return stream.getvalue()
+
+
 def test_bodies_that_wait_are_bounded(start: Start) -> None:
     """50 uploads of 8 MB at once would be 400 MB; the server holds 40 MB of them."""
     server = start(GOLDEN, buffer_bytes=40_000_000, deadline_s=20)
-    before = memory(server)
     tally = Tally()
-
-    async def run() -> int:
-        stop = asyncio.Event()
-        stop.set()
-        request = post(PATH, picture() + bytes(8_000_000))
-        peak = 0.0
-
-        async def watch() -> None:
-            nonlocal peak
-            while True:
-                peak = max(peak, memory(server))
-                await asyncio.sleep(0.02)
-
-        watcher = asyncio.create_task(watch())
-        await asyncio.gather(*(client(server.port, request, stop, tally) for _ in range(50)))
-        watcher.cancel()
-        return int(peak - before)
-
-    grown = asyncio.run(run())
+    stop = asyncio.Event()
+    stop.set()
+    request = post(PATH, picture() + bytes(8_000_000))
+    grown = asyncio.run(
+        growth(server, [client(server.port, request, stop, tally) for _ in range(50)])
+    )
     assert not tally.failures
     assert tally.statuses[503] > 0
     assert tally.statuses.keys() <= {200, 422, 503}

@@ -11,6 +11,7 @@ from PIL import Image, ImageCms
 
 from facemodels.errors import DataError
 from facemodels.imaging import (
+    EncodedImage,
     ImageError,
     as_rgb,
     crop,
@@ -167,6 +168,36 @@ def test_a_profile_that_is_broken_or_srgb_changes_nothing(profile: bytes) -> Non
     for pixels in (gradient(9, 5), gradient(9, 5)[:, :, 0]):
         image = Image.fromarray(pixels)
         np.testing.assert_array_equal(decode(encoded(image, icc_profile=profile)), as_rgb(pixels))
+
+
+@pytest.mark.parametrize("orientation", [1, 6, 7])
+@pytest.mark.parametrize(
+    ("fmt", "mode"), [("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "RGBA"), ("PNG", "1"), ("PNG", "P")]
+)
+def test_a_large_picture_is_halved_and_its_coordinates_stay_those_of_the_file(
+    fmt: str, mode: str, orientation: int
+) -> None:
+    pixels = np.zeros((101, 203, 3), np.uint8)
+    pixels[48:64, 96:128] = 255  # of the file as it is stored
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(Image.fromarray(pixels).convert(mode), fmt, exif=exif)
+    whole = decode(data)
+    for most, scale in ((101 * 203, 1), (101 * 203 - 1, 2), (2000, 4)):
+        with EncodedImage(data, reduce_over=most) as image:
+            assert image.peak_bytes >= image.held_bytes
+            photo = image.decode()
+        assert photo.scale == scale
+        assert photo.size == (whole.shape[1], whole.shape[0])
+        rows, columns = np.nonzero(photo.pixels[:, :, 0] > 127)
+        here = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], np.float32)
+        rows, columns = np.nonzero(whole[:, :, 0] > 127)
+        file = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], np.float32)
+        assert np.abs(photo.boxes_of_file(here) - file).max() <= scale
+        np.testing.assert_array_equal(photo.boxes_here(photo.boxes_of_file(here)), here)
+        points = here.reshape(2, 2)
+        np.testing.assert_allclose(photo.points_here(photo.points_of_file(points)), points)
+    assert photo.points_of_file(np.zeros(2)).tolist() == [1.5, 1.5]
 
 
 def test_too_many_pixels_are_refused_by_the_header_alone(monkeypatch: pytest.MonkeyPatch) -> None:

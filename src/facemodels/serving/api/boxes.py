@@ -36,14 +36,18 @@ def check(boxes: NDArray[np.floating[Any]], sizes: NDArray[np.int_]) -> None:
         )
 
 
-def of_query(query: Mapping[str, str], image: NDArray[np.uint8]) -> list[float]:
+def of_query(query: Mapping[str, str], size: tuple[int, int]) -> list[float]:
     """The face's box in an image, x0 y0 x1 y1 in pixels; the whole image if the query has none.
+
+    Args:
+        query: of the request.
+        size: width and height of the image in pixels.
 
     Raises:
         RequestError: 400.
     """
     text = query.get("box")
-    height, width = image.shape[:2]
+    width, height = size
     if text is None:
         return [0.0, 0.0, float(width), float(height)]
     parts = text.split(",", 4)

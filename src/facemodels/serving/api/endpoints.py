@@ -12,12 +12,14 @@ from fastapi import FastAPI, Request, Response
 from numpy.typing import NDArray
 
 from facemodels.detection.task import Detections
+from facemodels.imaging import Photo
 from facemodels.routes import ABILITIES, ABILITY, INFO
 from facemodels.serving.api import boxes, documents
 from facemodels.serving.api.gallery_endpoints import GalleryChanges, add_galleries
-from facemodels.serving.api.images import Upload, decode_all, read_upload
+from facemodels.serving.api.images import Upload, read_upload
+from facemodels.serving.api.photos import answer_photos
 from facemodels.serving.api.points import read_points
-from facemodels.serving.api.system import SystemAnswers, number
+from facemodels.serving.api.system import SystemAnswers, number, size
 from facemodels.serving.engine.inference import Engine
 from facemodels.serving.galleries import ServedGalleries
 from facemodels.serving.http.bodies import json_response, read_body
@@ -25,8 +27,7 @@ from facemodels.serving.http.errors import RequestError
 from facemodels.serving.http.openapi import add_endpoint
 from facemodels.serving.metrics import Metrics
 
-Image = NDArray[np.uint8]
-Answer = Callable[[list[Image], Mapping[str, str]], dict[str, Any]]
+Answer = Callable[[list[Photo], Mapping[str, str]], dict[str, Any]]
 # The threshold of a task if a package has none. Detection: YOLO's own default.
 _THRESHOLDS: Mapping[str, float] = {"detection": 0.25, "recognition": 0.5}
 
@@ -130,8 +131,8 @@ class Api:
         _check_count(ability, upload)
         answer = self._answers[ability]
         # The graph runs in the batcher's thread, everything else in a thread of the pool.
-        body: dict[str, Any] = await self._engine.work(
-            lambda: answer(decode_all(upload, limits), request.query)
+        body = await answer_photos(
+            self._engine, upload, lambda photos: answer(photos, request.query)
         )
         package = self._engine.package
         return {
@@ -152,31 +153,34 @@ class Api:
         own = package.config.get("threshold")
         return number(query, "threshold", _THRESHOLDS[package.task] if own is None else own, -1, 1)
 
-    def _detect(self, images: list[Image], query: Mapping[str, str]) -> dict[str, Any]:
+    def _detect(self, photos: list[Photo], query: Mapping[str, str]) -> dict[str, Any]:
         threshold = self._threshold(query)
+        images = [photo.pixels for photo in photos]
         results = []
-        for image, found in zip(images, self._engine.predictor.detect(images), strict=True):
-            results.append({**_size(image), "faces": _faces(found, threshold)})
+        for photo, found in zip(photos, self._engine.predictor.detect(images), strict=True):
+            results.append({**size(photo), "faces": _faces(photo, found, threshold)})
         return {"threshold": threshold, "results": results}
 
-    def _landmarks(self, images: list[Image], query: Mapping[str, str]) -> dict[str, Any]:
-        faces = np.array([boxes.of_query(query, image) for image in images], np.float32)
-        points = self._engine.predictor.fit(images, faces)
+    def _landmarks(self, photos: list[Photo], query: Mapping[str, str]) -> dict[str, Any]:
+        faces = np.array([boxes.of_query(query, photo.size) for photo in photos], np.float32)
+        here = [photo.boxes_here(box) for photo, box in zip(photos, faces, strict=True)]
+        points = self._engine.predictor.fit([photo.pixels for photo in photos], np.stack(here))
         return {
             "results": [
-                {**_size(image), "box": box, "points": one}
-                for image, box, one in zip(images, faces, points, strict=True)
+                {**size(photo), "box": box, "points": photo.points_of_file(one)}
+                for photo, box, one in zip(photos, faces, points, strict=True)
             ]
         }
 
-    def _embed(self, images: list[Image], query: Mapping[str, str]) -> dict[str, Any]:
-        vectors = self._vectors(images, query)
+    def _embed(self, photos: list[Photo], query: Mapping[str, str]) -> dict[str, Any]:
+        vectors = self._vectors(photos, query)
         space = self._engine.package.metadata["embedding_space"]
         return {"embedding_space": space, "results": [{"embedding": v} for v in vectors]}
 
-    def _vectors(self, images: list[Image], query: Mapping[str, str]) -> NDArray[np.float32]:
+    def _vectors(self, photos: list[Photo], query: Mapping[str, str]) -> NDArray[np.float32]:
         """Unit embeddings (N, D) of crops, or of photos with the points of a face."""
         text, predictor = query.get("points"), self._engine.predictor
+        images = [photo.pixels for photo in photos]
         if text is None:
             crops: NDArray[np.float32] = predictor.embed(images)
             return crops
@@ -185,13 +189,14 @@ class Api:
             raise RequestError(
                 400, "no_points", "This model takes face crops, and no points of a face."
             )
-        points = read_points(text, [(image.shape[1], image.shape[0]) for image in images])
-        found: NDArray[np.float32] = predictor.embed(images, points)
+        points = read_points(text, [photo.size for photo in photos])
+        here = [photo.points_here(one) for photo, one in zip(photos, points, strict=True)]
+        found: NDArray[np.float32] = predictor.embed(images, here)
         return found
 
-    def _verify(self, images: list[Image], query: Mapping[str, str]) -> dict[str, Any]:
+    def _verify(self, photos: list[Photo], query: Mapping[str, str]) -> dict[str, Any]:
         threshold = self._threshold(query)
-        one, other = self._vectors(images, query)
+        one, other = self._vectors(photos, query)
         similarity = float(np.dot(one, other))
         return {
             "similarity": similarity,
@@ -200,11 +205,11 @@ class Api:
         }
 
 
-def _faces(found: Detections, threshold: float) -> list[dict[str, Any]]:
+def _faces(photo: Photo, found: Detections, threshold: float) -> list[dict[str, Any]]:
     """The faces that score at least `threshold`, with points where the model gives them."""
-    columns = {"box": found.boxes, "score": found.scores}
+    columns = {"box": photo.boxes_of_file(found.boxes), "score": found.scores}
     if found.points is not None:
-        columns["points"] = found.points
+        columns["points"] = photo.points_of_file(found.points)
     return [
         {name: values[row] for name, values in columns.items()}
         for row in np.flatnonzero(found.scores >= threshold)
@@ -246,7 +251,7 @@ def add_api(
         )  # fmt: skip
         add_endpoint(app, ABILITY, _predict(api, ability, metrics), documented, ability=ability)
     if galleries is not None and system is not None:
-        changes = GalleryChanges(galleries, system, engine.settings.limits)
+        changes = GalleryChanges(galleries, system)
         add_galleries(app, engine, changes, metrics, secured=secured)
     return api
 
@@ -270,7 +275,3 @@ def _check_count(ability: str, upload: Upload) -> None:
         raise RequestError(
             400, "two_images", f"Send two images to compare, not {len(upload.data)}."
         )
-
-
-def _size(image: Image) -> dict[str, int]:
-    return {"width": image.shape[1], "height": image.shape[0]}

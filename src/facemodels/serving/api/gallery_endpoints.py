@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -19,9 +19,11 @@ from facemodels.gallery.faces import FACE_CHOICES, FaceChoice, FaceError, Source
 from facemodels.gallery.opened import GallerySystem
 from facemodels.gallery.rows import SAME_FACE
 from facemodels.gallery.spaces import spaces_of
+from facemodels.imaging import Photo
 from facemodels.routes import GALLERIES, GALLERY_FACES, GALLERY_PERSON
 from facemodels.serving.api import boxes, system_documents
-from facemodels.serving.api.images import Upload, decode_all, read_upload
+from facemodels.serving.api.images import Upload, read_upload
+from facemodels.serving.api.photos import answer_photos
 from facemodels.serving.api.system import SystemAnswers, no_gallery, unfit_face
 from facemodels.serving.engine.inference import Engine
 from facemodels.serving.galleries import ServedGalleries
@@ -29,7 +31,6 @@ from facemodels.serving.http.bodies import json_response, read_body
 from facemodels.serving.http.errors import RequestError
 from facemodels.serving.http.openapi import add_endpoint
 from facemodels.serving.metrics import Metrics
-from facemodels.serving.settings import Limits
 from facemodels.system.faces import Face
 
 _CHOICES = tuple(one for one in FACE_CHOICES if one != "all")  # a photo gives one face of a person
@@ -51,14 +52,12 @@ class GalleryChanges:
     Args:
         galleries: the system that embeds the faces, and the galleries that are changed.
         answers: of the same system.
-        limits: of images.
     """
 
-    def __init__(self, galleries: ServedGalleries, answers: SystemAnswers, limits: Limits) -> None:
+    def __init__(self, galleries: ServedGalleries, answers: SystemAnswers) -> None:
         self._system = galleries.system
         self._galleries = galleries
         self._answers = answers
-        self._limits = limits
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -76,8 +75,16 @@ class GalleryChanges:
             "galleries": self._galleries.described(),
         }
 
-    def enrol(self, name: str, upload: Upload, query: Mapping[str, str]) -> dict[str, Any]:
+    def enrol(
+        self, name: str, upload: Upload, photos: Sequence[Photo], query: Mapping[str, str]
+    ) -> dict[str, Any]:
         """Enrol the face of each photo, all of them or none.
+
+        Args:
+            name: of the gallery.
+            upload: the encoded photos.
+            photos: the same, whole.
+            query: of the request.
 
         Raises:
             RequestError: 400 if a parameter is wrong; 404 or 409 if there is no such gallery, it
@@ -96,14 +103,12 @@ class GalleryChanges:
             threshold=self._answers.operating(query).threshold,
             tracked=False,
         )
-        photos = [
-            SourcePhoto(f"Image {place}", data, hashlib.sha256(data).hexdigest(), image)
-            for place, (data, image) in enumerate(
-                zip(upload.data, decode_all(upload, self._limits), strict=True), start=1
-            )
+        sources = [
+            SourcePhoto(f"Image {place}", data, hashlib.sha256(data).hexdigest(), photo.pixels)
+            for place, (data, photo) in enumerate(zip(upload.data, photos, strict=True), start=1)
         ]
         try:
-            done = enrol(folder, self._looking_at(query), _person(query), photos, rules)
+            done = enrol(folder, self._looking_at(query), _person(query), sources, rules)
         except FaceError as error:
             raise unfit_face(error) from error
         except InputError as error:
@@ -122,7 +127,8 @@ class GalleryChanges:
             return self._system
 
         def find(image: NDArray[np.uint8]) -> list[Face]:
-            box = np.array(boxes.of_query(query, image), np.float32)
+            size = (image.shape[1], image.shape[0])
+            box = np.array(boxes.of_query(query, size), np.float32)
             found = self._system.find(image)
             return [face for face in found if iou(box, face.box[None])[0] >= SAME_FACE]
 
@@ -166,7 +172,10 @@ def add_galleries(
         metrics.request_size.observe(len(body))
         upload = read_upload(request.headers.get("content-type", ""), body, engine.settings.limits)
         query = dict(request.query_params)
-        return json_response(await engine.work(changes.enrol, name, upload, query))
+        answer = await answer_photos(
+            engine, upload, lambda photos: changes.enrol(name, upload, photos, query), whole=True
+        )
+        return json_response(answer)
 
     async def remove(request: Request) -> Response:
         name, person = request.path_params["gallery"], request.path_params["person"]

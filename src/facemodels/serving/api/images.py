@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import io
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
-from facemodels.imaging import FORMATS, ImageError, decode
+from facemodels.imaging import EncodedImage, ImageError, Photo
+from facemodels.imaging.decoding_cost import is_costly
 from facemodels.serving.api.forms import FIELD, FORM, printable, read_form
-from facemodels.serving.api.image_cost import is_costly
 from facemodels.serving.http.bodies import media_type
 from facemodels.serving.http.errors import RequestError
 from facemodels.serving.settings import Limits
@@ -54,46 +50,73 @@ def read_upload(content_type: str, body: bytes, limits: Limits) -> Upload:
     return Upload(tuple(name for name, _ in parts), tuple(data for _, data in parts))
 
 
-def decode_all(upload: Upload, limits: Limits) -> list[NDArray[np.uint8]]:
-    """Decode every image: uint8 (H, W, 3), RGB, upright.
+class EncodedImages:
+    """The images of a request: their headers are read and within limits, and nothing else yet.
 
     The limit of pixels counts all images of a request together.
 
+    Args:
+        upload: the encoded images.
+        limits: the limits of requests.
+        whole: whether every pixel is needed; else large pictures are reduced as they are decoded.
+
+    Attributes:
+        needed_bytes: the memory that decoding them takes, and working on them after that.
+
     Raises:
-        RequestError: 413 for too many pixels, before they are decoded; 422 for an image that
-            cannot be decoded. The sentence names the image.
+        RequestError: 413 for too many pixels, 422 for an image that cannot be decoded. The
+            sentence names the image.
     """
-    decoded: list[NDArray[np.uint8]] = []
-    left = limits.pixels
-    for name, data in zip(upload.names, upload.data, strict=True):
-        try:
-            image = _decode(data, limits, left)
-        except ImageError as error:
-            raise _refusal(printable(name), error.reason, limits) from error
-        left -= image.shape[0] * image.shape[1]
-        decoded.append(image)
-    return decoded
+
+    def __init__(self, upload: Upload, limits: Limits, *, whole: bool = False) -> None:
+        self._names = tuple(map(printable, upload.names))
+        self._limits = limits
+        self._images: list[EncodedImage] = []
+        left = limits.pixels
+        for name, data in zip(self._names, upload.data, strict=True):
+            try:
+                image = _opened(data, limits, left, None if whole else limits.working_pixels)
+            except ImageError as error:
+                raise _refusal(name, error.reason, limits) from error
+            left -= image.size[0] * image.size[1]
+            self._images.append(image)
+        held = sum(image.held_bytes for image in self._images)
+        self.needed_bytes = held + max((image.peak_bytes for image in self._images), default=0)
+
+    def decode(self, check: Callable[[], None] = lambda: None) -> list[Photo]:
+        """Decode every image.
+
+        Args:
+            check: is called before each; raises where nobody waits for the answer any more.
+
+        Raises:
+            RequestError: 422, likewise.
+        """
+        found = []
+        for name, image in zip(self._names, self._images, strict=True):
+            check()
+            try:
+                with image:
+                    found.append(image.decode())
+            except ImageError as error:
+                raise _refusal(name, error.reason, self._limits) from error
+        return found
 
 
-def _decode(data: bytes, limits: Limits, most_pixels: int) -> NDArray[np.uint8]:
+def decode_all(upload: Upload, limits: Limits) -> list[Photo]:
+    """Decode every image; see `EncodedImages`."""
+    return EncodedImages(upload, limits).decode()
+
+
+def _opened(data: bytes, limits: Limits, most_pixels: int, reduce_over: int | None) -> EncodedImage:
     if is_costly(data):
         raise ImageError("the picture has too many scans or segments")
-    if _longest_side(data) > MAX_SIDE:
+    image = EncodedImage(
+        data, max_bytes=limits.body_bytes, max_pixels=most_pixels, reduce_over=reduce_over
+    )
+    if max(image.size) > MAX_SIDE:
         raise ImageError(f"a side of more than {MAX_SIDE} pixels")
-    return decode(data, max_bytes=limits.body_bytes, max_pixels=most_pixels)
-
-
-def _longest_side(data: bytes) -> int:
-    """The longer side in pixels, read from the header; 0 if no header can be read.
-
-    `imaging.image_size` would also look for the orientation, for which Pillow decodes a whole
-    PNG. If there is no header, `decode` says what is wrong.
-    """
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return max(image.size)
-    except Exception:  # noqa: BLE001  (Pillow's readers raise all kinds of errors)
-        return 0
+    return image
 
 
 def _refusal(name: str, reason: str, limits: Limits) -> RequestError:

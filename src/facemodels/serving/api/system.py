@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from facemodels.errors import DataError, InputError
 from facemodels.gallery.faces import FACE_CHOICES, FaceError, SourcePhoto, meant
@@ -16,12 +15,12 @@ from facemodels.gallery.identify import identify
 from facemodels.gallery.opened import OperatingThreshold
 from facemodels.gallery.spaces import SpaceError
 from facemodels.gallery.store import Gallery
+from facemodels.imaging import Photo
 from facemodels.serving.api.points import NUMBER
 from facemodels.serving.galleries import ServedGalleries
 from facemodels.serving.http.errors import RequestError
 from facemodels.system.faces import Face
 
-Image = NDArray[np.uint8]
 MOST_PEOPLE = 100  # of an answer
 _DEFAULT_PEOPLE = 5
 _DEFAULT_CHOICE = "largest"
@@ -40,7 +39,7 @@ class SystemAnswers:
         self._system = galleries.system
         self._galleries = galleries
 
-    def faces(self, images: Sequence[Image], query: Mapping[str, str]) -> dict[str, Any]:
+    def faces(self, photos: Sequence[Photo], query: Mapping[str, str]) -> dict[str, Any]:
         """Every face of every photo, and the similarity from which two of them are one person.
 
         Raises:
@@ -51,13 +50,13 @@ class SystemAnswers:
         verification = self.operating({k: v for k, v in query.items() if k == "fmr"})
         results = [
             {
-                **_size(image),
+                **size(photo),
                 "faces": [
-                    {**described(face), "embedding": face.embedding}
-                    for face in self._system.find(image, min_score=least)
+                    {**described(_in_file(photo, face)), "embedding": face.embedding}
+                    for face in self._system.find(photo.pixels, min_score=least)
                 ],
             }
-            for image in images
+            for photo in photos
         ]
         return {
             "threshold": least,
@@ -66,7 +65,7 @@ class SystemAnswers:
             "results": results,
         }
 
-    def verify(self, images: Sequence[Image], query: Mapping[str, str]) -> dict[str, Any]:
+    def verify(self, photos: Sequence[Photo], query: Mapping[str, str]) -> dict[str, Any]:
         """Whether two photos show one person, and by which faces.
 
         Raises:
@@ -74,7 +73,7 @@ class SystemAnswers:
                 the client asked for one, or one that is too small or too blurred.
         """
         operating = self.operating(query)
-        first, second = self._meant(images, query)
+        first, second = self._meant(photos, query)
         one, other = (np.stack([face.embedding for face in faces]) for faces in (first, second))
         row, column = np.unravel_index(np.argmax(one @ other.T), (len(first), len(second)))
         similarity = float(np.dot(one[row], other[column]))
@@ -85,7 +84,7 @@ class SystemAnswers:
             "faces": [described(first[row]), described(second[column])],
         }
 
-    def identify(self, images: Sequence[Image], query: Mapping[str, str]) -> dict[str, Any]:
+    def identify(self, photos: Sequence[Photo], query: Mapping[str, str]) -> dict[str, Any]:
         """Who the faces of each photo are: the best people of a gallery, or unknown.
 
         Raises:
@@ -97,9 +96,9 @@ class SystemAnswers:
         name = self._gallery_name(query)
         gallery = self.opened(name)
         results = []
-        for image, faces in zip(images, self._meant(images, query), strict=True):
+        for photo, faces in zip(photos, self._meant(photos, query), strict=True):
             found = identify(gallery.index, faces, operating, top=top)
-            results.append({**_size(image), "faces": [
+            results.append({**size(photo), "faces": [
                 {**described(one.face), "person": one.person,
                  "people": [match._asdict() for match in one.people]}
                 for one in found
@@ -174,23 +173,26 @@ class SystemAnswers:
             raise no_gallery(asked or "", known=False)
         return asked
 
-    def _meant(self, images: Sequence[Image], query: Mapping[str, str]) -> list[list[Face]]:
+    def _meant(self, photos: Sequence[Photo], query: Mapping[str, str]) -> list[list[Face]]:
         """The faces of each photo that are compared, one or more."""
         choose: Any = query.get("choose", _DEFAULT_CHOICE)
         if choose not in FACE_CHOICES:
             told = ", ".join(FACE_CHOICES)
             raise RequestError(400, "wrong_parameter", f"choose is one of {told}.")
-        system = self._system
+        system, found = self._system, []
         try:
-            return [
-                meant(
-                    SourcePhoto(f"Image {place}", b"", "", image), system.find(image),
-                    choose=choose, limits=system.limits, min_score=system.min_score,
+            for place, photo in enumerate(photos, start=1):
+                faces = meant(
+                    SourcePhoto(f"Image {place}", b"", "", photo.pixels),
+                    system.find(photo.pixels),
+                    choose=choose,
+                    limits=system.limits,
+                    min_score=system.min_score,
                 )
-                for place, image in enumerate(images, start=1)
-            ]  # fmt: skip
+                found.append([_in_file(photo, face) for face in faces])
         except FaceError as error:
             raise unfit_face(error) from error
+        return found
 
 
 def unfit_face(error: FaceError) -> RequestError:
@@ -237,8 +239,20 @@ def _whole(query: Mapping[str, str], name: str, default: int, most: int) -> int:
     return int(text)
 
 
-def _size(image: Image) -> dict[str, int]:
-    return {"width": image.shape[1], "height": image.shape[0]}
+def size(photo: Photo) -> dict[str, int]:
+    """The size of the file in the answer."""
+    return {"width": photo.width, "height": photo.height}
+
+
+def _in_file(photo: Photo, face: Face) -> Face:
+    """A face that was found in a reduced photo, with its place in the file.
+
+    Its quality stays what the system saw and judged.
+    """
+    if photo.scale == 1:
+        return face
+    box, points = photo.boxes_of_file(face.box), photo.points_of_file(face.points)
+    return replace(face, box=box, points=points)
 
 
 def described(face: Face) -> dict[str, Any]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from facemodels.models import served
 from facemodels.package.load import Package
 from facemodels.package.verify import ONNX
 from facemodels.runtime import Batch, Graph, open_graph
 from facemodels.serving.engine.batcher import Batcher
+from facemodels.serving.engine.budget import MemoryBudget
 from facemodels.serving.engine.observed import ObservedPredictor, WaitingTime
 from facemodels.serving.engine.warm_up import warm_graph, warm_predictor
 from facemodels.serving.heartbeat import Activity
@@ -20,6 +22,16 @@ from facemodels.serving.metrics import Metrics
 from facemodels.serving.settings import Serving
 
 Result = TypeVar("Result")
+
+
+class AbandonedError(Exception):
+    """Nobody waits for what a thread works on any more."""
+
+
+class _Call:
+    """One call in a thread of a pool."""
+
+    wanted = True
 
 
 class Engine:
@@ -44,7 +56,16 @@ class Engine:
     ) -> None:
         self.package = package
         self.settings = settings
+        limits = settings.limits
         self._pool = ThreadPoolExecutor(settings.workers, "worker")
+        self._large_pool = ThreadPoolExecutor(settings.workers, "large")
+        self._budget = MemoryBudget(
+            limits.decoded_bytes,
+            threads=settings.workers,
+            queue=max(1, limits.queue // 4),
+            patience_s=limits.deadline_s / 2,
+        )
+        self._current = threading.local()
         self._waited = WaitingTime()
         self.activity = Activity()
         self._batcher: Batcher | None = None
@@ -68,17 +89,68 @@ class Engine:
 
     async def work(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Call a function in a thread, so that the server goes on listening."""
-        asked = time.perf_counter()
+        return await self._in_thread(self._pool, function, *arguments)
 
-        def call() -> Result:
+    async def work_within_memory(
+        self, prepare: Callable[[], tuple[int, Callable[[], Result]]]
+    ) -> Result:
+        """Call a function that needs memory in a thread, when there is as much.
+
+        Args:
+            prepare: is called in a thread; returns the bytes that are needed and the function.
+
+        Raises:
+            TooMuchMemoryError: there will never be so much.
+            NoMemoryLeftError: there is not so much now, nor soon.
+        """
+
+        def begin() -> tuple[Result | None, int, Callable[[], Result]]:
+            needed, go = prepare()
+            small = needed <= self._budget.small
+            return (go() if small else None), (0 if small else needed), go
+
+        done, needed, go = await self._in_thread(self._pool, begin)
+        if not needed:
+            return cast(Result, done)
+        async with self._budget.reserved(needed):
+            return await self._in_thread(self._large_pool, go)
+
+    async def _in_thread(
+        self, pool: ThreadPoolExecutor, function: Callable[..., Result], *arguments: Any
+    ) -> Result:
+        asked = time.perf_counter()
+        call = _Call()
+
+        def work() -> Result:
             self._waited.seconds = time.perf_counter() - asked
+            self._current.call = call
             with self.activity:
                 return function(*arguments)
 
-        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, work)
+        except asyncio.CancelledError:
+            call.wanted = False
+            raise
+
+    def require_wanted(self) -> None:
+        """Raise in a thread of `work` if nobody waits for its result any more.
+
+        Raises:
+            AbandonedError: the client has left, or the deadline has passed.
+        """
+        call: _Call | None = getattr(self._current, "call", None)
+        if call is not None and not call.wanted:
+            raise AbandonedError
+
+    @property
+    def large_requests(self) -> int:
+        """Requests with large pictures that are in work or wait for memory."""
+        return self._budget.large
 
     def close(self) -> None:
         """Finish what is in work and end all threads."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for pool in (self._pool, self._large_pool):
+            pool.shutdown(wait=True, cancel_futures=True)
         if self._batcher is not None:
             self._batcher.close()

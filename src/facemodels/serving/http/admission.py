@@ -29,6 +29,7 @@ class Admission:
     Args:
         limits: the limits of requests.
         metrics: where the requests in work are counted.
+        aside: tells how many of those in work are in a queue of their own, and count for nothing.
         clock: tells the time in seconds.
 
     Attributes:
@@ -37,10 +38,16 @@ class Admission:
     """
 
     def __init__(
-        self, limits: Limits, metrics: Metrics, *, clock: Callable[[], float] = time.monotonic
+        self,
+        limits: Limits,
+        metrics: Metrics,
+        *,
+        aside: Callable[[], int] = lambda: 0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limits = limits
         self._metrics = metrics
+        self._aside = aside
         self._clock = clock
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._buffered = 0
@@ -100,10 +107,11 @@ class Admission:
         self._buffered += size
 
     def _is_full(self) -> bool:
-        if self.in_work >= self._limits.queue:
+        before = self.in_work - self._aside()
+        if before >= self._limits.queue:
             return True
-        expected_s = (self.in_work + 1) * self._interval_s
-        return self.in_work >= _ALWAYS and expected_s > _SHARE * self._limits.deadline_s
+        expected_s = (before + 1) * self._interval_s
+        return before >= _ALWAYS and expected_s > _SHARE * self._limits.deadline_s
 
     def _refusal(self) -> RequestError:
         """A new error for every request: an error object keeps the frames that it passed."""

@@ -53,13 +53,15 @@ class RequestMiddleware:
         metrics: where each prediction is counted.
         opened: the paths that need no token, beside those of health.
 
+        admission: which predictions are worked on; None for one by the limits alone.
+
     Attributes:
         admission: which predictions are worked on.
     """
 
     def __init__(
         self, app: App, *, limits: Limits, tokens: Tokens | None, metrics: Metrics,
-        opened: Container[str] = (),
+        opened: Container[str] = (), admission: Admission | None = None,
     ) -> None:  # fmt: skip
         self._app = app
         self._limits = limits
@@ -67,7 +69,7 @@ class RequestMiddleware:
         self._metrics = metrics
         self._opened = opened
         self._mark = ProbeMark()
-        self.admission = Admission(limits, metrics)
+        self.admission = admission or Admission(limits, metrics)
         self._log = structlog.get_logger("facemodels.serving")
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:

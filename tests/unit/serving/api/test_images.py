@@ -75,7 +75,7 @@ def test_a_form_of_httpx_gives_its_images_in_order() -> None:
     parts = [("image", (f"{n}.png", picture(n, 5))) for n in (3, 1, 2)]
     upload = read_upload(*built(*parts), LIMITS)
     assert upload.names == ("3.png", "1.png", "2.png")
-    assert [p.shape[1] for p in decode_all(upload, LIMITS)] == [3, 1, 2]
+    assert [p.width for p in decode_all(upload, LIMITS)] == [3, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -223,8 +223,9 @@ def test_what_is_decoded_is_the_upright_picture() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     (found,) = decode_all(Upload(("a",), (picture(30, 20, "JPEG", exif=exif),)), LIMITS)
-    assert found.shape == (30, 20, 3)
-    assert found.dtype == np.uint8
+    assert found.pixels.shape == (30, 20, 3)
+    assert found.size == (20, 30)
+    assert found.pixels.dtype == np.uint8
 
 
 @pytest.mark.parametrize("size", [(65_536, 1), (1, 65_536)])

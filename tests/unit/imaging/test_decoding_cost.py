@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from facemodels.serving.api.image_cost import MOST_PARTS, MOST_SCANS, is_costly
+from facemodels.imaging.decoding_cost import MOST_PARTS, MOST_SCANS, is_costly
 from facemodels.serving.api.images import Upload, decode_all
 from facemodels.serving.http.errors import RequestError
 from facemodels.serving.settings import Limits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from itertools import pairwise
 from pathlib import Path
@@ -103,6 +104,25 @@ class Flag(Frozen):
         return self
 
 
+def _network(text: str) -> str:
+    return str(ipaddress.ip_network(text, strict=False))
+
+
+class VersionChoice(Frozen):
+    """Who may choose the version that answers, by `X-Facemodels-Version` or a version's address.
+
+    Whoever may do it can send all of his requests to a canary, and so condemn or promote it.
+
+    Attributes:
+        addresses: addresses and networks of clients, for example `10.0.0.0/8`. Behind another
+            proxy every client has the address of the proxy.
+        tokens: the file with bearer tokens that may, one a line, relative to the root.
+    """
+
+    addresses: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
+    tokens: str = ""
+
+
 class Environment(Frozen):
     """All settings of conf/deploy/<environment>.yaml.
 
@@ -132,6 +152,7 @@ class Environment(Frozen):
         sticky_cookie: the cookie that keeps a client with one version; if it is empty, each
             request is routed by itself.
         user_header: the header that names the user, for the strategy `ab`.
+        version_choice: who may choose the version that answers; nobody, unless it says so.
         defaults: the model that answers a task's plain addresses, where a task has several.
         price_per_hour: the price of one server for one hour, in any currency.
         policy: who may deploy, and under which conditions.
@@ -162,6 +183,7 @@ class Environment(Frozen):
     steps: tuple[Percent, ...] = (10, 25, 50)
     sticky_cookie: str = ""
     user_header: str = "X-User-Id"
+    version_choice: VersionChoice = VersionChoice()
     defaults: dict[Task, str] = Field(default_factory=dict)
     price_per_hour: Wait = 0.0
     policy: DeploymentPolicy = DeploymentPolicy()

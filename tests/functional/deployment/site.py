@@ -192,6 +192,7 @@ class EnvironmentSite:
                 backoff_max_s=1.0,
                 fetch_interval_s=0.3 + number,
                 probes={"interval_s": 0},
+                version_choice={"addresses": ["127.0.0.1"]},
             )
         write_yaml(root / "conf/rollback_triggers.yaml", {"rollback_triggers": {}})
         write_yaml(root / "conf/serving.yaml", {})

@@ -24,6 +24,7 @@ import pytest
 
 from facemodels import files
 from facemodels.deployment.router import FlagRoute, Route, RouteArm, Router, RouterSettings, publish
+from facemodels.deployment.router.choice import VersionChoosers
 from facemodels.deployment.router.traefik import free_port
 from facemodels.deployment.servers.process import Process, adopt, start, strays
 from facemodels.errors import InputError, ToolError
@@ -127,7 +128,9 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 
 @pytest.fixture
 def router(tmp_path: Path) -> Iterator[Router]:
-    one = Router(tmp_path / "router", RouterSettings(port=0, answer_s=1.0, grace_s=1.0))
+    choosers = VersionChoosers(networks=("127.0.0.1/32",))
+    settings = RouterSettings(port=0, answer_s=1.0, grace_s=1.0, choosers=choosers)
+    one = Router(tmp_path / "router", settings)
     one.start()
     try:
         yield one
@@ -368,6 +371,23 @@ def test_addresses_and_headers_reach_the_versions_they_name(fleet: Fleet, router
     for path in ("/metrics", f"/models/{MODEL}/metrics", f"/models/{MODEL}/../../metrics"):
         assert reached(path) == 404
         assert reached(path, X_Facemodels_Version=NEW) == 404
+
+
+def test_only_who_may_choose_reaches_a_version_by_its_name(fleet: Fleet, router: Router) -> None:
+    fleet.start(OLD, NEW)
+    choosers = VersionChoosers(tokens=("allowed",), probe_secret="mark")  # noqa: S106  (a test)
+    closed = replace(router, settings=replace(router.settings, choosers=choosers))
+    serve(closed, route_of(fleet, {OLD: 90, NEW: 10}))
+    named = {"X-Facemodels-Version": NEW}
+    assert ask(closed, headers=named).status_code == 404
+    assert ask(closed, headers={**named, "Authorization": "Bearer allowe"}).status_code == 404
+    old, new = (f"/v2/models/{MODEL}/versions/{v}/infer" for v in ("1.0.0", "2.0.0"))
+    assert {ask(closed, old).json()["name"] for _ in range(20)} == {OLD}
+    by_address = {ask(closed, new).json()["name"] for _ in range(20)}
+    assert OLD in by_address  # as any other request: the server says that it has no such version
+    for header in ({"Authorization": "Bearer allowed"}, {"X-Facemodels-Probe": "mark"}):
+        assert ask(closed, headers={**named, **header}).json()["name"] == NEW
+        assert ask(closed, new, headers=header).json()["name"] == NEW
 
 
 def test_a_version_that_is_asked_for_by_name_is_never_replaced_by_another(

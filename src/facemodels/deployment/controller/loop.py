@@ -30,6 +30,7 @@ from facemodels.deployment.controller.recording import EventRecorder
 from facemodels.deployment.controller.status import describe
 from facemodels.deployment.desired import Desired, desired
 from facemodels.deployment.router import Router, RouterSettings
+from facemodels.deployment.router.choice import VersionChoosers, read_tokens
 from facemodels.deployment.router.published import PublishedRoutes
 from facemodels.deployment.router.routing import (
     RunningServers,
@@ -40,6 +41,7 @@ from facemodels.deployment.router.routing import (
 from facemodels.deployment.router.supervisor import RouterSupervisor
 from facemodels.deployment.router.traffic import Traffic, share_out
 from facemodels.deployment.servers.packages import Packages
+from facemodels.deployment.servers.probe_secret import probe_secret
 from facemodels.deployment.servers.supervisor import ServerSupervisor
 from facemodels.deployment.settings import (
     DECISIONS,
@@ -58,7 +60,7 @@ from facemodels.registry.state import Entry, State
 
 _TICK_S = 0.1
 _STATUS_S = 0.5  # between two writings of status.json
-_FIXED = ("address", "control", "state")  # settings that only a restart changes
+_FIXED = ("address", "control", "state", "version_choice")  # settings that only a restart changes
 
 
 class Controller:
@@ -100,7 +102,9 @@ class Controller:
         )
 
         serving = serving_or_last_good(registry.root, settings).value
-        self.router = Router(self.folder / "router", RouterSettings.of(settings, serving))
+        self.router = Router(
+            self.folder / "router", RouterSettings.of(settings, serving, self._choosers(settings))
+        )
         self._router_supervisor = RouterSupervisor(self.router, settings.hang_s)
         self._published = PublishedRoutes(self.folder, self.router)
         self._traffic: dict[str, Traffic] = self._published.traffic()
@@ -116,6 +120,17 @@ class Controller:
         self._status_written = 0.0
         self._stop = threading.Event()
         self._keep_serving = False
+
+    def _choosers(self, settings: Environment) -> VersionChoosers:
+        """Who may choose a version; the tokens of a file that cannot be read may not."""
+        choice, tokens = settings.version_choice, ""
+        if choice.tokens:
+            try:
+                tokens = (self._registry.root / choice.tokens).read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                self._alarms.put("version_choice.tokens", str(error))
+        secret = probe_secret(self.folder / "servers")
+        return VersionChoosers(choice.addresses, read_tokens(tokens.splitlines()), secret)
 
     # --- the loop ------------------------------------------------------------------------
 

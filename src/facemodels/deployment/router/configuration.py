@@ -42,6 +42,7 @@ _PUBLIC = "!PathRegexp(`^(/models/[^/]+)?/metrics/?$`)"
 _ANY_VERSION = f"!HeaderRegexp(`{VERSION_HEADER}`, `.`)"
 _BY_ID, _BY_ADDRESS, _NAMED, _REST = 4000, 3000, 2000, 1000
 _BY_NUMBER, _BY_FLAG = 900, 100
+_OPEN_WEIGHT = 50  # percent of the traffic
 _TRANSPORT = "servers"
 _FAILED = "500-504"
 _Routers = dict[str, dict[str, Any]]
@@ -66,13 +67,15 @@ def configuration(
     routers: _Routers = {}
     services: dict[str, Any] = {}
     middlewares: dict[str, Any] = {}
+    choosers = settings.choosers.rule
     for route in routes:
         services |= services_of(route, settings)
         middlewares |= _middlewares(route)
-        routers |= _versions(route)
-        routers |= _address(route, route.model, _own(route), _NAMED)
+        routers |= _versions(route, choosers)
+        routers |= _address(route, route.model, _own(route), _NAMED, choosers)
         if route.model == chosen:
-            routers |= _address(route, f"{route.model}.rest", "PathPrefix(`/`)", _REST)
+            rest = f"{route.model}.rest"
+            routers |= _address(route, rest, "PathPrefix(`/`)", _REST, choosers)
     http = {
         "routers": routers,
         "services": services,
@@ -135,24 +138,32 @@ def _under(path: str) -> str:
     return f"Path(`{path}`) || PathPrefix(`{path}/`)"
 
 
-def _versions(route: Route) -> _Routers:
-    """Routers for requests that name a version: that version answers them or none does."""
+def _versions(route: Route, choosers: str) -> _Routers:
+    """Routers for requests that name a version: that version answers them or none does.
+
+    Everybody may name in the address a version that gets most of the traffic, since clients of the
+    Open Inference Protocol do; any other version answers only who may choose.
+    """
     found: _Routers = {}
-    for arm in route.running:
-        rule = f"Header(`{VERSION_HEADER}`, `{arm.id}`)"
+    for arm in route.running if choosers else ():
+        rule = f"Header(`{VERSION_HEADER}`, `{arm.id}`) && ({choosers})"
         found[f"{arm.id}.by-id"] = _router(route, rule, _BY_ID, arm.id)
     for arm in route.by_version():
         path = f"/v2/models/{route.model}/versions/{re.escape(arm.version)}"
         rule = f"PathRegexp(`^(/models/{route.model})?{path}(/.*)?$`) && {_ANY_VERSION}"
-        found[f"{arm.id}.by-address"] = _router(route, rule, _BY_ADDRESS, arm.id)
+        if arm.weight >= _OPEN_WEIGHT:
+            found[f"{arm.id}.by-address"] = _router(route, rule, _BY_ADDRESS, arm.id)
+        elif choosers:
+            closed = f"{rule} && ({choosers})"
+            found[f"{arm.id}.by-address"] = _router(route, closed, _BY_ADDRESS, arm.id)
     return found
 
 
-def _address(route: Route, name: str, rule: str, level: int) -> _Routers:
+def _address(route: Route, name: str, rule: str, level: int, choosers: str) -> _Routers:
     """The routers for one address, with all flags and arms."""
     found: _Routers = {}
-    for arm in route.by_version():
-        exact = f"({rule}) && Header(`{VERSION_HEADER}`, `{arm.version}`)"
+    for arm in route.by_version() if choosers else ():
+        exact = f"({rule}) && Header(`{VERSION_HEADER}`, `{arm.version}`) && ({choosers})"
         found[f"{name}.{arm.id}.by-number"] = _router(route, exact, level + _BY_NUMBER, arm.id)
     usual = f"({rule}) && {_ANY_VERSION}"
     for n, flag in enumerate(route.flags):

@@ -50,6 +50,7 @@ def publish(
     path = folder / ROUTES
     try:
         if not path.is_file() or path.read_bytes() != text.encode():
+            folder.chmod(0o700)  # the routes name tokens
             files.write_text(path, text)
     except OSError as error:
         raise ToolError(

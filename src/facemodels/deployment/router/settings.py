@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from facemodels.deployment.router.choice import NOBODY, VersionChoosers
 from facemodels.deployment.settings import Environment
 from facemodels.serving.settings import Serving
 
@@ -41,6 +42,7 @@ class RouterSettings:
         patience_s: seconds in which a server must answer a health check.
         start_s: seconds in which the router must become ready.
         grace_s: seconds that open requests get when the router ends.
+        choosers: who may choose a version; this is no part of the static configuration.
     """
 
     port: int
@@ -55,9 +57,15 @@ class RouterSettings:
     patience_s: float = 2.0
     start_s: float = 15.0
     grace_s: float = 10.0
+    choosers: VersionChoosers = NOBODY
 
     @classmethod
-    def of(cls, environment: Environment, serving: Serving) -> Self:
+    def of(
+        cls,
+        environment: Environment,
+        serving: Serving,
+        choosers: VersionChoosers = NOBODY,
+    ) -> Self:
         """Derive them from the settings of an environment and of its servers."""
         return cls(
             port=environment.address.port,
@@ -68,6 +76,7 @@ class RouterSettings:
             answer_s=max(environment.hang_s, serving.limits.deadline_s + 1),
             patience_s=environment.hang_s / 2,
             idle_s=min(60.0, serving.limits.idle_s),
+            choosers=choosers,
         )
 
 

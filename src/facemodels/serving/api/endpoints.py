@@ -16,8 +16,8 @@ from facemodels.imaging import Photo
 from facemodels.routes import ABILITIES, ABILITY, INFO
 from facemodels.serving.api import boxes, documents
 from facemodels.serving.api.gallery_endpoints import GalleryChanges, add_galleries
-from facemodels.serving.api.images import Upload, read_upload
-from facemodels.serving.api.photos import answer_photos
+from facemodels.serving.api.images import Upload
+from facemodels.serving.api.photos import answer_photos, uploaded
 from facemodels.serving.api.points import read_points
 from facemodels.serving.api.system import SystemAnswers, number, size
 from facemodels.serving.engine.inference import Engine
@@ -126,8 +126,7 @@ class Api:
                 404, "not_of_this_model",
                 f"A model of {self._engine.package.task} answers {', '.join(self.abilities)}.",
             )  # fmt: skip
-        limits = self._engine.settings.limits
-        upload = read_upload(request.content_type, request.body, limits)
+        upload = await uploaded(self._engine, request.content_type, request.body)
         _check_count(ability, upload)
         answer = self._answers[ability]
         # The graph runs in the batcher's thread, everything else in a thread of the pool.

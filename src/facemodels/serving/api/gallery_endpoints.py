@@ -22,8 +22,8 @@ from facemodels.gallery.spaces import spaces_of
 from facemodels.imaging import Photo
 from facemodels.routes import GALLERIES, GALLERY_FACES, GALLERY_PERSON
 from facemodels.serving.api import boxes, system_documents
-from facemodels.serving.api.images import Upload, read_upload
-from facemodels.serving.api.photos import answer_photos
+from facemodels.serving.api.images import Upload
+from facemodels.serving.api.photos import answer_photos, uploaded
 from facemodels.serving.api.system import SystemAnswers, no_gallery, unfit_face
 from facemodels.serving.engine.inference import Engine
 from facemodels.serving.galleries import ServedGalleries
@@ -170,7 +170,7 @@ def add_galleries(
         request.state.logged = changes.logged(name)
         body = await read_body(request)
         metrics.request_size.observe(len(body))
-        upload = read_upload(request.headers.get("content-type", ""), body, engine.settings.limits)
+        upload = await uploaded(engine, request.headers.get("content-type", ""), body)
         query = dict(request.query_params)
         answer = await answer_photos(
             engine, upload, lambda photos: changes.enrol(name, upload, photos, query), whole=True

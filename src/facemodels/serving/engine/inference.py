@@ -59,6 +59,7 @@ class Engine:
         limits = settings.limits
         self._pool = ThreadPoolExecutor(settings.workers, "worker")
         self._large_pool = ThreadPoolExecutor(settings.workers, "large")
+        self._lone_pool = ThreadPoolExecutor(1, "alone")
         self._budget = MemoryBudget(
             limits.decoded_bytes,
             threads=settings.workers,
@@ -90,6 +91,14 @@ class Engine:
     async def work(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Call a function in a thread, so that the server goes on listening."""
         return await self._in_thread(self._pool, function, *arguments)
+
+    async def work_alone(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Call a function in a thread, one such call at a time.
+
+        It is for what holds the interpreter's lock for long, as parsers of JSON do: several of
+        them at once would keep the event loop from answering.
+        """
+        return await self._in_thread(self._lone_pool, function, *arguments)
 
     async def work_within_memory(
         self, prepare: Callable[[], tuple[int, Callable[[], Result]]]
@@ -150,7 +159,7 @@ class Engine:
 
     def close(self) -> None:
         """Finish what is in work and end all threads."""
-        for pool in (self._pool, self._large_pool):
+        for pool in (self._pool, self._large_pool, self._lone_pool):
             pool.shutdown(wait=True, cancel_futures=True)
         if self._batcher is not None:
             self._batcher.close()

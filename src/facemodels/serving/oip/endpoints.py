@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 from fastapi import FastAPI, Request, Response
@@ -34,6 +34,8 @@ from facemodels.serving.oip.tensors import TensorSpec
 
 _HEADER = "inference-header-content-length"
 _LENGTH = re.compile(r"[0-9]{1,12}")
+_LONG = 1 << 16  # bytes of JSON that take less than a millisecond
+_DIGITS = 10  # of a number in JSON
 _JSON, _BINARY = "application/json", "application/octet-stream"
 # The protocol calls a platform <project>_<format>. It has no name for dlib's, nor for several
 # graphs or models with steps between them, so we gave them one.
@@ -43,6 +45,9 @@ _PLATFORMS = {
     "native": "dlib_dat",
     "members": "onnx_members",
 }
+
+
+Result = TypeVar("Result")
 
 
 class OipModel:
@@ -96,7 +101,10 @@ class OipModel:
         Raises:
             RequestError: 400 for a wrong request, 413 for too many rows.
         """
-        request = tensors.read(body, header_length, self.inputs, self.outputs)
+        text = len(body) if header_length is None else header_length
+        request = await self._parsed(
+            text > _LONG, tensors.read, body, header_length, self.inputs, self.outputs
+        )
         rows = len(next(iter(request.inputs.values())))
         most = self._engine.settings.limits.rows
         if rows > most:
@@ -107,7 +115,14 @@ class OipModel:
             output = await self._engine.work(self._predict, request.inputs)
         head = {"model_name": self.name, "model_version": self.version}
         given = {self.outputs[0].name: (self.outputs[0], output)}
-        return tensors.write(head, given, request)
+        text = 0 if request.binary else output.size * _DIGITS
+        return await self._parsed(text > _LONG, tensors.write, head, given, request)
+
+    async def _parsed(self, long: bool, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Read or write tensors, in a thread where that takes long."""
+        if long:
+            return await self._engine.work_alone(function, *arguments)
+        return function(*arguments)
 
     def _predict(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         return predictors.run(self._engine.package.task, self._engine.predictor, inputs)

@@ -26,6 +26,7 @@ from facemodels.serving.http.errors import RequestError
 DTYPES: Mapping[str, str] = {"FP32": "<f4", "UINT8": "|u1"}
 _LONGEST = 1 << 20  # rows, columns or channels of one axis
 _NAME_LENGTH = 100
+_AT_ONCE = 1 << 15  # numbers that are read or written in one call
 
 
 @dataclass(frozen=True)
@@ -127,11 +128,18 @@ def write(
             item["parameters"] = {"binary_data_size": len(data)}
             tail.append(data)
         else:
-            item["data"] = np.ascontiguousarray(values).reshape(-1)
+            item["data"] = _as_text(np.ascontiguousarray(values).reshape(-1))
         described.append(item)
     answer = {**head, **({"id": request.id} if request.id is not None else {})}
     text = orjson.dumps({**answer, "outputs": described}, option=orjson.OPT_SERIALIZE_NUMPY)
     return b"".join([text, *tail]), len(text) if tail else None
+
+
+def _as_text(values: NDArray[Any]) -> orjson.Fragment:
+    """The JSON of a flat tensor, some numbers at a time: each call holds the interpreter's lock."""
+    parts = (values[at : at + _AT_ONCE] for at in range(0, len(values), _AT_ONCE))
+    texts = [orjson.dumps(part, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1] for part in parts]
+    return orjson.Fragment(b"[" + b",".join(texts) + b"]")
 
 
 def _wrong(text: str) -> RequestError:
@@ -247,16 +255,24 @@ def _from_binary(
 
 
 def _from_json(data: Any, spec: TensorSpec, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Numbers as an array, some at a time: each call holds the interpreter's lock."""
     flat = _flat(data, spec, shape)
+    values = np.empty(len(flat), DTYPES[spec.datatype])
+    for at in range(0, len(flat), _AT_ONCE):
+        values[at : at + _AT_ONCE] = _numbers(flat[at : at + _AT_ONCE], spec)
+    return values.reshape(shape)
+
+
+def _numbers(flat: list[Any], spec: TensorSpec) -> NDArray[Any]:
     kinds = set(map(type, flat))
     if spec.datatype == "UINT8":
         if kinds != {int} or min(flat) < 0 or max(flat) > 255:
             raise _wrong(f"the data of {spec.name} are no whole numbers from 0 to 255")
-        return np.array(flat, np.uint8).reshape(shape)
+        return np.array(flat, np.uint8)
     if not kinds <= {int, float}:
         raise _wrong(f"the data of {spec.name} are no numbers")
     with np.errstate(over="ignore"):  # a number that is too large becomes infinite: refused
-        return np.array(flat, np.float64).astype(np.float32).reshape(shape)
+        return np.array(flat, np.float64).astype(np.float32)
 
 
 def _flat(data: Any, spec: TensorSpec, shape: tuple[int, ...]) -> list[Any]:

@@ -3,8 +3,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +16,8 @@ from facemodels.package.load import open_package
 from facemodels.serving.engine.inference import Engine
 from facemodels.serving.engine.warm_up import batching_gain
 from facemodels.serving.metrics import Metrics
+from facemodels.serving.oip import endpoints as oip
+from facemodels.serving.oip import tensors
 from facemodels.serving.settings import Serving
 
 GOLDEN = Path(__file__).resolve().parents[3] / "golden/dlib-v1.0.0"
@@ -105,6 +110,29 @@ def test_the_time_that_a_call_waited_for_a_thread_is_told(engine: Engine) -> Non
     asyncio.run(both())
     assert sample(engine, "model_queue_duration_seconds_count") == 1
     assert sample(engine, "model_queue_duration_seconds_sum") > 0
+    engine.close()
+
+
+@pytest.mark.parametrize(("side", "where"), [(20, "MainThread"), (200, "alone_0")])
+def test_long_tensors_in_json_are_not_parsed_on_the_event_loop(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, side: int, where: str
+) -> None:
+    """Health is answered on it: parsing there kept 8 clients with 5 MB each from it for seconds."""
+    threads = []
+
+    def read(*arguments: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return tensors.read(*arguments)
+
+    monkeypatch.setattr(oip, "tensors", SimpleNamespace(read=read, write=tensors.write))
+    image = np.full((1, side, side, 3), 90).tolist()
+    inputs = [
+        {"name": "images", "shape": [1, side, side, 3], "datatype": "UINT8", "data": image},
+        {"name": "boxes", "shape": [1, 4], "datatype": "FP32", "data": [2, 2, side, side]},
+    ]
+    body, _ = asyncio.run(oip.OipModel(engine).infer(orjson.dumps({"inputs": inputs}), None))
+    assert orjson.loads(body)["outputs"][0]["shape"] == [1, 68, 2]
+    assert threads == [where]
     engine.close()
 
 

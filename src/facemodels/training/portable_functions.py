@@ -53,6 +53,7 @@ def _atan(x: Tensor) -> Tensor:
     return torch.atan2(x, torch.ones_like(x))
 
 
+_POWERS = {torch.pow, Tensor.pow, Tensor.__pow__}  # of one half, which torch takes as a root
 _REPLACED: Mapping[Any, Callable[[Tensor], Tensor]] = {
     torch.sqrt: _Sqrt.apply,
     Tensor.sqrt: _Sqrt.apply,
@@ -70,6 +71,8 @@ _REPLACED: Mapping[Any, Callable[[Tensor], Tensor]] = {
 class PortableFunctions(TorchFunctionMode):
     """Within it, the three functions are replaced for float32 and float64 on the CPU.
 
+    A power of one half is a square root too.
+
     Only calls from Python are: an operation of torch that takes such a root inside, as `cdist`
     does, keeps the bits of the processor.
     """
@@ -83,10 +86,20 @@ class PortableFunctions(TorchFunctionMode):
     ) -> Any:
         """Run a function of torch, or what replaces it."""
         portable = _REPLACED.get(function)
+        if function in _POWERS and len(arguments) == 2 and _is_half(arguments[1]):
+            portable = _Sqrt.apply
         if portable is not None and not keywords and _is_computed_by_mkl(arguments[0]):
             return portable(arguments[0])
         return function(*arguments, **(keywords or {}))
 
 
-def _is_computed_by_mkl(x: Tensor) -> bool:
-    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+def _is_half(exponent: Any) -> bool:
+    return isinstance(exponent, float) and exponent == 0.5
+
+
+def _is_computed_by_mkl(x: Any) -> bool:
+    return (
+        isinstance(x, Tensor)
+        and x.device.type == "cpu"
+        and x.dtype in (torch.float32, torch.float64)
+    )

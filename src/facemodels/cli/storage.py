@@ -16,6 +16,7 @@ _COMMANDS = {
     "retention": ("storage_retention", "Archive the versions that need not be kept at hand."),
     "restore": ("storage_retention", "Bring a version back from the archive or the backup."),
     "backup": ("storage_backup", "Mirror versions, tags and the chain of events."),
+    "recover": ("storage_backup", "Make a clone from nothing but the URL of a backup."),
 }
 
 

@@ -1,4 +1,4 @@
-"""`facemodels storage backup`."""
+"""`facemodels storage backup` and `facemodels storage recover`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def backup(to: str, dry_run: bool, reread: bool, drilled: bool, as_json: bool) -
     """Mirror released packages, tags and the audit chain to the second remote.
 
     Only what is missing or changed is copied, and read again there. Ended at any moment, it
-    leaves the backup before as it was. --drill makes a clone from the backup alone in a
+    leaves the backup before as it was. What is whole nowhere is left out and named (exit code
+    3); all else is backed up. --drill makes a clone from the backup alone in a
     temporary folder, audits its registry, and fetches, verifies, loads and runs every version
     that is in production (exit code 3 where one of them fails).
 
@@ -43,6 +44,7 @@ def backup(to: str, dry_run: bool, reread: bool, drilled: bool, as_json: bool) -
 
         report = back_up(root, BackupRequest(to=to, dry_run=dry_run, reread=reread))
         output(report.as_json(), "\n".join(report.lines()) + "\n", as_json=as_json)
+        report.require()
         return
     if dry_run or reread:
         raise InputError("--drill copies nothing.", "Leave out --dry-run and --reread.")
@@ -54,6 +56,43 @@ def backup(to: str, dry_run: bool, reread: bool, drilled: bool, as_json: bool) -
     else:
         _print_drill(result)
     result.require()
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--url", required=True, help="Of the backup: s3://bucket/prefix, gs://…, a folder.")
+@click.option("--endpoint-url", default="", help="Of an S3 that is not Amazon's.")
+@click.option("--region", default="", help="Of the S3 bucket.")
+@click.option("--account-name", default="", help="Of Azure.")
+@json_option
+def recover(
+    folder: Path, url: str, endpoint_url: str, region: str, account_name: str, as_json: bool
+) -> None:
+    """Make a clone with every branch, tag and event from nothing but the URL of a backup.
+
+    On this machine the backup is then DVC's default remote (.dvc/config.local): `facemodels
+    storage pull` brings every released version.
+
+    \b
+    Example:
+      facemodels storage recover faces --url s3://models-backup/faces
+    """
+    from facemodels.storage.backup.recover import recover as run
+    from facemodels.storage.remotes.remote import Remote, check_url, require_plugin
+    from facemodels.storage.stores.stores import BACKUP
+    from facemodels.text import counted
+
+    check_url(url)
+    place = str(Path(url).resolve()) if "://" not in url else url
+    remote = Remote(BACKUP, place, endpoint_url, region, account_name)
+    require_plugin(remote.scheme)
+    done = run(remote.options(), folder)
+    text = (
+        f"{done.folder} is as of {done.made_at}: {counted(done.refs, 'ref')}, "
+        f"{counted(len(done.versions), 'version')}.\n"
+    )
+    text += "".join(f"Whole nowhere even then: {one}\n" for one in done.damaged)
+    output(done.as_json(), text, as_json=as_json)
 
 
 def _print_drill(result: DrillReport) -> None:

@@ -149,9 +149,10 @@ def audit(
     patience: float,
     as_json: bool,
 ) -> None:
-    """Read the objects of the cache and of the remotes again and hold them against their names.
+    """Read the objects and archives of the cache and of the remotes again; find what is damaged.
 
-    Exit code 3 if something is missing or corrupt and was not repaired. All objects are listed;
+    Exit code 3 if something is missing or corrupt and was not repaired, 1 if a place could not
+    be read at all. All objects are listed;
     which are read, a sample may decide.
 
     \b
@@ -160,9 +161,10 @@ def audit(
       facemodels storage audit --all --repair
     """
     from facemodels.storage.stores.stores import JOBS
-    from facemodels.storage.sync.audit import Sample, explain, parse_share
+    from facemodels.storage.sync.audit import Sample, parse_share
     from facemodels.storage.sync.audit import audit as run
-    from facemodels.text import size_text
+    from facemodels.storage.sync.findings import require_whole
+    from facemodels.text import counted, size_text
 
     if everything and sample:
         raise click.UsageError("Give --all or --sample, not both.")
@@ -179,12 +181,14 @@ def audit(
     else:
         for name, facts in found.stores.items():
             size = size_text(facts["bytes_read"])
-            click.echo(f"{name}: {facts['objects']} objects, {facts['read']} read ({size}).")
+            archives = f"; {counted(facts['archives'], 'archive')}" if facts["archives"] else ""
+            click.echo(
+                f"{name}: {facts['objects']} objects, {facts['read']} read ({size}){archives}."
+            )
         if found.findings:
             how = "repaired from" if found.repaired else "repair from"
             print_table(
                 ("place", "kind", "object", "versions", how),
                 [(f.store, f.kind, f.item, ",".join(f.versions), f.repair) for f in found.findings],
             )
-    if found.open:
-        raise explain(found)
+    require_whole(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,18 +20,29 @@ if TYPE_CHECKING:
     from facemodels.storage.retention.survey import RetentionSurvey
 
 _remote_option = click.option("--remote", help="Of .dvc/config; the default remote if not given.")
+_backup_option = click.option(
+    "--backup", default="backup", show_default=True, help="The remote of the backup."
+)
 
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Say what would go, and why; change nothing.")
 @_remote_option
+@_backup_option
+@click.option(
+    "--without-backup", metavar="REASON", default="",
+    help="Delete though the archive is then the only copy; the event records why.",
+)  # fmt: skip
 @json_option
-def retention(dry_run: bool, remote: str | None, as_json: bool) -> None:
+def retention(
+    dry_run: bool, remote: str | None, backup: str, without_backup: str, as_json: bool
+) -> None:
     """Archive versions that conf/retention.yaml no longer keeps, then delete their objects.
 
     Kept are what serves, rollback targets, the last versions of production, young ones and
-    those listed by hand; an object that a kept version or any branch needs stays. Killed in
-    the middle it has lost nothing; run it again.
+    those listed by hand; an object that a kept version or any branch needs stays. Nothing is
+    deleted before the archive was read back in the remote and in the backup. Killed in the
+    middle it has lost nothing; run it again.
 
     \b
     Example:
@@ -39,9 +51,10 @@ def retention(dry_run: bool, remote: str | None, as_json: bool) -> None:
     from facemodels.errors import IntegrityError
     from facemodels.storage.retention.apply import RetentionRun
 
-    run = RetentionRun(_context(remote))
+    context = replace(_context(remote, backup), without_backup=without_backup)
+    run = RetentionRun(context)
     if dry_run:
-        _show(run.survey(), as_json=as_json)
+        _show(run.survey(), has_backup=context.backup is not None, as_json=as_json)
         return
     outcome = run.apply()
     output(_as_json(outcome), _text(outcome), as_json=as_json)
@@ -53,8 +66,9 @@ def retention(dry_run: bool, remote: str | None, as_json: bool) -> None:
         )
 
 
-def _context(remote: str | None) -> RetentionContext:
-    """The clone of the working folder, and a remote; None: the default one."""
+def _context(remote: str | None, backup: str) -> RetentionContext:
+    """The clone of the working folder, a remote (None: the default one), and the backup."""
+    from facemodels.dvc_files import read_remotes
     from facemodels.registry.registry import open_registry
     from facemodels.storage.retention.context import RetentionContext
     from facemodels.storage.retention.settings import load
@@ -64,20 +78,34 @@ def _context(remote: str | None) -> RetentionContext:
     opened = open_registry(Path.cwd())
     root = opened.root
     stores = open_store(root, CACHE), open_store(root, remote)
-    return RetentionContext(opened, load(root), *stores)
+    second = open_store(root, backup) if backup in read_remotes(root).names else None
+    if second is not None and second.url == stores[1].url:
+        second = None
+    return RetentionContext(opened, load(root), *stores, backup=second)
 
 
-def _show(survey: RetentionSurvey, *, as_json: bool) -> None:
+def _show(survey: RetentionSurvey, *, has_backup: bool, as_json: bool) -> None:
     plan = survey.plan
     if as_json:
-        more = {"pointers": list(survey.pointers), "unread": list(survey.unread)}
+        more: dict[str, Any] = {
+            "pointers": list(survey.pointers),
+            "unread": list(survey.unread),
+            "backup": has_backup,
+        }
         output({**plan.as_json(), **more, "broken": list(survey.broken)}, "", as_json=True)
         return
-    rows = [(one.id, one.action, size_text(one.bytes), one.reason) for one in plan.decisions]
-    print_table(("model_id", "action", "size", "reason"), rows)
+    rows = [
+        (one.id, one.action, size_text(one.bytes), size_text(one.frees), one.reason)
+        for one in plan.decisions
+    ]
+    print_table(("model_id", "action", "size", "frees", "reason"), rows)
     click.echo(_summary(plan))
     for text in _warnings(survey):
         click.echo(text, err=True)
+    if not has_backup:
+        click.echo(
+            "No backup is configured: nothing would be deleted without --without-backup.", err=True
+        )
 
 
 def _summary(plan: RetentionPlan) -> str:
@@ -92,8 +120,8 @@ def _warnings(survey: RetentionSurvey) -> list[str]:
     found = []
     if survey.pointers:
         found.append(
-            f"Still tracked here: {', '.join(survey.pointers)}. `dvc pull` would look for them in "
-            "vain: `dvc remove` them, and commit."
+            "`dvc pull` would look in vain for what goes and is tracked here. Afterwards: "
+            f"dvc remove {' '.join(survey.pointers)} && git commit -am 'Archive versions'"
         )
     if survey.unread:
         found.append(
@@ -133,7 +161,7 @@ def _text(outcome: RetentionOutcome) -> str:
 @click.option("--from", "origin", type=click.Choice(("archive", "backup")), default="archive",
               show_default=True)  # fmt: skip
 @_remote_option
-@click.option("--backup", default="backup", show_default=True, help="The remote of the backup.")
+@_backup_option
 @click.option("--reason", "-m", default="", help="Why.")
 @json_option
 def restore(
@@ -156,7 +184,7 @@ def restore(
     from facemodels.storage.retention.restore import Restorer
     from facemodels.storage.stores.stores import open_store
 
-    context = _context(remote)
+    context = _context(remote, backup)
     second = open_store(context.registry.root, backup) if origin == "backup" else None
     done = Restorer(context, second).restore(ModelId.parse(model_id), origin, reason=reason)
     copied = ", ".join(f"{count} into {store}" for store, count in done.copied.items())

@@ -16,7 +16,8 @@ from facemodels.git import Git
 from facemodels.package.load import open_package
 from facemodels.storage.stores.object_store import CACHE
 from facemodels.storage.stores.stores import Stores
-from facemodels.storage.sync.audit import AuditReport, audit
+from facemodels.storage.sync.audit import audit
+from facemodels.storage.sync.findings import AuditReport
 from facemodels.storage.sync.pull import pull
 from tests.functional.deployment.site import git
 from tests.functional.storage.stores import VERSIONS, S3Site, Store, s3_site

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,12 +17,14 @@ from click.testing import CliRunner
 
 from facemodels.cli.storage_backup import backup as command
 from facemodels.errors import ConflictError, InputError, IntegrityError
+from facemodels.files import sha256_tree
 from facemodels.names import ModelId
 from facemodels.registry import rules
 from facemodels.storage.backup import create as module
 from facemodels.storage.backup.create import back_up
 from facemodels.storage.backup.drill import drill
 from facemodels.storage.backup.manifest import LATEST, read_latest, read_manifest
+from facemodels.storage.backup.recover import recover
 from facemodels.storage.backup.report import BackupReport, BackupRequest
 from facemodels.storage.stores.named_files import NamedFiles
 from facemodels.storage.stores.object_store import ObjectStore
@@ -30,6 +34,7 @@ from tests.functional.storage.stores import S3Site, Store, s3_site
 
 V1, V2, V3 = "rec-facenet-v1.0.0", "rec-facenet-v1.1.0", "rec-facenet-v1.2.0"
 SOON = Patience(seconds=1)
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class Killed(BaseException):
@@ -176,18 +181,23 @@ def test_a_damaged_bundle_is_sent_again(site: S3Site) -> None:
     assert drill(site.folder, patience=SOON).problems == ()
 
 
-def test_an_object_that_nobody_has_whole_stops_the_backup_and_the_one_before_stands(
-    site: S3Site,
-) -> None:
+def test_what_nobody_has_whole_is_named_and_all_else_is_backed_up(site: S3Site) -> None:
     run(site)
-    before = read_latest(shelf(site))
     site.register(V3)  # not pushed
     lost = next(oid for oid in files(site, V3) if oid not in held(site))
     Path(site.cache.path(lost)).unlink()
+    report = run(site)
+    assert (report.versions, tuple(report.damaged)) == ((V1, V2), (V3,))
     with pytest.raises(IntegrityError, match=lost):
-        run(site)
-    assert read_latest(shelf(site)) == before
-    assert drill(site.folder, patience=SOON).problems == ()
+        report.require()
+    latest = read_latest(shelf(site))
+    assert latest is not None
+    manifest = read_manifest(shelf(site), latest)
+    assert (tuple(manifest.versions), manifest.damaged) == ((V1, V2), (V3,))
+    folder = site.objects(V3).folder
+    assert folder not in site.place("backup").sizes()  # a list says that its files are there
+    (problem,) = drill(site.folder, patience=SOON).problems
+    assert V3 in problem
 
 
 def test_the_archive_of_a_retired_version_is_copied_instead_of_its_objects(site: S3Site) -> None:
@@ -204,6 +214,13 @@ def test_the_archive_of_a_retired_version_is_copied_instead_of_its_objects(site:
     assert report.versions == (V2,)
     assert shelf(site).digest("archive/one.tar.zst") == digest
     assert run(site).archives == ()
+    shelf(site).write("archive/one.tar.zst", b"compressed!")
+    assert any("archive/one" in problem for problem in drill(site.folder, patience=SOON).problems)
+    assert run(site).archives == ("archive/one.tar.zst",)
+    shelf(site).write("archive/one.tar.zst", b"")
+    NamedFiles(site.place()).write("archive/one.tar.zst", b"rotten")
+    report = run(site)
+    assert (report.versions, tuple(report.damaged)) == ((V2,), ("archive/one.tar.zst",))
 
 
 # --- interrupted -----------------------------------------------------------------------------
@@ -333,6 +350,48 @@ def test_from_the_backup_alone_production_runs_again(
     assert result.problems == ()
     assert [(proof.id, proof.runtime, proof.files) for proof in result.proofs] == [(V2, "onnx", 7)]
     assert result.events == 6
+
+
+def runbook() -> list[str]:
+    """The commands of the page for the day on which all is lost."""
+    page = (ROOT / "docs/storage.md").read_text(encoding="utf-8")
+    block = page.partition("### Starting anew from a backup")[2].partition("```bash\n")[2]
+    return block.partition("```")[0].splitlines()
+
+
+def test_the_runbook_brings_back_every_version_from_the_address_of_the_backup(
+    site: S3Site, moto: Store, tmp_path: Path
+) -> None:
+    run(site)
+    files = NamedFiles(site.place("backup"))
+    place = f"{files.url} --endpoint-url {moto.url}"
+    packages = {one: ModelId.parse(one).folder for one in (V1, V2)}
+    whole = {one: sha256_tree(site.folder / folder) for one, folder in packages.items()}
+    shutil.rmtree(site.folder)
+    shutil.rmtree(tmp_path / "origin.git")
+    machine = tmp_path / "machine"
+    machine.mkdir()
+    commands = "\n".join(runbook()).replace("s3://models-backup/faces", place)
+    done = subprocess.run(
+        ["bash", "-euc", commands], cwd=machine, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for identity, folder in packages.items():
+        clone = machine / "faces"
+        git(clone, "checkout", "--quiet", S3Site(clone).state().entry(identity).event.commit)
+        dvc = [sys.executable, "-m", "dvc", "checkout", f"{folder}.dvc"]
+        subprocess.run(dvc, cwd=clone, capture_output=True, check=True)
+        assert sha256_tree(clone / folder) == whole[identity]
+
+
+def test_nothing_is_recovered_over_what_is_there(site: S3Site, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/file").touch()
+    with pytest.raises(InputError, match="there already"):
+        recover({"url": str(tmp_path)}, tmp_path / "full")
+    with pytest.raises(IntegrityError, match="no complete backup"):
+        recover({"url": str(tmp_path / "nothing")}, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("harm", ["flipped", "gone", "folder gone"])

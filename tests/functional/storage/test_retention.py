@@ -8,15 +8,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from facemodels.errors import ConflictError, IntegrityError, RuleError
+from facemodels.errors import ConflictError, InputError, IntegrityError, RuleError
 from facemodels.files import sha256_tree, write_yaml
+from facemodels.git import Git
 from facemodels.names import ModelId
-from facemodels.registry import audit, reading, rules
+from facemodels.registry import audit as registry_audit
+from facemodels.registry import reading, rules
 from facemodels.registry.packages import obtain
 from facemodels.registry.registry import Registry
 from facemodels.storage.retention.apply import RetentionRun
@@ -25,13 +28,16 @@ from facemodels.storage.retention.context import RetentionContext
 from facemodels.storage.retention.restore import Restorer
 from facemodels.storage.retention.settings import ArchiveSettings, RetentionSettings, load
 from facemodels.storage.stores.object_store import CACHE, ObjectStore
+from facemodels.storage.stores.stores import Stores
+from facemodels.storage.sync.audit import Sample, audit
+from facemodels.storage.sync.findings import AuditReport
 from tests.functional.deployment.site import git
 from tests.functional.storage.stores import S3Site, Store, s3_site
 
 V0, V1, V2, V3, V4 = (f"rec-facenet-v1.{minor}.0" for minor in range(5))
 OLD = "det-yolov8-v1.0.0"
 DAY = 24 * 3600
-SETTINGS = RetentionSettings(keep_production=2, archive=ArchiveSettings(level=3))
+SETTINGS = RetentionSettings(keep_production=2, least_freed=0, archive=ArchiveSettings(level=3))
 GOES = (OLD, V0, V1, V2)  # of the site below
 SIZE = 20_000
 
@@ -126,7 +132,9 @@ def context(
     site: S3Site, settings: RetentionSettings, before: Callable[[str], None]
 ) -> RetentionContext:
     stores = site.cache, site.place()
-    return RetentionContext(Registry(site.repository), settings, *stores, before)
+    return RetentionContext(
+        Registry(site.repository), settings, *stores, before, site.place("backup")
+    )
 
 
 def skip(step: str) -> None:
@@ -392,6 +400,66 @@ def test_two_retentions_at_once_lose_nothing(site: S3Site, tmp_path: Path) -> No
     assert site.findings() == []
 
 
+# --- the second copy ------------------------------------------------------------------------------
+
+
+def alone(site: S3Site, why: str = "") -> RetentionRun:
+    """A run of a repository that has no backup."""
+    found = replace(context(site, SETTINGS, skip), backup=None, without_backup=why)
+    return RetentionRun(found, clock=lambda: time.time() + 100 * DAY)
+
+
+def test_without_a_second_place_nothing_is_archived_or_deleted(site: S3Site) -> None:
+    before = (site.place().sizes(), site.cache.sizes(), len(site.state().events))
+    with pytest.raises(InputError, match="--without-backup"):
+        alone(site).apply()
+    assert (site.place().sizes(), site.cache.sizes(), len(site.state().events)) == before
+    assert set(alone(site, "rebuilt at will").apply().archived) == set(GOES)
+    record = recorded_archive(site.state(), V1)
+    assert record is not None
+    assert record["without_backup"] == "rebuilt at will"
+
+
+@pytest.mark.parametrize("place", ["storage", "backup"])
+@pytest.mark.parametrize("damage", [None, b"rotten"])
+def test_an_audit_finds_a_damaged_archive_and_takes_the_other_copy(
+    site: S3Site, place: str, damage: bytes | None
+) -> None:
+    keeper(site, RetentionSettings(keep_production=4, archive=SETTINGS.archive)).apply()
+    record = recorded_archive(site.state(), V0)
+    assert record is not None
+    spoiled = site.folder.parent / place / record["path"]
+    whole = spoiled.read_bytes()
+    spoiled.unlink()
+    if damage:
+        spoiled.write_bytes(damage)
+    for sample in (Sample(), Sample(1e-9)):  # a size that differs is seen without reading
+        (finding,) = audited(site, sample=sample).open
+        assert (finding.item, finding.store, finding.versions) == (record["path"], place, (V0,))
+    assert spoiled.exists() == bool(damage)
+    assert audited(site, repair=True).open == ()
+    assert spoiled.read_bytes() == whole
+
+
+def test_an_archive_that_is_whole_nowhere_is_packed_anew_from_the_objects_of_the_backup(
+    site: S3Site,
+) -> None:
+    settings = RetentionSettings(keep_production=4)
+    keeper(site, settings).apply()
+    record = recorded_archive(site.state(), V0)
+    assert record is not None
+    copies_ = [site.folder.parent / place / record["path"] for place in ("storage", "backup")]
+    whole = copies_[0].read_bytes()
+    for copy in copies_:
+        copy.unlink()
+    assert audited(site, repair=True).open == ()
+    assert [copy.read_bytes() for copy in copies_] == [whole, whole]
+
+
+def audited(site: S3Site, **options: Any) -> AuditReport:
+    return audit(Stores(site.folder), site.state(), Git(site.folder), **options)
+
+
 # --- kills ----------------------------------------------------------------------------------------
 
 
@@ -611,7 +679,7 @@ def test_commands_plan_apply_and_restore(site: S3Site) -> None:
     refused = site.run("deploy", "--model-id", V1, "--environment", "production",
                        "--strategy", "direct", code=None)  # fmt: skip
     assert refused.returncode != 0
-    assert audit.audit(*_read(site)) == []
+    assert registry_audit.audit(*_read(site)) == []
 
 
 def _read(site: S3Site) -> tuple[Any, Any]:

@@ -31,6 +31,7 @@ from facemodels.storage.backup.manifest import (
 from facemodels.storage.backup.mirror import Mirror
 from facemodels.storage.backup.report import BackupReport, BackupRequest
 from facemodels.storage.retention.archive_store import recorded_archive
+from facemodels.storage.stores.object_store import ObjectStore
 from facemodels.storage.stores.objects import (
     VersionObjects,
     folder_of,
@@ -49,8 +50,8 @@ def back_up(root: Path, request: BackupRequest | None = None) -> BackupReport:
 
     Raises:
         InputError: there is no such remote, it is the default one, or the clone is shallow.
-        IntegrityError: the audit of this clone has findings, the backup holds a history that
-            this clone does not continue, or objects are nowhere whole.
+        IntegrityError: the audit of this clone has findings, or the backup holds a history that
+            this clone does not continue. What is whole nowhere is named in the report.
         ConflictError: another backup was faster.
         AccessError: a remote refuses access.
         TransientError: a remote did not answer for longer than the patience allows.
@@ -80,17 +81,20 @@ class _BackupRun:
         refs = bundle.read_refs(self._git)
         latest, before = self._before(refs)
         stores = [*self._mirror.sources, self._mirror.target]
-        objects = [objects_of(one, stores) for one in stored_versions(self._state)]
+        objects, damaged = self._objects(stores)
         sizes, needed = self._mirror.compare(objects)
         archives = self._mirror.missing_archives(_archives(self._state))
         if not self._request.dry_run:
-            self._mirror.copy_objects(needed)
-            self._mirror.copy_archives(archives)
-            latest = self._publish(self._manifest(refs, before, objects, sizes), latest)
+            lost = self._copy_objects(objects, needed)
+            damaged |= _of_lost(objects, lost) | self._mirror.copy_archives(archives)
+            objects = [one for one in objects if one.id not in damaged]
+            needed = [oid for oid in needed if oid not in lost]
+            manifest = self._manifest(refs, before, objects, sizes, tuple(sorted(damaged)))
+            latest = self._publish(manifest, latest)
         entries = self._state.entries.values()
         report = BackupReport(
             to=self._files.url, dry_run=self._request.dry_run,
-            versions=tuple(one.id for one in objects),
+            versions=tuple(one.id for one in objects), damaged=damaged,
             copied={oid: sizes[oid] for oid in needed}, present=len(sizes) - len(needed),
             reread=self._mirror.reread, archives=tuple(archives),
             new_bundle=before is None or before.refs != bundle.digest_of(refs), refs=len(refs),
@@ -99,6 +103,29 @@ class _BackupRun:
         if self._request.dry_run or latest is None:
             return report
         return replace(report, manifest=latest.manifest, made_at=latest.made_at)
+
+    def _objects(
+        self, stores: Sequence[ObjectStore]
+    ) -> tuple[list[VersionObjects], dict[str, str]]:
+        """The objects of the versions whose list is whole somewhere, and why others' are not."""
+        found, damaged = [], {}
+        for entry in stored_versions(self._state):
+            try:
+                found.append(objects_of(entry, stores))
+            except IntegrityError as error:
+                damaged[entry.id] = str(error)
+        return found, damaged
+
+    def _copy_objects(self, objects: Sequence[VersionObjects], needed: Sequence[str]) -> set[str]:
+        """Copy objects; return those that are whole nowhere.
+
+        The lists of folders come after all files, and none whose files are not all there: whoever
+        finds a list in the backup finds its files.
+        """
+        lost = self._mirror.copy_objects("files", [o for o in needed if not o.endswith(".dir")])
+        broken = _of_lost(objects, lost)
+        whole = {one.folder for one in objects if one.id not in broken}
+        return lost | self._mirror.copy_objects("lists", [oid for oid in needed if oid in whole])
 
     def _before(self, refs: Mapping[str, str]) -> tuple[LatestBackup | None, BackupManifest | None]:
         """Read the pointer and the manifest of the backup before.
@@ -127,6 +154,7 @@ class _BackupRun:
         before: BackupManifest | None,
         objects: Sequence[VersionObjects],
         sizes: Mapping[str, int],
+        damaged: tuple[str, ...],
     ) -> BackupManifest:
         name, size = self._bundle(refs, before)
         return BackupManifest(
@@ -143,7 +171,12 @@ class _BackupRun:
                 )
                 for one in objects
             },
-            archives=_archives(self._state),
+            archives={
+                name: digest
+                for name, digest in _archives(self._state).items()
+                if name not in damaged
+            },
+            damaged=damaged,
         )
 
     def _bundle(self, refs: Mapping[str, str], before: BackupManifest | None) -> tuple[str, int]:
@@ -182,6 +215,16 @@ class _BackupRun:
             f"Another backup to {self._request.to} was faster.",
             "Its result stands. Run it again.",
         )
+
+
+def _of_lost(objects: Sequence[VersionObjects], lost: set[str]) -> dict[str, str]:
+    """Why versions are not whole, by id, where objects of them are not."""
+    found = {}
+    for one in objects:
+        gone = sorted(lost & set(one.oids))
+        if gone:
+            found[one.id] = f"{', '.join(gone[:3])}{' …' if gone[3:] else ''} is whole nowhere"
+    return found
 
 
 def _archives(state: State) -> dict[str, str]:

@@ -16,12 +16,13 @@ from typing import Any
 from facemodels import dvc_files
 from facemodels.errors import FacemodelsError, IntegrityError
 from facemodels.files import list_files
+from facemodels.progress import progress
 from facemodels.registry.evidence import dvc_digest
 from facemodels.registry.packages import obtain
 from facemodels.registry.registry import open_registry
 from facemodels.registry.state import Entry
 from facemodels.storage.backup import bundle
-from facemodels.storage.backup.manifest import BackupManifest, read_latest, read_manifest
+from facemodels.storage.backup.manifest import BackupManifest, read_complete
 from facemodels.storage.stores.named_files import NamedFiles
 from facemodels.storage.stores.objects import folder_of
 from facemodels.storage.stores.retries import Patience
@@ -106,13 +107,7 @@ def drill(root: Path, name: str = BACKUP, *, patience: Patience | None = None) -
         TransientError: the remote did not answer for longer than the patience allows.
     """
     files = NamedFiles(open_store(root, name, patience=patience), patience)
-    latest = read_latest(files)
-    if latest is None:
-        raise IntegrityError(
-            f"there is no complete backup in {name} ({files.url}).",
-            "Run `facemodels storage backup`.",
-        )
-    manifest = read_manifest(files, latest)
+    latest, manifest = read_complete(files)
     with tempfile.TemporaryDirectory(prefix="facemodels-drill-") as scratch:
         path = Path(scratch, "refs.bundle")
         files.fetch(manifest.bundle, path, manifest.bundle_sha256)
@@ -123,6 +118,7 @@ def drill(root: Path, name: str = BACKUP, *, patience: Patience | None = None) -
         state = registry.repository.state()
         findings = [f"{one.tag or 'head'} ({one.kind}): {one.text}" for one in registry.audit()]
         findings += _differences(manifest, bundle.heads(path, git), state.entries)
+        findings += _damage(manifest, files)
         proofs = [prove(git.root, state.entries[one]) for one in sorted(state.production.values())]
         return DrillReport(
             files.url, latest.made_at, len(state.events), tuple(findings), tuple(proofs)
@@ -176,6 +172,17 @@ def _configure(clone: Path, name: str, settings: Mapping[str, Any], cache: Path)
 
 def _word(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _damage(manifest: BackupManifest, files: NamedFiles) -> list[str]:
+    """What was whole nowhere when the backup was made, and archives that are not whole now."""
+    found = [f"{one} was whole nowhere when the backup was made" for one in manifest.damaged]
+    with progress("read archives", len(manifest.archives)) as advance:
+        for name, digest in manifest.archives.items():
+            if files.digest(name) != digest:
+                found.append(f"{name} is missing or not what was archived")
+            advance(1)
+    return found
 
 
 def _differences(

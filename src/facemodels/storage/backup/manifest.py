@@ -57,6 +57,7 @@ class BackupManifest:
         refs: the SHA-256 of the names and ids of all refs in the bundle.
         versions: the versions whose objects are in the backup, by id.
         without_objects: the ids of registered versions that DVC never tracked.
+        damaged: the ids of versions and the names of archives that were whole nowhere.
         archives: the SHA-256 of the archives of archived versions, by name.
         format: the version of this format.
     """
@@ -68,6 +69,7 @@ class BackupManifest:
     versions: Mapping[str, BackedUpVersion]
     without_objects: tuple[str, ...] = ()
     archives: Mapping[str, str] = field(default_factory=dict)
+    damaged: tuple[str, ...] = ()
     format: int = FORMAT
 
     @property
@@ -78,7 +80,10 @@ class BackupManifest:
     @property
     def data(self) -> bytes:
         """The bytes of the document."""
-        return canonical_json(asdict(self)).encode()
+        values = asdict(self)
+        if not self.damaged:  # as before there was such a field: the same content, the same name
+            del values["damaged"]
+        return canonical_json(values).encode()
 
     @property
     def name(self) -> str:
@@ -115,6 +120,22 @@ def read_latest(files: NamedFiles) -> LatestBackup | None:
     """
     data = files.read(LATEST)
     return None if data is None else _parse(LatestBackup, data, f"{LATEST} in {files.store.name}")
+
+
+def read_complete(files: NamedFiles) -> tuple[LatestBackup, BackupManifest]:
+    """Read the pointer to the newest backup and its manifest.
+
+    Raises:
+        IntegrityError: no backup was ever complete, or its documents are damaged.
+        ToolError: the remote cannot be reached.
+    """
+    latest = read_latest(files)
+    if latest is None:
+        raise IntegrityError(
+            f"there is no complete backup in {files.store.name} ({files.url}).",
+            "Run `facemodels storage backup`.",
+        )
+    return latest, read_manifest(files, latest)
 
 
 def read_manifest(files: NamedFiles, latest: LatestBackup) -> BackupManifest:

@@ -8,6 +8,7 @@ from pathlib import Path
 from facemodels.errors import InputError, IntegrityError
 from facemodels.progress import progress
 from facemodels.storage.backup.report import BackupRequest
+from facemodels.storage.retention.archive_copies import ensure_copy
 from facemodels.storage.stores.named_files import NamedFiles
 from facemodels.storage.stores.object_store import CACHE
 from facemodels.storage.stores.objects import VersionObjects
@@ -36,6 +37,7 @@ class Mirror:
     def __init__(self, stores: Stores, request: BackupRequest, scratch: Path) -> None:
         self._request = request
         self._scratch = scratch
+        self._ledger = stores.ledger
         self._cache = stores.cache
         self.target = stores.remote(request.to)
         self._storage = stores.remote()
@@ -85,37 +87,44 @@ class Mirror:
             recorded: the SHA-256 of archives, by name below the remote's URL.
 
         Returns:
-            Those that must be copied, in the same form.
+            Those that must be copied, in the same form. One that was read before and has not
+            changed since is read again only if that is asked for.
         """
-        return {
-            name: digest for name, digest in recorded.items() if self.files.digest(name) != digest
-        }
+        return {name: digest for name, digest in recorded.items() if not self._has(name, digest)}
 
-    def copy_objects(self, needed: Sequence[str]) -> None:
-        """Copy objects to the backup, the lists of folders after all files.
+    def _has(self, name: str, digest: str) -> bool:
+        info = self.files.info(name)
+        if info is None:
+            return False
+        key = f"{name} sha256:{digest}"
+        if not self._request.reread and self._ledger.knows(self.files.url, key, info):
+            return True
+        whole = self.files.digest(name) == digest
+        if whole:
+            self._ledger.note(self.files.url, key, info)
+        return whole
 
-        So whoever finds a list in the backup finds its files.
+    def copy_objects(self, what: str, needed: Sequence[str]) -> set[str]:
+        """Copy objects to the backup.
+
+        Args:
+            what: they are, for the progress bar.
+            needed: their ids.
+
+        Returns:
+            The ids of those that are whole nowhere; the others were copied all the same.
 
         Raises:
-            IntegrityError: an object is nowhere whole; the other files were copied all the same.
+            IntegrityError: the backup does not keep what it is sent.
         """
-        files = [oid for oid in needed if not oid.endswith(".dir")]
-        folders = [oid for oid in needed if oid.endswith(".dir")]
-        with progress(f"back up to {self._request.to}", len(needed)) as advance:
-            for group in (files, folders):
-                lost = []
-                for oid, whole in each(self._copy_object, group, self._request.jobs):
-                    advance(1)
-                    self.reread += whole
-                    if not whole:
-                        lost.append(oid)
-                if lost:
-                    raise IntegrityError(
-                        "objects of released versions are nowhere whole",
-                        "`facemodels storage audit --all` says which versions they belong to. The "
-                        "backup before stands; all else was copied.",
-                        missing=tuple(sorted(lost)),
-                    )
+        lost = set()
+        with progress(f"back up {what} to {self._request.to}", len(needed)) as advance:
+            for oid, whole in each(self._copy_object, needed, self._request.jobs):
+                advance(1)
+                self.reread += whole
+                if not whole:
+                    lost.add(oid)
+        return lost
 
     def _copy_object(self, oid: str) -> bool:
         """Copy an object and read it again in the backup; False if no store has it whole."""
@@ -139,21 +148,25 @@ class Mirror:
             return True
         return False
 
-    def copy_archives(self, archives: Mapping[str, str]) -> None:
+    def copy_archives(self, archives: Mapping[str, str]) -> dict[str, str]:
         """Copy archives from the default remote.
 
         Args:
             archives: the SHA-256 of the archives, by name below the remote's URL.
 
-        Raises:
-            IntegrityError: one is not what was recorded.
+        Returns:
+            Why archives could not be copied, by name; the others were.
         """
         storage = NamedFiles(self._storage, self._request.patience)
-        for name, digest in archives.items():
-            copy = self._scratch / "archive"
-            storage.fetch(name, copy, digest)
-            self.send_file(copy, name, digest)
-            copy.unlink()
+        failed = {}
+        with progress(f"back up archives to {self._request.to}", len(archives)) as advance:
+            for name, digest in archives.items():
+                try:
+                    ensure_copy(storage, self.files, name, digest)
+                except IntegrityError as error:
+                    failed[name] = str(error)
+                advance(1)
+        return failed
 
     def send_file(self, source: Path, name: str, digest: str) -> None:
         """Copy a file to the backup under a name, and read it again there.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from facemodels.errors import IntegrityError
 from facemodels.storage.stores.retries import Patience
 from facemodels.storage.stores.stores import BACKUP, JOBS
-from facemodels.text import size_text
+from facemodels.text import counted, size_text
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class BackupReport:
         new_bundle: whether the refs have changed since the backup before.
         refs: the number of refs in the bundle.
         untracked: the ids of versions that were registered without DVC.
+        damaged: why versions and archives are not in the backup, by id and by name.
         manifest: the name of the manifest; "" in a dry run.
         made_at: when the backup was complete, as 2026-01-02T03:04:05Z; "" in a dry run.
     """
@@ -62,12 +64,28 @@ class BackupReport:
     new_bundle: bool
     refs: int
     untracked: tuple[str, ...]
+    damaged: Mapping[str, str] = field(default_factory=dict)
     manifest: str = ""
     made_at: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The report as values of JSON."""
         return {**asdict(self), "bytes": sum(self.copied.values())}
+
+    def require(self) -> None:
+        """Stop where something is whole nowhere, after all else was copied.
+
+        Raises:
+            IntegrityError: it is.
+        """
+        if self.damaged:
+            raise IntegrityError(
+                f"{counted(len(self.damaged), 'item')} could not be backed up: no place has "
+                "them whole",
+                "All else is in the backup, and its manifest names them. Run `facemodels storage "
+                "audit --repair`, or push them from a clone that has them.",
+                changed=tuple(f"{one}: {why}" for one, why in sorted(self.damaged.items())),
+            )
 
     def lines(self) -> list[str]:
         """The report as lines for people."""

@@ -1,6 +1,7 @@
 """Carries retention out: archives first, then the registry, then the deletions.
 
-1. Each version to archive is packed, sent, read back and checked against the registry.
+1. Each version to archive is packed, sent, read back and checked against the registry; the
+   archive is copied to the backup and read back there too.
 2. An event records that it is archived; from then on no rule lets it serve. The event is a
    compare-and-swap that is decided on the state of that moment: of two runs at once the second
    stops with a conflict, and a version that was promoted meanwhile stays.
@@ -20,6 +21,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from facemodels.errors import ConflictError, IntegrityError
 from facemodels.names import ModelId
@@ -92,11 +94,15 @@ class RetentionRun:
         A version whose objects are damaged is not archived and is named; the others are.
 
         Raises:
+            InputError: no backup is configured, and nobody said why it may be done without.
             ConflictError: somebody else changed one of the models meanwhile; run it again.
             RuleError: the user may not archive.
+            ToolError: the remote or the backup cannot be reached, or has no room.
         """
         state = self._context.refresh()
         seen = self._survey(state)
+        if seen.plan.to_archive or seen.plan.objects:
+            self._context.require_second_place()
         outcome = RetentionOutcome(seen.plan)
         outcome.failed |= dict.fromkeys(seen.broken, "the list of its files is nowhere")
         reasons = {one.id: one.reason for one in seen.plan.decisions}
@@ -122,7 +128,10 @@ class RetentionRun:
             ConflictError: see `apply`.
         """
         facts, objects = self._archived(entry)
-        record = {**facts.as_json(), "objects": objects}
+        self._copy(entry.id, facts)
+        record: dict[str, Any] = {**facts.as_json(), "objects": objects}
+        if self._context.without_backup:
+            record["without_backup"] = self._context.without_backup
         self._context.before(f"record {entry.id}")
 
         def change(state: State) -> ProposedEvent:
@@ -155,6 +164,13 @@ class RetentionRun:
             archives.send(entry, files, before=before)
         before(f"read back {entry.id}")
         return self._read_back(entry)
+
+    def _copy(self, identity: str, facts: ArchiveFacts) -> None:
+        """Have the archive in the backup too."""
+        context = self._context
+        if context.backup is not None and not context.without_backup:
+            context.before(f"copy {identity} to {context.backup.name}")
+            context.archives.ensure_copy(facts, context.backup)
 
     def _read_back(self, entry: Entry) -> tuple[ArchiveFacts, list[str]]:
         with self._context.archives.open(entry) as (facts, files):
@@ -202,12 +218,13 @@ class RetentionRun:
         return unproven
 
     def _is_proven(self, state: State, identity: str, outcome: RetentionOutcome) -> bool:
-        """Whether a version's archive is there and whole."""
+        """Whether a version's archive is whole, here and in the backup; it is copied there."""
         if identity in self._proven:
             return True
         try:
-            with self._open(state, identity):
-                self._proven.add(identity)
+            with self._open(state, identity) as (facts, _):
+                self._copy(identity, facts)
+            self._proven.add(identity)
         except IntegrityError as error:
             outcome.failed[identity] = str(error)
             return False

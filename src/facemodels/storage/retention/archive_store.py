@@ -11,9 +11,9 @@ from typing import Any
 
 from facemodels.errors import InputError, IntegrityError
 from facemodels.files import sha256
-from facemodels.package.verify import checksum_lines
 from facemodels.registry.state import Entry, State
 from facemodels.storage.retention.archive import pack, unpack
+from facemodels.storage.retention.archive_copies import ensure_copy, send_archive
 from facemodels.storage.retention.settings import ArchiveSettings
 from facemodels.storage.retention.version_files import REMEDY, VersionFiles
 from facemodels.storage.stores.named_files import NamedFiles
@@ -84,10 +84,8 @@ class ArchiveStore:
             file = Path(scratch, f"{entry.id}{_SUFFIX}")
             pack(entry, files, file, self._settings)
             before(f"send {entry.id}")
-            self._files.send(file, name, storage_class=self._settings.storage_class)
-            before(f"send checksum of {entry.id}")
-            sums = checksum_lines({file.name: sha256(file)}).encode()
-            self._files.write(f"{name}.sha256", sums)
+            storage_class = self._settings.storage_class
+            send_archive(self._files, file, name, sha256(file), storage_class=storage_class)
 
     def _require_storage_class(self) -> None:
         if not self._settings.storage_class:
@@ -98,6 +96,15 @@ class ArchiveStore:
                 f"{self._remote.url} has no storage classes: it is not S3.",
                 "Empty archive.storage_class in conf/retention.yaml.",
             )
+
+    def ensure_copy(self, facts: ArchiveFacts, target: ObjectStore) -> None:
+        """Have an archive of this remote in another one too, read back there.
+
+        Raises:
+            IntegrityError: it is not whole here, or does not arrive whole.
+            ToolError: one of the remotes cannot be reached, or has no room.
+        """
+        ensure_copy(self._files, NamedFiles(target), facts.path, facts.sha256)
 
     @contextmanager
     def open(

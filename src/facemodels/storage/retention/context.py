@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+from facemodels.errors import InputError
 from facemodels.registry.registry import Registry
 from facemodels.registry.state import State
 from facemodels.storage.retention.archive_store import ArchiveStore
@@ -24,6 +25,8 @@ class RetentionContext:
         cache: DVC's cache of the clone.
         remote: the remote that holds the objects and the archives.
         before: called with the name of every step before it is made; tests stop there.
+        backup: another remote, which gets each archive too before an object is deleted.
+        without_backup: why objects may be deleted while no other remote has the archive.
     """
 
     registry: Registry
@@ -31,6 +34,8 @@ class RetentionContext:
     cache: ObjectStore
     remote: ObjectStore
     before: Callable[[str], None] = lambda _: None
+    backup: ObjectStore | None = None
+    without_backup: str = ""
 
     @property
     def stores(self) -> tuple[ObjectStore, ObjectStore]:
@@ -41,6 +46,19 @@ class RetentionContext:
     def archives(self) -> ArchiveStore:
         """The archives of the remote."""
         return ArchiveStore(self.remote, self.settings.archive)
+
+    def require_second_place(self) -> None:
+        """Stop where an archive would be the only copy of a version.
+
+        Raises:
+            InputError: there is no backup, and nobody said why it may be done without.
+        """
+        if self.backup is None and not self.without_backup:
+            raise InputError(
+                "no backup is configured: the archive would be the only copy of a version.",
+                "Nothing was changed. Run `facemodels storage init --backup-url …`, or give "
+                "--without-backup REASON.",
+            )
 
     def refresh(self) -> State:
         """Fetch the events of others, and give the state of the registry now.

@@ -4,14 +4,15 @@ Of each model these versions are kept: those that serve (in production, in a rol
 environment), the one that a rollback would go to, those listed by hand, members of a system in use,
 young ones, and the last versions that were in production. Deprecated versions are archived after
 their grace period, and so are older versions of production. A version that was neither deprecated
-nor in production stays, because nobody has said yet that it is of no use.
+nor in production stays, because nobody has said yet that it is of no use. So does one that shares
+most of its bytes with what is kept: its archive would take more room than its deletion frees.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from facemodels.errors import InputError, RuleError
@@ -34,12 +35,14 @@ class RetentionDecision:
         action: `keep`, `archive`, or `archived` for a version that is in the archive already.
         reason: why, for people.
         bytes: the bytes of its objects that are there, shared ones included.
+        frees: the bytes of those that nothing which is kept needs.
     """
 
     id: str
     action: Action
     reason: str
     bytes: int = 0
+    frees: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,15 @@ class RetentionPlan:
         """The plan as values of JSON."""
         return {
             "versions": [
-                {"model_id": one.id, "action": one.action, "reason": one.reason, "bytes": one.bytes}
+                {
+                    "model_id": one.id, "action": one.action, "reason": one.reason,
+                    "bytes": one.bytes, "frees": one.frees,
+                }
                 for one in self.decisions
             ],
             "objects": list(self.objects),
             "bytes": self.bytes,
-        }
+        }  # fmt: skip
 
 
 def decide(
@@ -140,16 +146,45 @@ def plan(
     Raises:
         InputError: see `decide`.
     """
-    decisions = []
-    held, loose = set(needed), set[str]()
-    for one in decide(state, settings, now, named):
-        own = objects.get(one.id)
-        oids = own.oids if own else ()
-        (held if one.action == "keep" else loose).update(oids)
-        total = sum(sizes.get(oid, 0) for oid in oids)
-        decisions.append(RetentionDecision(one.id, one.action, one.reason, total))
-    gone = sorted((loose - held) & sizes.keys(), key=lambda oid: (oid.endswith(".dir"), oid))
-    return RetentionPlan(tuple(decisions), tuple(gone), sum(sizes[oid] for oid in gone))
+    oids = {one: [oid for oid in own.oids if oid in sizes] for one, own in objects.items()}
+    decided = decide(state, settings, now, named)
+    decisions = _that_pay(decided, oids, sizes, set(needed), settings.least_freed)
+    held = set(needed).union(*(oids.get(one.id, ()) for one in decisions if one.action == "keep"))
+    loose = {oid for one in decisions if one.action != "keep" for oid in oids.get(one.id, ())}
+    gone = sorted(loose - held, key=lambda oid: (oid.endswith(".dir"), oid))
+    return RetentionPlan(decisions, tuple(gone), sum(sizes[oid] for oid in gone))
+
+
+def _that_pay(
+    decisions: Sequence[RetentionDecision],
+    oids: Mapping[str, Sequence[str]],
+    sizes: Mapping[str, int],
+    needed: set[str],
+    least_freed: float,
+) -> tuple[RetentionDecision, ...]:
+    """The decisions with their bytes; a version whose archive would not pay is kept.
+
+    What it shares is then kept too, so that another one may not pay any more: again until none
+    changes.
+    """
+    found = {one.id: one for one in decisions}
+    while True:
+        held = needed.union(*(oids.get(i, ()) for i, one in found.items() if one.action == "keep"))
+        for one in found.values():
+            own = oids.get(one.id, ())
+            total = sum(sizes[oid] for oid in own)
+            frees = sum(sizes[oid] for oid in own if oid not in held)
+            found[one.id] = replace(one, bytes=total, frees=0 if one.action == "keep" else frees)
+        lean = [
+            one
+            for one in found.values()
+            if one.action == "archive" and one.frees < one.bytes * least_freed
+        ]
+        if not lean:
+            return tuple(found.values())
+        for one in lean:
+            reason = f"{one.reason}, but shares its bytes with what is kept"
+            found[one.id] = replace(one, action="keep", reason=reason)
 
 
 def _serving(state: State) -> Iterator[tuple[str, str]]:
@@ -202,7 +237,7 @@ def _decide(
     if entry.id in safe:
         return "keep", safe[entry.id]
     if now - since < settings.keep_days * _DAY:
-        return "keep", f"{word} {_days(now - since)} ago"
+        return "keep", f"{word} {_days(now - since)} ago; stays {settings.keep_days:g} days"
     if not str(entry.evidence.get("dvc", "")):
         return "keep", "registered without a folder that DVC tracks"
     if entry.status == "deprecated":

@@ -54,6 +54,8 @@ class RetentionSettings(Frozen):
             production, counted from the last; deprecated ones do not count.
         keep_days: the days for which a version is kept after its registration or restoration.
         grace_days: the days for which a version is kept after its deprecation.
+        least_freed: the share of a version's bytes that must become free for it to be archived;
+            an archive holds all of them, so that what is shared with kept versions costs room.
         keep: the ids of versions that always stay.
         archive: how the others are archived.
     """
@@ -61,6 +63,7 @@ class RetentionSettings(Frozen):
     keep_production: Annotated[int, Field(ge=1)] = 3
     keep_days: Days = 30
     grace_days: Days = 14
+    least_freed: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.5
     keep: tuple[str, ...] = ()
     archive: ArchiveSettings = ArchiveSettings()
 

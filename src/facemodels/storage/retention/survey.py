@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from facemodels.dvc_files import recorded_ids
 from facemodels.errors import FacemodelsError, IntegrityError
 from facemodels.names import ModelId
 from facemodels.params import load_yaml
@@ -19,6 +20,7 @@ from facemodels.storage.stores.objects import VersionObjects, folder_of
 
 _FLAGS = Path("conf", "deploy")
 _PARAMS = Path("params.yaml")
+_LOCK = Path("dvc.lock")
 
 
 @dataclass(frozen=True)
@@ -157,8 +159,8 @@ def _require_lists(
 def named_elsewhere(root: Path, state: State) -> dict[str, str]:
     """The versions that a file of the working tree asks for, by id, with the reason.
 
-    These are flags of conf/deploy, which have a version kept ready, and the baselines of
-    comparisons in params.yaml.
+    These are flags of conf/deploy, which have a version kept ready, the baselines of comparisons
+    in params.yaml, and what dvc.lock says that the pipeline builds: `dvc pull` asks for it.
 
     Raises:
         ParamsError: one of the files cannot be read.
@@ -176,6 +178,13 @@ def named_elsewhere(root: Path, state: State) -> dict[str, str]:
         for entry in state.entries.values():
             if package_path(entry) in folders:
                 named[entry.id] = f"a baseline of {_PARAMS}"
+    if (root / _LOCK).is_file():
+        built = recorded_ids((root / _LOCK).read_bytes())
+        named |= {
+            one: f"what {_LOCK} builds"
+            for one, entry in state.entries.items()
+            if folder_of(entry) in built
+        }
     return named
 
 

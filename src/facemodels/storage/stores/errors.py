@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from facemodels.errors import ToolError
 
@@ -21,7 +22,7 @@ _DENIED = {
     "ProfileNotFound", "CredentialRetrievalError", "SSOError", "UnauthorizedSSOTokenError",
     "ClientAuthenticationError", "DefaultCredentialsError", "RefreshError", "Forbidden",
 }  # fmt: skip
-_DENIED_WORDS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "ExpiredToken")
+_DENIED_WORDS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FINAL = {
     *_FULL, errno.EINVAL, errno.ENOENT, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENOSYS,
@@ -30,6 +31,28 @@ _FINAL = {
 _FINAL_TYPES = (TypeError, ValueError, AttributeError, LookupError, ImportError, AssertionError)
 # The library says "invalid" of these, but the next attempt sends other bytes.
 _BROKEN_ON_THE_WAY = ("IncompleteBody", "BadDigest", "RequestTimeout", "InvalidDigest")
+
+
+@dataclass(frozen=True)
+class _Cause:
+    """What some answers of stores mean.
+
+    Attributes:
+        words: of the answers; one of them is in the text or the class of the error.
+        error: the class of our error.
+        meaning: what is wrong, for the message.
+        remedy: what mends it.
+    """
+
+    words: tuple[str, ...]
+    error: type[ToolError]
+    meaning: str
+    remedy: str
+
+    def is_meant(self, chain: list[BaseException]) -> bool:
+        """Whether one of the errors is such an answer."""
+        texts = [f"{type(one).__name__} {one}" for one in chain]
+        return any(word in text for word in self.words for text in texts)
 
 
 class AccessError(ToolError):
@@ -44,6 +67,43 @@ class TransientError(ToolError):
     """The store did not answer as it should; a later attempt may succeed."""
 
 
+# S3's codes (docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html) and what stores that are
+# compatible with it answer; the first that fits counts.
+_CAUSES = (
+    _Cause(
+        ("QuotaExceeded", "InsufficientStorage", "Insufficient Storage", "StorageFull", "(507)",
+         "QuotaError", "storage quota", "AccountQuota"),
+        FullError, "has no room left: the quota of the store is used up",
+        "Free some there or raise the quota, then run it again: what is there already is kept.",
+    ),
+    _Cause(
+        ("ExpiredToken", "TokenRefreshRequired", "RequestExpired", "token has expired",
+         "UnauthorizedSSOTokenError", "TokenRetrievalError", "RefreshError"),
+        AccessError, "does not let us in: the credentials have expired",
+        "Renew them (`aws sso login`, `gcloud auth application-default login`, `az login`).",
+    ),
+    _Cause(
+        ("RequestTimeTooSkewed",),
+        AccessError, "does not let us in: the clock of this machine is wrong",
+        "Set the clock (`timedatectl set-ntp true`).",
+    ),
+    _Cause(
+        ("AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraint",
+         "the region", "IncorrectEndpoint"),
+        AccessError, "is in another region than the one that was asked",
+        "Set it: `dvc remote modify --local REMOTE region REGION`, or AWS_DEFAULT_REGION.",
+    ),
+    _Cause(
+        ("x-amz-checksum", "x-amz-sdk-checksum", "aws-chunked", "STREAMING-",
+         "MissingContentLength", "XAmzContentSHA256Mismatch",
+         "implies functionality that is not implemented"),
+        ToolError, "does not know the checksums that botocore sends with each upload",
+        "Set AWS_REQUEST_CHECKSUM_CALCULATION=when_required and "
+        "AWS_RESPONSE_CHECKSUM_VALIDATION=when_required.",
+    ),
+)  # fmt: skip
+
+
 def wrap_error(name: str, url: str, error: Exception) -> ToolError:
     """Turn an error of any cloud's library into one of this library.
 
@@ -55,6 +115,9 @@ def wrap_error(name: str, url: str, error: Exception) -> ToolError:
     said = f"{type(error).__name__}: {error}".strip().rstrip(".")
     where = f"{name} ({url})"
     chain = list(causes(error))
+    for cause in _CAUSES:
+        if cause.is_meant(chain):
+            return cause.error(f"{where} {cause.meaning}: {said}.", cause.remedy)
     numbers = {one.errno for one in chain if isinstance(one, OSError)}
     if numbers & _FULL:
         return FullError(
@@ -75,6 +138,8 @@ def wrap_error(name: str, url: str, error: Exception) -> ToolError:
             f"{where} failed: {said}.",
             "Check the URL and the bucket; `facemodels storage doctor` helps.",
         )
+    if type(error).__name__ in ("FSTimeoutError", "TimeoutError"):  # which say nothing themselves
+        said = "no answer in time"
     return TransientError(
         f"{where} does not answer as it should: {said}.",
         "Check the network and the store, then run it again: it goes on where it stopped.",

@@ -10,6 +10,7 @@ from typing import BinaryIO, TypeVar
 
 from facemodels.errors import IntegrityError
 from facemodels.storage.stores.errors import wrap_error
+from facemodels.storage.stores.object_info import ObjectInfo, read_info
 from facemodels.storage.stores.object_store import ObjectStore
 from facemodels.storage.stores.retries import Patience, Retries
 
@@ -54,6 +55,17 @@ class NamedFiles:
                 return None
 
         return self._do(read)
+
+    def info(self, name: str) -> ObjectInfo | None:
+        """What the remote says of a file; None if it is not there."""
+
+        def ask() -> ObjectInfo | None:
+            try:
+                return read_info(self._fs.info(self.path(name)))
+            except FileNotFoundError:
+                return None
+
+        return self._do(ask)
 
     def digest(self, name: str) -> str | None:
         """The hexadecimal SHA-256 of a file as it is there now; None if it is not there."""

@@ -113,10 +113,11 @@ class ObjectStore:
                     path = Path(folder, name)
                     yield path.relative_to(root).as_posix(), self.odb.fs.fs.info(str(path))
             return
-        prefix = str(self.odb.path).rstrip("/") + "/"
         self.odb.fs.fs.invalidate_cache()
         for path, facts in self.odb.fs.fs.find(self.odb.path, detail=True).items():
-            yield path[path.index(prefix) + len(prefix) :], facts
+            name = path_below(str(self.odb.path), path)
+            if name:
+                yield name, facts
 
     def sizes(self) -> dict[str, int]:
         """The bytes of every object in the store, by id; files that are no objects are left out."""
@@ -265,6 +266,22 @@ class ObjectStore:
                 raise wrap_error(self.name, self.url, error) from error
 
         return attempt() if self._retries is None else self._retries(attempt)
+
+
+def path_below(folder: str, path: str) -> str:
+    """The part of a listed path below a folder; empty for the folder's own entry.
+
+    Consoles leave an object of no bytes in the place of a folder, and a prefix with `//` comes
+    back with one slash from some stores.
+
+    Raises:
+        ValueError: the path lies elsewhere, so that the answer is no listing of this folder.
+    """
+    above, found = (re.sub("/+", "/", text).strip("/") for text in (folder, path))
+    start = f"/{found}/".find(f"/{above}/")
+    if start < 0:
+        raise ValueError(f"{path!r} was listed below {folder!r}")
+    return found[start + len(above) :].lstrip("/")
 
 
 def md5(path: Path) -> str:

@@ -5,6 +5,8 @@ In reading order:
 - `push`: sends what a remote lacks or has damaged, and proves every object there
 - `pull`: fetches objects into the cache, from whichever remote has them whole
 - `audit`: reads the cache and the remotes again, and repairs what is missing or corrupt
+- `archives`: the same for the archives of versions
+- `findings`: what an audit finds
 
 Example, in a repository with a default remote:
 

@@ -1,4 +1,4 @@
-"""Audit the cache and the remotes: find objects that are missing or not what their name says.
+"""Audit the cache and the remotes: find objects and archives that are missing or damaged.
 
 All objects are listed. All of them are read again, or a sample that a seed decides. A store's own
 ETag does not count here: it says what was written once, not what can be read today.
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from facemodels.errors import InputError, IntegrityError
+from facemodels.dvc_files import default_remote
+from facemodels.errors import InputError, IntegrityError, ToolError
 from facemodels.git import Git
 from facemodels.progress import progress
 from facemodels.registry.state import State
@@ -27,70 +27,14 @@ from facemodels.storage.stores.objects import (
     versions_by_object,
     with_children,
 )
-from facemodels.storage.stores.stores import JOBS, Stores, each, find_whole
-
-Kind = Literal["missing", "corrupt", "extra", "foreign"]
-
-
-@dataclass(frozen=True)
-class ObjectFinding:
-    """An object that is not as it should be, or a file that is no object.
-
-    Attributes:
-        store: the name of the store.
-        kind: `missing`: a released version needs it and it is not there; `corrupt`: its bytes are
-            not what its name says; `extra`: no version and no commit names it; `foreign`: the file
-            is no object.
-        item: the object id; of a foreign file, its path.
-        versions: the ids of the versions that the object belongs to.
-        repair: the store that it was, or would be, copied from; empty if it was not repaired.
-    """
-
-    store: str
-    kind: Kind
-    item: str
-    versions: tuple[str, ...] = ()
-    repair: str = ""
-
-    @property
-    def is_wrong(self) -> bool:
-        """Whether an object is lost; extra and foreign files do no harm."""
-        return self.kind in ("missing", "corrupt")
-
-
-@dataclass(frozen=True)
-class AuditReport:
-    """What an audit found.
-
-    Attributes:
-        stores: for each store, by name: `url`, the number of `objects` in it, the number that were
-            `read`, and `bytes_read`.
-        findings: what is not as it should be.
-        repaired: whether the repairs were made, and not only looked for.
-    """
-
-    stores: Mapping[str, Mapping[str, Any]]
-    findings: tuple[ObjectFinding, ...]
-    repaired: bool
-
-    @property
-    def open(self) -> tuple[ObjectFinding, ...]:
-        """The missing and corrupt objects that were not repaired."""
-        return tuple(f for f in self.findings if f.is_wrong and not (self.repaired and f.repair))
-
-    def as_json(self) -> dict[str, Any]:
-        """The report as values of JSON."""
-        return {
-            "places": {name: dict(facts) for name, facts in self.stores.items()},
-            "repaired": self.repaired,
-            "findings": [
-                {
-                    "place": f.store, "kind": f.kind, "item": f.item,
-                    "versions": list(f.versions), "repair": f.repair,
-                }
-                for f in self.findings
-            ],
-        }  # fmt: skip
+from facemodels.storage.stores.stores import BACKUP, JOBS, Stores, each, find_whole
+from facemodels.storage.sync.archives import (
+    RecordedArchive,
+    audit_archives,
+    recorded_archives,
+    repair_archive,
+)
+from facemodels.storage.sync.findings import AuditReport, Kind, ObjectFinding
 
 
 @dataclass(frozen=True)
@@ -151,31 +95,50 @@ def audit(
 
     Raises:
         InputError: there is no such remote.
-        AccessError: a remote refuses access.
-        TransientError: a remote did not answer for longer than the stores' patience.
+        ToolError: no store at all can be read; one that cannot is named in the report.
     """
     audited = [stores.cache, *(stores.remote(name) for name in remotes or stores.names)]
-    objects, unknown = read_lists(stored_versions(state), lambda: stores.all_from(*audited))
+    listings, unread = _listings(audited)
+    reached = [store for store in audited if store.name in listings]
+    objects, unknown = read_lists(
+        stored_versions(state), lambda: _without(stores.all_from(*reached), unread)
+    )
     names = versions_by_object(objects)
     if unknown is not None:
         names |= _unread_folders(state, names)
-    run = _AuditRun(names, jobs, sample or Sample())
-    needed = with_children(ids_in_git(git), audited) | names.keys()
+    run = _AuditRun(stores, state, names, jobs, sample or Sample())
+    needed = with_children(ids_in_git(git), reached) | names.keys()
     findings: list[ObjectFinding] = []
     facts: dict[str, Mapping[str, Any]] = {}
-    for store in audited:
-        listing = store.listing()
-        corrupt, read = run.read(store, listing)
-        findings += corrupt
-        findings += run.compare(store, listing, needed, {f.item for f in corrupt})
-        facts[store.name] = {
-            "url": store.url, "objects": len(listing.objects), "read": len(read),
-            "bytes_read": sum(listing.objects[oid].size for oid in read),
-        }  # fmt: skip
+    for store in reached:
+        try:
+            found, facts[store.name] = run.audit(store, listings[store.name], needed)
+        except ToolError as error:
+            unread[store.name] = error
+        else:
+            findings += found
     findings.sort(key=lambda f: (f.store, f.kind, f.item.endswith(".dir"), f.item))
     if repair or dry_run:
-        findings = _repair(stores, audited, findings, dry_run=dry_run)
-    return AuditReport(facts, tuple(findings), repair and not dry_run)
+        findings = run.repair(reached, findings, unread, dry_run=dry_run)
+    return AuditReport(facts, tuple(findings), repair and not dry_run, unread)
+
+
+def _listings(audited: Sequence[ObjectStore]) -> tuple[dict[str, Listing], dict[str, ToolError]]:
+    """What lies in each store, and why others cannot be read, by name."""
+    listings: dict[str, Listing] = {}
+    unread: dict[str, ToolError] = {}
+    for store in audited:
+        try:
+            listings[store.name] = store.listing()
+        except ToolError as error:
+            unread[store.name] = error
+    if not listings:
+        raise next(iter(unread.values()))
+    return listings, unread
+
+
+def _without(stores: Iterable[ObjectStore], names: Container[str]) -> list[ObjectStore]:
+    return [store for store in stores if store.name not in names]
 
 
 def _unread_folders(
@@ -191,12 +154,48 @@ def _unread_folders(
 
 
 class _AuditRun:
-    """One audit; it knows which objects released versions need."""
+    """One audit; it knows which objects released versions need.
 
-    def __init__(self, names: Mapping[str, tuple[str, ...]], jobs: int, sample: Sample) -> None:
+    Args:
+        stores: the stores of the repository.
+        state: the state of the registry.
+        names: the versions that each object belongs to.
+        jobs: the number of objects read at once.
+        sample: which objects are read again.
+    """
+
+    def __init__(
+        self,
+        stores: Stores,
+        state: State,
+        names: Mapping[str, tuple[str, ...]],
+        jobs: int,
+        sample: Sample,
+    ) -> None:
+        self._stores = stores
         self._names = names
         self._jobs = jobs
         self._sample = sample
+        self._archives = {one.path: one for one in recorded_archives(state)}
+
+    def audit(
+        self, store: ObjectStore, listing: Listing, needed: Iterable[str]
+    ) -> tuple[list[ObjectFinding], dict[str, Any]]:
+        """What is wrong in a store, and what was looked at there."""
+        corrupt, read = self.read(store, listing)
+        found = [*corrupt, *self.compare(store, listing, needed, {f.item for f in corrupt})]
+        archives = self._archives_of(store)
+        found += audit_archives(store, archives, filter(self._sample.takes, self._archives))
+        return found, {
+            "url": store.url, "objects": len(listing.objects), "read": len(read),
+            "bytes_read": sum(listing.objects[oid].size for oid in read),
+            "archives": len(archives),
+        }  # fmt: skip
+
+    def _archives_of(self, store: ObjectStore) -> list[RecordedArchive]:
+        """The archives that a store should have: the default remote and the backup have all."""
+        homes = {BACKUP, default_remote(self._stores.root)}
+        return list(self._archives.values()) if store.name in homes else []
 
     def read(self, store: ObjectStore, listing: Listing) -> tuple[list[ObjectFinding], list[str]]:
         """Read the objects of the sample; return what is corrupt, and the ids that were read."""
@@ -229,31 +228,42 @@ class _AuditRun:
             ]
         return found
 
+    def repair(
+        self,
+        audited: Sequence[ObjectStore],
+        findings: Sequence[ObjectFinding],
+        unread: Container[str],
+        *,
+        dry_run: bool,
+    ) -> list[ObjectFinding]:
+        """Repair what is wrong; return the findings with the store that each was copied from."""
+        by_name = {store.name: store for store in audited}
+        done = []
+        wrong = sum(f.is_wrong for f in findings)
+        with progress("look for repairs" if dry_run else "repair", wrong) as advance:
+            # `.dir` objects last, over all stores: a list comes when its files are whole
+            for finding in sorted(findings, key=lambda f: f.item.endswith(".dir")):
+                if not finding.is_wrong:
+                    done.append(finding)
+                    continue
+                store = by_name[finding.store]
+                others = _without(self._stores.others(store), unread)
+                source = self._repaired(finding.item, store, others, dry_run=dry_run)
+                done.append(replace(finding, repair=source))
+                advance(1)
+        return sorted(done, key=lambda f: (f.store, f.kind, f.item))
 
-def _repair(
-    stores: Stores,
-    audited: Sequence[ObjectStore],
-    findings: Sequence[ObjectFinding],
-    *,
-    dry_run: bool,
-) -> list[ObjectFinding]:
-    """Repair what is wrong; return the findings with the store that each was copied from."""
-    by_name = {store.name: store for store in audited}
-    done = []
-    wrong = sum(f.is_wrong for f in findings)
-    with progress("look for repairs" if dry_run else "repair", wrong) as advance:
-        # `.dir` objects last, over all stores: a list comes when its files are whole
-        for finding in sorted(findings, key=lambda f: f.item.endswith(".dir")):
-            if not finding.is_wrong:
-                done.append(finding)
-                continue
-            store = by_name[finding.store]
-            source = find_whole(finding.item, stores.others(store))
-            if source is not None and not dry_run:
-                _copy(stores, finding.item, source, store)
-            done.append(replace(finding, repair="" if source is None else source.name))
-            advance(1)
-    return sorted(done, key=lambda f: (f.store, f.kind, f.item))
+    def _repaired(
+        self, item: str, store: ObjectStore, others: Sequence[ObjectStore], *, dry_run: bool
+    ) -> str:
+        """The name of the store that an object or archive was copied from; empty if from none."""
+        if item in self._archives:
+            archive = self._archives[item]
+            return repair_archive(archive, store, others, self._stores.root, dry_run=dry_run)
+        source = find_whole(item, others)
+        if source is not None and not dry_run:
+            _copy(self._stores, item, source, store)
+        return "" if source is None else source.name
 
 
 def _copy(stores: Stores, oid: str, source: ObjectStore, target: ObjectStore) -> None:
@@ -277,16 +287,3 @@ def _copy(stores: Stores, oid: str, source: ObjectStore, target: ObjectStore) ->
     info = target.info(oid)
     if info is not None:
         stores.ledger.note(target.url, oid, info)
-
-
-def explain(found: AuditReport) -> IntegrityError:
-    """Make an error, with exit code 3, of what is missing or corrupt and not repaired."""
-    versions = sorted({version for f in found.open for version in f.versions})
-    counted = Counter((f.store, f.kind) for f in found.open)
-    words = ", ".join(f"{count} {kind} in {store}" for (store, kind), count in counted.items())
-    return IntegrityError(
-        f"objects are not as they were pushed: {words}"
-        + (f"; of {', '.join(versions)}" if versions else ""),
-        "Run `facemodels storage audit --repair`; what it cannot repair is whole nowhere: "
-        "restore the versions (`facemodels storage restore`) or push from another clone.",
-    )

@@ -194,12 +194,29 @@ def test_bytes_count_once_and_lists_go_after_their_files() -> None:
         (FolderFile(own, "a"), FolderFile(own, "b"), FolderFile(shared, "c")),
     )
     objects[v(1)] = first
-    sizes = {shared: 1000, own: 100, **{one.folder: 10 for one in objects.values()}}
+    sizes = {shared: 10, own: 100, **{one.folder: 1000 for one in objects.values()}}
     made = plan(ledger.state, RetentionSettings(), LATER, objects, sizes)
-    assert {one.id: one.bytes for one in made.decisions}[v(1)] == 1110
+    assert {one.id: (one.bytes, one.frees) for one in made.decisions}[v(1)] == (1110, 1100)
     assert made.objects[0] == own
     assert set(made.objects[1:]) == {objects[v(1)].folder, objects[v(2)].folder}
-    assert made.bytes == 120
+    assert made.bytes == 2100
+
+
+def test_a_version_that_shares_its_weights_with_a_kept_one_stays_as_its_archive_would_not_pay() -> (
+    None
+):
+    ledger = line(5)
+    weights = oid("weights")
+    objects = {
+        v(number): VersionObjects(v(number), f"{oid(v(number))}.dir", (FolderFile(weights, "a"),))
+        for number in range(1, 6)
+    }
+    sizes = {weights: 1000, **{one.folder: 10 for one in objects.values()}}
+    made = plan(ledger.state, RetentionSettings(), LATER, objects, sizes)
+    assert (made.to_archive, made.objects) == ((), ())
+    decisions = {one.id: one for one in made.decisions}
+    assert (decisions[v(1)].action, decisions[v(1)].frees) == ("keep", 0)
+    assert "shares its bytes" in decisions[v(1)].reason
 
 
 # --- properties -----------------------------------------------------------------------------------

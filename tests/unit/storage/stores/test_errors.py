@@ -49,6 +49,30 @@ def test_what_stays_wrong_is_not_tried_again(error: Exception) -> None:
     assert type(raised(error)) is ToolError
 
 
+@pytest.mark.parametrize(
+    ("answer", "kind", "remedy"),
+    [
+        ("An error occurred (507) when calling PutObject: Insufficient Storage", FullError, "quota"),
+        ("(XMinioStorageFull) Storage backend has reached its minimum", FullError, "quota"),
+        ("An error occurred (ExpiredToken) when calling", AccessError, "aws sso login"),
+        ("An error occurred (RequestTimeTooSkewed) when calling", AccessError, "clock"),
+        ("(AuthorizationHeaderMalformed) expecting 'eu-west-1'", AccessError, "region"),
+        ("(NotImplemented) A header you provided implies functionality that is not implemented",
+         ToolError, "AWS_REQUEST_CHECKSUM_CALCULATION=when_required"),
+    ],
+)  # fmt: skip
+def test_what_a_store_answers_gets_its_own_remedy(
+    answer: str, kind: type[ToolError], remedy: str
+) -> None:
+    found = raised(OSError(errno.EIO, answer))
+    assert type(found) is kind
+    assert remedy in found.remedy
+
+
+def test_a_time_out_without_a_word_says_so() -> None:
+    assert "no answer in time" in raised(TimeoutError()).what
+
+
 def test_the_reason_may_lie_under_what_was_raised() -> None:
     outer = RuntimeError("transfer failed")
     outer.__cause__ = PermissionError("403")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from facemodels.errors import InputError, IntegrityError
 from facemodels.storage.stores.object_info import read_info
-from facemodels.storage.stores.object_store import CACHE, ObjectStore
+from facemodels.storage.stores.object_store import CACHE, ObjectStore, path_below
 
 
 def oid_of(data: bytes) -> str:
@@ -145,3 +145,23 @@ def test_each_clouds_words_for_the_same_facts_are_understood() -> None:
     assert read_info(google).md5 == md5
     azure = read_info({"size": 1, "etag": "0x8D4BCC2E4835CD0", "last_modified": moment})
     assert (azure.md5, azure.etag) == ("", "0x8D4BCC2E4835CD0")
+
+
+@pytest.mark.parametrize(
+    ("folder", "path", "name"),
+    [
+        ("bucket/a/files/md5", "bucket/a/files/md5/ab/cd", "ab/cd"),
+        ("bucket/a/files/md5", "bucket/a/files/md5", ""),  # what a console leaves for a folder
+        ("bucket/a/files/md5", "bucket/a/files/md5/", ""),
+        ("bucket//a/files/md5", "bucket/a/files/md5/ab/cd", "ab/cd"),
+        ("/a/files/md5/", "/a/files/md5/ab/cd", "ab/cd"),
+        ("a/files/md5", "bucket/a/files/md5/ab/cd", "ab/cd"),
+    ],
+)
+def test_a_listed_path_is_cut_at_the_folder(folder: str, path: str, name: str) -> None:
+    assert path_below(folder, path) == name
+
+
+def test_a_path_of_another_folder_is_no_answer() -> None:
+    with pytest.raises(ValueError, match="elsewhere"):
+        path_below("bucket/a/files/md5", "elsewhere/ab/cd")

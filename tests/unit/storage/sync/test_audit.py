@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from facemodels.errors import InputError
-from facemodels.storage.sync.audit import AuditReport, ObjectFinding, Sample, explain, parse_share
+from facemodels.storage.sync.audit import Sample, parse_share
+from facemodels.storage.sync.findings import AuditReport, ObjectFinding, explain
 
 
 def test_a_share_is_a_percentage_or_a_part_of_one() -> None:

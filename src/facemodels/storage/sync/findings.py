@@ -1,0 +1,103 @@
+"""What an audit finds, and how it is told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from facemodels.errors import IntegrityError, ToolError
+
+Kind = Literal["missing", "corrupt", "extra", "foreign"]
+
+
+@dataclass(frozen=True)
+class ObjectFinding:
+    """An object or an archive that is not as it should be, or a file that is neither.
+
+    Attributes:
+        store: the name of the store.
+        kind: `missing`: a registered version needs it and it is not there; `corrupt`: its bytes are
+            not what its name says; `extra`: no version and no commit names it; `foreign`: the file
+            is no object.
+        item: the object id; of an archive or a foreign file, its path.
+        versions: the ids of the versions that the object belongs to.
+        repair: the store that it was, or would be, copied from; empty if it was not repaired.
+    """
+
+    store: str
+    kind: Kind
+    item: str
+    versions: tuple[str, ...] = ()
+    repair: str = ""
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether an object is lost; extra and foreign files do no harm."""
+        return self.kind in ("missing", "corrupt")
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """What an audit found.
+
+    Attributes:
+        stores: for each store, by name: `url`, the number of `objects` in it, the number that were
+            `read`, `bytes_read`, and the number of `archives`.
+        findings: what is not as it should be.
+        repaired: whether the repairs were made, and not only looked for.
+        unread: why stores could not be audited, by name.
+    """
+
+    stores: Mapping[str, Mapping[str, Any]]
+    findings: tuple[ObjectFinding, ...]
+    repaired: bool
+    unread: Mapping[str, ToolError] = field(default_factory=dict)
+
+    @property
+    def open(self) -> tuple[ObjectFinding, ...]:
+        """The missing and corrupt objects that were not repaired."""
+        return tuple(f for f in self.findings if f.is_wrong and not (self.repaired and f.repair))
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as values of JSON."""
+        return {
+            "places": {name: dict(facts) for name, facts in self.stores.items()},
+            "repaired": self.repaired,
+            "unread": {name: str(error) for name, error in self.unread.items()},
+            "findings": [
+                {
+                    "place": f.store, "kind": f.kind, "item": f.item,
+                    "versions": list(f.versions), "repair": f.repair,
+                }
+                for f in self.findings
+            ],
+        }  # fmt: skip
+
+
+def require_whole(found: AuditReport) -> None:
+    """Stop unless everything that was to be audited was read and is whole, or was repaired.
+
+    Raises:
+        IntegrityError: something is missing or corrupt and was not repaired.
+        ToolError: a store could not be audited.
+    """
+    if found.open:
+        raise explain(found)
+    for error in found.unread.values():
+        raise error
+
+
+def explain(found: AuditReport) -> IntegrityError:
+    """Make an error, with exit code 3, of what is missing or corrupt and not repaired."""
+    versions = sorted({version for f in found.open for version in f.versions})
+    counted = Counter((f.store, f.kind) for f in found.open)
+    words = ", ".join(f"{count} {kind} in {store}" for (store, kind), count in counted.items())
+    return IntegrityError(
+        f"objects are not as they were pushed: {words}"
+        + (f"; of {', '.join(versions)}" if versions else "")
+        + (f"; {', '.join(found.unread)} could not be read at all" if found.unread else ""),
+        "Run `facemodels storage audit --repair`; what it cannot repair is whole nowhere: "
+        "restore the versions (`facemodels storage restore`) or push from another clone.",
+    )

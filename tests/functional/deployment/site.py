@@ -448,6 +448,7 @@ class Load:
     ) -> None:  # fmt: skip
         self._environment = environment
         self._failing_share = failing_share
+        self.clients = clients
         self._pause_s = pause_s
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]

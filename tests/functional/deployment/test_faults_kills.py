@@ -96,13 +96,14 @@ def recover(production: Environment, victim: str, before: int, **shares: int) ->
 
 @contextmanager
 def no_failures(production: Environment, victim: str) -> Iterator[None]:
-    """Requests at a steady pace find an answer; after the router's death again in 2 s."""
+    """Requests at a steady pace find an answer, but for those inside a router that died."""
     with Load(production) as load:
         yield
         wanted = len(load.answers) + 20
         wait_until(lambda: len(load.answers) > wanted, "answers")
     if victim == "router":
         assert load.longest_gap_s() < ROUTER_S
+        assert load.failed <= load.clients, load.problems
     else:
         assert load.problems == []
 

@@ -263,7 +263,7 @@ def test_a_hook_that_never_ends_holds_no_rollback(site: EnvironmentSite, up: Up)
     production = up(site)
     production.wait_for(v1_1_0=100)
     production.wait_ready(OLD)
-    hook = site.folder / ".git/hooks/pre-push"
+    hook = site.folder.parent / "origin.git/hooks/pre-receive"
     hook.write_text("#!/bin/sh\nexec sleep 1000\n")
     hook.chmod(0o755)
     with Load(production) as load:

@@ -26,7 +26,7 @@ from facemodels import files
 from facemodels.deployment.router import FlagRoute, Route, RouteArm, Router, RouterSettings, publish
 from facemodels.deployment.router.choice import VersionChoosers
 from facemodels.deployment.router.traefik import free_port
-from facemodels.deployment.servers.process import Process, adopt, start, strays
+from facemodels.deployment.servers.process import Process, adopt, start
 from facemodels.errors import InputError, ToolError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -648,24 +648,41 @@ def test_a_taken_port_is_named_with_a_remedy(tmp_path: Path) -> None:
         assert not one.alive()
 
 
-def test_a_port_that_is_taken_at_the_last_moment_is_named_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_two_routers_share_an_address_and_one_serves_on_where_the_other_dies(
+    fleet: Fleet, router: Router
 ) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        monkeypatch.setattr("facemodels.deployment.router.traefik._require_free", lambda *_: None)
-        one = Router(tmp_path, RouterSettings(port=port))
-        with pytest.raises(InputError, match=f"Port {port} .* taken"):
-            one.start()
-        assert strays(tmp_path) == []
-    monkeypatch.undo()
-    one.start()  # an old line of the log is no new error
+    fleet.start(OLD)
+    mark = publish(router.routes, [route_of(fleet, {OLD: 100})], router.settings)
+    wait_applied(router, mark)
+    spare = router.spare
+    spare.start()
     try:
-        assert one.ready()
+        assert spare.url == router.url
+        assert spare.applied(mark)  # before it took the first connection
+        assert router.process is not None
+        os.kill(router.process.pid, signal.SIGKILL)
+        until(lambda: not router.alive())
+        assert {name_of(ask(router)) for _ in range(10)} == {OLD}
+        router.start()  # while the other one has the port
+        assert {ask(spare).status_code for _ in range(20)} == {200}
     finally:
-        one.end()
+        spare.end()
+
+
+def test_a_router_whose_starter_died_before_it_was_ready_is_started_anew(router: Router) -> None:
+    assert router.process is not None
+    before = router.process.note(closed=True).pid
+    assert router.closed
+    router.start()
+    assert not router.closed
+    assert router.process.pid != before
+
+
+def test_a_model_without_a_server_is_answered_with_come_again(router: Router) -> None:
+    wait_applied(router, publish(router.routes, [], router.settings, waiting=[MODEL]))
+    answer = ask(router)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.json()["code"] == "starting"
 
 
 def test_a_router_that_hangs_is_not_ready_and_can_be_ended(fleet: Fleet, router: Router) -> None:

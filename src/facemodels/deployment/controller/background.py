@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -105,7 +106,10 @@ class BackgroundMonitor:
 
     def lost(self) -> Mapping[str, int]:
         """The requests that died inside a server since the router's start, by version."""
-        return next(iter(self._lost_before.values()), {})
+        found: Counter[str] = Counter()
+        for counts in self._lost_before.values():
+            found.update(counts)
+        return found
 
     def alarms(self) -> dict[str, str]:
         """The problems that keep it from observing."""
@@ -124,17 +128,22 @@ class BackgroundMonitor:
         self._store.put([*scraper.scrape(self._targets), *self._lost()])
 
     def _lost(self) -> list[Scrape]:
-        """What the router lost since the last scrape; a number that stands is not stored again."""
-        process = self._router.process
-        if process is None:
-            return []
-        router = f"router@{process.pid}-{process.started}"
+        """What the routers lost since the last scrape; a number that stands is not stored again."""
         ids = [one.id for wanted in self._wanted.values() for one in wanted.served.receiving]
-        found = lost_requests(self._router.metrics(), ids)
-        before = self._lost_before.get(router, {})
-        self._lost_before = {router: {**before, **found}}
-        new = {one: count for one, count in found.items() if count != before.get(one, 0)}
-        return as_scrapes(new, self._router.inside, router, process.started_s)
+        found: list[Scrape] = []
+        known: dict[str, dict[str, int]] = {}
+        for one in (self._router, self._router.spare):
+            process = one.process
+            if process is None:
+                continue
+            router = f"{one.name}@{process.pid}-{process.started}"
+            before = self._lost_before.get(router, {})
+            now = lost_requests(one.metrics(), ids)
+            known[router] = {**before, **now}
+            new = {identity: n for identity, n in now.items() if n != before.get(identity, 0)}
+            found += as_scrapes(new, one.inside, router, process.started_s)
+        self._lost_before = known
+        return found
 
     def _judge(self) -> None:
         found = self._read_triggers()

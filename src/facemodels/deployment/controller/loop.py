@@ -38,7 +38,7 @@ from facemodels.deployment.router.routing import (
     embedding_spaces,
     routes,
 )
-from facemodels.deployment.router.supervisor import RouterSupervisor
+from facemodels.deployment.router.supervisor import RouterPair
 from facemodels.deployment.router.traffic import Traffic, share_out
 from facemodels.deployment.servers.packages import Packages
 from facemodels.deployment.servers.probe_secret import probe_secret
@@ -52,6 +52,7 @@ from facemodels.deployment.settings import (
     serving_or_last_good,
     state_folder,
 )
+from facemodels.errors import ToolError
 from facemodels.files import write_json
 from facemodels.monitoring.alerts.alertmanager import Alert
 from facemodels.monitoring.alerts.prometheus import targets
@@ -105,7 +106,7 @@ class Controller:
         self.router = Router(
             self.folder / "router", RouterSettings.of(settings, serving, self._choosers(settings))
         )
-        self._router_supervisor = RouterSupervisor(self.router, settings.hang_s)
+        self._routers = RouterPair(self.router, settings.hang_s)
         self._published = PublishedRoutes(self.folder, self.router)
         self._traffic: dict[str, Traffic] = self._published.traffic()
 
@@ -186,7 +187,7 @@ class Controller:
         self._settings = found.model_copy(update=fixed)
         self._servers.configure(self._settings)
         self._monitor.configure(self._settings)
-        self._router_supervisor.hang_s = self._settings.hang_s
+        self._routers.configure(self._settings.hang_s)
         self._recorder.retry_s = self._settings.fetch_interval_s
         self._source_time = changed
 
@@ -208,7 +209,7 @@ class Controller:
     # --- from the tags to the routes ------------------------------------------------------
 
     def _tend_router(self) -> None:
-        self._router_supervisor.tend(self._published.generation)
+        self._routers.tend(self._published.generation)
 
     def _read_tags(self) -> None:
         """Read the desired state from the tags, with pending rollbacks done."""
@@ -261,7 +262,8 @@ class Controller:
         # Also of models whose last route stays, as their stable version is not ready.
         self._stand_ins = {identity for one in traffic.values() for identity in one.stand_ins}
         found = routes(self._wanted, traffic, RunningServers(urls, spaces), self._settings)
-        self._published.publish(found, traffic, default_model(self._wanted, self._settings))
+        default = default_model(self._wanted, self._settings)
+        self._published.publish(found, traffic, default, self._servers.running_urls())
         self._traffic = self._published.traffic()
 
     # --- from the metrics to events -------------------------------------------------------
@@ -331,8 +333,8 @@ class Controller:
             "environment": self._environment,
             "time": int(time.time()),
             "router": {
-                "url": self.router.url if self.router.alive() else None,
-                "applied": self._router_supervisor.applied(self._published.generation),
+                "url": self._url(),
+                "applied": self._routers.applied(self._published.generation),
             },
             "models": [
                 describe(one, self._traffic.get(model), judgements.get(model))
@@ -343,12 +345,18 @@ class Controller:
             "alarms": self._all_alarms(),
         }
 
+    def _url(self) -> str | None:
+        try:
+            return self.router.url
+        except ToolError:
+            return None  # no router runs
+
     def _all_alarms(self) -> dict[str, str]:
         found = self._alarms.all()
         if self._git.problem:
             found["fetch"] = self._git.problem
-        if self._router_supervisor.problem:
-            found["router"] = self._router_supervisor.problem
+        if self._routers.problem:
+            found["router"] = self._routers.problem
         return found | self._servers.overloads() | self._monitor.alarms()
 
     def _close(self) -> None:
@@ -356,9 +364,9 @@ class Controller:
             self._http.close()
         self._monitor.close()
         self._packages.close()
-        self._router_supervisor.close()
+        self._routers.close()
         if not self._keep_serving:
-            self.router.end()
+            self._routers.end()
             self._servers.end()
             (self.folder / STATUS).unlink(missing_ok=True)  # it would say that they serve
         self._servers.close()

@@ -9,7 +9,8 @@ Modules in reading order:
 - `configuration`: makes Traefik's dynamic configuration from the routes. Pure.
 - `traefik`: Traefik's process.
 - `published`: writes the routes for Traefik, and remembers them over a restart.
-- `supervisor`: keeps Traefik running; `RouterSupervisor.tend` is one step.
+- `listener`: the sockets by which two routers share an address.
+- `supervisor`: keeps both routers running; `RouterPair.tend` is one step.
 
 Example:
     router = Router(Path("router"), RouterSettings(port=8080))

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from facemodels.deployment.router.routes import FlagRoute, Route, RouteArm, check
@@ -33,10 +33,15 @@ from facemodels.deployment.router.settings import ENTRY, PLUGIN, RouterSettings,
 from facemodels.files import canonical_json
 from facemodels.routes import READY
 
+ROUTES = "routes.yaml"  # the file with the routes, in the folder that the router watches
 MARK = "generation"  # an unused middleware; Traefik's API shows which one it has
 VERSION_HEADER = "X-Facemodels-Version"
 _ARM_HEADER = "X-Facemodels-Arm"  # as in plugin/arms.go
 _LIMIT = "limit"
+_NOBODY = "nobody"
+_NOBODY_BODY = canonical_json(
+    {"error": "No server of the model is ready; try again soon.", "code": "starting"}
+)
 # A server's own metrics are not served through the router.
 _PUBLIC = "!PathRegexp(`^(/models/[^/]+)?/metrics/?$`)"
 _ANY_VERSION = f"!HeaderRegexp(`{VERSION_HEADER}`, `.`)"
@@ -50,14 +55,20 @@ _Services = dict[str, dict[str, Any]]
 
 
 def configuration(
-    routes: Sequence[Route], settings: RouterSettings, default: str = ""
+    routes: Sequence[Route],
+    settings: RouterSettings,
+    default: str = "",
+    waiting: Iterable[str] = (),
 ) -> dict[str, Any]:
     """Make the whole dynamic configuration.
+
+    A request for a model of which no server is ready is told to come again: 503 with Retry-After.
 
     Args:
         routes: one route for each model.
         settings: the limits.
         default: the model that answers addresses that name no model; "" chooses the first one.
+        waiting: the models that shall be served and have no route yet.
 
     Raises:
         InputError: a request would find no server.
@@ -76,6 +87,10 @@ def configuration(
         if route.model == chosen:
             rest = f"{route.model}.rest"
             routers |= _address(route, rest, "PathPrefix(`/`)", _REST, choosers)
+    nobody = _waiting(waiting, alone=not routes)
+    routers |= nobody
+    if nobody:
+        middlewares[_NOBODY] = {"plugin": {PLUGIN: {"nobody": _NOBODY_BODY}}}
     http = {
         "routers": routers,
         "services": services,
@@ -88,6 +103,26 @@ def configuration(
     mark = hashlib.sha256(canonical_json(known).encode()).hexdigest()[:32]
     known["middlewares"][MARK] = {"headers": {"customRequestHeaders": {"X-Generation": mark}}}
     return {"http": known}
+
+
+def _waiting(models: Iterable[str], *, alone: bool) -> _Routers:
+    """The routers of models without a server; where no model has one, a router for everything."""
+    rules = {
+        f"{model}.nobody": f"{_under(f'/models/{model}')} || {_under(f'/v2/models/{model}')}"
+        for model in models
+    }
+    if alone:
+        rules["nobody"] = "PathPrefix(`/`)"
+    return {
+        name: {
+            "entryPoints": [ENTRY],
+            "rule": f"({rule}) && {_PUBLIC}",
+            "priority": 1 if name == "nobody" else _NAMED,
+            "middlewares": [_NOBODY],
+            "service": "noop@internal",
+        }
+        for name, rule in rules.items()
+    }
 
 
 def generation(published: dict[str, Any]) -> str:

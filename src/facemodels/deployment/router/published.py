@@ -7,25 +7,28 @@ serving.json, so that a controller that has just started knows what serves.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from facemodels import files
-from facemodels.deployment.router.configuration import configuration, generation
+from facemodels.deployment.router.configuration import ROUTES, configuration, generation
 from facemodels.deployment.router.routes import Route
 from facemodels.deployment.router.settings import RouterSettings
 from facemodels.deployment.router.traefik import Router
 from facemodels.deployment.router.traffic import Traffic
 from facemodels.errors import ToolError
 
-ROUTES = "routes.yaml"
 _SERVING = "serving.json"
 
 
 def publish(
-    folder: Path, routes: Sequence[Route], settings: RouterSettings, default: str = ""
+    folder: Path,
+    routes: Sequence[Route],
+    settings: RouterSettings,
+    default: str = "",
+    waiting: Iterable[str] = (),
 ) -> str:
     """Write the routes into the folder that the router watches, if they changed.
 
@@ -36,6 +39,7 @@ def publish(
         routes: one route for each model.
         settings: the limits.
         default: the model that answers addresses that name no model; "" chooses the first one.
+        waiting: the models that shall be served and have no route yet.
 
     Returns:
         The name of this configuration, for `Router.applied`.
@@ -44,7 +48,7 @@ def publish(
         InputError: a request would find no server. The file is unchanged.
         ToolError: the file cannot be written. It is unchanged.
     """
-    wanted = configuration(routes, settings, default)
+    wanted = configuration(routes, settings, default, waiting)
     # JSON is YAML. Traefik expands Go templates in its files, so no text may contain `{{`.
     text = json.dumps(wanted, indent=1).replace("{{", "\\u007b{")
     path = folder / ROUTES
@@ -100,15 +104,20 @@ class PublishedRoutes:
         return {model: one.traffic for model, one in self._models.items()}
 
     def publish(
-        self, routes: Sequence[Route], traffic: Mapping[str, Traffic], default: str
+        self,
+        routes: Sequence[Route],
+        traffic: Mapping[str, Traffic],
+        default: str,
+        running: Set[str] | None = None,
     ) -> None:
         """Give the router these routes.
 
         Args:
             routes: the routes of the models that have a ready version.
             traffic: the traffic of every model that must be served. Such a model keeps its last
-                route if it has none in `routes`; all other models lose their routes.
+                route if it has none in `routes` and a server of it runs; other models lose theirs.
             default: the model that answers addresses that name no model.
+            running: the URLs of the servers that run, ready or not; None keeps every last route.
 
         Raises:
             InputError: a request would find no server. Nothing was changed.
@@ -117,14 +126,17 @@ class PublishedRoutes:
         models = {route.model: PublishedModel(traffic[route.model], route) for route in routes}
         claimed = {path for route in routes for path in route.paths}
         for model, one in self._models.items():
-            if model in traffic and model not in models:
+            urls = {url for arm in one.route.running for url in arm.urls}
+            lives = running is None or bool(urls & running)
+            if model in traffic and model not in models and lives:
                 free = tuple(path for path in one.route.paths if path not in claimed)
                 models[model] = replace(one, route=replace(one.route, paths=free))
-        if not models and not self._models:
-            return
         merged = [models[model].route for model in sorted(models)]
         chosen = default if default in models else ""
-        self._generation = publish(self._router.routes, merged, self._router.settings, chosen)
+        waiting = sorted(traffic.keys() - models.keys())
+        self._generation = publish(
+            self._router.routes, merged, self._router.settings, chosen, waiting
+        )
         if models != self._models:
             files.write_json(self._path, {model: asdict(one) for model, one in models.items()})
             self._models = models

@@ -1,17 +1,19 @@
-"""Keeps the router running: starts it, checks it in a thread, and restarts it if it hangs.
+"""Keeps the routers running: starts them, checks them in threads, and restarts one that hangs.
 
 A process stopped by a signal still counts as running for the kernel; only an answer to a request
-shows that the router serves.
+shows that a router serves. Two routers share the address: where one dies, the other takes all new
+connections at once. Only the requests inside the one that died are lost.
 """
 
 from __future__ import annotations
 
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 import structlog
 
 from facemodels.deployment.router.traefik import Router
+from facemodels.deployment.servers.process import Process
 from facemodels.errors import FacemodelsError
 
 _EVERY_S = 0.1  # between two checks
@@ -24,14 +26,18 @@ class RouterSupervisor:
     Args:
         router: the router.
         hang_s: seconds without an answer after which it is killed and started anew.
+        starts: the thread in which it is started. Routers of one folder have the same, as each
+            start ends processes in the folder that no file names yet.
 
     Attributes:
         problem: the error that the router reports in its routes; "" if there is none.
     """
 
-    def __init__(self, router: Router, hang_s: float) -> None:
+    def __init__(self, router: Router, hang_s: float, starts: Executor) -> None:
         self._router = router
         self.hang_s = hang_s
+        self._starts = starts
+        self._starting: Future[Process] | None = None
         self._pool = ThreadPoolExecutor(1, "router")
         self._look: Future[bool] | None = None
         self._looked = 0.0  # when the last check began; all times are monotonic
@@ -55,7 +61,7 @@ class RouterSupervisor:
         """
         process = self._router.process
         now = time.monotonic()
-        if process is None:
+        if process is None or self._starting is not None or self._router.closed:
             self._start(now)
             return
         self._failed = None
@@ -72,15 +78,17 @@ class RouterSupervisor:
             self.tend(published)
 
     def _start(self, now: float) -> None:
-        """Try to start the router; between two attempts the last error still holds."""
-        if not self._tried or now - self._tried >= _AGAIN_S:
-            self._tried, self._failed = now, None
-            try:
-                self._router.start()
-            except FacemodelsError as error:
+        """Start the router in its thread; between two attempts the last error still holds."""
+        if self._starting is None and (not self._tried or now - self._tried >= _AGAIN_S):
+            self._tried = now
+            self._starting = self._starts.submit(self._router.start)
+        if self._starting is not None and self._starting.done():
+            error = self._starting.exception()
+            self._starting, self._failed, self._good = None, None, time.monotonic()
+            if isinstance(error, FacemodelsError):
                 self._failed = error
-            else:
-                self._good = time.monotonic()
+            elif error is not None:
+                raise error
         if self._failed is not None:
             raise self._failed
 
@@ -110,8 +118,64 @@ class RouterSupervisor:
         A router that has just started answers 404 until it has read its routes.
         """
         process = self._router.process
-        return bool(published) and process is not None and self._applied == (process.pid, published)
+        if process is None or self._router.closed:
+            return False
+        return bool(published) and self._applied == (process.pid, published)
 
     def close(self) -> None:
         """Stop checking; the router keeps running."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class RouterPair:
+    """Supervises the router of an environment and the spare one that shares its address.
+
+    Args:
+        router: the router.
+        hang_s: see `RouterSupervisor`.
+    """
+
+    def __init__(self, router: Router, hang_s: float) -> None:
+        self._router = router
+        self._starts = ThreadPoolExecutor(1, "router-start")
+        self._first = RouterSupervisor(router, hang_s, self._starts)
+        self._spare = RouterSupervisor(router.spare, hang_s, self._starts)
+
+    @property
+    def problem(self) -> str:
+        """The error that a router reports in its routes; "" if there is none."""
+        return self._first.problem or self._spare.problem
+
+    def configure(self, hang_s: float) -> None:
+        """Take over a changed setting."""
+        self._first.hang_s = self._spare.hang_s = hang_s
+
+    def tend(self, published: str) -> None:
+        """Take one step for both, see `RouterSupervisor.tend`.
+
+        Raises:
+            FacemodelsError: one of them does not start.
+        """
+        try:
+            self._first.tend(published)
+        finally:
+            if self._router.shares or self._router.spare.alive():
+                self._spare.tend(published)
+
+    def applied(self, published: str) -> bool:
+        """Whether every router that takes requests used these routes at the last check."""
+        pairs = ((self._router, self._first), (self._router.spare, self._spare))
+        known = [kept.applied(published) for one, kept in pairs if one.alive() and not one.closed]
+        return bool(known) and all(known)
+
+    def close(self) -> None:
+        """Stop checking; the routers keep running."""
+        self._starts.shutdown(wait=True, cancel_futures=True)
+        for one in (self._first, self._spare):
+            one.close()
+
+    def end(self) -> None:
+        """End both at once; open requests finish."""
+        with ThreadPoolExecutor(2) as pool:
+            for done in [pool.submit(one.end) for one in (self._router, self._router.spare)]:
+                done.result()

@@ -9,14 +9,17 @@ import shutil
 import socket
 import sysconfig
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from facemodels import files
-from facemodels.deployment.router.configuration import MARK
+from facemodels.deployment.router.configuration import MARK, ROUTES, generation
+from facemodels.deployment.router.listener import let_in, listen
 from facemodels.deployment.router.settings import (
+    ENTRY,
     LOOPBACK,
     MODULE,
     RouterSettings,
@@ -28,6 +31,8 @@ from facemodels.errors import InputError, ToolError
 _POLL_S = 0.02
 _ASK_S = 2.0  # time limit of an answer on loopback
 _TAIL = 2000  # bytes of the log that an error shows
+# The socket comes as systemd would pass it: as number 3, with the pid in the environment.
+_AS_SYSTEMD = ("/bin/sh", "-c", 'LISTEN_PID=$$ exec "$@" 3<&0 </dev/null', "traefik")
 _PLUGIN = {"arms.go": "arms.go", "go.mod": "go.mod", "traefik.yml": ".traefik.yml"}
 
 
@@ -38,10 +43,17 @@ class Router:
     Attributes:
         folder: the folder of its files; its routes are in the subfolder `routes`.
         settings: its address and limits.
+        name: of its files; several routers of one folder share address and routes.
     """
 
     folder: Path
     settings: RouterSettings
+    name: str = "traefik"
+
+    @property
+    def spare(self) -> Router:
+        """The second router of the same address, which serves on where this one dies."""
+        return replace(self, name="spare")
 
     @property
     def routes(self) -> Path:
@@ -53,13 +65,14 @@ class Router:
         """The URL for clients, without a slash at the end.
 
         Raises:
-            ToolError: the router does not run.
+            ToolError: neither the router nor its spare runs.
         """
         host = self.settings.host
         near = {"0.0.0.0": LOOPBACK, "::": "[::1]"}.get(  # noqa: S104
             host, f"[{host}]" if ":" in host else host
         )
-        return f"http://{near}:{self._fact('port')}"
+        port = self._port_of_others() if self.process is None else self._fact("port")
+        return f"http://{near}:{port or self._fact('port')}"
 
     @property
     def inside(self) -> str:
@@ -102,35 +115,63 @@ class Router:
             ToolError: Traefik does not become ready.
         """
         running = self.process
-        if running is not None:
+        if running is not None and not self.closed:
             self._wait(running)
             return running
+        if running is not None:
+            running.end(0)
         for stray in strays(self.folder):
             stray.end(0)
-        port = self.settings.port or free_port(self.settings.host)
-        _require_free(self.settings.host, port)
-        inside = free_port(LOOPBACK)
+        listener = listen(self.settings.host, self._port_of_others() or self.settings.port)
+        with listener:
+            process = self._start(listener)
+            let_in(listener)
+        try:
+            return process.note(closed=False)
+        except OSError as error:
+            process.end(0)
+            raise _unwritable(self.folder, error) from error
+
+    @property
+    def closed(self) -> bool:
+        """Whether it runs and takes no connection, as its starter ended before it was ready."""
+        process = self.process
+        return process is not None and bool(process.facts.get("closed"))
+
+    @property
+    def shares(self) -> bool:
+        """Whether it runs and lets another router share its address, as all but old ones do."""
+        process = self.process
+        return process is not None and process.facts.get("closed") is False
+
+    def _port_of_others(self) -> int:
+        """The port of the other routers of the folder; 0 if there are none."""
+        others = (adopt(path) for path in self.folder.glob("*.json") if path != self._path)
+        return next((int(one.facts["port"]) for one in others if one is not None), 0)
+
+    def _start(self, listener: socket.socket) -> Process:
+        port, inside = int(listener.getsockname()[1]), free_port(LOOPBACK)
         try:
             self.routes.mkdir(parents=True, exist_ok=True)
             self._install()
-            config = self.folder / "static.yaml"
+            config = self.folder / f"{self.name}.yaml"
             wanted = self._static(port, inside)
             files.write_yaml(config, wanted)
             before = self._log.stat().st_size if self._log.exists() else 0
         except OSError as error:
-            raise ToolError(
-                f"{self.folder} cannot be written: {error}.",
-                "See that its disk has room and that you may write there.",
-            ) from error
+            raise _unwritable(self.folder, error) from error
         process = start(
             self._path,
-            [program(), f"--configFile={config.absolute()}"],
+            [*_AS_SYSTEMD, program(), f"--configFile={config.absolute()}"],
             log=self._log,
-            facts={"port": port, "inside": inside, "static": _digest(wanted)},
+            facts={"port": port, "inside": inside, "static": _digest(wanted), "closed": True},
             folder=self.folder,
+            environment={"LISTEN_FDS": "1", "LISTEN_FDNAMES": ENTRY},
+            stdin=listener.fileno(),
         )
         try:
             self._wait(process, before)
+            self._wait_for_routes(process)
         except BaseException:
             process.end(0)
             raise
@@ -179,11 +220,11 @@ class Router:
 
     @property
     def _path(self) -> Path:
-        return self.folder / "traefik.json"
+        return self.folder / f"{self.name}.json"
 
     @property
     def _log(self) -> Path:
-        return self.folder / "traefik.log"
+        return self.folder / f"{self.name}.log"
 
     def _fact(self, name: str) -> int:
         process = self.process
@@ -214,8 +255,6 @@ class Router:
         while not self.ready():
             if not process.alive():
                 text = self._tail(before)
-                if "address already in use" in text:
-                    raise _taken(self.settings.host, int(process.facts["port"]))
                 raise ToolError(f"The router ended: {text}", f"Its log is {self._log}.")
             if time.monotonic() > deadline:
                 raise ToolError(
@@ -223,6 +262,17 @@ class Router:
                     f"Its log is {self._log}; end it and it is started anew.",
                 )
             time.sleep(_POLL_S)
+
+    def _wait_for_routes(self, process: Process) -> None:
+        """Wait until it has read the routes that lie there; an error in them is told by others."""
+        try:
+            published = generation(json.loads((self.routes / ROUTES).read_bytes()))
+        except (OSError, ValueError, KeyError, TypeError):
+            return
+        deadline = time.monotonic() + self.settings.start_s
+        with suppress(ToolError):
+            while not self.applied(published) and process.alive() and time.monotonic() < deadline:
+                time.sleep(_POLL_S)
 
     def _tail(self, before: int) -> str:
         """The end of the log, without the lines of earlier processes."""
@@ -259,32 +309,13 @@ def program() -> str:
 
 def free_port(host: str) -> int:
     """A port on which no program listens now."""
-    with socket.socket(_family(host), socket.SOCK_STREAM) as one:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as one:
         one.bind((host, 0))
         return int(one.getsockname()[1])
 
 
-def _require_free(host: str, port: int) -> None:
-    with socket.socket(_family(host), socket.SOCK_STREAM) as one:
-        # Traefik sets this too: connections in TIME_WAIT do not hold the port.
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            one.bind((host, port))
-        except PermissionError as error:
-            raise InputError(
-                f"Port {port} of {host} is for the administrator.", "Choose one above 1023."
-            ) from error
-        except OSError as error:
-            raise _taken(host, port) from error
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
-def _taken(host: str, port: int) -> InputError:
-    return InputError(
-        f"Port {port} of {host} is taken by another program.",
-        "End that program (`ss -ltnp` names it), or choose another port under `address` in "
-        "conf/deploy/<environment>.yaml.",
+def _unwritable(folder: Path, error: OSError) -> ToolError:
+    return ToolError(
+        f"{folder} cannot be written: {error}.",
+        "See that its disk has room and that you may write there.",
     )

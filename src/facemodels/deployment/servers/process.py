@@ -19,7 +19,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,24 @@ class Process:
         if _names(self.path, self):
             self.path.unlink(missing_ok=True)
 
+    def note(self, **facts: Any) -> Process:
+        """Write its file anew, with some other facts.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        noted = replace(self, facts={**self.facts, **facts})
+        files.write_json(
+            self.path,
+            {
+                "pid": self.pid,
+                "started": self.started,
+                "command": list(self.command),
+                "facts": noted.facts,
+            },
+        )
+        return noted
+
     def _signal(self, number: signal.Signals, *, group: bool = False) -> None:
         alive = self.alive()
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -120,6 +138,7 @@ def start(
     facts: Mapping[str, Any] | None = None,
     folder: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    stdin: int = subprocess.DEVNULL,
 ) -> Process:
     """Start a process in a session of its own.
 
@@ -130,6 +149,7 @@ def start(
         facts: JSON values that are stored in the file.
         folder: its working directory; None keeps ours.
         environment: environment variables that are added to ours.
+        stdin: a file descriptor that becomes its standard input.
 
     Raises:
         ConflictError: the process of this file still runs.
@@ -146,7 +166,7 @@ def start(
         with log.open("ab") as out:
             child = subprocess.Popen(
                 list(command),
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=out,
                 stderr=out,
                 cwd=folder,
@@ -162,15 +182,7 @@ def start(
     process = Process(path, child.pid, _stamp(child.pid), tuple(command), known)
     _children[process.pid, process.started] = child
     try:
-        files.write_json(
-            path,
-            {
-                "pid": process.pid,
-                "started": process.started,
-                "command": list(command),
-                "facts": known,
-            },
-        )
+        process.note()
     except OSError as error:
         process.end(0)
         raise ToolError(f"{path} cannot be written: {error}.", _remedy(path)) from error
@@ -205,19 +217,20 @@ def strays(folder: Path) -> list[Process]:
     return [one for one in _marked() if one.path.is_relative_to(inside) and not _known(one)]
 
 
-_ROUTER = ("router", "traefik.json")
+_ROUTER = "router"
 _GRACE_S = 25.0  # for a server: its own drain time and a little more
 
 
 def running_processes(folder: Path) -> list[Process]:
-    """The router and the servers that run in a state folder, the router first.
+    """The routers and the servers that run in a state folder, the routers first.
 
     A server that gets no requests any more ends without losing one.
 
     Args:
         folder: the state folder of an environment whose controller has ended.
     """
-    paths = [folder.joinpath(*_ROUTER), *sorted((folder / "servers").glob("*.json"))]
+    kinds = (folder / _ROUTER, folder / "servers")
+    paths = [path for kind in kinds for path in sorted(kind.glob("*.json"))]
     found = (adopt(path) for path in paths)
     return [process for process in found if process is not None]
 

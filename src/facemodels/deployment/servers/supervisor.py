@@ -341,6 +341,10 @@ class ServerSupervisor:
             if slot.beat is not None and now - slot.overloaded < _LOAD_S
         }
 
+    def running_urls(self) -> set[str]:
+        """The URLs of the servers whose process exists, ready or not."""
+        return {slot.url for slot in self._slots.values() if slot.process is not None}
+
     def targets(self) -> list[ScrapeTarget]:
         """Every running server as a target for the scraper."""
         return [

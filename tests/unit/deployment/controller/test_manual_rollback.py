@@ -101,7 +101,7 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def network(log: Path) -> list[str]:
-    acts = ("ls-remote", "fetch", "pull", "push", "clone", "remote", "fetch-pack", "send-pack")
+    acts = ("ls-remote", "fetch", "pull", "push", "clone", "fetch-pack", "send-pack")
     return [word for word in log.read_text().split() if word in acts]
 
 
@@ -188,8 +188,9 @@ def hang_in(what: str, clone: Clone, sleeper: Path, closing: list[Callable[[], N
     elif what == "ssh":
         clone.run("config", "core.sshCommand", str(sleeper))
         clone.run(*set_url, "ssh://nowhere.invalid/origin.git")
-    elif what == "pre-push hook":
-        shutil.copy(sleeper, script(clone.root / ".git/hooks/pre-push", ""))
+    elif what == "hook of the remote":
+        origin = Path(clone.run("remote", "get-url", "origin"))
+        shutil.copy(sleeper, script(origin / "hooks/pre-receive", ""))
     elif what == "proxy":
         silent = socket.create_server(("127.0.0.1", 0))
         closing.append(silent.close)
@@ -210,7 +211,7 @@ def hang_in(what: str, clone: Clone, sleeper: Path, closing: list[Callable[[], N
         ("ssh", {"ls_remote": 3.0}),
         ("proxy", {"ls_remote": 1.0}),
         ("credential helper", {"ls_remote": 3.0}),
-        ("pre-push hook", {"push": 3.0}),
+        ("hook of the remote", {"push": 3.0}),
     ],
 )
 def test_whatever_hangs_the_pending_rollback_is_written_before_and_the_command_ends(

@@ -153,10 +153,13 @@ def test_different_routes_have_different_names() -> None:
     assert len(names) == 2
 
 
-def test_no_routes_are_routes_too() -> None:
+def test_where_no_server_is_ready_every_request_is_told_to_come_again() -> None:
     http = configuration([], SETTINGS)["http"]
-    assert "routers" not in http  # Traefik takes no empty element
-    assert "services" not in http
+    assert [one["rule"][:15] for one in http["routers"].values()] == ["(PathPrefix(`/`"]
+    assert "services" not in http  # Traefik takes no empty element
+    some = configuration([GOOD], SETTINGS, waiting=["detection-yolov8"])["http"]["routers"]
+    assert "/models/detection-yolov8" in some["detection-yolov8.nobody"]["rule"]
+    assert "nobody" not in some
 
 
 def test_the_cookie_of_a_client_means_the_same_whatever_stands_in() -> None:

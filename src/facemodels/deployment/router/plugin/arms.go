@@ -1,4 +1,5 @@
-// Package arms gives every user one arm of an A/B test, always the same one.
+// Package arms gives every user one arm of an A/B test, always the same one. It also answers for
+// models of which no server is ready.
 //
 // Traefik has no rule and no balancer that hashes a header. This middleware does: SHA-256 of salt
 // and user gives a place from 0 to 99, and the weights, laid end to end, say whose place that is.
@@ -26,6 +27,7 @@ type Config struct {
 	Header string `json:"header"`
 	Salt   string `json:"salt"`
 	Arms   []Arm  `json:"arms"`
+	Nobody string `json:"nobody"` // the body of an answer 503 to every request; "" routes them
 }
 
 // CreateConfig is what Traefik fills.
@@ -42,6 +44,13 @@ func New(_ context.Context, next http.Handler, config *Config, _ string) (http.H
 }
 
 func (c *chooser) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
+	if c.config.Nobody != "" {
+		rw.Header().Set("Content-Type", "application/json")
+		rw.Header().Set("Retry-After", "1")
+		rw.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = rw.Write([]byte(c.config.Nobody))
+		return
+	}
 	req.Header.Del(chosen)
 	if user := req.Header.Get(c.config.Header); user != "" {
 		digest := sha256.Sum256([]byte(c.config.Salt + "\x00" + user))

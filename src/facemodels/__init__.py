@@ -22,8 +22,17 @@ Packages and modules in reading order; each imports only those before it:
 
 import os
 
-# ONNX Runtime reports each use to its vendor unless this is set before it is imported, and a face
-# server talks to nobody. It stands here so that every process of ours has it, and what it starts.
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+# Libraries that report their use to a vendor or ask it for news, unless this is set before they are
+# imported. A face server talks to nobody. It stands here so that every process of ours has it, and
+# what it starts. DVC's search for updates is off in .dvc/config, Traefik's in its settings.
+SILENT = {
+    "ORT_DISABLE_TELEMETRY": "1",
+    "DVC_NO_ANALYTICS": "1",
+    "ITERATIVE_DO_NOT_TRACK": "1",  # GTO and DVCLive
+    "YOLO_OFFLINE": "true",  # ultralytics: no look-up to learn whether there is a network
+    "YOLO_AUTOINSTALL": "false",
+    "DO_NOT_TRACK": "1",
+}
+os.environ |= SILENT
 
 __version__ = "0.1.0"

@@ -6,14 +6,16 @@ Real datasets hold a few broken files. A few must not stop a build, and many mus
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from facemodels.errors import DataError
 
-_SHOWN = 5  # problems that an error message lists
+_SHOWN = 8  # kinds of problems that a message lists
+_VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|[-+]?\d[\d.x]*(e[-+]?\d+)?|\S+\.\w{2,4}\b")
 
 
 class BadAnnotationError(DataError):
@@ -45,6 +47,25 @@ def relative(path: Path, root: Path) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
+def kinds(problems: Iterable[Problem]) -> dict[str, list[Problem]]:
+    """Problems by kind: by their reason without its numbers and names; the most frequent first."""
+    found: dict[str, list[Problem]] = {}
+    for problem in sorted(problems):
+        found.setdefault(_VALUES.sub("…", problem.reason), []).append(problem)
+    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
+
+
+def summary(problems: Iterable[Problem]) -> list[str]:
+    """A line for each kind of problem, with how often there is one and an example."""
+    lines = []
+    for kind, found in kinds(problems).items():
+        first = found[0]
+        one = f"{first.path}: {first.reason}"
+        lines.append(one if len(found) == 1 else f"{len(found)} times {kind}, such as {one}")
+    more = [f"and {len(lines) - _SHOWN} more kinds"] if len(lines) > _SHOWN else []
+    return lines[:_SHOWN] + more
+
+
 def check_share(problems: Sequence[Problem], total: int, allowed_share: float, what: str) -> None:
     """Stop when too much of a dataset is unusable.
 
@@ -61,10 +82,8 @@ def check_share(problems: Sequence[Problem], total: int, allowed_share: float, w
         raise DataError(f"{what} holds nothing to read.", "Check the path and the layout.")
     if len(problems) <= allowed_share * total:
         return
-    shown = "; ".join(f"{p.path}: {p.reason}" for p in sorted(problems)[:_SHOWN])
-    more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
     raise DataError(
         f"{what}: {len(problems)} of {total} cannot be used, over the allowed share of "
-        f"{allowed_share:g} ({shown}{more}).",
+        f"{allowed_share:g} ({'; '.join(summary(problems))}).",
         "Repair or remove these files, or allow a larger share.",
     )

@@ -30,7 +30,13 @@ from facemodels.imaging.align import five_points, similarity, warp
 from facemodels.imaging.arrays import EXTENSIONS, FORMATS, MAX_PIXELS, ImageError, as_rgb
 from facemodels.imaging.choice import Choice, chosen
 from facemodels.imaging.crops import CROPS, Crop, crop_named
-from facemodels.imaging.decoding import MAX_BYTES, EncodedImage, decode, image_size
+from facemodels.imaging.decoding import (
+    MAX_BYTES,
+    EncodedImage,
+    decode,
+    image_size,
+    orientation,
+)
 from facemodels.imaging.geometry import (
     LETTERBOX_FILL,
     crop,
@@ -60,6 +66,7 @@ __all__ = [
     "five_points",
     "image_size",
     "letterbox",
+    "orientation",
     "resize",
     "similarity",
     "unletterbox_boxes",

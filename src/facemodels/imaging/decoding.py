@@ -35,7 +35,11 @@ _BROKEN = (
 
 
 def decode(
-    source: bytes | Path, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
+    source: bytes | Path,
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_pixels: int = MAX_PIXELS,
+    formats: tuple[str, ...] = FORMATS,
 ) -> NDArray[np.uint8]:
     """Decode an image to uint8 (H, W, 3), RGB, upright.
 
@@ -48,11 +52,12 @@ def decode(
         source: the encoded bytes, or the file that holds them.
         max_bytes: most bytes of the encoded image.
         max_pixels: most pixels, as the header says.
+        formats: Pillow's names of the formats that are read; a dataset may have more than a server.
 
     Raises:
-        ImageError: unreadable, too large, truncated, or not one of `FORMATS`.
+        ImageError: unreadable, too large, truncated, or not one of `formats`.
     """
-    with EncodedImage(source, max_bytes=max_bytes, max_pixels=max_pixels) as image:
+    with EncodedImage(source, max_bytes=max_bytes, max_pixels=max_pixels, formats=formats) as image:
         return image.decode().pixels
 
 
@@ -65,13 +70,14 @@ class EncodedImage:
         max_pixels: most pixels, as the header says.
         reduce_over: a picture of more pixels is decoded at a half of each side, or a quarter and
             so on, until it has no more; None for the whole picture always.
+        formats: Pillow's names of the formats that are read.
 
     Attributes:
         size: width and height in pixels as they are stored, before the orientation is applied.
         scale: pixels of the file for each pixel of the decoded image, along one side.
 
     Raises:
-        ImageError: unreadable, too large, or not one of `FORMATS`.
+        ImageError: unreadable, too large, or not one of `formats`.
     """
 
     def __init__(
@@ -81,10 +87,11 @@ class EncodedImage:
         max_bytes: int = MAX_BYTES,
         max_pixels: int = MAX_PIXELS,
         reduce_over: int | None = None,
+        formats: tuple[str, ...] = FORMATS,
     ) -> None:
         self._path = source if isinstance(source, Path) else None
         self._data = _bounded(source, max_bytes)
-        self._image = _open(self._data, max_pixels=max_pixels, path=self._path)
+        self._image = _open(self._data, formats, max_pixels=max_pixels, path=self._path)
         self.size: tuple[int, int] = self._image.size
         self.scale = _scale(*self.size, reduce_over)
 
@@ -115,13 +122,13 @@ class EncodedImage:
         """
         image = self._image
         try:
-            orientation = _orientation(image)
+            turned_by = _orientation(image)
             left = self._load_reduced()
-            turned = turn(_to_rgb(image, left), orientation)
+            turned = turn(_to_rgb(image, left), turned_by)
         except _BROKEN as error:
             raise ImageError(f"broken or truncated {image.format} data", self._path) from error
         width, height = self.size
-        if orientation in _SWAPS_SIDES:
+        if turned_by in _SWAPS_SIDES:
             width, height = height, width
         return Photo(np.ascontiguousarray(turned), self.scale, width, height)
 
@@ -145,31 +152,46 @@ def _scale(width: int, height: int, most: int | None) -> int:
     return scale
 
 
-def image_size(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+def image_size(
+    source: bytes | Path, *, max_pixels: int = MAX_PIXELS, formats: tuple[str, ...] = FORMATS
+) -> tuple[int, int]:
     """Width and height in pixels of the upright image, read from its header only.
 
     Raises:
-        ImageError: unreadable, too large, or not one of `FORMATS`.
+        ImageError: unreadable, too large, or not one of `formats`.
     """
     path = source if isinstance(source, Path) else None
-    with _open(source, max_pixels=max_pixels, path=path) as image:
+    with _open(source, formats, max_pixels=max_pixels, path=path) as image:
         width, height = image.size
         return (height, width) if _orientation(image) in _SWAPS_SIDES else (width, height)
 
 
-def _open(source: bytes | Path, *, max_pixels: int, path: Path | None) -> Image.Image:
+def orientation(source: bytes | Path, *, formats: tuple[str, ...] = FORMATS) -> int:
+    """How the stored pixels are turned to be upright: EXIF orientation, 1 to 8; 1 for upright.
+
+    Raises:
+        ImageError: unreadable, too large, or not one of `formats`.
+    """
+    path = source if isinstance(source, Path) else None
+    with _open(source, formats, max_pixels=MAX_PIXELS, path=path) as image:
+        return _orientation(image)
+
+
+def _open(
+    source: bytes | Path, formats: tuple[str, ...], *, max_pixels: int, path: Path | None
+) -> Image.Image:
     """Open an image and check format and size by its header; nothing is decoded yet."""
     if not source:
         raise ImageError("no bytes at all", path)
     stream = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
-        image = Image.open(stream, formats=FORMATS)
+        image = Image.open(stream, formats=formats)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(f"more than {max_pixels} pixels", path) from error
     except FileNotFoundError as error:
         raise ImageError("no such file", path) from error
     except _BROKEN as error:
-        raise ImageError(f"not a readable {', '.join(FORMATS)} picture", path) from error
+        raise ImageError(f"not a readable {', '.join(formats)} picture", path) from error
     width, height = image.size
     if width * height > max_pixels:
         image.close()
@@ -197,6 +219,8 @@ def _bounded(source: bytes | Path, max_bytes: int) -> bytes:
 
 def _orientation(image: Image.Image) -> int:
     """EXIF orientation, 1 to 8; broken metadata counts as upright, the pixels may be fine."""
+    if image.format == "TIFF":  # Pillow itself turns these
+        return 1
     try:
         value = image.getexif().get(_ORIENTATION, 1)
     except _BROKEN:

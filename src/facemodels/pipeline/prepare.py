@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-import os
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from PIL import Image
 
 from facemodels.data.dataset_kind import RecognitionKind
 from facemodels.data.datasets import Dataset
-from facemodels.data.problems import check_share
+from facemodels.data.problems import check_share, kinds, summary
 from facemodels.data.splits import FACES, save_group_names
+from facemodels.errors import DataError
 from facemodels.files import sha256_tree, write_bytes, write_json
+from facemodels.pipeline.cores import usable_cores
 from facemodels.pipeline.face_finder import finder_of
 
 
@@ -28,21 +31,26 @@ def prepare(dataset: Dataset, output: Path, report: Path | None, picture: Path |
         picture: PNG file with the contact sheet of the training split.
 
     Raises:
-        DataError: the dataset is missing, or more of it is broken than allowed.
+        DataError: the dataset is missing, more of it is broken than allowed, or nothing of it is
+            there to validate or to test on.
     """
     kind = dataset.kind
     finder = finder_of(dataset.settings)
-    read = dataset.read(workers=_usable_cores(), finder=finder)
+    read = dataset.read(workers=usable_cores(), finder=finder)
     facts: dict[str, Any] = {
         "digest": None,
         "splits": {name: kind.count(split) for name, split in read.splits.items()},
+        "problem_kinds": {kind: len(found) for kind, found in kinds(read.problems).items()},
         "problems": [vars(problem) for problem in read.problems],
         "notes": dict(read.notes or {}),
     }
     if report is not None:
         write_json(report, facts)  # before the check, because it says which files to mend
+    if read.problems:
+        sys.stderr.write("Left out: " + "\n          ".join(summary(read.problems)) + "\n")
     total = sum(len(split) for split in read.splits.values()) + len(read.problems)
     check_share(read.problems, total, read.allowed_broken, dataset.settings.source)
+    _require_splits(read.splits, dataset.settings.source)
     for name, split in read.splits.items():
         split.save(output / name)
     save_group_names(output, read.groups)
@@ -58,6 +66,12 @@ def prepare(dataset: Dataset, output: Path, report: Path | None, picture: Path |
         write_bytes(picture, buffer.getvalue())
 
 
-def _usable_cores() -> int:
-    """Cores that this process may use, which may be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _require_splits(splits: Mapping[str, Any], source: str) -> None:
+    """Refuse what could only be measured as NaN, after a training that may have taken hours."""
+    empty = [name for name in ("val", "test") if not len(splits[name])]
+    if empty:
+        sizes = ", ".join(f"{name} {len(split)}" for name, split in splits.items())
+        raise DataError(
+            f"{source}: nothing is left for the split {' and '.join(empty)} ({sizes}).",
+            "Raise val_share or test_share, change the seed that deals, or give more data.",
+        )

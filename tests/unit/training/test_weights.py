@@ -63,3 +63,21 @@ def test_a_file_that_was_cut_ends_in_no_traceback(path: Path, content: bytes, sh
 @settings(max_examples=150)
 def test_any_bytes_end_in_no_traceback(path: Path, content: bytes) -> None:
     taken_or_refused(path, content)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_prefixes_of_wrappers_are_taken_off(path: Path, prefix: str) -> None:
+    state = nn.Linear(3, 2).state_dict()
+    torch.save({prefix + name: value for name, value in state.items()}, path)
+    network = nn.Linear(3, 2)
+    load_state(network, path)
+    assert torch.equal(network.weight, state["weight"])
+
+
+def test_a_misfit_names_what_is_too_many_missing_or_of_another_shape(path: Path) -> None:
+    state = {"weight": torch.zeros(4, 3), "head.weight": torch.zeros(1)}
+    torch.save(state, path)
+    with pytest.raises(
+        DataError, match=r"too many: head.weight; missing: bias; .*weight is \(4, 3\) and"
+    ):
+        load_state(nn.Linear(3, 2), path)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from facemodels.data.dataset_kind import SplitShares
 from facemodels.data.problems import BadAnnotationError, Problem
+from facemodels.data.real.files import PictureNames
 from facemodels.data.real.landmarks import PointKind, PointSettings
 from facemodels.data.real.point_sets import POINTS, PointSet, parse_coordinates, parse_points
 from facemodels.errors import DataError
@@ -49,13 +50,14 @@ class DlibXmlKind(PointKind):
             tree: Element = fromstring(path.read_bytes())
         except (OSError, SyntaxError, ValueError, LookupError) as error:
             raise DataError(f"{path} cannot be read as XML: {error}.", remedy) from error
-        images = tree.findall("images/image") if tree.tag == "dataset" else []
+        images = tree.findall({"dataset": "images/image", "images": "image"}.get(tree.tag, "_"))
         if not images:
             raise DataError(f"{path} names no picture.", remedy)
         faces: list[PointSet] = []
         problems: list[Problem] = []
+        names = PictureNames(path.parent)
         for image in images:
-            _read_image(image, path, faces, problems)
+            _read_image(image, path, names, faces, problems)
         return sorted(faces, key=lambda s: s.path.as_posix()), sorted(problems)
 
     def recognise(self, path: Path, shares: SplitShares) -> PointSettings | None:
@@ -66,39 +68,38 @@ class DlibXmlKind(PointKind):
         return self.settings_for(folder, path.name, path.name, shares)
 
 
-def _read_image(image: Element, path: Path, faces: list[PointSet], problems: list[Problem]) -> None:
+def _read_image(
+    image: Element,
+    path: Path,
+    names: PictureNames,
+    faces: list[PointSet],
+    problems: list[Problem],
+) -> None:
     name = image.get("file", "")
     for index, box in enumerate(image.findall("box")):
         if box.get("ignore") == "1":
             continue
         try:
-            faces.append(PointSet(_listed_image(name, path.parent), _parts(box), _box(box)))
+            faces.append(PointSet(names.find(name), _parts(box), _box(box)))
         except BadAnnotationError as error:
             reason = f"{name[:200]!r}, box {index}: {error}"
             problems.append(Problem.at(path, path.parent, reason))
 
 
-def _listed_image(name: str, folder: Path) -> Path:
-    parts = Path(name).parts
-    if not parts or Path(name).is_absolute() or ".." in parts or "\0" in name:
-        raise BadAnnotationError("the picture's path leads out of the dataset")
-    try:
-        found = (folder / name).is_file()
-    except OSError:  # such as a name that is too long
-        found = False
-    if not found:
-        raise BadAnnotationError("no such picture")
-    return folder / name
-
-
 def _parts(box: Element) -> NDArray[np.float32]:
-    parts = {part.get("name", ""): part for part in box.findall("part")}
-    counted = Counter(part.get("name", "") for part in box.findall("part"))
+    named = [(_part_name(part), part) for part in box.findall("part")]
+    parts, counted = dict(named), Counter(name for name, _ in named)
     if counted != Counter(_PART_NAMES):
         raise BadAnnotationError(f"its parts are not 00 to {POINTS - 1}, once each")
     return parse_points(
         [[parts[name].get("x", ""), parts[name].get("y", "")] for name in _PART_NAMES]
     )
+
+
+def _part_name(part: Element) -> str:
+    """The name of a part with two digits; some tools write 0 to 67."""
+    name = part.get("name", "").strip()
+    return name.zfill(2) if name.isascii() and name.isdigit() else name
 
 
 def _box(box: Element) -> NDArray[np.float32]:

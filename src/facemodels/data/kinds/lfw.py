@@ -5,6 +5,8 @@ Source: Huang et al., "Labeled Faces in the Wild", 2007, README.txt sections 3a 
 
 from __future__ import annotations
 
+import unicodedata
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from facemodels.data.dataset_kind import (
     RecognitionKind,
     SplitShares,
 )
+from facemodels.data.problems import BadAnnotationError
+from facemodels.data.real.files import PictureNames, read_text
 from facemodels.data.real.identities import NamedPair
 from facemodels.data.real.recognition import FaceSettings, Fraction, recognition_splits
 from facemodels.data.splits import RecognitionSplit
@@ -117,8 +121,9 @@ def read_lfw_pairs(pairs_txt: Path, root: Path) -> list[NamedPair]:
     folds, each = (1, head[0]) if len(head) == 1 else head
     if len(lines) != 1 + folds * 2 * each:
         raise _misfit(pairs_txt, 1, f"promises {folds * 2 * each} pairs, {len(lines) - 1} follow")
+    names = PictureNames(root) if root.is_dir() else None
     return [
-        _pair(line, root, same=index // each % 2 == 0, fold=index // (2 * each), at=(
+        _pair(line, root, names, same=index // each % 2 == 0, fold=index // (2 * each), at=(
             pairs_txt, index + 2,
         ))
         for index, line in enumerate(lines[1:])
@@ -161,19 +166,25 @@ def _lines(path: Path) -> list[str]:
         DataError: the file is missing, not UTF-8, or has a blank line before its end.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path} cannot be read: {error}.", "Point to one of LFW's lists."
-        ) from error
-    lines = text.rstrip().split("\n")
+        text = read_text(path)
+    except BadAnnotationError as error:
+        raise DataError(f"{path} is {error}.", "Point to one of LFW's lists.") from error
+    lines = unicodedata.normalize("NFC", text).rstrip().split("\n")
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             raise _misfit(path, number, "is blank")
     return lines
 
 
-def _pair(line: str, root: Path, *, same: bool, fold: int, at: tuple[Path, int]) -> NamedPair:
+def _pair(
+    line: str,
+    root: Path,
+    names: PictureNames | None,
+    *,
+    same: bool,
+    fold: int,
+    at: tuple[Path, int],
+) -> NamedPair:
     parts = line.split()
     if same and len(parts) == 3:
         parts.insert(2, parts[0])
@@ -183,11 +194,15 @@ def _pair(line: str, root: Path, *, same: bool, fold: int, at: tuple[Path, int])
     first, i, second, j = parts
     if not (_safe(first) and _safe(second) and _is_count(i) and _is_count(j)):
         raise _misfit(*at, "names no picture")
-    return NamedPair(_image(root, first, i), _image(root, second, j), same, fold)
+    return NamedPair(_image(root, names, first, i), _image(root, names, second, j), same, fold)
 
 
-def _image(root: Path, name: str, number: str) -> Path:
-    return root / name / f"{name}_{int(number):04d}.jpg"
+def _image(root: Path, names: PictureNames | None, name: str, number: str) -> Path:
+    """The picture's file; the name as listed where there is none, which decoding will tell."""
+    listed = f"{name}/{name}_{int(number):04d}.jpg"
+    with suppress(BadAnnotationError):
+        return names.find(listed) if names else root / listed
+    return root / listed
 
 
 def _safe(name: str) -> bool:

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from facemodels.data.dataset_kind import DatasetSplits, DealtSettings, PhotoKind, SplitShares
+from facemodels.data.problems import BadAnnotationError
 from facemodels.data.real.dealing import check_shares, deal, no_groups
+from facemodels.data.real.files import picture_size
 from facemodels.data.real.identities import FaceImage, read_identities
 from facemodels.data.real.loading import Job, load
 from facemodels.data.splits import SPLITS, PhotoSplit
 from facemodels.errors import DataError
-from facemodels.imaging import ImageError, image_size
 from facemodels.params import Count, Share
 from facemodels.progress import progress
 
@@ -86,8 +87,8 @@ def _longest_side(images: list[FaceImage]) -> int:
     """Of all photos that can be read, at most 640 pixels."""
     longest = 1
     for image in images:
-        with suppress(ImageError):
-            longest = max(longest, *image_size(image.path))
+        with suppress(BadAnnotationError):
+            longest = max(longest, *picture_size(image.path))
     return min(longest, _LARGEST)
 
 

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from facemodels.data.dataset_kind import SplitShares
 from facemodels.data.problems import BadAnnotationError, Problem
+from facemodels.data.real.files import EXTENSIONS, by_stem, files_below, read_text
 from facemodels.data.real.landmarks import PointKind, PointSettings
 from facemodels.data.real.point_sets import POINTS, PointSet, parse_points
 from facemodels.errors import DataError
-
-_EXTENSIONS = (".jpg", ".png", ".jpeg", ".JPG", ".PNG")
 
 
 class PtsKind(PointKind):
@@ -38,18 +37,20 @@ class PtsKind(PointKind):
         Raises:
             DataError: `path` is missing or holds no `.pts` file.
         """
-        if not path.is_dir():
-            raise DataError(f"{path} is not a folder.", "Point to a folder of 300-W.")
+        images, _ = by_stem(path, EXTENSIONS, path)
+        files, problems = by_stem(path, {".pts"}, path)
         faces: list[PointSet] = []
-        problems: list[Problem] = []
-        for file in sorted(path.rglob("*.pts"), key=lambda p: p.relative_to(path).as_posix()):
+        for stem, file in files.items():
+            if stem not in images:
+                problems.append(Problem.at(file, path, "no picture of this stem"))
+                continue
             try:
-                faces.append(PointSet(_image_of(file), _points(file), None))
+                faces.append(PointSet(images[stem], _points(file), None))
             except BadAnnotationError as error:
                 problems.append(Problem.at(file, path, str(error)))
         if not faces and not problems:
             raise DataError(f"{path} holds no .pts file.", "Point to a folder of 300-W.")
-        return faces, problems
+        return faces, sorted(problems)
 
     def recognise(self, path: Path, shares: SplitShares) -> PointSettings | None:
         """A folder with .pts files, in `trainset/` and `testset/` or in one set.
@@ -58,25 +59,13 @@ class PtsKind(PointKind):
         """
         if (path / "trainset").is_dir() and (path / "testset").is_dir():
             return self.settings_for(path, "trainset", "testset", shares)
-        if any(path.rglob("*.pts")):
+        if path.is_dir() and files_below(path, {".pts"}):
             return self.settings_for(path, ".", ".", shares)
         return None
 
 
-def _image_of(path: Path) -> Path:
-    for extension in _EXTENSIONS:
-        image = path.with_suffix(extension)
-        if image.is_file():
-            return image
-    raise BadAnnotationError("no picture of this stem")
-
-
 def _points(path: Path) -> NDArray[np.float32]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise BadAnnotationError(f"not readable as text ({type(error).__name__})") from error
-    head, opened, rest = text.partition("{")
+    head, opened, rest = read_text(path).partition("{")
     body, closed, _ = rest.partition("}")
     fields = {key.strip(): value.strip() for key, _, value in _key_values(head)}
     if not (opened and closed) or fields != {"version": "1", "n_points": str(POINTS)}:

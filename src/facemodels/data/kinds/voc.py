@@ -19,12 +19,19 @@ from facemodels.data.real.annotated_images import (
     Box,
     annotated,
     common_root,
-    files_by_stem,
-    images_by_stem,
     in_order,
     parse_box,
+    turned,
 )
 from facemodels.data.real.detection import BoxKind, BoxSettings
+from facemodels.data.real.files import (
+    EXTENSIONS,
+    FORMATS,
+    by_stem,
+    picture_size,
+    pictures_of_other_formats,
+)
+from facemodels.imaging import orientation
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -42,20 +49,23 @@ class VocKind(BoxKind):
     ) -> tuple[list[AnnotatedImage], list[Problem]]:
         """Read Pascal VOC: one XML file for each image, of the same stem.
 
-        Every object is taken for a face, whatever its class.
+        Every object is taken for a face, whatever its class. `<size>` is held against the picture:
+        boxes that were drawn on the pixels as they are stored, before EXIF turns them, are turned
+        with them. Folders may be nested, if both are alike.
 
         Returns:
             Images sorted by path, and what was left out: XML that cannot be parsed, an image
-            without annotation or the reverse, a box without area or over `OVERRUN` outside.
+            without annotation or the reverse, a size that is not the picture's, a box that lies
+            outside.
 
         Raises:
             DataError: a folder is missing, or there is no annotation.
         """
-        paths = images_by_stem(images)
-        files = files_by_stem(annotations, {".xml"})
         root = common_root(images, annotations)
+        paths, taken = by_stem(images, EXTENSIONS, root)
+        files, twice = by_stem(annotations, {".xml"}, root)
         read: list[AnnotatedImage] = []
-        problems = [
+        problems = [*taken, *twice, *pictures_of_other_formats(images, root)] + [
             Problem.at(image, root, "no annotation of this stem")
             for stem, image in paths.items()
             if stem not in files
@@ -69,9 +79,11 @@ class VocKind(BoxKind):
         return in_order(read, problems, annotations)
 
     def recognise(self, path: Path, shares: SplitShares) -> BoxSettings | None:
-        """A folder that has a folder `annotations`."""
-        found = (path / "annotations").is_dir()
-        return self.settings_for(path, "annotations", shares) if found else None
+        """A folder that has a folder `annotations`, or `Annotations` as VOC itself."""
+        for images, labels in (("images", "annotations"), ("JPEGImages", "Annotations")):
+            if (path / labels).is_dir():
+                return self.settings_for(path, labels, shares, images)
+        return None
 
 
 def _boxes(annotation: Path, image: Path | None) -> list[Box]:
@@ -83,10 +95,33 @@ def _boxes(annotation: Path, image: Path | None) -> list[Box]:
         raise BadAnnotationError(f"not readable as XML ({type(error).__name__})") from error
     if tree.tag != "annotation":
         raise BadAnnotationError(f"root element is <{tree.tag[:40]}>, not <annotation>")
-    return [
+    boxes = [
         parse_box(face.findtext(f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax"))
         for face in tree.iter("object")
     ]
+    return _upright(boxes, _stated_size(tree), image)
+
+
+def _stated_size(tree: Element) -> tuple[int, int] | None:
+    """Width and height as the file says; None where it says nothing, or 0 as some tools do."""
+    try:
+        width, height = (int(float(tree.findtext(f"size/{s}") or 0)) for s in ("width", "height"))
+    except (ValueError, OverflowError):
+        return None
+    return (width, height) if width > 0 and height > 0 else None
+
+
+def _upright(boxes: list[Box], stated: tuple[int, int] | None, image: Path) -> list[Box]:
+    """The boxes in the upright picture, whichever pixels they were drawn on."""
+    size = picture_size(image)
+    if stated is None or stated == size:
+        return boxes
+    turn = orientation(image, formats=FORMATS)
+    if stated == size[::-1] and turn > 4:
+        return [turned(box, size, turn) for box in boxes]
+    raise BadAnnotationError(
+        f"its <size> is {stated[0]}x{stated[1]}, and the picture has {size[0]}x{size[1]}"
+    )
 
 
 KINDS = (VocKind(),)

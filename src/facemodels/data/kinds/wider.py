@@ -17,8 +17,8 @@ from facemodels.data.real.annotated_images import (
     parse_box,
 )
 from facemodels.data.real.detection import BoxKind, BoxSettings
+from facemodels.data.real.files import EXTENSIONS, PictureNames, read_text
 from facemodels.errors import DataError
-from facemodels.imaging import EXTENSIONS
 
 _COLUMNS = 10  # x y w h blur expression illumination invalid occlusion pose
 _INVALID = 7
@@ -38,7 +38,8 @@ class WiderFaceKind(BoxKind):
 
         An entry is the image's path, the number of faces, and a line for each face: x y w h blur
         expression illumination invalid occlusion pose. An entry of 0 faces still has one line,
-        of zeros. Boxes that are marked invalid are dropped.
+        of zeros. Boxes that are marked invalid are dropped. Further columns are passed over; four
+        columns are boxes alone.
 
         Returns:
             Images sorted by path, and the entries that were left out.
@@ -46,26 +47,30 @@ class WiderFaceKind(BoxKind):
         Raises:
             DataError: the folder or the file is missing, or the file has no entry.
         """
-        if not images.is_dir():
-            raise DataError(f"{images} is not a folder.", "Point to WIDER's images folder.")
+        names = PictureNames(images)
         try:
-            lines = annotations.read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError as error:
-            raise DataError(f"{annotations}: {error.strerror}.", "Point to the list.") from error
+            lines = read_text(annotations, errors="replace").splitlines()
+        except BadAnnotationError as error:
+            raise DataError(f"{annotations} is {error}.", "Point to the list.") from error
         root = common_root(images, annotations.parent)
         read: list[AnnotatedImage] = []
         problems: list[Problem] = []
         for number, name, rows in _entries(lines):
             try:
-                read.append(annotated(_inside(images, name), _boxes(rows)))
+                read.append(annotated(names.find(name), _boxes(rows)))
             except BadAnnotationError as error:
                 problems.append(Problem.at(annotations, root, f"line {number}: {error}"))
         return in_order(read, problems, annotations)
 
     def recognise(self, path: Path, shares: SplitShares) -> BoxSettings | None:
-        """A folder that has a list of boxes; of several lists the first by name."""
-        lists = sorted(path.glob("*bbx_gt.txt"))
-        return self.settings_for(path, lists[0].name, shares) if lists else None
+        """A folder with a list of boxes, also as unpacked; of several lists the first by name."""
+        lists = sorted(path.glob("*bbx_gt.txt")) + sorted(path.glob("*/*bbx_gt.txt"))
+        if not lists:
+            return None
+        subset = lists[0].name.split("_")[-3]  # wider_face_train_bbx_gt.txt
+        unpacked = f"WIDER_{subset}/images"
+        images = unpacked if (path / unpacked).is_dir() else "images"
+        return self.settings_for(path, lists[0].relative_to(path).as_posix(), shares, images)
 
 
 def _entries(lines: Sequence[str]) -> Iterator[tuple[int, str, list[str]]]:
@@ -94,20 +99,12 @@ def _boxes(rows: list[str]) -> list[Box]:
     boxes: list[Box] = []
     for face in faces:
         columns = face.split()
-        if len(columns) != _COLUMNS:
-            raise BadAnnotationError(f"a face line has {len(columns)} columns, not 10")
-        if columns[_INVALID] != "1":
+        if len(columns) != 4 and len(columns) < _COLUMNS:
+            raise BadAnnotationError(f"a face line has {len(columns)} columns, not 10 or 4")
+        if len(columns) == 4 or columns[_INVALID] != "1":
             x, y, w, h = parse_box(columns[:4])
             boxes.append((x, y, x + w, y + h))
     return boxes
-
-
-def _inside(root: Path, name: str) -> Path:
-    """`root / name`; names that lead out of the dataset are refused."""
-    parts = Path(name).parts
-    if Path(name).is_absolute() or ".." in parts or "\0" in name:
-        raise BadAnnotationError(f"picture {name[:80]!r} lies outside of the dataset")
-    return root / name
 
 
 KINDS = (WiderFaceKind(),)

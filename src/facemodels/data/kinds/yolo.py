@@ -14,13 +14,20 @@ from facemodels.data.real.annotated_images import (
     Box,
     annotated,
     common_root,
-    files_by_stem,
-    images_by_stem,
     in_order,
     parse_box,
-    readable_size,
 )
 from facemodels.data.real.detection import BoxKind, BoxSettings
+from facemodels.data.real.files import (
+    EXTENSIONS,
+    by_stem,
+    picture_size,
+    pictures_of_other_formats,
+    read_text,
+)
+
+_POINTS = {15: 2, 20: 3}  # columns of a line with five points → numbers of a point
+_ACCEPTED = "`class cx cy w h`, or it with a track id or five points"
 
 
 class YoloKind(BoxKind):
@@ -35,20 +42,21 @@ class YoloKind(BoxKind):
     ) -> tuple[list[AnnotatedImage], list[Problem]]:
         """Read YOLO labels: lines `class cx cy w h` in shares of the image's sides.
 
-        Every class is taken for a face. An image without a label file has no faces.
+        A track id, a confidence or five points may follow. Every class is taken for a face.
+        Folders may be nested, if both are alike. An image without a label file has no faces.
 
         Returns:
             Images sorted by path, and what was left out: a label file without an image, a line
-            that does not parse, a box without area or over `OVERRUN` outside.
+            that does not parse, a box that lies outside.
 
         Raises:
             DataError: a folder is missing, or there is no image.
         """
-        paths = images_by_stem(images)
-        labels = files_by_stem(annotations, {".txt"})
         root = common_root(images, annotations)
+        paths, taken = by_stem(images, EXTENSIONS, root)
+        labels, twice = by_stem(annotations, {".txt"}, root)
         read: list[AnnotatedImage] = []
-        problems = [
+        problems = [*taken, *twice, *pictures_of_other_formats(images, root)] + [
             Problem.at(label, root, "no picture of this stem")
             for stem, label in labels.items()
             if stem not in paths and label.name != "classes.txt"  # labelling tools write it
@@ -68,22 +76,50 @@ class YoloKind(BoxKind):
 def _boxes(label: Path | None, image: Path) -> list[Box]:
     if label is None:
         return []
-    try:
-        lines = label.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise BadAnnotationError(f"not readable as text ({type(error).__name__})") from error
-    width, height = readable_size(image)
+    lines = read_text(label).splitlines()
+    width, height = picture_size(image)
     boxes: list[Box] = []
     for line in filter(str.strip, lines):
-        kind, *numbers = line.split()
-        if not kind.isdigit() or len(numbers) != 4:
-            raise BadAnnotationError(f"line {line[:60]!r} is not `class cx cy w h`")
-        cx, cy, w, h = parse_box(numbers)
+        cx, cy, w, h = _box(line)
         boxes.append((
             (cx - w / 2) * width, (cy - h / 2) * height,
             (cx + w / 2) * width, (cy + h / 2) * height,
         ))  # fmt: skip
     return boxes
+
+
+def _box(line: str) -> Box:
+    """Centre and sides of a line, in shares of the picture's sides."""
+    kind, *numbers = line.replace(",", " ").split() or [""]
+    wrong = BadAnnotationError(f"line {line[:60]!r} is not {_ACCEPTED}")
+    if not _is_class(kind) or (len(numbers) not in (4, 5) and len(numbers) + 1 not in _POINTS):
+        raise wrong
+    box = parse_box(numbers[:4])
+    if (step := _POINTS.get(len(numbers) + 1)) and not _around(box, numbers[4:], step):
+        raise wrong  # such as a polygon of as many numbers
+    return box
+
+
+def _is_class(text: str) -> bool:
+    """Whether a text is a whole number, however a tool wrote it: 0, 0.0, 1e0."""
+    try:
+        return float(text) >= 0 and float(text).is_integer()
+    except (ValueError, OverflowError):
+        return False
+
+
+def _around(box: Box, numbers: list[str], step: int) -> bool:
+    """Whether a box is around the points whose numbers follow it; those at 0 or below are none."""
+    try:
+        values = [float(text) for text in numbers]
+    except ValueError:
+        return False
+    cx, cy, w, h = box
+    return all(
+        abs(x - cx) <= w and abs(y - cy) <= h
+        for x, y in zip(values[::step], values[1::step], strict=True)
+        if x > 0 and y > 0
+    )
 
 
 KINDS = (YoloKind(),)

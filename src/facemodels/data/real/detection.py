@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -71,13 +72,22 @@ class BoxKind(DetectionKind[BoxSettings]):
                 workers=workers,
                 progress=advance,
             )
-        return DatasetSplits(splits, [*problems, *broken], allowed_broken=settings.allowed_broken)
+        mended = Counter(change for image in images for change in image.mended)
+        return DatasetSplits(
+            splits,
+            [*problems, *broken],
+            notes={"mended": dict(sorted(mended.items()))} if mended else None,
+            allowed_broken=settings.allowed_broken,
+        )
 
-    def settings_for(self, path: Path, annotations: str, shares: SplitShares) -> BoxSettings:
+    def settings_for(
+        self, path: Path, annotations: str, shares: SplitShares, images: str = "images"
+    ) -> BoxSettings:
         """Settings that read the annotations below `path`; all others are the defaults."""
         return BoxSettings(
             reader=self.reader,
             source=str(path),
+            images=images,
             annotations=annotations,
             val_share=shares.val,
             test_share=shares.test,

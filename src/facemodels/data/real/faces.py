@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from facemodels.data.dataset_kind import FaceFinder
 from facemodels.data.problems import Problem
+from facemodels.data.real.files import read_picture
 from facemodels.data.real.loading import Progress, in_order
 from facemodels.errors import InputError
-from facemodels.imaging import Crop, ImageError, crop_named, decode
+from facemodels.imaging import Crop, ImageError, crop_named
 
 Image = NDArray[np.uint8]
 
@@ -87,7 +88,7 @@ def _cut(cutting: Cutting, path: Path) -> list[Image] | str | None:
     """The crops of one image's face, None if it is not found, or why the image is unusable."""
     crops = [crop_named(name) for name in cutting.crops]
     try:
-        image = decode(path)
+        image = read_picture(path)
         if cutting.finder is None:
             return [_middle(one, cutting.fraction).cut(image) for one in crops]
         face = cutting.finder(image)

@@ -9,8 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facemodels.data.problems import Problem
+from facemodels.data.real.files import (
+    EXTENSIONS,
+    differing_in_case,
+    files_below,
+    folders_in,
+    name_of,
+    pictures_of_other_formats,
+)
 from facemodels.errors import DataError
-from facemodels.imaging import EXTENSIONS
+
+_SPLIT_FOLDERS = frozenset(
+    {"train", "training", "val", "valid", "validation", "test", "testing", "images", "dev", "all"}
+)
 
 
 @dataclass(frozen=True)
@@ -32,10 +43,11 @@ class NamedPair:
 
 
 def read_identities(root: Path) -> tuple[list[FaceImage], list[Problem]]:
-    """Read `<root>/<identity>/<image>`, sorted by identity, then by file name.
+    """Read `<root>/<identity>/…/<image>`, sorted by folder, then by path.
 
     Files without the extension of an image and hidden folders are passed over. A folder
-    without images is a problem.
+    without images is a problem. Folders such as `train` and `val` above those of the people are
+    looked through; who is in several of them is one person.
 
     Raises:
         DataError: `root` is missing or holds no folder with images.
@@ -43,19 +55,30 @@ def read_identities(root: Path) -> tuple[list[FaceImage], list[Problem]]:
     if not root.is_dir():
         raise DataError(f"{root} is not a folder.", "Point to the folder of identity folders.")
     images: list[FaceImage] = []
-    problems: list[Problem] = []
-    folders = (p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    for folder in sorted(folders, key=lambda p: p.name):
-        paths = sorted(
-            (p for p in folder.iterdir() if p.suffix.lower() in EXTENSIONS and p.is_file()),
-            key=lambda p: p.name,
-        )
-        images += [FaceImage(path, folder.name) for path in paths]
-        if not paths:
+    folders = _people(root)
+    problems = [
+        Problem(second, f"differs from {first} in case only: is it the same person?")
+        for first, second in differing_in_case(map(name_of, folders))
+    ]
+    for folder in folders:
+        paths = files_below(folder, EXTENSIONS)
+        images += [FaceImage(path, name_of(folder)) for path in paths]
+        others = pictures_of_other_formats(folder, root)
+        problems += others
+        if not paths and not others:
             problems.append(Problem.at(folder, root, "no picture in this identity's folder"))
     if not images:
         raise DataError(
             f"{root} holds no picture in an identity folder.",
             "The layout is <root>/<identity>/<image>.",
         )
-    return images, problems
+    return sorted(images, key=lambda image: image.identity), sorted(problems)
+
+
+def _people(root: Path) -> list[Path]:
+    """The folders of the people below a folder, or below those of its splits."""
+    folders = list(folders_in(root))
+    inner = [person for folder in folders for person in folders_in(folder)]
+    if inner and all(folder.name.lower() in _SPLIT_FOLDERS for folder in folders):
+        return inner
+    return folders

@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemodels.data.problems import Problem
+from facemodels.data.real.files import read_picture
 from facemodels.errors import DataError
-from facemodels.imaging import ImageError, crop, decode, letterbox
+from facemodels.imaging import ImageError, crop, letterbox
 
 Progress = Callable[[int], None] | None
 WorkT = TypeVar("WorkT")
@@ -78,7 +79,7 @@ class Loaded:
 def _run(job: Job) -> tuple[NDArray[np.uint8], ImageTransform] | str:
     """Decode and fit one image, or return why it cannot be used. Runs in a worker."""
     try:
-        image = decode(job.path)
+        image = read_picture(job.path)
         if job.box is None:
             square, scale, pad_x, pad_y = letterbox(image, job.size)
             return square, ImageTransform(scale, pad_x, pad_y)

@@ -16,6 +16,7 @@ from facemodels.data.pairs import Pairs, verification_pairs
 from facemodels.data.problems import Problem, relative
 from facemodels.data.real.dealing import check_shares, deal, no_groups
 from facemodels.data.real.faces import Cutting, cut_faces
+from facemodels.data.real.files import name_of
 from facemodels.data.real.identities import FaceImage, NamedPair, read_identities
 from facemodels.data.real.loading import Progress
 from facemodels.data.splits import SPLITS, RecognitionSplit
@@ -121,7 +122,7 @@ def recognition_splits(
     plan = {"train": [face for face in everyone if face.identity in trained]}
     for name, pairs in (("val", val_pairs), ("test", test_pairs)):
         paths = {path for pair in pairs for path in (pair.first, pair.second)}
-        plan[name] = [FaceImage(path, path.parent.name) for path in paths]
+        plan[name] = [FaceImage(path, name_of(path.parent)) for path in paths]
     splits, unusable, paths_of = _gather(
         plan, root=root, cutting=cutting, workers=workers, progress=progress
     )
@@ -249,4 +250,4 @@ def _with_pairs(split: RecognitionSplit, pairs: Pairs) -> RecognitionSplit:
 
 
 def _people(pairs: Iterable[NamedPair]) -> set[str]:
-    return {path.parent.name for pair in pairs for path in (pair.first, pair.second)}
+    return {name_of(path.parent) for pair in pairs for path in (pair.first, pair.second)}

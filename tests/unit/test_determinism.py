@@ -88,3 +88,17 @@ def test_a_stages_script_loads_no_library_that_computes_before_it_runs() -> None
         f"print([name for name in {READERS!r} if name in sys.modules])\n"
     )
     assert loaded.strip() == "[]"
+
+
+@pytest.mark.parametrize(("command", "mode"), [("train", "portable"), ("serve", "machine")])
+def test_a_command_that_builds_settles_and_one_that_serves_does_not(
+    command: str, mode: str
+) -> None:
+    answer = run(
+        "import sys; from contextlib import suppress\n"
+        "from facemodels.cli.main import main; from facemodels.determinism import settled\n"
+        f"sys.argv = ['facemodels', {command!r}, '--help']\n"
+        "with suppress(SystemExit): main()\n"
+        "print(settled())\n"
+    )
+    assert answer.splitlines()[-1] == mode

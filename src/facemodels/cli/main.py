@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
 
 from facemodels import __version__
 from facemodels.cli.lazy import LazyGroup
+from facemodels.determinism import Determinism, settle
 from facemodels.errors import FacemodelsError
 
 # Module of this package and line of help, by command.
@@ -47,8 +49,18 @@ _COMMANDS = {
 }
 
 
+# What builds does it in the mode of params.yaml, as the stages do.
+_BUILDING = {"prepare", "train", "validate", "package", "bundle", "quantize"}
+
+
 class _Commands(LazyGroup):
     """The group of all commands; it turns our errors into exit codes."""
+
+    def main(self, args: Any = None, *rest: Any, **named: Any) -> Any:
+        """Run the command of a command line; called without arguments, that of this process."""
+        if args is None and not _BUILDING.isdisjoint(sys.argv[1:2]):
+            _settle()
+        return super().main(args, *rest, **named)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -56,6 +68,16 @@ class _Commands(LazyGroup):
         except FacemodelsError as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(error.exit_code)
+
+
+def _settle() -> None:
+    """Settle what this process computes with, before a command imports what computes."""
+    from facemodels import params
+
+    mode: Determinism = "portable"
+    with suppress(FacemodelsError):  # a command that reads the file says what is wrong with it
+        mode = params.load().determinism
+    settle(mode)
 
 
 @click.group(

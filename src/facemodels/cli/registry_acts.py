@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,7 +172,7 @@ def audit(offline: bool, as_json: bool) -> None:
             opened.repository.sync()
         except IntegrityError as error:
             remote = error
-    findings = opened.audit()
+    findings = opened.audit(offline=offline)
     listed = [{"kind": f.kind, "tag": f.tag, "text": f.text} for f in findings]
     if remote is not None:
         listed.append({"kind": "remote", "tag": "", "text": str(remote)})
@@ -204,3 +205,94 @@ def sync(publish: bool, as_json: bool) -> None:
     remote = found.name if found else None
     text = f"Fetched {fetched} events of {remote}." if remote else "This clone has no remote."
     output({"remote": remote, "fetched": fetched}, f"{text}\n", as_json=as_json)
+
+
+@click.command()
+@click.option("--vouch", is_flag=True, help="Also vouch for events that name another maker.")
+@click.option("--reason", "-m", default="", help="Why you vouch for them.")
+@click.option("--dry-run", is_flag=True, help="Say what would be mended, and change nothing.")
+@json_option
+def repair(vouch: bool, reason: str, dry_run: bool, as_json: bool) -> None:
+    """Mend tags that a checkout or a fetch deleted or made lightweight in this clone.
+
+    Only objects that the chain or the remote names are used; all else is the audit's. With
+    --vouch an event is added for each one whose tag names another maker than its record, as
+    versions up to 0.9 made them under a conditional configuration of Git.
+
+    \b
+    Example:
+      facemodels registry repair --dry-run
+    """
+    from facemodels.registry import notes
+    from facemodels.registry import repair as mending
+
+    opened = _open()
+    store = opened.repository
+    done = mending.repair(store, dry_run=dry_run)
+    rows = [{"tag": one.tag, "what": one.what} for one in done]
+    for event in mending.unvouched(store) if vouch else ():
+        if not dry_run:
+            store.add(partial(notes.vouch, vouched=event, reason=reason))
+        rows.append({"tag": event.tag, "what": f"vouched for: made by {event.tagger}"})
+    lines = [f"{row['tag']}  {row['what']}\n" for row in rows] or ["Nothing is to be mended.\n"]
+    if dry_run:
+        lines.append("Nothing was changed.\n")
+    output(rows, "".join(lines), as_json=as_json)
+
+
+@click.command()
+@id_option
+@click.option("--tag", "tags", multiple=True, help="A label; all of them, may be repeated.")
+@click.option("--no-tags", is_flag=True, help="Take all labels away.")
+@click.option("--description", help="Another description.")
+@click.option("--reason", "-m", default="", help="Why.")
+@local_option
+@json_option
+def annotate(
+    model_id: str,
+    tags: Sequence[str],
+    no_tags: bool,
+    description: str | None,
+    reason: str,
+    local: bool,
+    as_json: bool,
+) -> None:
+    """Give a version other labels or another description; its package stays what it is.
+
+    \b
+    Example:
+      facemodels registry annotate --model-id rec-facenet-v2.1.3 --tag edge --tag cpu
+    """
+    from facemodels.registry import notes
+
+    model = ModelId.parse(model_id)
+    labels = tuple(tags) if tags or no_tags else None
+    opened = _open(local=local)
+    event = opened.act(
+        lambda state: notes.annotate(
+            state, model, labels=labels, description=description, reason=reason
+        )
+    )
+    entry = _entry_after(opened, event)
+    _say(entry, f"{entry.id} is labelled {', '.join(entry.labels) or 'with nothing'} ({event.tag})",
+         as_json=as_json)  # fmt: skip
+
+
+@click.command()
+@id_option
+@click.option("--reason", "-m", required=True)
+@local_option
+@json_option
+def withdraw(model_id: str, reason: str, local: bool, as_json: bool) -> None:
+    """Take back the registration of a version that never left development.
+
+    \b
+    Example:
+      facemodels registry withdraw --model-id rec-facenet-v2.1.3 --reason "Wrong weights"
+    """
+    from facemodels.registry import notes
+
+    model = ModelId.parse(model_id)
+    event = _open(local=local).act(lambda state: notes.deregister(state, model, reason=reason))
+    text = f"{model} is registered no more ({event.tag}); its number is not given again.\n"
+    output({"model_id": str(model), "tag": event.tag}, text, as_json=as_json)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def complete_ids(ctx: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
     """The registered ids that begin with what was typed; none if the registry cannot be read."""
     try:
-        return [name for name in clone_state().entries if name.startswith(typed)]
+        return [name for name in clone_state(check=False).entries if name.startswith(typed)]
     except FacemodelsError:
         return []
 
@@ -27,7 +27,7 @@ def complete_ids(ctx: click.Context, parameter: click.Parameter, typed: str) -> 
 def complete_names(ctx: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
     """The models that begin with what was typed; none if the registry cannot be read."""
     try:
-        names = sorted({entry.model for entry in clone_state().entries.values()})
+        names = sorted({entry.model for entry in clone_state(check=False).entries.values()})
     except FacemodelsError:
         return []
     return [name for name in names if name.startswith(typed)]
@@ -55,23 +55,38 @@ def name_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def clone_state(
-    name: str | None = None, until: int | None = None, *, systems: bool = False
+    name: str | None = None,
+    until: int | None = None,
+    *,
+    systems: bool = False,
+    check: bool = True,
 ) -> State:
     """The registry's state as this clone has it, without network and policy.
+
+    Where the clone shows a sign that it lacks events (a shallow one, for example) the remote is
+    asked all the same.
 
     Args:
         name: read the events of this model only.
         until: read no event after this time, in seconds since 1970.
         systems: read those of all systems too; they pin versions of other models.
+        check: whether to look for such signs.
+
+    Raises:
+        ToolError: events of the remote are not here.
     """
     from facemodels.git import Git, find_root
+    from facemodels.registry.completeness import require_whole
     from facemodels.registry.reading import read_events
     from facemodels.registry.state import fold
 
     # Tens of thousands of objects stay until the process ends. The garbage collector would
     # visit them again and again (half of the time at 50,000 tags) and find nothing.
     gc.disable()
-    events = read_events(Git(find_root(Path.cwd())), [name] if name else [], systems=systems)
+    git, models = Git(find_root(Path.cwd())), [name] if name else []
+    events = read_events(git, models, systems=systems)
+    if check and (told := require_whole(git, events, models=models)):
+        click.echo(f"Warning: {told}", err=True)
     return fold(events, until=until)
 
 

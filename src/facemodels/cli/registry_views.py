@@ -50,7 +50,7 @@ def list_(
         for entry in clone_state(name).entries.values()
         if (status is None or entry.status == status)
         and (task is None or ModelName.parse(entry.model).task == task)
-        and (tag is None or tag in entry.facts.get("tags", ()))
+        and (tag is None or tag in entry.labels)
     ]
     entries.sort(key=_sort_key(sort), reverse=reverse)
     if as_json:

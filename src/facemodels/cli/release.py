@@ -45,6 +45,8 @@ def release(
     Example:
       facemodels release recognition-facenet --bump minor -m "Trained on twice the people"
     """
+    from facemodels.registry.completeness import require_whole
+    from facemodels.registry.reading import read_events
     from facemodels.registry.registry import open_registry
     from facemodels.release.plan import ReleaseRequest
     from facemodels.release.steps import Release
@@ -53,6 +55,8 @@ def release(
     opened = open_registry(Path.cwd(), local=local)
     act = Release(opened, request, say=lambda line: click.echo(line, err=True))
     if dry_run:
+        store = opened.repository
+        require_whole(store.git, read_events(store.git), remote=store.remote())
         made = act.plan()
         output(made.as_json(), _plan_text(made), as_json=as_json)
         return

@@ -13,27 +13,30 @@ that has no head yet the last events are not guarded; a sync fetches the head.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Literal
 
 from facemodels.errors import FacemodelsError
 from facemodels.names import ModelId
-from facemodels.registry import rules
+from facemodels.registry import notes, rules
 from facemodels.registry.events import Event, to_text
 from facemodels.registry.proposals import ProposedEvent
-from facemodels.registry.state import ARCHIVED, ROLLOUT, State, Status
+from facemodels.registry.state import ANNOTATED, ARCHIVED, ROLLOUT, VOUCHED, State, Status
 
 Kind = Literal[
     "deleted", "moved", "re-dated", "forged", "inserted", "rewritten", "illegal", "unsigned",
-    "role", "head",
+    "role", "head", "incomplete",
 ]  # fmt: skip
 
 # Stages that leave a version's status as it is, and the acts of their tags.
 _ASIDE = {
     ROLLOUT: {"assign": "rollout", "unassign": "withdraw"},
     ARCHIVED: {"assign": "archive", "unassign": "restore"},
+    VOUCHED: {"assign": "vouch"},
+    ANNOTATED: {"assign": "annotate"},
 }
 
 
@@ -114,12 +117,14 @@ def audit(
     held = list(events)
     recorded = _by_object([*held, *(originals or {}).values()])
     trunk = _trunk(recorded, head)
-    findings = [finding for event in held for finding in _alone(event)]
+    within = {event.object for event in trunk}
+    # Whom the chain names is what was made; who made it, others may know better than its words.
+    vouched = notes.vouched_for(trunk) & within
+    findings = [finding for event in held for finding in _alone(event, event.object in vouched)]
     if head is not None and head not in recorded:
         findings.append(AuditFinding("head", "", f"it names {head[:10]}, which is no event here"))
     findings += _lost(trunk, held, recorded)
     named = {finding.tag for finding in findings}
-    within = {event.object for event in trunk}
     findings += [
         AuditFinding("inserted", event.tag, "no event of the chain follows it, nor is it the last")
         for event in held
@@ -215,11 +220,12 @@ def _name_lost(
     return AuditFinding("forged", tag, "its message or its tagger is not what it was")
 
 
-def _alone(event: Event) -> list[AuditFinding]:
+def _alone(event: Event, vouched: bool) -> list[AuditFinding]:
     """The findings that one tag shows without the others."""
     record = event.record
     if not event.inner_tag:
-        return [AuditFinding("inserted", event.tag, "a lightweight tag; nobody answers for it")]
+        text = "a lightweight tag; nobody answers for it (made by a checkout? `registry repair`)"
+        return [AuditFinding("inserted", event.tag, text)]
     if record is None:
         return [
             AuditFinding(
@@ -240,7 +246,7 @@ def _alone(event: Event) -> list[AuditFinding]:
     if to_text(event.time) != record["time"]:
         text = f"dated {to_text(event.time)}, its record says {record['time']}"
         found.append(AuditFinding("re-dated", event.tag, text))
-    if event.tagger != record["actor"]:
+    if event.tagger != record["actor"] and not vouched:
         text = f"tagged by {event.tagger}, its record says {record['actor']}"
         found.append(AuditFinding("forged", event.tag, text))
     return found
@@ -250,10 +256,9 @@ def _speaks_of_itself(event: Event) -> bool:
     """Whether the record's words agree with the tag's name."""
     assert event.record is not None  # noqa: S101  (the caller's branch)
     record, name = event.record, event.name
-    if name.act == "register":
-        return (record["act"], record["status"], record["model_id"]) == (
-            "register", "development", name.version,
-        )  # fmt: skip
+    if name.act in ("register", "deregister"):
+        told = (record["act"], record["model_id"], record["status"])
+        return told == (name.act, name.version, "development")
     try:
         if str(ModelId.parse(record["model_id"]).name) != name.model:
             return False
@@ -263,8 +268,8 @@ def _speaks_of_itself(event: Event) -> bool:
         return bool(_ASIDE[name.stage].get(name.act) == record["act"])
     if (name.act, name.stage, record["act"]) == ("assign", "staging", "place"):
         return record["status"] in ("staging", "production")  # it leaves the status as it is
-    told = name.act == "assign" and record["status"] == name.stage
-    return bool(told) and record["act"] in ("promote", "rollback", "deprecate")
+    moved = name.act == "assign" and record["status"] == name.stage
+    return bool(moved) and record["act"] in ("promote", "rollback", "deprecate")
 
 
 def _order(trunk: list[Event]) -> list[AuditFinding]:
@@ -318,12 +323,16 @@ def _plan(state: State, event: Event) -> ProposedEvent:
         return rules.register(
             state, model, event.commit, reason=reason, evidence=record["evidence"], entry=facts
         )
-    if record["act"] == "deprecate":
-        return rules.deprecate(state, model, reason=reason, retire=bool(record.get("retire")))
     if record["act"] == "archive":
         facts = record.get("archive")
         return rules.archive(state, model, facts if isinstance(facts, dict) else {}, reason=reason)
-    plain = {"withdraw": rules.withdraw, "place": rules.place, "restore": rules.restore}
+    plain: dict[str, Callable[..., ProposedEvent]] = {
+        "withdraw": rules.withdraw, "place": rules.place, "restore": rules.restore,
+        "deregister": notes.deregister,
+        "deprecate": partial(rules.deprecate, retire=bool(record.get("retire"))),
+        "vouch": partial(notes.vouch_again, event),
+        "annotate": partial(notes.annotate_again, event),
+    }  # fmt: skip
     if record["act"] in plain:
         return plain[record["act"]](state, model, reason=reason)
     plan, emergency = str(record.get("re_enrolment", "")), bool(record.get("emergency"))

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 from facemodels.errors import ConflictError, IntegrityError, RuleError
 from facemodels.git import Git, find_root
 from facemodels.names import ModelId
-from facemodels.registry import audit, members, policy, reading, rules, semver, signatures
+from facemodels.registry import (
+    audit,
+    completeness,
+    members,
+    policy,
+    reading,
+    rules,
+    semver,
+    signatures,
+)
 from facemodels.registry.events import Event
 from facemodels.registry.proposals import Proposal, ProposedEvent
 from facemodels.registry.state import Entry, State, Status, production_line
@@ -204,11 +213,20 @@ class Registry:
             lambda state: rules.deprecate(state, model, reason=reason, retire=retire)
         )
 
-    def audit(self) -> list[audit.AuditFinding]:
-        """Find everything that is wrong with the tags of this clone, signatures included."""
+    def audit(self, *, offline: bool = False) -> list[audit.AuditFinding]:
+        """Find everything that is wrong with the tags of this clone, signatures included.
+
+        Args:
+            offline: whether no sync came before, so that the clone may lack events; what says so
+                is then among the findings.
+        """
         events = reading.read_events(self.git)
         head = reading.read_head(self.git)
         findings = audit.audit(events, head, reading.read_originals(self.git, events, head))
+        if offline and self.repository.policy.remote:
+            why = completeness.signs(self.git, events, whole_chain=False)
+            why += ["it has no head, which a sync fetches"] if head is None else []
+            findings += [audit.AuditFinding("incomplete", "", one) for one in why]
         if self.repository.policy.signatures == "required":
             findings += signatures.check(self.git, self.root, self.repository.policy, events)
         return findings

@@ -19,6 +19,7 @@ Status = Literal["development", "staging", "production", "deprecated"]
 STATUSES: tuple[Status, ...] = ("development", "staging", "production", "deprecated")
 ROLLOUT = "rollout"  # a stage of its own: GTO and Studio show who is on the way to production
 ARCHIVED = "archived"  # another: whose objects are in an archive and no more in the remote
+VOUCHED, ANNOTATED = "vouched", "annotated"  # words on an event or a version (see `notes`)
 
 
 @dataclass(slots=True)
@@ -64,6 +65,23 @@ class Entry:
         """What the registration recorded about the version; empty if GTO registered it."""
         return self.event.record.get("entry", {}) if self.event.record else {}
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The words that lists can be filtered by, as they were given last."""
+        return tuple(self._told("tags") or ())
+
+    @property
+    def description(self) -> str:
+        """What it is, as it was told last."""
+        return str(self._told("description") or "")
+
+    def _told(self, key: str) -> Any:
+        for event in reversed(self.events):
+            told = (event.record or {}).get("annotation")
+            if isinstance(told, dict) and key in told:
+                return told[key]
+        return self.facts.get(key)
+
     def as_json(self) -> dict[str, Any]:
         """The entry as the model guide writes it."""
         facts = self.facts
@@ -76,7 +94,7 @@ class Entry:
             "deployed_at": None if self.deployed_at is None else to_text(self.deployed_at),
             "storage_path": facts.get("storage_path", ""),
             "metrics": facts.get("metrics", {}),
-            "tags": facts.get("tags", []),
+            "tags": list(self.labels),
             "parent_version": facts.get("parent_version", ""),
             "changelog": facts.get("changelog", self.event.reason),
         }

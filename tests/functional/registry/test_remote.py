@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
+from facemodels.cli.main import main
 from facemodels.errors import InputError, IntegrityError, ToolError
 from facemodels.git import Git, GitError
 from facemodels.registry.policy import RegistryPolicy
@@ -365,6 +369,108 @@ def test_two_clones_with_events_of_their_own_cannot_both_publish(site: RegistryS
     assert caught.value.missing == ("recognition-facenet@v1.0.2",)
     assert caught.value.extra == ("recognition-facenet@v1.0.1",)
     assert site.refs() == before
+
+
+# --- partial views, and what a checkout or a fetch breaks ------------------------------------------
+
+
+def _registry(folder: Path, *words: str) -> Result:
+    with contextlib.chdir(folder):
+        return CliRunner().invoke(main, ["registry", *words])
+
+
+@pytest.mark.parametrize(
+    "options", [("--depth=1",), ("--no-tags",), ("--depth=1", "--no-tags"), ("--single-branch",)]
+)
+def test_a_partial_clone_says_what_is_missing_and_a_sync_brings_it(
+    site: RegistrySite, one: Clone, options: tuple[str, ...]
+) -> None:
+    url = f"file://{site.origin}"
+    git(site.folder, "clone", "--quiet", "--branch=main", *options, url, "partial")
+    partial = Clone(site.folder / "partial")
+    listed = _registry(partial.folder, "list")
+    assert listed.exit_code == 1
+    assert "of the 2 events on origin are not in this clone" in str(listed.output)
+    audited = _registry(partial.folder, "audit", "--offline")
+    assert audited.exit_code == 3
+    assert "incomplete" in audited.output
+    assert _registry(partial.folder, "sync").exit_code == 0
+    assert _registry(partial.folder, "list").exit_code == 0
+    whole = _registry(partial.folder, "audit")
+    assert "2 events, each where it was signed off" in whole.output
+
+
+def test_a_whole_clone_asks_no_remote_to_be_listed(site: RegistrySite, one: Clone) -> None:
+    site.origin.rename(site.folder / "away.git")
+    listed = _registry(one.folder, "list")
+    assert (listed.exit_code, listed.output.count("Warning")) == (0, 0)
+
+
+def test_tags_that_a_checkout_made_lightweight_are_named_and_repaired(
+    site: RegistrySite, one: Clone
+) -> None:
+    two = site.clone("two")
+    for clone in (one, two):  # one that had seen the event, and one that never did
+        clone.git("fetch", "--quiet", "--tags")
+        clone.git("tag", "--force", REGISTERED, f"{REGISTERED}^{{commit}}")
+        with pytest.raises(IntegrityError, match=r"lightweight ones here.*registry repair"):
+            clone.sync()
+        told = _registry(clone.folder, "repair", "--dry-run")
+        assert REGISTERED in told.output
+        assert clone.refs() != site.refs()
+        assert _registry(clone.folder, "repair").exit_code == 0
+    site.assert_sound(one, two)
+
+
+def test_unpublished_tags_that_a_fetch_pruned_come_back(site: RegistrySite, one: Clone) -> None:
+    local = TagStore(Git(one.folder), RegistryPolicy(), clock=lambda: CLOCK, local=True)
+    local.add(move(ONE, "production"))
+    one.git("fetch", "--quiet", "--prune", "--prune-tags", "origin")
+    with pytest.raises(IntegrityError, match=r"pruneTags.*registry repair"):
+        local.add(retire(ONE))
+    assert "was deleted here" in _registry(one.folder, "repair").output
+    one.sync(publish=True)
+    site.assert_sound(one)
+
+
+def test_an_event_that_names_another_maker_is_vouched_for(site: RegistrySite, one: Clone) -> None:
+    class Old(Git):
+        """Resolves the tagger once more where the tag is made, as versions before this did."""
+
+        def text(self, *words: str, **options: Any) -> str:
+            if words[0] == "tag":
+                options["environment"] = {**options["environment"], "GIT_COMMITTER_NAME": "Else"}
+            return super().text(*words, **options)
+
+    TagStore(Old(one.folder), RegistryPolicy(), clock=lambda: CLOCK).add(move(ONE, "production"))
+    one.add(register(TWO, one.commit(2)))
+    [finding] = one.findings()
+    assert (finding.kind, finding.tag) == ("forged", "recognition-facenet#production#2")
+    assert _registry(one.folder, "repair", "--vouch", "-m", "It was me.").exit_code == 0
+    assert one.findings() == []
+    one.git(
+        "tag", "--force", "--annotate", "-m", "x", "recognition-facenet#production#2", one.commit(3)
+    )
+    assert {finding.kind for finding in one.findings()} >= {"inserted"}
+
+
+def test_a_registration_is_annotated_and_withdrawn_by_events(
+    site: RegistrySite, one: Clone
+) -> None:
+    identity = str(TWO)
+    one.add(register(TWO, one.commit(2)))
+    for words, code in (
+        (("annotate", "--model-id", identity, "--tag", "edge"), 0),
+        (("withdraw", "--model-id", str(ONE), "-m", "mistake"), 5),
+        (("withdraw", "--model-id", identity, "-m", "mistake"), 0),
+    ):
+        listed = _registry(one.folder, "list", "--tag", "edge").output
+        assert (identity in listed) == (words[0] == "withdraw")
+        assert _registry(one.folder, *words).exit_code == code, words
+    assert list(one.statuses()) == [str(ONE)]
+    assert "@v1.0.2!" in " ".join(one.refs())
+    site.assert_sound(one)
+    assert "1.0.2" not in one.gto("show")
 
 
 # --- tampering ------------------------------------------------------------------------------

@@ -28,7 +28,11 @@ _TOKENS = Path("conf", "tokens.yaml")
 @click.argument("model", shell_complete=complete_ids)
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
-@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Of the model's graph; as many CPUs as this process may use if left out.",
+)
 @click.option(
     "--config",
     type=FILE,
@@ -52,7 +56,7 @@ def serve(
     model: str,
     host: str,
     port: int,
-    threads: int,
+    threads: int | None,
     config: Path | None,
     tokens: Path | None,
     policy: Path | None,
@@ -74,6 +78,7 @@ def serve(
       facemodels serve sys-faces-v1.0.0 --gallery staff
     """
     from facemodels.serving import log, settings
+    from facemodels.serving.cpus import usable_cpus
     from facemodels.serving.galleries import galleries_given
     from facemodels.serving.http.tokens import Tokens
     from facemodels.serving.server import ListenAddress, ended_by_signals, serve_package
@@ -91,7 +96,7 @@ def serve(
                 package,
                 limits,
                 ListenAddress(host, port),
-                threads=threads,
+                threads=threads or usable_cpus(),
                 tokens=known,
                 about=_reader(about) if about else lambda: entry or {},
                 open_to_all=no_auth,
@@ -209,18 +214,42 @@ def token() -> None:
 @token.command()
 @click.option("--name", required=True, help="Who holds it.")
 @click.option("--scope", "scopes", type=click.Choice(SCOPES), multiple=True, required=True)
+@click.option("--days", type=click.FloatRange(0, min_open=True), help="Void after so many days.")
+@click.option(
+    "--overlap-hours",
+    type=click.FloatRange(0),
+    default=0,
+    show_default=True,
+    help="How long the holder's token before holds on.",
+)
 @_token_option
 @json_option
-def add(name: str, scopes: Sequence[Any], path: Path | None, as_json: bool) -> None:
+def add(
+    name: str,
+    scopes: Sequence[Any],
+    days: float | None,
+    overlap_hours: float,
+    path: Path | None,
+    as_json: bool,
+) -> None:
     """Make a token and print it, once; an older one of the same holder is void.
 
     \b
     Example:
       facemodels token add --name prometheus --scope metrics
+      facemodels token add --name gateway --scope predict --days 90 --overlap-hours 24
     """
+    from datetime import timedelta
+
     from facemodels.serving.http import tokens
 
-    made = tokens.add(_token_file(path), name, scopes)
+    made = tokens.add(
+        _token_file(path),
+        name,
+        scopes,
+        lasts=None if days is None else timedelta(days=days),
+        overlap=timedelta(hours=overlap_hours),
+    )
     output({"name": name, "token": made}, f"{made}\n", as_json=as_json)
 
 
@@ -254,7 +283,16 @@ def list_(path: Path | None, as_json: bool) -> None:
     from facemodels.serving.http import tokens
 
     held = tokens.holders(_token_file(path))
+    rows = [
+        {
+            "name": name,
+            "scopes": list(one.scopes),
+            **({"expires": one.expires.isoformat()} if one.expires else {}),
+        }
+        for name, one in held.items()
+    ]
     if as_json:
-        output([{"name": name, "scopes": list(held[name])} for name in held], "", as_json=True)
+        output(rows, "", as_json=True)
     else:
-        print_table(("name", "scopes"), [(name, " ".join(held[name])) for name in held])
+        text = [(row["name"], " ".join(row["scopes"]), row.get("expires", "never")) for row in rows]
+        print_table(("name", "scopes", "expires"), text)

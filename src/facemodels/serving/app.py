@@ -64,6 +64,7 @@ def create(
     limits = engine.settings.limits
     return RequestMiddleware(
         app, limits=limits, tokens=tokens, metrics=metrics, opened=opened_paths(engine.settings),
+        prefix=engine.settings.root_path,
         admission=Admission(limits, metrics, aside=lambda: engine.large_requests),
     )  # fmt: skip
 
@@ -91,6 +92,7 @@ def build(
         openapi_url=OPENAPI.path,
         docs_url=None,  # the pages of FastAPI load their scripts from other servers
         redoc_url=None,
+        servers=[{"url": engine.settings.root_path}] if engine.settings.root_path else None,
         redirect_slashes=False,  # a redirect is no JSON and repeats an address of the client's
     )
 

@@ -14,7 +14,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ from facemodels.serving.heartbeat import Heartbeat, HeartbeatThread
 from facemodels.serving.http.access import is_loopback
 from facemodels.serving.http.admission import Admission
 from facemodels.serving.http.connection import connection_class
+from facemodels.serving.http.cors import CrossOrigin
 from facemodels.serving.http.readiness import Readiness
 from facemodels.serving.http.tokens import Tokens
 from facemodels.serving.metrics import Metrics
@@ -225,7 +226,8 @@ def serve_package(
         # Only now: a client that connects before the model is warm is refused and does not wait.
         _listen(listener, address)
         log = structlog.get_logger("facemodels.serving").bind(model=str(package.id))
-        config = _config(app, limits, readiness)
+        outer = CrossOrigin(app, settings.origins) if settings.origins else app
+        config = _config(outer, limits, readiness, settings.proxies)
         server = _Server(config, readiness=readiness, drain_s=limits.drain_s, log=log)
         if heartbeat is not None:
             server.show_heartbeat(
@@ -251,7 +253,9 @@ def _heartbeat(
     )
 
 
-def _config(app: Any, limits: Limits, readiness: Readiness) -> uvicorn.Config:
+def _config(
+    app: Any, limits: Limits, readiness: Readiness, proxies: Sequence[str]
+) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=connection_class(limits, readiness),
@@ -262,7 +266,8 @@ def _config(app: Any, limits: Limits, readiness: Readiness) -> uvicorn.Config:
         backlog=_BACKLOG,
         log_config=None,
         access_log=False,
-        proxy_headers=False,
+        proxy_headers=True,
+        forwarded_allow_ips=list(proxies),
         server_header=False,
         date_header=False,
         timeout_keep_alive=int(limits.idle_s) + 1,  # without effect; see `Connection`

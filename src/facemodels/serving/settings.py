@@ -87,12 +87,18 @@ class Serving(Frozen):
         workers: number of threads that decode, resize and post-process images.
         open: what is answered without a token, beside health; `page` is the page alone, which
             holds nothing of the model and asks for a token itself.
+        origins: the origins whose web pages may ask from a browser (CORS), `*` for all.
+        root_path: the prefix of all addresses behind a proxy, such as `/faces`.
+        proxies: addresses or networks of proxies whose `X-Forwarded-For` is believed in the log.
     """
 
     limits: Limits = Limits()
     batching: Batching = Batching()
     workers: Count = 4
     open: tuple[Openable, ...] = ()
+    origins: tuple[Annotated[str, Field(pattern=r"^(\*|https?://[^/]+)$")], ...] = ()
+    root_path: Annotated[str, Field(pattern="^(/[A-Za-z0-9_.~-]+)*$")] = ""
+    proxies: tuple[str, ...] = ("127.0.0.1", "::1")
 
 
 def load(path: Path | None = None, root: Path = Path()) -> Serving:

@@ -24,8 +24,8 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def authorise(tokens: Tokens, headers: Mapping[bytes, bytes], needed: Scope | None) -> None:
-    """Raise unless the request may be answered.
+def authorise(tokens: Tokens, headers: Mapping[bytes, bytes], needed: Scope | None) -> str | None:
+    """Raise unless the request may be answered; returns who asks, where a token was needed.
 
     Args:
         tokens: the tokens that the server accepts.
@@ -36,15 +36,16 @@ def authorise(tokens: Tokens, headers: Mapping[bytes, bytes], needed: Scope | No
         RequestError: 401 if there is no known token, 403 if the token lacks the scope.
     """
     if needed is None:
-        return
+        return None
     kind, _, token = headers.get(b"authorization", b"").partition(b" ")
     bearer = kind.lower() == b"bearer"
-    held = tokens.scopes(token.strip()) if bearer else None
+    held = tokens.holder(token.strip()) if bearer else None
     if held is None:
         sent = ', error="invalid_token"' if bearer else ""
         challenge = {"www-authenticate": f'Bearer realm="facemodels"{sent}'}
         raise RequestError(401, "unauthenticated", "Send a bearer token that is valid.", challenge)
-    if needed not in held and "admin" not in held:
+    if needed not in held.scopes and "admin" not in held.scopes:
         lacks = f'Bearer realm="facemodels", error="insufficient_scope", scope="{needed}"'
         text = f"The token lacks the scope {needed}."
         raise RequestError(403, "forbidden", text, {"www-authenticate": lacks})
+    return held.name

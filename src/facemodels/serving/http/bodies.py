@@ -7,25 +7,27 @@ from typing import Any
 import orjson
 from fastapi import Request, Response
 
-from facemodels.serving.http.errors import RequestError
+_ALIASES = {
+    "image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-ms-bmp": "image/bmp",
+    "image/x-png": "image/png",
+}  # fmt: skip
 
 
 async def read_body(request: Request) -> bytes:
     """The body of a request.
 
-    The request middleware has read it, within its limit, before an endpoint is called.
-
-    Raises:
-        RequestError: 415 for a compressed body.
+    The request middleware has read and expanded it, within its limit, before an endpoint is called.
     """
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise RequestError(415, "unsupported_encoding", "Send the body as it is, not compressed.")
     return await request.body()
 
 
 def media_type(content_type: str) -> str:
-    """The media type in a `Content-Type` header: in lower case, without its parameters."""
-    return content_type.split(";", 1)[0].strip().lower()
+    """The media type in a `Content-Type` header: in lower case, without its parameters.
+
+    The names that some clients give to JPEG are read as `image/jpeg`.
+    """
+    found = content_type.split(";", 1)[0].strip().lower()
+    return _ALIASES.get(found, found)
 
 
 def json_response(value: Any, status: int = 200) -> Response:

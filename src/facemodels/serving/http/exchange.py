@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from facemodels.serving.http.encodings import encoding_of, expanded
 from facemodels.serving.http.errors import RequestError
 
 Message = MutableMapping[str, Any]
@@ -39,6 +40,7 @@ class RequestBody:
         self._most = most
         length = headers.get(b"content-length")
         self._announced = int(length) if length is not None else 0  # the parser checked the digits
+        self._encoding = headers.get(b"content-encoding", b"")
         chunked = b"transfer-encoding" in headers
         self._short = not chunked and self._announced <= most and b"expect" not in headers
         self._whole: Message | None = None
@@ -57,10 +59,12 @@ class RequestBody:
             admit: is called with the size of every part in bytes; raises if there is no room.
 
         Raises:
-            RequestError: 413; no more than the limit and one part has been read by then.
+            RequestError: 413; no more than the limit and one part has been read by then. 400 or
+                415 for a compressed body that cannot be expanded.
             Disconnected: the body ends before its end.
         """
         self._check(self._announced)
+        encoding = encoding_of(self._encoding)
         parts = [await self._next()]
         while True:
             admit(len(parts[-1]))
@@ -70,6 +74,10 @@ class RequestBody:
                 break
             parts.append(await self._next())
         whole = parts[0] if len(parts) == 1 else b"".join(parts)
+        if encoding:
+            whole = await asyncio.to_thread(expanded, whole, encoding, self._most)
+            admit(len(whole))
+            self.admitted += len(whole)
         self._whole = {"type": "http.request", "body": whole, "more_body": False}
 
     def _check(self, size: int) -> None:

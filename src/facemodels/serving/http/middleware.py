@@ -19,6 +19,12 @@ import structlog
 from facemodels.routes import Scope, is_ours, is_prediction, needed_scope, without_person
 from facemodels.serving.http.access import authorise
 from facemodels.serving.http.admission import Admission
+from facemodels.serving.http.arrival import (
+    client_address,
+    normalised,
+    require_host,
+    traced,
+)
 from facemodels.serving.http.departures import ClientWatch
 from facemodels.serving.http.errors import RequestError
 from facemodels.serving.http.exchange import (
@@ -52,7 +58,7 @@ class RequestMiddleware:
         tokens: the tokens that are accepted; None lets everyone do everything.
         metrics: where each prediction is counted.
         opened: the paths that need no token, beside those of health.
-
+        prefix: of all addresses, such as `/faces`.
         admission: which predictions are worked on; None for one by the limits alone.
 
     Attributes:
@@ -61,13 +67,13 @@ class RequestMiddleware:
 
     def __init__(
         self, app: App, *, limits: Limits, tokens: Tokens | None, metrics: Metrics,
-        opened: Container[str] = (), admission: Admission | None = None,
+        opened: Container[str] = (), prefix: str = "", admission: Admission | None = None,
     ) -> None:  # fmt: skip
         self._app = app
         self._limits = limits
         self._tokens = tokens
         self._metrics = metrics
-        self._opened = opened
+        self._opened, self._prefix = opened, prefix
         self._mark = ProbeMark()
         self.admission = admission or Admission(limits, metrics)
         self._log = structlog.get_logger("facemodels.serving")
@@ -78,6 +84,7 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         start = time.perf_counter()
+        given, scope = scope["method"], normalised(scope, self._prefix)
         headers = dict(scope["headers"])
         request_id = identify(headers)
         scope.setdefault("state", {})["request_id"] = request_id
@@ -93,10 +100,13 @@ class RequestMiddleware:
         self._log.info(
             "request",
             request_id=request_id,
-            method=scope["method"],
+            method=given,
             path=printable(scope["path"], status),
             status=status,
             ms=round((time.perf_counter() - start) * 1e3, 3),
+            client=client_address(scope),
+            **traced(headers),
+            **scope["state"].get("holder", {}),
             **scope["state"].get("logged", {}),  # what the endpoint adds
         )
 
@@ -110,8 +120,10 @@ class RequestMiddleware:
         allowed_s = self._limits.body_s if predicts else self._limits.deadline_s
         try:
             async with client, asyncio.timeout(allowed_s) as deadline:
+                require_host(scope)
                 if self._tokens is not None:
-                    authorise(self._tokens, headers, needed)
+                    holder = authorise(self._tokens, headers, needed)
+                    scope["state"]["holder"] = {"holder": holder} if holder else {}
                 if predicts:
                     await self._predict(scope, body, response, deadline)
                 else:

@@ -7,11 +7,14 @@ for tokens, and each other status where a request can bring it about. 500 is doc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from typing import Any
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 
-from facemodels.routes import Endpoint
+from facemodels.routes import PAGE, Endpoint
+from facemodels.serving.http.errors import RequestError
 
 # Keyword arguments of FastAPI's `add_api_route`.
 Operation = dict[str, Any]
@@ -118,7 +121,35 @@ def add_endpoint(
         parameters: values of parameters in the path that the application fixes.
     """
     path = endpoint.path.format(**parameters) if parameters else endpoint.path
-    app.add_api_route(path, function, methods=[endpoint.method], **documented)
+    asked = documented.get("openapi_extra", {}).get("parameters", ())
+    known = frozenset(one["name"] for one in asked if one["in"] == "query")
+    strict = _strict(function, known) if endpoint.path != PAGE.path else function
+    app.add_api_route(path, strict, methods=[endpoint.method], **documented)
+
+
+def _strict(function: Callable[..., Any], known: frozenset[str]) -> Callable[[Request], Any]:
+    """An endpoint that refuses parameters of the query that it has not, or that come twice.
+
+    One that is misspelt would be ignored, and the answer be to another question.
+    """
+    takes = bool(signature(function).parameters)
+
+    @wraps(function)
+    async def answer(request: Request) -> Any:
+        given = [name for name, _ in request.query_params.multi_items()]
+        if len(given) != len(set(given)):
+            raise RequestError(400, "wrong_parameter", "A parameter is given more than once.")
+        if set(given) - known:
+            text = (
+                f"Parameters here: {', '.join(sorted(known))}." if known else "No parameters here."
+            )
+            raise RequestError(400, "unknown_parameter", text)
+        return await (function(request) if takes else function())
+
+    answer.__signature__ = Signature(  # type: ignore[attr-defined]  # FastAPI reads it
+        [Parameter("request", Parameter.POSITIONAL_OR_KEYWORD, annotation=Request)]
+    )
+    return answer
 
 
 def _error(status: int) -> dict[str, Any]:

@@ -12,12 +12,13 @@ import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import structlog
 import yaml
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from facemodels.errors import InputError
 from facemodels.files import atomic_path
@@ -28,6 +29,18 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _RACY_NS = 100_000_000  # a file that is younger may change again without a new time stamp
 
 
+class Earlier(Frozen):
+    """A token that another one has replaced.
+
+    Attributes:
+        sha256: its hash.
+        expires: until when it holds on.
+    """
+
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    expires: AwareDatetime
+
+
 class Token(Frozen):
     """A token as the file stores it.
 
@@ -36,10 +49,27 @@ class Token(Frozen):
     Attributes:
         sha256: the hash of the token, in hexadecimal digits.
         scopes: what the token allows.
+        expires: from when on it is void; None for never.
+        before: the holder's earlier tokens, which hold on for a while after a rotation.
     """
 
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1)]
+    expires: AwareDatetime | None = None
+    before: tuple[Earlier, ...] = ()
+
+    def valid(self, now: datetime) -> Iterator[str]:
+        """The hashes that open something now."""
+        if self.expires is None or now < self.expires:
+            yield self.sha256
+        yield from (one.sha256 for one in self.before if now < one.expires)
+
+
+class Holder(NamedTuple):
+    """Who holds a token, and what it allows."""
+
+    name: str
+    scopes: frozenset[Scope]
 
 
 class TokenFile(Frozen):
@@ -55,8 +85,8 @@ class TokenFile(Frozen):
 class Tokens:
     """The tokens in a file, as the file is now.
 
-    If the file is missing or does not fit the schema, as in the middle of an edit, the tokens of
-    its last good state stay valid, and the log says so.
+    If the file does not fit the schema, as in the middle of an edit, the tokens of its last good
+    state stay valid, and the log says so. If the file is gone, no token is valid.
 
     Args:
         path: the YAML file that `add` writes.
@@ -72,14 +102,18 @@ class Tokens:
         self._stamp = self._look()
         self._tokens = self._load()
 
-    def scopes(self, token: bytes) -> frozenset[Scope] | None:
-        """The scopes of a token; None if nobody holds it. The time does not depend on the token."""
+    def holder(self, token: bytes) -> Holder | None:
+        """Who holds a token; None if nobody does, or not any more.
+
+        The time does not depend on the token.
+        """
         self._refresh()
-        digest = _digest(token)
-        found: frozenset[Scope] | None = None
-        for known in self._tokens.values():
-            if hmac.compare_digest(known.sha256, digest):
-                found = frozenset(known.scopes)
+        digest, now = _digest(token), datetime.now(UTC)
+        found: Holder | None = None
+        for name, known in self._tokens.items():
+            for one in known.valid(now):
+                if hmac.compare_digest(one, digest):
+                    found = Holder(name, frozenset(known.scopes))
         return found
 
     def _refresh(self) -> None:
@@ -88,7 +122,7 @@ class Tokens:
             return
         self._stamp = stamp  # taken before reading: a later write gives another stamp
         try:
-            fresh, complaint = self._load(), ""
+            fresh, complaint = (self._load() if stamp else {}), ""
         except InputError as error:
             fresh, complaint = self._tokens, str(error)
         if complaint and complaint != self._complaint:
@@ -118,15 +152,20 @@ class Tokens:
         return known
 
 
-def add(path: Path, name: str, scopes: Iterable[Scope]) -> str:
+def add(
+    path: Path, name: str, scopes: Iterable[Scope], *,
+    lasts: timedelta | None = None, overlap: timedelta = timedelta(),
+) -> str:  # fmt: skip
     """Make a token and store its hash. The token itself is only in the return value.
 
-    If the holder has a token already, the new one replaces it.
+    If the holder has a token already, the new one replaces it, after `overlap`.
 
     Args:
         path: the token file; it is made if it does not exist.
         name: the name of the holder.
         scopes: what the token allows.
+        lasts: after which time it is void; None for never.
+        overlap: how long the one before holds on, with the scopes of the new one.
 
     Raises:
         InputError: the name has not the form of a name, no scope is given, or the file does not
@@ -142,8 +181,25 @@ def add(path: Path, name: str, scopes: Iterable[Scope]) -> str:
         raise InputError("a token without scopes can do nothing.", f"Give of {', '.join(SCOPES)}.")
     token = f"fm_{secrets.token_urlsafe(32)}"
     with _edited(path) as known:
-        known[name] = Token(sha256=_digest(token.encode()), scopes=granted)
+        now = datetime.now(UTC)
+        known[name] = Token(
+            sha256=_digest(token.encode()),
+            scopes=granted,
+            expires=None if lasts is None else now + lasts,
+            before=_held_on(known.get(name), now, now + overlap),
+        )
     return token
+
+
+def _held_on(before: Token | None, now: datetime, until: datetime) -> tuple[Earlier, ...]:
+    """The tokens of a holder that outlive a rotation."""
+    if before is None or until <= now:
+        return ()
+    own = until if before.expires is None else min(until, before.expires)
+    kept = [one.model_copy(update={"expires": min(one.expires, until)}) for one in before.before]
+    return tuple(
+        one for one in (Earlier(sha256=before.sha256, expires=own), *kept) if one.expires > now
+    )
 
 
 def remove(path: Path, name: str) -> None:
@@ -160,14 +216,13 @@ def remove(path: Path, name: str) -> None:
         del known[name]
 
 
-def holders(path: Path) -> dict[str, tuple[Scope, ...]]:
-    """The scopes of every token, by the name of its holder.
+def holders(path: Path) -> dict[str, Token]:
+    """What is stored of every token, by the name of its holder.
 
     Raises:
         InputError: the file is missing or does not fit the schema.
     """
-    known = parse(TokenFile, load_yaml(path), str(path)).tokens
-    return {name: token.scopes for name, token in known.items()}
+    return parse(TokenFile, load_yaml(path), str(path)).tokens
 
 
 @contextmanager
@@ -190,7 +245,8 @@ def _edited(path: Path) -> Iterator[dict[str, Token]]:
 
 def _write(path: Path, tokens: Mapping[str, Token]) -> None:
     """Replace the whole file at once. At no moment can another user read it."""
-    values = TokenFile(tokens=dict(tokens)).model_dump(mode="json")
+    values = TokenFile(tokens=dict(tokens)).model_dump(mode="json", exclude_defaults=True)
+    values = {"tokens": {}, **values}
     with atomic_path(path, mode=0o600) as temporary:
         temporary.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 

@@ -64,7 +64,7 @@ class Nobody(Tokens):
     def __init__(self) -> None:
         pass
 
-    def scopes(self, token: bytes) -> None:
+    def holder(self, token: bytes) -> None:
         return None
 
 

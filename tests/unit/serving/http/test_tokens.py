@@ -7,6 +7,7 @@ import hmac
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def test_a_token_is_stored_as_its_hash_and_found_by_itself(tmp_path: Path) -> No
     assert token not in text
     assert hashlib.sha256(token.encode()).hexdigest() in text
     known = Tokens(path_of(tmp_path))
-    assert known.scopes(token.encode()) == {"predict", "info"}
+    assert known.holder(token.encode()) == ("gateway", {"predict", "info"})
     for other in (
         b"",
         token.encode()[:-1],
@@ -36,7 +37,7 @@ def test_a_token_is_stored_as_its_hash_and_found_by_itself(tmp_path: Path) -> No
         b"\xff\x00",
         token.upper().encode(),
     ):
-        assert known.scopes(other) is None
+        assert known.holder(other) is None
 
 
 def test_every_token_is_compared_in_constant_time(
@@ -54,7 +55,7 @@ def test_every_token_is_compared_in_constant_time(
     monkeypatch.setattr(hmac, "compare_digest", watched)
     for token in (mine[0], mine[-1], "unknown"):
         compared.clear()
-        known.scopes(token.encode())
+        known.holder(token.encode())
         assert len(compared) == 5
 
 
@@ -101,7 +102,7 @@ def test_a_change_within_one_tick_of_the_clock_is_seen(tmp_path: Path) -> None:
     secret = tokens.add(tmp_path / "other.yaml", "a", ["info"])
     path.write_text((tmp_path / "other.yaml").read_text())
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    assert known.scopes(secret.encode()) == {"info"}
+    assert known.holder(secret.encode()) == ("a", {"info"})
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_a_broken_file_changes_nothing_but_does_not_start(
     known = Tokens(path)
     path.unlink() if broken is None else path.write_text(broken)
     for _ in range(3):
-        assert known.scopes(token) == {"info"}
+        assert (known.holder(token) is None) == (broken is None)  # a file that is gone revokes
     with pytest.raises(ParamsError):
         Tokens(path)
     if broken is not None:
@@ -155,12 +156,25 @@ def test_a_new_token_voids_the_old_one_and_remove_the_last(tmp_path: Path) -> No
     path = path_of(tmp_path)
     old, new = (tokens.add(path, "a", ["info"]).encode() for _ in range(2))
     known = Tokens(path)
-    assert (known.scopes(old), known.scopes(new)) == (None, {"info"})
+    assert known.holder(old) is None
+    assert known.holder(new) is not None
     tokens.remove(path, "a")
-    assert known.scopes(new) is None
+    assert known.holder(new) is None
     assert tokens.holders(path) == {}
 
 
 def test_the_command_offers_the_scopes_that_there_are() -> None:
     (scopes,) = (option for option in command.add.params if option.name == "scopes")
     assert scopes.type.choices == SCOPES
+
+
+def test_a_token_ends_and_the_one_before_holds_on_for_a_while(tmp_path: Path) -> None:
+    path = path_of(tmp_path)
+    first = tokens.add(path, "a", ["info"]).encode()
+    second = tokens.add(path, "a", ["info"], overlap=timedelta(hours=1)).encode()
+    third = tokens.add(path, "a", ["predict"], overlap=timedelta(hours=1)).encode()
+    known = Tokens(path)
+    assert {known.holder(one) for one in (first, second, third)} == {("a", frozenset({"predict"}))}
+    fourth = tokens.add(path, "a", ["info"], lasts=timedelta(microseconds=1)).encode()
+    assert [known.holder(one) for one in (first, second, third, fourth)] == [None] * 4
+    assert tokens.holders(path)["a"].before == ()

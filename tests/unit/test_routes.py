@@ -46,6 +46,7 @@ def engine(task: str) -> Any:
         "created_at": "", "accuracy_metrics": {}, "parent_version": None, "changelog": "",
         "architecture": "", "embedding_space": None, "output_shape": [68, 2],
     }  # fmt: skip
+    metadata["known_issues"] = ""
     identity = ModelId.parse(IDS.get(task, "lmk-dlib-v1.0.0"))
     package = SimpleNamespace(
         id=identity, task=task, metadata=metadata, config=SYSTEM if task == "system" else {},

@@ -121,7 +121,7 @@ def test_access_is_documented_where_tokens_are_asked_for(start: Start, tmp_path:
         [COMMAND, "token", "add", "--name", "one", "--scope", "metrics", "--file", str(tokens)],
         check=True, capture_output=True,
     )  # fmt: skip
-    server = start(GOLDEN, "--tokens", str(tokens))
+    server = start(GOLDEN, "--tokens", str(tokens), open=["openapi"])
     found = document(server)
     assert found["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
     for path, method, operation in operations(found):

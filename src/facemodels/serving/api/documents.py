@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from facemodels.routes import ABILITY, INFO, METRICS, ability_path
+from facemodels.serving.api import reliability
 from facemodels.serving.api.forms import FIELD
 from facemodels.serving.api.points import NUMBER as NUMBER_TEXT
 from facemodels.serving.api.schemas import (
@@ -42,6 +43,7 @@ def info(*, secured: bool) -> Operation:
         tags=listing(TEXT), parent_version=nullable, changelog=TEXT, task=TEXT,
         variant=nullable, architecture=TEXT, threshold={"type": ["number", "null"]},
         embedding_space=nullable, package_digest={**TEXT, "pattern": "^sha256:[0-9a-f]{64}$"},
+        known_issues=TEXT, reliability=reliability.SCHEMA,
         uptime_seconds={**NUMBER, "minimum": 0},
     )  # fmt: skip
     return operation(INFO, "Which version answers", schema, None, secured=secured)
@@ -77,7 +79,9 @@ def ability(
         galleries: the names of a system's galleries.
     """
     known = (abilities_of_system(galleries) if task == "system" else _ABILITIES)[name]
-    schema = record(known.answer, model_name={"const": model}, model_version={"const": version})
+    schema = record(
+        known.answer, model_name=TEXT, model_version=TEXT, reliability=reliability.SCHEMA
+    )
     extra = {
         "parameters": list(known.parameters),
         "requestBody": images_body(two=name == "verify"),
@@ -85,7 +89,8 @@ def ability(
     }
     return operation(
         ABILITY, known.summary, schema,
-        {"model_name": model, "model_version": version, **known.example},
+        {"model_name": model, "model_version": version, **known.example,
+         "reliability": reliability.EXAMPLE},
         400, 408, 413, 415, 422, 503, 504, *known.errors, secured=secured, extra=extra,
     )  # fmt: skip
 

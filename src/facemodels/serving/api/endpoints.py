@@ -19,6 +19,7 @@ from facemodels.serving.api.gallery_endpoints import GalleryChanges, add_galleri
 from facemodels.serving.api.images import Upload
 from facemodels.serving.api.photos import answer_photos, uploaded
 from facemodels.serving.api.points import read_points
+from facemodels.serving.api.reliability import reliability, require_contrast
 from facemodels.serving.api.system import SystemAnswers, number, size
 from facemodels.serving.engine.inference import Engine
 from facemodels.serving.galleries import ServedGalleries
@@ -68,6 +69,7 @@ class Api:
         self._system = system
         self._since = time.monotonic()
         self._answers = self._answers_of(system)
+        self._reliability = reliability(engine.package)
 
     def _answers_of(self, system: SystemAnswers | None) -> Mapping[str, Answer]:
         """What answers each ability."""
@@ -111,6 +113,8 @@ class Api:
             "threshold": package.config.get("threshold", _THRESHOLDS.get(package.task)),
             "embedding_space": metadata["embedding_space"],
             "package_digest": f"sha256:{package.digest}",
+            "known_issues": self._reliability["known_issues"],
+            "reliability": self._reliability,
             "uptime_seconds": round(time.monotonic() - self._since, 3),
         }
 
@@ -138,6 +142,7 @@ class Api:
             "model_name": str(package.id.name),
             "model_version": str(package.id.version),
             **body,
+            "reliability": self._reliability,
         }
 
     def logged(self, ability: str, query: Mapping[str, str]) -> dict[str, str]:
@@ -180,6 +185,7 @@ class Api:
         """Unit embeddings (N, D) of crops, or of photos with the points of a face."""
         text, predictor = query.get("points"), self._engine.predictor
         images = [photo.pixels for photo in photos]
+        require_contrast(images)
         if text is None:
             crops: NDArray[np.float32] = predictor.embed(images)
             return crops

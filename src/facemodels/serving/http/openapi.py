@@ -91,7 +91,7 @@ def operation(
         extra: further fields of the operation.
     """
     secured = secured and endpoint.scope is not None
-    statuses = (*((401, 403) if secured else ()), *errors)
+    statuses = {400, *((401, 403) if secured else ()), *errors}
     access: dict[str, Any] = {"security": [{"bearer": []}]} if secured else {}
     return {
         "summary": summary,

@@ -18,7 +18,7 @@ async function verify(signal) {
 }
 
 /** Show a score, the threshold and the verdict; and the rate of false matches, if it is known. */
-function tellMatch({ similarity, threshold, fmr, same_person: same }) {
+function tellMatch({ similarity, threshold, fmr, reliability, same_person: same }) {
   // As many digits as it takes to tell the two apart.
   let digits = 3;
   while (digits < 7 && similarity.toFixed(digits) === threshold.toFixed(digits)) digits += 1;
@@ -41,10 +41,11 @@ function tellMatch({ similarity, threshold, fmr, same_person: same }) {
   $("match").hidden = false;
   $("said").textContent = `The score ${score} is ${same ? "not below" : "below"} the threshold `
     + `${cut}: ${same ? "the same person" : "different people"}, says the model.`
-    + (fmr === undefined ? "" : falseMatches(fmr));
+    + falseMatches(fmr ?? reliability?.error_rates.fmr);
 }
 
 function falseMatches(fmr) {
+  if (fmr === undefined) return " How often it errs was not measured.";
   if (fmr >= 1) return " How often different people score so much was not measured.";
   const pairs = Math.round(1 / fmr);
   return ` At most 1 in ${pairs} pairs of different people scores so much (FMR ${fmr}).`;

@@ -29,6 +29,8 @@ function introduce(info) {
   $("digest").textContent = `${kind}:${hex.slice(0, 12)}…`;
   $("digest").title = info.package_digest;
   $("facts").hidden = false;
+  $("issues-text").textContent = info.known_issues;
+  $("issues").hidden = !info.known_issues;
   tick();
 }
 

@@ -29,6 +29,7 @@ from facemodels.deployment.controller.reaction import Reaction, answer_alert, re
 from facemodels.deployment.controller.recording import EventRecorder
 from facemodels.deployment.controller.status import describe
 from facemodels.deployment.desired import Desired, desired
+from facemodels.deployment.reserve import Reserve
 from facemodels.deployment.router import Router, RouterSettings
 from facemodels.deployment.router.choice import VersionChoosers, read_tokens
 from facemodels.deployment.router.published import PublishedRoutes
@@ -90,6 +91,7 @@ class Controller:
         self.folder = state_folder(registry.root, environment, settings)
         self._log = structlog.get_logger("facemodels.deployment").bind(environment=environment)
         self._alarms = Alarms(self._log)
+        self._reserve = Reserve(self.folder)
 
         self._git = GitWorker(registry, settings.fetch_interval_s)
         self._pending = PendingRollbacks(self.folder / DECISIONS)
@@ -263,7 +265,12 @@ class Controller:
         self._stand_ins = {identity for one in traffic.values() for identity in one.stand_ins}
         found = routes(self._wanted, traffic, RunningServers(urls, spaces), self._settings)
         default = default_model(self._wanted, self._settings)
-        self._published.publish(found, traffic, default, self._servers.running_urls())
+        words = (found, traffic, default, self._servers.running_urls())
+        if self._rolling_back:
+            self._reserve.use(lambda: self._published.publish(*words))
+        else:
+            self._published.publish(*words)
+            self._reserve.fill()
         self._traffic = self._published.traffic()
 
     # --- from the metrics to events -------------------------------------------------------

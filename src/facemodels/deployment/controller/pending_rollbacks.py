@@ -16,6 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from facemodels.deployment.desired import Desired
+from facemodels.deployment.reserve import Reserve
 from facemodels.deployment.rollback import Rollback, find_rollback
 from facemodels.errors import InputError, RuleError
 from facemodels.files import write_json
@@ -92,9 +93,13 @@ class PendingRollbacks:
         self._folder = folder
 
     def add(self, one: PendingRollback) -> None:
-        """Write one; it replaces an older one of the same model."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        write_json(self._path(one.model), asdict(one))
+        """Write one; it replaces an older one of the same model, also on a full disk."""
+
+        def write() -> None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_json(self._path(one.model), asdict(one))
+
+        Reserve(self._folder.parent).use(write)
 
     def remove(self, model: str, only: PendingRollback | None = None) -> None:
         """Delete the one of a model; with `only`, not a newer one that replaced it."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from facemodels import files
+from facemodels.deployment.reserve import Reserve
 from facemodels.deployment.router.configuration import MARK, ROUTES, generation
 from facemodels.deployment.router.listener import let_in, listen
 from facemodels.deployment.router.settings import (
@@ -123,11 +124,12 @@ class Router:
         for stray in strays(self.folder):
             stray.end(0)
         listener = listen(self.settings.host, self._port_of_others() or self.settings.port)
+        reserve = Reserve(self.folder.parent)
         with listener:
-            process = self._start(listener)
+            process = reserve.use(lambda: self._start(listener))
             let_in(listener)
         try:
-            return process.note(closed=False)
+            return reserve.use(lambda: process.note(closed=False))
         except OSError as error:
             process.end(0)
             raise _unwritable(self.folder, error) from error

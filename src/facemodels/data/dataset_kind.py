@@ -48,9 +48,12 @@ class FilesSettings(DatasetSettings):
 
     Attributes:
         allowed_broken: share of broken files above which `prepare` fails.
+        allowed_shared: share of a split's pictures that another split may have too; above it
+            `prepare` fails. 1 only reports them.
     """
 
     allowed_broken: Share = 0.05
+    allowed_shared: Share = 1.0
 
 
 class DealtSettings(FilesSettings):

@@ -12,6 +12,7 @@ from PIL import Image
 
 from facemodels.data.dataset_kind import RecognitionKind
 from facemodels.data.datasets import Dataset
+from facemodels.data.leaks import shared_pictures
 from facemodels.data.problems import check_share, kinds, summary
 from facemodels.data.splits import FACES, save_group_names
 from facemodels.errors import DataError
@@ -43,6 +44,7 @@ def prepare(dataset: Dataset, output: Path, report: Path | None, picture: Path |
         "problem_kinds": {kind: len(found) for kind, found in kinds(read.problems).items()},
         "problems": [vars(problem) for problem in read.problems],
         "notes": dict(read.notes or {}),
+        "shared_pictures": shared_pictures({n: split.images for n, split in read.splits.items()}),
     }
     if report is not None:
         write_json(report, facts)  # before the check, because it says which files to mend
@@ -51,6 +53,7 @@ def prepare(dataset: Dataset, output: Path, report: Path | None, picture: Path |
     total = sum(len(split) for split in read.splits.values()) + len(read.problems)
     check_share(read.problems, total, read.allowed_broken, dataset.settings.source)
     _require_splits(read.splits, dataset.settings.source)
+    _require_apart(facts["shared_pictures"], read.splits, dataset.settings)
     for name, split in read.splits.items():
         split.save(output / name)
     save_group_names(output, read.groups)
@@ -64,6 +67,19 @@ def prepare(dataset: Dataset, output: Path, report: Path | None, picture: Path |
         sheet = Image.fromarray(kind.contact_sheet(read.splits["train"]))
         sheet.save(buffer, "PNG", optimize=True)
         write_bytes(picture, buffer.getvalue())
+
+
+def _require_apart(shared: Mapping[str, int], splits: Mapping[str, Any], settings: Any) -> None:
+    """Tell of pictures that are in two splits, and refuse more of them than conf/data/ allows."""
+    if not shared:
+        return
+    told = ", ".join(f"{pair} {count}" for pair, count in shared.items())
+    what = f"{settings.source}: the same pictures are in two splits ({told})."
+    allowed = getattr(settings, "allowed_shared", 1.0)
+    sizes = {pair: len(splits[pair.split("/")[1]]) for pair in shared}
+    if any(count > allowed * sizes[pair] for pair, count in shared.items()):
+        raise DataError(what, "Take them out of one, or raise data.allowed_shared in conf/data/.")
+    sys.stderr.write(f"Warning: {what} Figures on them say little.\n")
 
 
 def _require_splits(splits: Mapping[str, Any], source: str) -> None:

@@ -18,7 +18,7 @@ from facemodels.cli.environment_access import open_in_emergency
 from facemodels.cli.environment_options import config_option, environment_option
 from facemodels.cli.options import json_option, output
 from facemodels.cli.table import print_table
-from facemodels.errors import InputError, ToolError
+from facemodels.errors import ToolError
 
 if TYPE_CHECKING:
     from facemodels.registry.registry import Registry
@@ -52,11 +52,6 @@ def up(environment: str, config: Path | None, detach: bool) -> None:
     from facemodels.serving import log
 
     opened = open_in_emergency(environment, config)  # it must come up again at night
-    if opened.settings.backend == "kubernetes":
-        raise InputError(
-            f"{environment} runs on Kubernetes, and this command runs processes of this machine.",
-            f"Apply what `facemodels manifests --environment {environment}` prints.",
-        )
     log.configure()
     with lock.held(opened.folder):
         controller = Controller(opened.registry, environment, opened.settings, config)

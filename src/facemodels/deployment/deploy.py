@@ -160,6 +160,11 @@ def _terms(settings: Environment, request: DeploymentRequest) -> dict[str, Any]:
         "shadow": 100,
         "blue-green": 0,
     }
+    if request.strategy == "ab" and settings.backend == "kubernetes":
+        raise InputError(
+            "An A/B test keeps each user with one version, which the standard Gateway API cannot.",
+            "Use --strategy canary.",
+        )
     if request.percent is not None and request.strategy not in ("canary", "ab", "shadow"):
         raise InputError(
             f"--canary-percent says nothing to {request.strategy}.",

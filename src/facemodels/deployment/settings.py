@@ -212,6 +212,8 @@ class Environment(Frozen):
             raise ValueError("on Kubernetes, galleries need kubernetes.galleries_claim")
         if self.sticky_cookie and self.backend == "kubernetes":
             raise ValueError("the standard Gateway API keeps no client by a cookie: sticky_cookie")
+        if self.version_choice != VersionChoice() and self.backend == "kubernetes":
+            raise ValueError("the standard Gateway API cannot tell clients apart: version_choice")
         return self
 
 

@@ -83,15 +83,14 @@ def test_the_router_is_adopted_and_goes_by_the_same_files(
     watched = Path("/srv/models/.facemodels/production/router/routes")
     static = yaml.safe_load((folder / "router/static.yaml").read_text())
     assert static_configuration(settings, watched, 44501, 60745) == static
-    routes = [one.route for one in PublishedRoutes(folder, router).models.values()]
+    routes = [one.route for one in PublishedRoutes(folder, lambda *_: "").models.values()]
     written = json.loads((folder / "router/routes/routes.yaml").read_text())
     ours = configuration(routes, settings, "recognition-facenet")
     assert ours["http"]["services"] == written["http"]["services"]  # nobody loses his cookie
 
 
 def test_what_was_published_goes_on(folder: Path) -> None:
-    router = Router(folder / "router", RouterSettings(port=0))
-    published = PublishedRoutes(folder, router)
+    published = PublishedRoutes(folder, lambda *_: "")
     traffic = published.traffic()["recognition-facenet"]
     assert (traffic.stable, dict(traffic.shares)) == (NEW, {NEW: 100})
     written = json.loads((folder / "serving.json").read_bytes())

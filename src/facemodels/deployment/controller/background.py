@@ -12,9 +12,9 @@ from pathlib import Path
 import structlog
 
 from facemodels.deployment.controller.alarms import Alarms
+from facemodels.deployment.controller.backend import RunningRouter
 from facemodels.deployment.desired import Desired
 from facemodels.deployment.last_good import Settled, read_or_last_good
-from facemodels.deployment.router import Router
 from facemodels.deployment.router.lost_requests import as_scrapes, lost_requests
 from facemodels.deployment.servers.probe_secret import probe_secret
 from facemodels.deployment.settings import Environment
@@ -43,7 +43,9 @@ class BackgroundMonitor:
         router: the router through which the probes are sent.
     """
 
-    def __init__(self, root: Path, folder: Path, settings: Environment, router: Router) -> None:
+    def __init__(
+        self, root: Path, folder: Path, settings: Environment, router: RunningRouter
+    ) -> None:
         self._root = root
         self._settings = settings
         self._token = os.environ.get(TOKEN, "")
@@ -132,7 +134,8 @@ class BackgroundMonitor:
         ids = [one.id for wanted in self._wanted.values() for one in wanted.served.receiving]
         found: list[Scrape] = []
         known: dict[str, dict[str, int]] = {}
-        for one in (self._router, self._router.spare):
+        routers: tuple[RunningRouter, ...] = (self._router, self._router.spare)
+        for one in routers:
             process = one.process
             if process is None:
                 continue

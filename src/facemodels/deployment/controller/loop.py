@@ -20,6 +20,7 @@ import structlog
 
 from facemodels.deployment.clock import boot_time
 from facemodels.deployment.controller.alarms import Alarms
+from facemodels.deployment.controller.backend import Backend, open_backend
 from facemodels.deployment.controller.background import BackgroundMonitor
 from facemodels.deployment.controller.control_access import control_token
 from facemodels.deployment.controller.git_worker import GitWorker
@@ -30,27 +31,19 @@ from facemodels.deployment.controller.recording import EventRecorder
 from facemodels.deployment.controller.status import describe
 from facemodels.deployment.desired import Desired, desired
 from facemodels.deployment.reserve import Reserve
-from facemodels.deployment.router import Router, RouterSettings
-from facemodels.deployment.router.choice import VersionChoosers, read_tokens
-from facemodels.deployment.router.published import PublishedRoutes
 from facemodels.deployment.router.routing import (
     RunningServers,
     default_model,
     embedding_spaces,
     routes,
 )
-from facemodels.deployment.router.supervisor import RouterPair
 from facemodels.deployment.router.traffic import Traffic, share_out
-from facemodels.deployment.servers.packages import Packages
-from facemodels.deployment.servers.probe_secret import probe_secret
-from facemodels.deployment.servers.supervisor import ServerSupervisor
 from facemodels.deployment.settings import (
     DECISIONS,
     FOLDER,
     STATUS,
     Environment,
     load_or_last_good,
-    serving_or_last_good,
     state_folder,
 )
 from facemodels.errors import ToolError
@@ -62,7 +55,8 @@ from facemodels.registry.state import Entry, State
 
 _TICK_S = 0.1
 _STATUS_S = 0.5  # between two writings of status.json
-_FIXED = ("address", "control", "state", "version_choice")  # settings that only a restart changes
+# Settings that only a restart changes.
+_FIXED = ("address", "backend", "control", "state", "version_choice")
 
 
 class Controller:
@@ -74,6 +68,7 @@ class Controller:
         settings: the settings of the environment.
         path: the file of the settings, which is read again when it changes; None means
             conf/deploy/<environment>.yaml.
+        backend: the servers and the router; None opens what the settings name.
     """
 
     def __init__(
@@ -82,6 +77,7 @@ class Controller:
         environment: str,
         settings: Environment,
         path: Path | None = None,
+        backend: Backend | None = None,
     ) -> None:
         self._registry = registry
         self._environment = environment
@@ -99,17 +95,12 @@ class Controller:
             self._git, self._pending, self._alarms, settings.fetch_interval_s
         )
 
-        self._packages = Packages(registry.root, self.folder / "packages")
-        self._servers = ServerSupervisor(
-            self.folder / "servers", self._packages, registry.root, settings
+        backend = backend or open_backend(
+            registry.root, environment, self.folder, settings, self._alarms.put
         )
-
-        serving = serving_or_last_good(registry.root, settings).value
-        self.router = Router(
-            self.folder / "router", RouterSettings.of(settings, serving, self._choosers(settings))
-        )
-        self._routers = RouterPair(self.router, settings.hang_s)
-        self._published = PublishedRoutes(self.folder, self.router)
+        self._packages, self._servers = backend.packages, backend.servers
+        self.router, self._routers = backend.router, backend.supervisor
+        self._published = backend.published
         self._traffic: dict[str, Traffic] = self._published.traffic()
 
         self._monitor = BackgroundMonitor(registry.root, self.folder, settings, self.router)
@@ -123,17 +114,6 @@ class Controller:
         self._status_written = 0.0
         self._stop = threading.Event()
         self._keep_serving = False
-
-    def _choosers(self, settings: Environment) -> VersionChoosers:
-        """Who may choose a version; the tokens of a file that cannot be read may not."""
-        choice, tokens = settings.version_choice, ""
-        if choice.tokens:
-            try:
-                tokens = (self._registry.root / choice.tokens).read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                self._alarms.put("version_choice.tokens", str(error))
-        secret = probe_secret(self.folder / "servers")
-        return VersionChoosers(choice.addresses, read_tokens(tokens.splitlines()), secret)
 
     # --- the loop ------------------------------------------------------------------------
 

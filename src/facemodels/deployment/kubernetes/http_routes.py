@@ -1,7 +1,7 @@
 """Gateway API's HTTPRoutes, made from the routes that Traefik's configuration is made from. Pure.
 
 A model has one HTTPRoute, whose weights are its shares: a canary's step and a rollback change
-nothing else. Every version that runs has one more, for requests that name it. Which of several
+nothing else. A version with most of the traffic has one more, for its address. Which of several
 matching rules counts is the standard's: the exact path, then the longest prefix, then the most
 headers. A rule that rewrites a prefix has that prefix as its only match (a CEL rule of the CRD).
 
@@ -22,10 +22,10 @@ from facemodels.deployment.kubernetes.target import (
     version_annotations,
     version_labels,
 )
-from facemodels.deployment.router.configuration import VERSION_HEADER
+from facemodels.deployment.router.configuration import OPEN_WEIGHT
 from facemodels.deployment.router.routes import FlagRoute, Route, RouteArm
 from facemodels.errors import InputError
-from facemodels.routes import METRICS, ability_paths
+from facemodels.routes import METRICS
 
 API = "gateway.networking.k8s.io/v1"
 _MOST_RULES = 16  # of one HTTPRoute
@@ -63,33 +63,27 @@ def model_route(route: Route, target: ClusterTarget, *, default: bool) -> Object
     return _route(metadata, rules, target)
 
 
-def version_routes(route: Route, target: ClusterTarget, *, default: bool) -> list[Object]:
-    """The HTTPRoutes for requests that name a version: that version answers them or none does."""
-    numbered = {arm.id for arm in route.by_version()}
+def version_routes(route: Route, target: ClusterTarget) -> list[Object]:
+    """The HTTPRoutes for addresses that name a version, of versions that everybody may name.
+
+    Whoever may choose a version can send all of his requests to a canary, and so condemn or promote
+    it. The standard cannot tell clients apart, so a version with less of the traffic is named by
+    nobody, and no version by a header.
+    """
     return [
-        _version_route(route, arm, target, numbered=arm.id in numbered, default=default)
-        for arm in route.running
+        _version_route(route, arm, target)
+        for arm in route.by_version()
+        if arm.weight >= OPEN_WEIGHT
     ]
 
 
-def _version_route(
-    route: Route, arm: RouteArm, target: ClusterTarget, *, numbered: bool, default: bool
-) -> Object:
+def _version_route(route: Route, arm: RouteArm, target: ClusterTarget) -> Object:
     backend = [_backend(arm.id, target)]
-    by_id = {"name": VERSION_HEADER, "value": arm.id}
-    everywhere = (*ability_paths(route.task), "/")  # an id needs no model's name in the address
-    matches = _direct(route, [by_id], everywhere)
-    rewrites = [_rewriting(f"/models/{route.model}", "/", [by_id], backend, target)]
-    if numbered:
-        by_number = {"name": VERSION_HEADER, "value": arm.version}
-        own = f"/v2/models/{route.model}/versions/{arm.version}"
-        matches += _direct(route, [by_number], (*route.paths, *_rest(default=default)))
-        matches.append({"path": _prefix(own)})
-        rewrites += [
-            _rewriting(f"/models/{route.model}", "/", [by_number], backend, target),
-            _rewriting(f"/models/{route.model}{own}", own, [], backend, target),
-        ]
-    rules = [_rule(matches, backend, target), *rewrites]
+    own = f"/v2/models/{route.model}/versions/{arm.version}"
+    rules = [
+        _rule([{"path": _prefix(own)}], backend, target),
+        _rewriting(f"/models/{route.model}{own}", own, [], backend, target),
+    ]
     annotations = {**version_annotations(arm.id), **_AFTER_SERVERS}
     metadata = target.metadata(object_name(arm.id), version_labels(arm.id), annotations)
     return _route(metadata, rules, target)

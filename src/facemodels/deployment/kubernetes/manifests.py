@@ -65,11 +65,7 @@ def route_objects(plan: ClusterPlan, target: ClusterTarget) -> list[Object]:
     of_models = [
         model_route(route, target, default=route.model == plan.default) for route in plan.routes
     ]
-    of_versions = [
-        one
-        for route in plan.routes
-        for one in version_routes(route, target, default=route.model == plan.default)
-    ]
+    of_versions = [one for route in plan.routes for one in version_routes(route, target)]
     return [*of_models, *of_versions]
 
 

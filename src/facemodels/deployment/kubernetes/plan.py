@@ -6,7 +6,7 @@ in the place of a server's address.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from facemodels.deployment.desired import Desired, desired
@@ -63,18 +63,11 @@ def plan(
         InputError: a rollout needs what the standard Gateway API cannot express.
     """
     wanted = desired(state, target.environment)
-    for one in wanted.values():
-        _require_expressible(one)
     known = before or {}
     asked = {identity for one in wanted.values() for identity in one.ids}
     asked |= {flag.model_id for flag in target.settings.flags if flag.enabled}
-    asked |= {identity for one in known.values() for identity in one.answered}
-    versions = {
-        identity: state.entries[identity]
-        for identity in sorted(asked)
-        if identity in state.entries and state.entries[identity].status != "deprecated"
-    }
-    able = set(versions) if ready is None else set(ready) & set(versions)
+    versions = {identity: state.entries[identity] for identity in _usable(state, asked)}
+    able = set(_usable(state, versions if ready is None else ready))
     spaces = embedding_spaces(state)
     traffic = {
         model: share_out(one, able, known.get(model), spaces, now) for model, one in wanted.items()
@@ -84,7 +77,17 @@ def plan(
     routed = {route.model for route in found}
     default = default_model({m: one for m, one in wanted.items() if m in routed}, target.settings)
     check(found, default)
+    require_no_hash(found)
     return ClusterPlan(wanted, versions, traffic, found, default)
+
+
+def _usable(state: State, identities: Iterable[str]) -> list[str]:
+    """Those of the versions that are registered and not deprecated, sorted."""
+    return [
+        identity
+        for identity in sorted(identities)
+        if identity in state.entries and state.entries[identity].status != "deprecated"
+    ]
 
 
 def service_url(identity: str, target: ClusterTarget) -> str:
@@ -92,10 +95,16 @@ def service_url(identity: str, target: ClusterTarget) -> str:
     return f"http://{target.service(identity)}.{target.namespace}.svc:80"
 
 
-def _require_expressible(one: Desired) -> None:
-    if one.rollout is not None and one.rollout.strategy == "ab":
-        raise InputError(
-            f"{one.rollout.id} is in an A/B test, and the standard Gateway API cannot keep a user "
-            "with one version.",
-            "Use --strategy canary, or end the test with --strategy abort.",
-        )
+def require_no_hash(routes: Sequence[Route]) -> None:
+    """Refuse routes that choose the version by the hash of a header.
+
+    Raises:
+        InputError: a route is that of an A/B test.
+    """
+    for route in routes:
+        if route.user_header:
+            raise InputError(
+                f"{route.salt or route.model} is in an A/B test, and the standard Gateway API "
+                "cannot keep a user with one version.",
+                "Use --strategy canary, or end the test with --strategy abort.",
+            )

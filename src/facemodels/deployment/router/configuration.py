@@ -47,7 +47,7 @@ _PUBLIC = "!PathRegexp(`^(/models/[^/]+)?/metrics/?$`)"
 _ANY_VERSION = f"!HeaderRegexp(`{VERSION_HEADER}`, `.`)"
 _BY_ID, _BY_ADDRESS, _NAMED, _REST = 4000, 3000, 2000, 1000
 _BY_NUMBER, _BY_FLAG = 900, 100
-_OPEN_WEIGHT = 50  # percent of the traffic
+OPEN_WEIGHT = 50  # percent of the traffic: who gets it may be named by everybody
 _TRANSPORT = "servers"
 _FAILED = "500-504"
 _Routers = dict[str, dict[str, Any]]
@@ -186,7 +186,7 @@ def _versions(route: Route, choosers: str) -> _Routers:
     for arm in route.by_version():
         path = f"/v2/models/{route.model}/versions/{re.escape(arm.version)}"
         rule = f"PathRegexp(`^(/models/{route.model})?{path}(/.*)?$`) && {_ANY_VERSION}"
-        if arm.weight >= _OPEN_WEIGHT:
+        if arm.weight >= OPEN_WEIGHT:
             found[f"{arm.id}.by-address"] = _router(route, rule, _BY_ADDRESS, arm.id)
         elif choosers:
             closed = f"{rule} && ({choosers})"

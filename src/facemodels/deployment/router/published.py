@@ -7,7 +7,7 @@ serving.json, so that a controller that has just started knows what serves.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +16,6 @@ from facemodels import files
 from facemodels.deployment.router.configuration import ROUTES, configuration, generation
 from facemodels.deployment.router.routes import Route
 from facemodels.deployment.router.settings import RouterSettings
-from facemodels.deployment.router.traefik import Router
 from facemodels.deployment.router.traffic import Traffic
 from facemodels.errors import ToolError
 
@@ -77,12 +76,15 @@ class PublishedRoutes:
 
     Args:
         folder: the state folder of the environment.
-        router: the router that reads the routes.
+        write: gives the router its routes, the default model and the models that wait for a route,
+            as `publish` does with the same errors; returns the name of this configuration.
     """
 
-    def __init__(self, folder: Path, router: Router) -> None:
+    def __init__(
+        self, folder: Path, write: Callable[[Sequence[Route], str, Sequence[str]], str]
+    ) -> None:
         self._path = folder / _SERVING
-        self._router = router
+        self._write = write
         self._generation = ""
         self._models = self._read()
 
@@ -134,9 +136,7 @@ class PublishedRoutes:
         merged = [models[model].route for model in sorted(models)]
         chosen = default if default in models else ""
         waiting = sorted(traffic.keys() - models.keys())
-        self._generation = publish(
-            self._router.routes, merged, self._router.settings, chosen, waiting
-        )
+        self._generation = self._write(merged, chosen, waiting)
         if models != self._models:
             files.write_json(self._path, {model: asdict(one) for model, one in models.items()})
             self._models = models

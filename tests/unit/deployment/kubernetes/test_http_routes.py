@@ -119,17 +119,17 @@ SHARES = {object_name(V1): 90, object_name(V2): 10}
         (f"/models/{MODEL}/api/embed", {}, (SHARES, "/api/embed")),
         (f"/models/{MODEL}", {}, (SHARES, "/")),
         (f"/v2/models/{MODEL}/infer", {}, (SHARES, f"/v2/models/{MODEL}/infer")),
-        ("/api/embed", {"X_Facemodels_Version": V2}, ({object_name(V2): 1}, "/api/embed")),
-        ("/api/embed", {"X_Facemodels_Version": "1.0.0"}, ({object_name(V1): 1}, "/api/embed")),
-        (
-            f"/models/{MODEL}/api/verify",
-            {"X_Facemodels_Version": "1.1.0"},
-            ({object_name(V2): 1}, "/api/verify"),
-        ),
+        # Nobody chooses a version, but by the address of the one that gets most requests.
+        ("/api/embed", {"X_Facemodels_Version": V2}, (SHARES, "/api/embed")),
         (
             f"/v2/models/{MODEL}/versions/1.1.0/infer",
             {},
-            ({object_name(V2): 1}, f"/v2/models/{MODEL}/versions/1.1.0/infer"),
+            (SHARES, f"/v2/models/{MODEL}/versions/1.1.0/infer"),
+        ),
+        (
+            f"/v2/models/{MODEL}/versions/1.0.0/infer",
+            {},
+            ({object_name(V1): 1}, f"/v2/models/{MODEL}/versions/1.0.0/infer"),
         ),
         (
             f"/models/{MODEL}/v2/models/{MODEL}/versions/1.0.0/infer",

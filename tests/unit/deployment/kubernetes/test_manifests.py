@@ -62,7 +62,7 @@ def test_what_other_parsers_of_yaml_take_for_a_number_is_quoted() -> None:
 def test_a_step_of_a_canary_and_a_rollback_change_one_route_and_no_server() -> None:
     ledger = rolled_out(10)
     before = made(ledger.state)
-    ledger.add(roll_out(V2, 50))
+    ledger.add(roll_out(V2, 25))
     step = made(ledger.state)
     assert [o["metadata"]["name"] for o in step if o not in before] == [MODEL]
     ledger.add(withdraw(V2))
@@ -202,6 +202,7 @@ def test_wrong_settings_of_a_cluster_are_refused(change: dict[str, Any], words: 
         ({"replicas": 11}, "max_replicas is below"),
         ({"galleries": ["staff"]}, "galleries_claim"),
         ({"sticky_cookie": "arm"}, "sticky_cookie"),
+        ({"version_choice": {"addresses": ["10.0.0.0/8"]}}, "version_choice"),
     ],
 )
 def test_an_environment_that_a_cluster_cannot_run_is_refused(change: dict, words: str) -> None:

@@ -1,0 +1,291 @@
+"""The servers and the router of an environment on Kubernetes, as the controller's loop uses them.
+
+A version's servers are its Deployment, which is ready when a pod is; the router is a Gateway, which
+routes by HTTPRoutes. So the loop, its decisions and its rollbacks are those of one machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence, Set
+from pathlib import Path
+from typing import Any
+
+from facemodels.deployment.kubernetes.client import KINDS, ClusterClient
+from facemodels.deployment.kubernetes.http_routes import model_route, version_routes
+from facemodels.deployment.kubernetes.manifests import cluster_target, serving_config
+from facemodels.deployment.kubernetes.models import model_objects
+from facemodels.deployment.kubernetes.plan import require_no_hash, service_url
+from facemodels.deployment.kubernetes.reconciler import Reconciler
+from facemodels.deployment.kubernetes.target import Object, object_name
+from facemodels.deployment.kubernetes.versions import version_objects
+from facemodels.deployment.router.routes import Route, check
+from facemodels.deployment.settings import Environment
+from facemodels.errors import ToolError
+from facemodels.files import canonical_json
+from facemodels.monitoring.analysis.conduct import ServerConduct
+from facemodels.monitoring.metrics.scraper import ScrapeTarget
+from facemodels.registry.state import Entry
+
+_NAME, _INSTANCE = "app.kubernetes.io/name", "app.kubernetes.io/instance"
+_ID = "facemodels/model-id"
+
+
+class Cluster:
+    """What servers and router of an environment have in common: target, objects, reconciler.
+
+    Args:
+        root: the root folder of the repository.
+        environment: `staging` or `production`.
+        settings: the settings of the environment.
+        kubeconfig: the configuration of the connection; None reads the usual places.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        environment: str,
+        settings: Environment,
+        kubeconfig: dict[str, Any] | None = None,
+    ) -> None:
+        self._root, self._environment = root, environment
+        self.target = cluster_target(root, environment, settings)
+        scraped = bool(self.target.cluster.monitoring_namespace)
+        client = ClusterClient(self.target.namespace, self.target.labels(), kubeconfig)
+        self.reconciler = Reconciler(client, kinds(scraped=scraped))
+        self._servers: list[Object] = []
+        self._routes: list[Object] = []
+        self._waiting: set[str] = set()  # models whose routes stay as they are in the cluster
+        self._busy: set[str] = set()
+
+    def configure(self, settings: Environment) -> None:
+        """Take over changed settings, except those of the connection."""
+        self.target = cluster_target(self._root, self._environment, settings)
+
+    def run_versions(self, entries: Mapping[str, Entry], busy: set[str]) -> None:
+        """Want the objects of these versions; objects of busy ones stay."""
+        config = serving_config(self.target)
+        name = config["metadata"]["name"] if config else ""
+        models = sorted({entry.model for entry in entries.values()})
+        self._busy = {object_name(identity) for identity in busy}
+        self._servers = [
+            *([config] if config else []),
+            *(one for model in models for one in model_objects(model, self.target)),
+            *(one for e in entries.values() for one in version_objects(e, self.target, name)),
+        ]
+        self._want()
+
+    def publish(self, routes: Sequence[Route], default: str, waiting: Sequence[str]) -> str:
+        """Want these routes.
+
+        Args:
+            routes: one route for each model that has a ready version.
+            default: the model that answers addresses that name no model; "" takes the first one.
+            waiting: the models that shall be served and have no route here, as a new controller
+                does not know their last one; what the cluster has of them stays.
+
+        Returns:
+            The name of this set of routes.
+
+        Raises:
+            InputError: a request would find no server, or the standard cannot express a route.
+        """
+        check(routes, default)
+        require_no_hash(routes)
+        chosen = default or (routes[0].model if routes else "")
+        found = [model_route(r, self.target, default=r.model == chosen) for r in routes]
+        for route in routes:
+            found += version_routes(route, self.target)
+        self._routes, self._waiting = found, set(waiting)
+        self._want()
+        return hashlib.sha256(canonical_json(found).encode()).hexdigest()[:32]
+
+    def _want(self) -> None:
+        self.reconciler.want([*self._servers, *self._routes], self._may_stay)
+
+    def _may_stay(self, one: Object) -> bool:
+        """Servers of versions that may still get requests, and routes of models that wait."""
+        labels = one["metadata"].get("labels", {})
+        if one["kind"] == "HTTPRoute":
+            return labels.get(_NAME) in self._waiting
+        return labels.get(_INSTANCE) in self._busy
+
+
+def kinds(*, scraped: bool) -> tuple[str, ...]:
+    """The kinds that an environment consists of; ServiceMonitors may be unknown to a cluster."""
+    return tuple(kind for kind in KINDS if scraped or kind != "ServiceMonitor")
+
+
+class ClusterServers:
+    """The Deployments of an environment.
+
+    Args:
+        cluster: the environment.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._idle: dict[str, float] = {}  # since when a version is not wanted, monotonic
+
+    def configure(self, settings: Environment) -> None:
+        """Take over changed settings."""
+        self._cluster.configure(settings)
+
+    def tend(
+        self, wanted: Mapping[str, Entry], busy: set[str], terms: Mapping[str, str] | None = None
+    ) -> None:
+        """Want the objects of these versions; others go `drain_s` after their last request."""
+        now = time.monotonic()
+        running = {_id_of(one) for one in self._cluster.reconciler.live("Deployment")}
+        for identity in [*self._idle]:
+            if identity in wanted or identity in busy or identity not in running:
+                del self._idle[identity]
+        for identity in running - set(wanted) - busy:
+            self._idle.setdefault(identity, now)
+        drain_s = self._cluster.target.settings.drain_s
+        draining = {one for one, since in self._idle.items() if now - since < drain_s}
+        self._cluster.run_versions(wanted, busy | draining)
+
+    def urls(self) -> dict[str, tuple[str, ...]]:
+        """The address of each version that has a ready pod."""
+        return {
+            _id_of(one): (service_url(_id_of(one), self._cluster.target),)
+            for one in self._cluster.reconciler.live("Deployment")
+            if _ready_pods(one)
+        }
+
+    def running_urls(self) -> Set[str] | None:
+        """The addresses of all versions; None before the cluster was seen."""
+        reconciler = self._cluster.reconciler
+        if not reconciler.has_seen("Deployment"):
+            return None
+        ids = (_id_of(one) for one in reconciler.live("Deployment"))
+        return {service_url(identity, self._cluster.target) for identity in ids}
+
+    def targets(self) -> list[ScrapeTarget]:
+        """Nothing: Prometheus scrapes pods, and the controller asks Prometheus."""
+        return []
+
+    def conduct(self) -> dict[str, ServerConduct]:
+        """Nothing: Kubernetes restarts servers, and the metrics tell of requests that failed."""
+        return {}
+
+    def overloads(self) -> dict[str, str]:
+        """Nothing: the autoscaler answers load."""
+        return {}
+
+    def describe(self) -> list[dict[str, Any]]:
+        """The state of every version, for `facemodels status`."""
+        return [
+            {
+                "model_id": _id_of(one),
+                "replica": _ready_pods(one),
+                "pid": None,
+                "port": None,
+                "ready": bool(_ready_pods(one)),
+                "restarts": 0,
+                "problem": _why_not(one),
+            }
+            for one in sorted(self._cluster.reconciler.live("Deployment"), key=_id_of)
+        ]
+
+    def close(self) -> None:
+        """Stop watching; the pods go on."""
+        self._cluster.reconciler.close()
+
+    def end(self) -> None:
+        """Nothing: pods outlive the controller. `kubectl delete namespace` ends them."""
+
+
+class GatewayRouter:
+    """The Gateway of an environment, in the place of the local router and its supervisor.
+
+    Args:
+        cluster: the environment.
+
+    Attributes:
+        name: "gateway".
+        process: None; the Gateway is no process of this machine.
+        inside: "".
+    """
+
+    name = "gateway"
+    process = None
+    inside = ""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._started = False
+
+    @property
+    def spare(self) -> GatewayRouter:
+        """Itself: whether a Gateway has a second pod is the cluster's affair."""
+        return self
+
+    @property
+    def problem(self) -> str:
+        """Why the cluster is not as it must be; "" if nothing hinders it."""
+        return self._cluster.reconciler.problem
+
+    @property
+    def url(self) -> str:
+        """Not known: the address of a Gateway is the cluster's.
+
+        Raises:
+            ToolError: always.
+        """
+        raise ToolError("The address of the Gateway is not known here.", "Ask `kubectl`.")
+
+    def tend(self, published: str) -> None:
+        """Start the threads at the first step."""
+        if not self._started:
+            self._started = True
+            self._cluster.reconciler.start()
+
+    def applied(self, published: str) -> bool:
+        """Whether the cluster has the routes that were published last."""
+        return bool(published) and self._cluster.reconciler.settled("HTTPRoute")
+
+    def configure(self, hang_s: float) -> None:
+        """Nothing: a Gateway has a supervisor of its own."""
+
+    def outdated(self) -> bool:
+        """False: objects follow the settings."""
+        return False
+
+    def metrics(self) -> str:
+        """Nothing."""
+        return ""
+
+    def end(self) -> None:
+        """Nothing: routes outlive the controller."""
+
+    def close(self) -> None:
+        """Nothing: the servers' `close` ends the watches."""
+
+
+class NoPackages:
+    """Packages are the pods' own."""
+
+    def keep(self, identities: set[str]) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def _id_of(deployment: Object) -> str:
+    return str(deployment["metadata"].get("annotations", {}).get(_ID, ""))
+
+
+def _ready_pods(deployment: Object) -> int:
+    return int(deployment.get("status", {}).get("availableReplicas") or 0)
+
+
+def _why_not(deployment: Object) -> str:
+    """What the conditions of a Deployment say against it."""
+    for condition in deployment.get("status", {}).get("conditions", ()):
+        if (condition.get("type"), condition.get("status")) == ("Progressing", "False"):
+            return str(condition.get("message", ""))
+    return ""

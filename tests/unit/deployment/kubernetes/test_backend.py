@@ -1,0 +1,254 @@
+"""The cluster follows the plan, whatever happens to it, to the API server and to the controller."""
+
+from __future__ import annotations
+
+import gc
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from tests.unit.deployment.kubernetes.api_server import ApiServer
+from tests.unit.deployment.kubernetes.cluster import LEAST, ROOT, target
+from tests.unit.deployment.plans import beside, promote, roll_out, withdraw
+from tests.unit.registry.conftest import V1, V2, V3
+
+from facemodels.deployment.kubernetes.backend import Cluster, ClusterServers
+from facemodels.deployment.kubernetes.plan import plan
+from facemodels.deployment.kubernetes.target import object_name
+from facemodels.deployment.router.published import PublishedRoutes
+from facemodels.deployment.router.traffic import Traffic
+from facemodels.errors import FacemodelsError
+from facemodels.registry.state import State
+
+pytest.importorskip("lightkube")
+# lightkube leaves the connection of a watch that ends with an error to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+MODEL = "recognition-facenet"
+LIMIT_S = 20.0
+
+
+def until(holds: Callable[[], bool], what: str = "") -> None:
+    """Wait for the threads; the clock says nothing about the outcome."""
+    deadline = time.monotonic() + LIMIT_S
+    while not holds():
+        assert time.monotonic() < deadline, what or "it never came to be"
+        time.sleep(0.005)
+
+
+class Site:
+    """A cluster and a controller's view of it, turned by hand."""
+
+    def __init__(self, folder: Path) -> None:
+        self.server = ApiServer()
+        self.folder = folder
+        self.ledger = beside()
+        self.now = 0.0
+        self.begin()
+
+    def begin(self) -> None:
+        """A controller begins, with nothing but the state folder and the cluster."""
+        settings = target(LEAST, drain_s=0.0).settings
+        self.cluster = Cluster(ROOT, "production", settings, self.server.kubeconfig)
+        self.cluster.reconciler.start()
+        self.servers = ClusterServers(self.cluster)
+        self.published = PublishedRoutes(self.folder, self.cluster.publish)
+        self.traffic: dict[str, Traffic] = self.published.traffic()
+
+    def end(self) -> None:
+        """The controller dies; the cluster goes on."""
+        self.cluster.reconciler.close()
+
+    @property
+    def state(self) -> State:
+        return self.ledger.state
+
+    def turn(self) -> None:
+        """What the controller's loop does in one turn."""
+        self.now += 1.0  # a second a turn
+        ready = set(self.servers.urls())
+        now = plan(self.state, self.cluster.target, ready=ready, before=self.traffic, now=self.now)
+        busy = {identity for one in self.traffic.values() for identity in one.answered}
+        self.servers.tend(now.versions, busy)
+        running = self.servers.running_urls()
+        self.published.publish(now.routes, now.traffic, now.default, running)
+        self.traffic = self.published.traffic()
+
+    def weights(self) -> dict[str, int]:
+        route = self.server.get("HTTPRoute", MODEL)
+        if route is None or not route["spec"]["rules"]:  # a hand has emptied it
+            return {}
+        return {b["name"]: b["weight"] for b in route["spec"]["rules"][-1]["backendRefs"]}
+
+    def deploy(self, *ids: str) -> None:
+        """Turn until these Deployments exist, and let them become ready."""
+        for identity in ids:
+            until(lambda i=identity: self.turned(object_name(i) in self.server.names("Deployment")))
+            self.server.set_ready(object_name(identity))
+
+    def turned(self, holds: bool) -> bool:
+        self.turn()
+        return holds
+
+    def until_weights(self, **shares: int) -> None:
+        wanted = {
+            object_name(f"rec-facenet-v{v.replace('_', '.')[1:]}"): n for v, n in shares.items()
+        }
+
+        def so() -> bool:
+            self.turn()
+            return self.weights() == wanted
+
+        until(so, f"{self.weights()} and not {wanted}: {self.cluster.reconciler.problem}")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    found = Site(tmp_path)
+    yield found
+    found.server.stop()
+    found.end()
+    for thread in threading.enumerate():  # also those of controllers that died
+        if thread.name.startswith("watch "):
+            thread.join(LIMIT_S)
+    gc.collect()  # here, where the warnings of lightkube's sockets are expected
+
+
+def test_a_canary_gets_its_share_when_it_is_ready_and_a_rollback_moves_one_route(
+    site: Site,
+) -> None:
+    site.deploy(V1)
+    site.until_weights(v1_0_0=100)
+    site.ledger.add(roll_out(V2, 10))
+    until(lambda: site.turned(object_name(V2) in site.server.names("Deployment")))
+    site.turn()
+    assert site.weights() == {object_name(V1): 100}  # it has no ready pod yet
+    site.server.set_ready(object_name(V2))
+    site.until_weights(v1_0_0=90, v1_1_0=10)
+    until(lambda: site.cluster.reconciler.settled("HTTPRoute"))
+    del site.server.requests[:]
+    site.ledger.add(withdraw(V2))
+    site.until_weights(v1_0_0=100)
+    changed = [one for one in site.server.requests if one[0] == "apply"]
+    assert changed == [("apply", "HTTPRoute", MODEL)]
+    # What nobody wants any more goes, after it got its last request.
+    until(lambda: site.turned(object_name(V2) not in site.server.names("Deployment")))
+    until(lambda: site.turned(object_name(V2) not in site.server.names("HTTPRoute")))
+
+
+def test_an_edit_by_hand_is_undone_and_the_number_of_pods_is_the_autoscalers(site: Site) -> None:
+    site.deploy(V1)
+    site.until_weights(v1_0_0=100)
+    name = object_name(V1)
+    site.server.edit("Deployment", name, "autoscaler", spec={"replicas": 7})
+    site.server.edit("Service", name, "kubectl", spec={"type": "LoadBalancer"})
+    site.server.edit("HTTPRoute", MODEL, "kubectl", spec={"rules": []})
+
+    def mended() -> bool:
+        service = site.server.get("Service", name)
+        return site.turned(service is not None and service["spec"]["type"] == "ClusterIP")
+
+    until(mended)
+    site.until_weights(v1_0_0=100)
+    deployment = site.server.get("Deployment", name)
+    assert deployment is not None
+    assert deployment["spec"]["replicas"] == 7
+    managers = {one["manager"] for one in deployment["metadata"]["managedFields"]}
+    assert managers == {"facemodels", "autoscaler"}
+
+
+def test_a_refusal_is_told_and_hinders_no_other_object(site: Site) -> None:
+    site.server.refused = {"HorizontalPodAutoscaler"}
+    site.deploy(V1)
+    site.until_weights(v1_0_0=100)
+    until(lambda: "HorizontalPodAutoscaler" in site.cluster.reconciler.problem)
+    assert "cannot apply" in site.cluster.reconciler.problem
+    site.server.refused = set()
+    until(lambda: not site.cluster.reconciler.problem)
+    assert object_name(V1) in site.server.names("HorizontalPodAutoscaler")
+
+
+def test_a_new_controller_deletes_nothing_before_it_has_seen_all(site: Site) -> None:
+    site.deploy(V1)
+    site.until_weights(v1_0_0=100)
+    site.end()
+    del site.server.requests[:]
+    (site.folder / "serving.json").unlink()  # and its state folder is lost
+    site.begin()
+    until(lambda: bool(site.servers.urls()))
+    site.until_weights(v1_0_0=100)
+    assert [one for one in site.server.requests if one[0] == "delete"] == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_backend_with_a_share_is_ready_and_the_cluster_comes_to_what_the_tags_say(
+    site: Site, seed: int
+) -> None:
+    """Operators, pods, hands and faults in random order; then the world holds still."""
+    chance = random.Random(seed)
+    server = site.server
+    readied: set[str] = set()
+
+    def pods() -> None:
+        for name in server.names("Deployment") - readied:
+            if chance.random() < 0.7:
+                server.set_ready(name)
+                readied.add(name)
+
+    def operate() -> None:
+        act = chance.choice(
+            [
+                roll_out(V2, chance.choice([5, 50])), roll_out(V3, 20, "shadow"),
+                roll_out(V3, 0, "blue-green"), withdraw(V2), withdraw(V3),
+                promote(V2), promote(V3), promote(V1),
+            ]
+        )  # fmt: skip
+        with suppress(FacemodelsError):  # the rules refuse it now
+            site.ledger.add(act)
+
+    def hand() -> None:
+        if MODEL in server.names("HTTPRoute"):
+            server.edit("HTTPRoute", MODEL, "kubectl", spec={"rules": []})
+
+    def busy() -> None:
+        server.busy = chance.randint(1, 4)
+
+    def restart_controller() -> None:
+        site.end()
+        site.begin()
+
+    def restart_server() -> None:
+        server.stop()
+        server.start()
+
+    acts = [pods, pods, operate, operate, hand, busy, server.forget, server.cut_watches]
+    acts += [restart_controller, restart_server]
+    for _ in range(25):
+        chance.choice(acts)()
+        for _ in range(3):
+            site.turn()
+            _shares_are_ready(site, readied)
+    server.busy = 0
+
+    def all_ready() -> bool:
+        for name in server.names("Deployment") - readied:
+            server.set_ready(name)
+            readied.add(name)
+        site.turn()
+        _shares_are_ready(site, readied)
+        wanted = plan(site.state, site.cluster.target)
+        shares = {object_name(i): n for i, n in wanted.traffic[MODEL].shares.items()}
+        names = {object_name(i) for i in wanted.versions}
+        stand_ins = {object_name(i) for one in site.traffic.values() for i in one.stand_ins}
+        return site.weights() == shares and names <= server.names("Deployment") <= names | stand_ins
+
+    until(all_ready, f"seed {seed}: {site.weights()} {site.cluster.reconciler.problem}")
+
+
+def _shares_are_ready(site: Site, readied: set[str]) -> None:
+    """No request goes to a version that never had a ready pod."""
+    assert set(site.weights()) <= readied
+    assert sum(site.weights().values()) in (0, 100)

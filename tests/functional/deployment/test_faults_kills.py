@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import product
@@ -249,6 +251,44 @@ def turn(production: Environment, victim: str, names: Mapping[str, str], *words:
     kill(production, victim, names)
     assert command.communicate(timeout=60)[1] == ""
     assert command.returncode == 0
+
+
+@pytest.fixture
+def busy() -> Iterator[None]:
+    """Two other processes that want all of the machine."""
+    words = (sys.executable, "-c", "while True: pass")
+    others = [subprocess.Popen(words) for _ in range(2)]
+    yield
+    for one in others:
+        one.kill()
+        one.wait()
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(100, marks=_full)])
+def test_a_kill_at_any_moment_of_a_turn_on_a_busy_machine_fails_no_request(
+    production: Environment, busy: None, kills: int
+) -> None:
+    chance = random.Random(kills)
+    complete = (
+        "deploy", "--model-id", CANDIDATE, "--environment", "production", "--strategy", "complete",
+        "--reason", "again",
+    )  # fmt: skip
+    back = ("rollback", "--model-type", "recognition", "--reason", "no")
+    for number in range(kills):
+        if number % 2 == 0:
+            roll_out(production, chance.choice(("canary", "blue-green", "shadow", "progressive")))
+        forward = number % 2 == 0
+        with Load(production) as load:
+            command = production.site.begin(*(complete if forward else back))
+            wanted = len(load.answers) + chance.randrange(150)
+            wait_until(lambda load=load, wanted=wanted: len(load.answers) > wanted, "a moment")
+            kill(production, chance.choice(("stable", "candidate", "candidate", "controller")))
+            assert command.communicate(timeout=120)[1] == ""
+            production.wait_for(**({"v1_2_0": 100} if forward else {"v1_1_0": 100}))
+            wanted = len(load.answers) + 20
+            wait_until(lambda load=load, wanted=wanted: len(load.answers) > wanted, "answers")
+        assert load.problems == [], number
+        production.wait_ready(STABLE, CANDIDATE if forward else WARM)
 
 
 @pytest.mark.parametrize(

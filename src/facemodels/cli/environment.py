@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from facemodels.cli.environment_access import open_in_emergency
 from facemodels.cli.environment_options import config_option, environment_option
@@ -121,6 +122,8 @@ def _last_words(folder: Path) -> str:
 def down(environment: str, config: Path | None, keep_serving: bool, dry_run: bool) -> None:
     """End an environment: the controller, then router and servers, each in order.
 
+    Where no environment is named, it asks before it ends production.
+
     \b
     Example:
       facemodels down --environment staging
@@ -136,6 +139,7 @@ def down(environment: str, config: Path | None, keep_serving: bool, dry_run: boo
         named += [] if keep_serving else [one.path.stem for one in running_processes(folder)]
         click.echo(f"Would end: {', '.join(named) or 'nothing'}.")
         return
+    _ask_where_none_was_named(environment, keep_serving=keep_serving)
     if pid is not None:
         with suppress(ProcessLookupError):  # it ended meanwhile
             os.kill(pid, signal.SIGHUP if keep_serving else signal.SIGTERM)
@@ -255,3 +259,9 @@ def _print(found: Mapping[str, Any]) -> None:
     print_table(("model", "version", "share", "as", "health", "since", "by", "verdict"), rows)
     for problem in found["problems"]:
         click.echo(problem, err=True)
+
+
+def _ask_where_none_was_named(environment: str, *, keep_serving: bool) -> None:
+    source = click.get_current_context().get_parameter_source("environment")
+    if source is ParameterSource.DEFAULT and not keep_serving:
+        click.confirm(f"End {environment} with everything that serves there?", abort=True)

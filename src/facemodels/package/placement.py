@@ -27,7 +27,8 @@ def require_placement(package: Package) -> None:
                 f"Take the right away: chmod -R o-w {folder}",
             )
     own = Path(package.id.folder).name
-    if folder.name != own and _VERSIONED.fullmatch(folder.name):
+    names = (own, str(package.id))  # an environment keeps its packages by their ids
+    if folder.name not in names and _VERSIONED.fullmatch(folder.name):
         raise IntegrityError(
             f"{folder} is called {folder.name} and holds {package.id}.",
             f"Call the folder {own}, or get the version that its name says.",

@@ -84,7 +84,9 @@ def test_a_server_refuses_what_others_may_change_or_is_called_by_another_name(
     other = package.rename(package.with_name("dlib-v9.9.9"))
     with pytest.raises(IntegrityError, match=r"called dlib-v9\.9\.9 and holds lmk-dlib-v1\.0\.0"):
         require_placement(open_package(other))
-    other.rename(package)
+    kept = other.rename(package.with_name("lmk-dlib-v1.0.0"))
+    require_placement(open_package(kept))  # as an environment keeps it
+    kept.rename(package)
 
 
 def test_a_folder_that_is_no_package_is_an_input_error(tmp_path: Path) -> None:

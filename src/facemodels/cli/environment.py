@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from facemodels.cli.environment_access import open_in_emergency
+from facemodels.cli.environment_access import EnvironmentAccess, open_in_emergency
 from facemodels.cli.environment_options import config_option, environment_option
 from facemodels.cli.options import json_option, output
 from facemodels.cli.table import print_table
@@ -54,12 +55,24 @@ def up(environment: str, config: Path | None, detach: bool) -> None:
 
     opened = open_in_emergency(environment, config)  # it must come up again at night
     log.configure()
+    _name_controller(opened, environment)
     with lock.held(opened.folder):
         controller = Controller(opened.registry, environment, opened.settings, config)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: controller.stop())
         signal.signal(signal.SIGHUP, lambda *_: controller.stop(keep_serving=True))
         controller.run()
+
+
+def _name_controller(opened: EnvironmentAccess, environment: str) -> None:
+    """Let the controller's own events name it, and its host, as who made them.
+
+    Not where GPG finds the key to sign with by the name of the user.
+    """
+    git = opened.registry.git
+    if opened.registry.repository.policy.signatures == "off" or git.config("user.signingkey"):
+        name = f"controller of {environment} on {socket.gethostname()}"
+        os.environ["GIT_COMMITTER_NAME"] = name
 
 
 def _detach(environment: str, config: Path | None) -> None:

@@ -33,7 +33,7 @@ _COMMANDS = {
     "gallery": ("gallery", "Enrolled people: enrol, identify, mend, migrate."),
     "token": ("serve", "Make and void the tokens that a server asks for."),
     "deploy": ("deploy", "Bring a version into staging or production, at once or by and by."),
-    "rollback": ("deploy", "Take production back to the version before, at once."),
+    "rollback": ("rollback", "Take production back to the version before, at once."),
     "up": ("environment", "Run an environment: controller, router, servers."),
     "down": ("environment", "End an environment."),
     "status": ("environment", "What serves which share of an environment, and how it is."),

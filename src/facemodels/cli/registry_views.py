@@ -132,6 +132,7 @@ def history(name: str | None, model_id: str | None, as_json: bool) -> None:
     Example:
       facemodels registry history --name recognition-facenet
     """
+    from facemodels.deployment.history import decided_by
     from facemodels.registry.events import to_text
 
     asked = ModelId.parse(model_id) if model_id else None
@@ -143,7 +144,8 @@ def history(name: str | None, model_id: str | None, as_json: bool) -> None:
             "act": _act(event),
             "model_id": state.id_of(event) or event.name.model,
             "status": event.record["status"] if event.record else event.name.stage,
-            "actor": event.tagger,
+            "actor": decided_by(event),
+            "tagger": event.tagger,
             "reason": event.reason,
             "tag": event.tag,
             "object": event.object,
@@ -159,11 +161,13 @@ def history(name: str | None, model_id: str | None, as_json: bool) -> None:
 
 
 def _act(event: Event) -> str:
-    """A rollout with its strategy and share: `rollout canary 10 %`."""
-    terms = (event.record or {}).get("rollout")
+    """A rollout with its strategy and share: `rollout canary 10 %`; an emergency is named."""
+    record = event.record or {}
+    urgent = " (emergency)" if record.get("emergency") else ""
+    terms = record.get("rollout")
     if not isinstance(terms, dict):
-        return event.act
-    return f"{event.act} {terms.get('strategy', '')} {terms.get('percent', '')} %"
+        return f"{event.act}{urgent}"
+    return f"{event.act} {terms.get('strategy', '')} {terms.get('percent', '')} %{urgent}"
 
 
 @click.command()

@@ -31,7 +31,9 @@ def return_to(
     """Propose the event that brings a version back to production."""
 
     def proposal(state: State) -> ProposedEvent:
-        event = rules.move(state, model, "production", reason=reason, re_enrolment=re_enrolment)
+        event = rules.move(
+            state, model, "production", reason=reason, re_enrolment=re_enrolment, back=True
+        )
         return replace(event, extra={**(record or {}), **event.extra})
 
     return proposal

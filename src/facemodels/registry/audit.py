@@ -343,4 +343,7 @@ def _plan(state: State, event: Event) -> ProposedEvent:
             reason=reason, re_enrolment=plan, emergency=emergency,
         )  # fmt: skip
     status: Status = record["status"]
-    return rules.move(state, model, status, reason=reason, re_enrolment=plan, emergency=emergency)
+    return rules.move(
+        state, model, status, reason=reason, re_enrolment=plan, emergency=emergency,
+        back=record["act"] == "rollback",  # what it was, where the rules allow either
+    )  # fmt: skip

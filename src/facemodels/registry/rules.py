@@ -18,7 +18,7 @@ from facemodels.errors import InputError, RuleError
 from facemodels.names import ModelId
 from facemodels.registry import members, tag_names
 from facemodels.registry.proposals import ProposedEvent, event_of, staged
-from facemodels.registry.state import ARCHIVED, ROLLOUT, Entry, State, Status
+from facemodels.registry.state import ARCHIVED, ROLLOUT, Entry, State, Status, production_line
 
 # In the record of a deployment: the embedding spaces that the galleries in use had then.
 GALLERY_SPACES = "gallery_spaces"
@@ -73,8 +73,12 @@ def move(
     reason: str,
     re_enrolment: str = "",
     emergency: bool = False,
+    back: bool = False,
 ) -> ProposedEvent:
     """Give a version its next status, or go back to one that was in production.
+
+    A version that was in production and was taken back, or is on its way there again, is
+    promoted as any other.
 
     Args:
         state: the present state of the registry.
@@ -84,6 +88,7 @@ def move(
         re_enrolment: how galleries get new embeddings, if the embedding space changes.
         emergency: whether the version may skip staging; this needs a reason and stays in the
             record.
+        back: whether a rollback is meant, also to a version that was taken back itself.
 
     Raises:
         InputError: the version is not registered, or has the status already.
@@ -102,7 +107,8 @@ def move(
     act = "promote"
     if status == "production":
         re_enrolment, emergency = _let_in(state, entry, reason, re_enrolment, emergency=emergency)
-        act = _to_production(state, entry, reason=reason, re_enrolment=re_enrolment)
+        back = _is_back(state, entry, asked=back)
+        act = _to_production(state, entry, reason=reason, re_enrolment=re_enrolment, back=back)
     elif (entry.status, status) != ("development", "staging"):
         raise RuleError(
             f"{model} is in {entry.status} and cannot go to {status}.",
@@ -314,10 +320,21 @@ def _require_weights(state: State, entry: Entry) -> None:
         )
 
 
-def _to_production(state: State, entry: Entry, *, reason: str, re_enrolment: str) -> str:
+def _is_back(state: State, entry: Entry, *, asked: bool) -> bool:
+    """Whether a way to production leads back."""
+    if entry.deployed_at is None or asked:
+        return asked and entry.deployed_at is not None
+    running = state.rollouts.get(entry.model)
+    if running is not None and state.id_of(running) == entry.id:
+        return False  # it ends a rollout
+    return entry.id in production_line(state, entry.model)
+
+
+def _to_production(
+    state: State, entry: Entry, *, reason: str, re_enrolment: str, back: bool
+) -> str:
     """Check that a version may go to production; say whether that is a promotion or a rollback."""
     current = state.entries.get(state.production.get(entry.model, ""))
-    back = entry.deployed_at is not None
     if current is not None and not (back and _galleries_keep(current, entry)):
         _same_space(current, entry, re_enrolment)
     if not back:

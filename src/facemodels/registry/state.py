@@ -308,10 +308,13 @@ def went_back(state: State, model: str) -> bool:
 def _line(state: State, model: str) -> tuple[list[str], bool]:
     line: list[str] = []
     back = False
-    for _, identity in production_history(state, model):
-        back = identity in line
+    for event, identity in production_history(state, model):
+        known = identity in line
+        back = known and event.act != "promote"
         if back:
             del line[line.index(identity) + 1 :]
-        else:
-            line.append(identity)
+            continue
+        if known:  # an old version was rolled out anew
+            line.remove(identity)
+        line.append(identity)
     return line, back

@@ -25,7 +25,8 @@ from facemodels.deployment.controller.pending_rollbacks import (
     decide,
 )
 from facemodels.deployment.deploy import require_deployer
-from facemodels.deployment.rollback import find_rollback
+from facemodels.deployment.history import DECIDED_BY, in_words, last_change
+from facemodels.deployment.rollback import Rollback, find_rollback
 from facemodels.deployment.servers.process import running_processes
 from facemodels.deployment.settings import DECISIONS, STATUS, Environment, state_folder
 from facemodels.errors import (
@@ -60,21 +61,39 @@ class RollbackRequest:
         to_version: a version number such as `2.1.3`; None chooses the previous version.
         reason: why; it is recorded in the tag.
         re_enrolment: how galleries get their embeddings back, where the embedding space changes.
+        expect: the tag of the last change of the model's traffic that the operator knows of; ""
+            if he states none. If another change came since, nothing is done and he is told.
     """
 
     model_type: str
     to_version: str | None
     reason: str
     re_enrolment: str = ""
+    expect: str = ""
+
+    def find(self, state: State) -> Rollback:
+        """What the rollback changes in a state.
+
+        Raises:
+            ConflictError: something happened to the model that the operator does not know of.
+            FacemodelsError: the errors of `find_rollback`.
+        """
+        found = find_rollback(
+            state, self.model_type, self.to_version, re_enrolment=self.re_enrolment
+        )
+        last = last_change(state, found.model)
+        if self.expect and last is not None and last.tag != self.expect:
+            raise ConflictError(
+                f"{found.model} has changed: {in_words(state, last)} ({last.tag}).",
+                f"Nothing was changed. Decide anew; then add --expect '{last.tag}'.",
+            )
+        return found
 
     def proposal(self) -> Proposal:
         """The event of the rollback, decided on the state in which it is added."""
 
         def proposal(state: State) -> ProposedEvent:
-            found = find_rollback(
-                state, self.model_type, self.to_version, re_enrolment=self.re_enrolment
-            )
-            return found.proposal(self.reason)(state)
+            return self.find(state).proposal(self.reason)(state)
 
         return proposal
 
@@ -173,10 +192,9 @@ def _with_controller(
     registry: Registry, pending: PendingRollbacks, request: RollbackRequest
 ) -> RollbackOutcome:
     state = registry.repository.state()
-    found = find_rollback(
-        state, request.model_type, request.to_version, re_enrolment=request.re_enrolment
-    )
-    one = decide(state, found, reason=request.reason, time=int(time.time()), record={})
+    found = request.find(state)
+    record = {DECIDED_BY: _operator(registry.git)}  # the controller may be who records it
+    one = decide(state, found, reason=request.reason, time=int(time.time()), record=record)
     with pending.claim(found.model) as ours:
         pending.add(one)  # traffic changes by this file, before any network act
         if not ours:
@@ -203,6 +221,14 @@ def _added_by_controller(state: State, one: PendingRollback) -> Event | None:
     if last is None or last.object == one.seen or last.reason != one.reason:
         return None
     return last if last.act in ("rollback", "withdraw") else None
+
+
+def _operator(git: Git) -> str:
+    """`Name <mail>` of whoever runs the command; "" if Git knows no name, which stops nothing."""
+    try:
+        return git.text("var", "GIT_COMMITTER_IDENT").rpartition(">")[0] + ">"
+    except FacemodelsError:
+        return ""
 
 
 def _limited(registry: Registry, limits_s: Mapping[str, float]) -> Registry:

@@ -8,7 +8,9 @@ the thread of `git_worker`, and tries again until the Git remote takes it.
 from __future__ import annotations
 
 import math
+import socket
 import time
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -17,7 +19,10 @@ from facemodels.deployment.controller.alarms import Alarms
 from facemodels.deployment.controller.git_worker import Done, GitWorker
 from facemodels.deployment.controller.pending_rollbacks import PendingRollback, PendingRollbacks
 from facemodels.deployment.controller.reaction import Reaction
+from facemodels.deployment.history import AUTOMATIC
 from facemodels.errors import FacemodelsError, InputError, RuleError
+from facemodels.registry.proposals import Proposal, ProposedEvent
+from facemodels.registry.state import State
 
 
 class EventRecorder:
@@ -51,10 +56,11 @@ class EventRecorder:
         """
         self._alarms.put(f"reaction {model}", reaction.alarm)
         if reaction.rollback is not None:
-            self._pending.add(reaction.rollback)
+            record = {**reaction.rollback.record, AUTOMATIC: socket.gethostname()}
+            self._pending.add(replace(reaction.rollback, record=record))
             self._log.warning("rolling back", model=model, reason=reaction.rollback.reason)
         if reaction.proposal is not None and self._due(model):
-            self._worker.act(model, reaction.proposal, self._step_added(model))
+            self._worker.act(model, _automatic(reaction.proposal), self._step_added(model))
         return reaction.rollback is not None
 
     def record_pending(self) -> None:
@@ -110,3 +116,13 @@ class EventRecorder:
         except (RuleError, InputError):
             return False
         return True
+
+
+def _automatic(proposal: Proposal) -> Proposal:
+    """The same event, with the host of the controller that decided it in its record."""
+
+    def marked(state: State) -> ProposedEvent:
+        event = proposal(state)
+        return replace(event, extra={**event.extra, AUTOMATIC: socket.gethostname()})
+
+    return marked

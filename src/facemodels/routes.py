@@ -16,7 +16,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Scope = Literal["predict", "info", "metrics", "gallery:read", "gallery:write", "admin"]
+Scope = Literal[
+    "predict", "info", "metrics", "feedback", "gallery:read", "gallery:write", "admin"
+]  # fmt: skip
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 # The abilities of the models of each task. Every ability is an endpoint under /api.
 ABILITIES: Mapping[str, tuple[str, ...]] = {
@@ -55,6 +57,7 @@ PAGE = Endpoint("/", "info")
 OPENAPI = Endpoint("/openapi.json", "info")
 METRICS = Endpoint("/metrics", "metrics")
 INFO = Endpoint("/api/model/info", "info")
+FEEDBACK = Endpoint("/api/feedback", "feedback", "POST")
 ABILITY = Endpoint("/api/{ability}", "predict", "POST", predicts=True)
 GALLERIES = Endpoint("/api/galleries", "gallery:read")
 GALLERY_FACES = Endpoint("/api/galleries/{gallery}/faces", "gallery:write", "POST", predicts=True)
@@ -73,7 +76,7 @@ VERSION_INFER = Endpoint(
     "/v2/models/{name}/versions/{version}/infer", "predict", "POST", predicts=True
 )
 ENDPOINTS = (
-    PAGE, OPENAPI, METRICS, INFO, ABILITY, *OF_SYSTEMS, SERVER, LIVE, READY,
+    PAGE, OPENAPI, METRICS, INFO, FEEDBACK, ABILITY, *OF_SYSTEMS, SERVER, LIVE, READY,
     MODEL, MODEL_READY, MODEL_INFER, VERSION, VERSION_READY, VERSION_INFER,
 )  # fmt: skip
 
@@ -97,7 +100,7 @@ def ability_paths(task: str) -> tuple[str, ...]:
 
 def is_prediction(method: str, path: str) -> bool:
     """Whether a request asks the model for a prediction, even one that the model cannot make."""
-    return method == "POST" and _PREDICTION.fullmatch(path) is not None
+    return method == "POST" and path != FEEDBACK.path and _PREDICTION.fullmatch(path) is not None
 
 
 def needed_scope(method: str, path: str) -> Scope | None:

@@ -15,6 +15,7 @@ from facemodels.gallery.opened import GallerySystem
 from facemodels.routes import INFO, METRICS, OPENABLE, OPENAPI, PAGE
 from facemodels.serving.api import documents
 from facemodels.serving.api.endpoints import Api, add_api
+from facemodels.serving.api.feedback_endpoint import add_feedback
 from facemodels.serving.engine.inference import Engine
 from facemodels.serving.galleries import ServedGalleries
 from facemodels.serving.http.admission import Admission
@@ -104,6 +105,7 @@ def build(
     api = add_api(app, engine, about, metrics, secured=secured, galleries=served)
     closed = secured and METRICS.path not in opened_paths(engine.settings)
     add_endpoint(app, METRICS, expose, documents.metrics(secured=closed))
+    add_feedback(app, metrics.feedback, engine.settings, secured=secured)
     add_oip(app, engine, readiness, metrics, secured=secured)
     app.add_exception_handler(RequestError, _on_request_error)
     app.add_exception_handler(HTTPException, _on_http_exception)

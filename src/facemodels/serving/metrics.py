@@ -23,6 +23,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from facemodels import __version__
+from facemodels.serving.feedback import Feedback
 
 _LABELS = ("model_name", "model_version")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -50,6 +51,7 @@ class Metrics:
     Attributes:
         registry: all metrics.
         request_size: a histogram of the sizes of bodies in bytes.
+        feedback: what users say of answers.
         in_flight: a gauge of the predictions in work or waiting.
     """
 
@@ -57,6 +59,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series
         self.registry = CollectorRegistry()
         self._own = (name, version)
+        self.feedback = Feedback(self._own, self.registry)
         # Every status has a series from the start: a rate needs one, even if it stays at zero.
         total = Counter(
             "model_predictions_total", "Predictions asked for, by how they ended",

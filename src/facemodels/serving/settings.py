@@ -41,6 +41,7 @@ class Limits(Frozen):
         connections: number of connections; one more takes the place of the one that has been
             idle longest.
         idle_s: time that a connection without a request is kept; longer than a router keeps it.
+        feedback: opinions on answers that count of one client an hour; the next one gets 429.
         drain_s: time after SIGTERM in which the server still answers but says that it is not
             ready, so that a router notices.
         grace_s: time after that until requests in work are given up.
@@ -62,6 +63,7 @@ class Limits(Frozen):
     retry_after_s: Count = 1
     connections: Count = 4096
     idle_s: Seconds = 120.0
+    feedback: Count = 1000
     drain_s: Wait = 0.0
     grace_s: Seconds = 20.0
 

@@ -13,7 +13,7 @@ from facemodels.data.sample import generate
 from facemodels.imaging import decode
 from facemodels.package.load import open_package
 
-from .conftest import GOLDEN, Server, Start
+from .conftest import GOLDEN, Server, Start, encoded
 
 JPEG = {"content-type": "image/jpeg"}
 
@@ -199,3 +199,18 @@ def test_what_the_registry_says_is_read_whenever_it_is_asked_for(
     assert status() == "production"
     about.unlink()
     assert status() == "production"
+
+
+def test_an_answer_is_judged_once_by_its_request(face_server: Server) -> None:
+    parts = [("image", ("a.png", picture(), "image/png"))] * 2
+    answer = face_server.post("/api/verify", files=parts)
+    assert answer.json()["reliability"]["known_issues"] == "Knows nothing."
+    said = {"request_id": answer.headers["x-request-id"], "verdict": "wrong"}
+    assert face_server.post("/api/feedback", json=said).json() == {"counted": True}
+    assert face_server.post("/api/feedback", json=said).status_code == 409
+    for wrong in ({}, {**said, "score": 1}, {**said, "verdict": "odd"}, {"request_id": "a b"}):
+        assert face_server.post("/api/feedback", json=wrong).status_code == 400
+    assert face_server.post("/api/feedback", content=b"x" * 5000).status_code == 413
+    assert 'verdict="wrong"} 1.0' in face_server.get("/metrics").text
+    black = [("image", ("a.png", encoded(np.zeros((50, 50, 3), np.uint8)), "image/png"))] * 2
+    assert face_server.post("/api/verify", files=black).json()["code"] == "no_face"

@@ -268,7 +268,9 @@ def _predict(api: Api, ability: str, metrics: Metrics) -> Callable[[Request], An
         content_type = request.headers.get("content-type", "")
         given = ApiRequest(content_type, body, dict(request.query_params))
         request.state.logged = api.logged(ability, given.query)
-        return json_response(await api.predict(ability, given))
+        answer = await api.predict(ability, given)
+        request.state.decided = answer.get("same_person")
+        return json_response(answer)
 
     predict.__name__ = ability  # FastAPI makes the operation's id from it
     return predict

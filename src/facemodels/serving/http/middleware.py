@@ -89,6 +89,7 @@ class RequestMiddleware:
         request_id = identify(headers)
         scope.setdefault("state", {})["request_id"] = request_id
         path = scope["path"]
+        client = scope["state"]["client"] = client_address(scope)
         needed = None if path in self._opened else needed_scope(scope["method"], path)
         predicts = is_prediction(scope["method"], scope["path"])
         probe = scope["state"]["probe"] = self._mark.on(headers)
@@ -97,6 +98,8 @@ class RequestMiddleware:
         status = await self._answer(scope, headers, body, response, needed, predicts=predicts)
         if predicts:
             self._metrics.count(outcome(status), probe=probe)
+            if status < 400 and not probe:
+                self._metrics.feedback.answered(request_id, scope["state"].get("decided"))
         self._log.info(
             "request",
             request_id=request_id,
@@ -104,7 +107,7 @@ class RequestMiddleware:
             path=printable(scope["path"], status),
             status=status,
             ms=round((time.perf_counter() - start) * 1e3, 3),
-            client=client_address(scope),
+            client=client,
             **traced(headers),
             **scope["state"].get("holder", {}),
             **scope["state"].get("logged", {}),  # what the endpoint adds

@@ -33,6 +33,7 @@ _ERRORS: Mapping[int, tuple[str, str]] = {
     409: ("other_space", "The gallery has other embedding spaces only, or a face another name"),
     413: ("body_too_large", "Too many bytes, pixels, images or rows"),
     415: ("unsupported_media_type", "Not a type of body that is taken here, or a compressed one"),
+    429: ("feedback_too_many", "Enough of one client for an hour"),
     422: ("undecodable_image", "An image cannot be decoded"),
     503: ("overloaded", "Overloaded: come back after Retry-After seconds"),
     504: ("deadline", "The answer took too long"),

@@ -3,6 +3,7 @@ const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
 const TOKEN = "facemodels.token";
 const OWN_THRESHOLD = 0.25;  // the server's, where a package has none
+const FEEDBACK = "api/feedback";
 const TASKS = {};  // by task: what the page says, asks and draws
 const state = {
   info: null, since: 0, files: [], urls: [], size: null, answer: null, box: null,
@@ -44,10 +45,39 @@ async function call(path, options = {}) {
     if (error.name === "AbortError") throw error;
     throw new Failure("The server cannot be reached, or it broke off.", 0, null);
   }
-  if (response.ok && body !== null) return body;
+  if (response.ok && body !== null) {
+    if (options.method === "POST" && path !== FEEDBACK) {
+      offerThumbs(response.headers.get("x-request-id"), body);
+    }
+    return body;
+  }
   const id = body?.request_id ?? response.headers.get("x-request-id");
   const text = body?.error ?? `The server answered ${response.status}.`;
   throw new Failure(text, response.status, id, body?.code);
+}
+
+// --- what the user says of the last answer
+
+function offerThumbs(id, body) {
+  state.judged = id && { id, decision: "same_person" in body };
+  $("thumbs").hidden = !id;
+  $("thumbs-said").textContent = "";
+  for (const button of $("thumbs").querySelectorAll("button")) button.disabled = false;
+}
+
+async function judge(good) {
+  const { id, decision } = state.judged;
+  for (const button of $("thumbs").querySelectorAll("button")) button.disabled = true;
+  const said = decision ? { verdict: good ? "right" : "wrong" } : { score: good ? 1 : 0 };
+  try {
+    const headers = { "content-type": "application/json" };
+    const body = JSON.stringify({ request_id: id, ...said });
+    await call(FEEDBACK, { method: "POST", headers, body });
+    $("thumbs-said").textContent = "Thank you. Nothing of the picture was kept.";
+  } catch (error) {
+    $("thumbs-said").textContent = error.status === 403
+      ? "This token may not judge answers." : error.message;
+  }
 }
 
 // --- small things

@@ -82,6 +82,9 @@ $("access").addEventListener("submit", (event) => {
   start();
 });
 
+$("thumb-up").addEventListener("click", () => judge(true));
+$("thumb-down").addEventListener("click", () => judge(false));
+
 $("forget").addEventListener("click", () => {
   remember(null);
   $("token").value = "";

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from .conftest import GOLDEN, Server, Start
-from .wire import LEAKS, LIVE, Wire, launched, picture, post, series, slow_form
+from .wire import LARGE_IMAGES, LEAKS, LIVE, Wire, launched, picture, post, series, slow_form
 
 HEADER_S, IDLE_S, BODY_S = 1.0, 2.0, 3.0
 PATH = "/api/landmarks"
@@ -103,7 +103,7 @@ def test_more_images_than_the_limit_are_refused(strict: Server) -> None:
 
 
 def test_work_past_the_deadline_is_given_up(start: Start) -> None:
-    server = start(GOLDEN, deadline_s=0.3, workers=1, pixels=10**9)
+    server = start(GOLDEN, deadline_s=0.3, workers=1, **LARGE_IMAGES)
     began = time.monotonic()
     answer = server.post(PATH, **slow_form())
     assert answer.status_code == 504
@@ -170,7 +170,7 @@ def test_a_kept_connection_may_idle_longer_than_a_head_may_take(strict: Server) 
 
 def test_no_answer_is_cut_short_by_the_times_of_heads(start: Start) -> None:
     """Requests one behind another, the later ones slower than any limit of the connection."""
-    server = start(GOLDEN, header_s=0.3, idle_s=1.0, deadline_s=60.0, pixels=10**9)
+    server = start(GOLDEN, header_s=0.3, idle_s=1.0, deadline_s=60.0, **LARGE_IMAGES)
     form = httpx.Request("POST", f"{server.url}{PATH}", **slow_form(16))
     slow = post(PATH, form.read(), content_type=form.headers["content-type"])
     with Wire(server) as wire:

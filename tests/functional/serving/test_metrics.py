@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from facemodels.serving.metrics import STATUSES
 
 from .conftest import GOLDEN, Server, Start
-from .wire import LEAKS, LIVE, Wire, picture, post, series, slow_form, wait_until
+from .wire import LARGE_IMAGES, LEAKS, LIVE, Wire, picture, post, series, slow_form, wait_until
 
 JPEG = {"content-type": "image/jpeg"}
 PATH = "/api/landmarks"
@@ -77,7 +77,7 @@ def test_every_prediction_is_counted_by_its_end(start: Start) -> None:
 
 
 def test_requests_in_work_show_and_those_turned_away_are_counted(start: Start) -> None:
-    server = start(GOLDEN, queue=2, workers=1, pixels=10**9, deadline_s=60)
+    server = start(GOLDEN, queue=2, workers=1, deadline_s=60, **LARGE_IMAGES)
     request = server_request(server)
     with Wire(server) as one, Wire(server) as other, Wire(server) as third:
         one.send(request)

@@ -18,11 +18,11 @@ import psutil
 import pytest
 
 from .conftest import COMMAND, GOLDEN, ROOT, Server, Start
-from .wire import LIVE, Wire, launched, picture, post, series, slow_form, wait_until
+from .wire import LARGE_IMAGES, LIVE, Wire, launched, picture, post, series, slow_form, wait_until
 
 PATH = "/api/landmarks"
 READY = LIVE.replace(b"live", b"ready")
-SLOW = {"pixels": 10**9, "deadline_s": 60, "workers": 1}
+SLOW = {**LARGE_IMAGES, "deadline_s": 60, "workers": 1}
 
 
 def begin_slow(server: Server, images: int = 10) -> Wire:

@@ -117,6 +117,10 @@ def picture(width: int = 90, height: int = 70, form: str = "JPEG") -> bytes:
     return stream.getvalue()
 
 
+# Limits under which `slow_form` is decoded whole, in the threads of small pictures.
+LARGE_IMAGES = {"pixels": 10**9, "working_pixels": 10**9, "decoded_bytes": 10**11}
+
+
 def slow_form(images: int = 12, side: int = 4000) -> dict[str, Any]:
     """A request that keeps a worker for seconds: few bytes, many pixels."""
     stream = io.BytesIO()

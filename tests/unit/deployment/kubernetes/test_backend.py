@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import random
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,14 +15,19 @@ import pytest
 from tests.unit.deployment.kubernetes.api_server import ApiServer
 from tests.unit.deployment.kubernetes.cluster import LEAST, ROOT, target
 from tests.unit.deployment.plans import beside, promote, roll_out, withdraw
-from tests.unit.registry.conftest import V1, V2, V3
+from tests.unit.registry.conftest import V1, V2, V3, move, start
 
+from facemodels.deployment.controller.backend import cluster_backend
+from facemodels.deployment.controller.loop import Controller
 from facemodels.deployment.kubernetes.backend import Cluster, ClusterServers
 from facemodels.deployment.kubernetes.plan import plan
 from facemodels.deployment.kubernetes.target import object_name
 from facemodels.deployment.router.published import PublishedRoutes
 from facemodels.deployment.router.traffic import Traffic
+from facemodels.deployment.settings import FOLDER, load, state_folder
 from facemodels.errors import FacemodelsError
+from facemodels.files import write_yaml
+from facemodels.registry.registry import Registry
 from facemodels.registry.state import State
 
 pytest.importorskip("lightkube")
@@ -252,3 +258,42 @@ def _shares_are_ready(site: Site, readied: set[str]) -> None:
     """No request goes to a version that never had a ready pod."""
     assert set(site.weights()) <= readied
     assert sum(site.weights().values()) in (0, 100)
+
+
+def test_the_controllers_loop_runs_a_cluster_from_the_tags_of_a_clone(tmp_path: Path) -> None:
+    clone, server = start(tmp_path / "clone"), ApiServer()
+    for version in (V1, V2):
+        clone.register(version)
+        clone.add(move(version, "staging"))
+    clone.add(move(V1, "production"))
+    path = clone.root / FOLDER / "production.yaml"
+    ports = {"address": {"port": 0}, "control": {"port": 0}, "fetch_interval_s": 0.05}
+    write_yaml(path, {**ports, "backend": "kubernetes", "kubernetes": LEAST})
+    shutil.copy(ROOT / "conf/rollback_triggers.yaml", clone.root / "conf")
+    settings = load(clone.root, "production")
+    folder = state_folder(clone.root, "production", settings)
+    backend = cluster_backend(clone.root, "production", folder, settings, server.kubeconfig)
+    controller = Controller(Registry(clone.repository), "production", settings, backend=backend)
+
+    def shares() -> dict[str, int]:
+        controller.tick()
+        for name in server.names("Deployment"):
+            if not (server.get("Deployment", name) or {}).get("status"):
+                server.set_ready(name)
+        status = controller.status()
+        assert {key for key in status["alarms"] if key in {"servers", "routes", "tags"}} == set()
+        applied = status["router"]["applied"]
+        return status["models"][0]["serving"] if status["models"] and applied else {}
+
+    try:
+        until(lambda: shares() == {V1: 100})
+        clone.add(roll_out(V2, 10))
+        until(lambda: shares() == {V1: 90, V2: 10})
+        clone.add(withdraw(V2))
+        until(lambda: shares() == {V1: 100})
+        assert [one["ready"] for one in controller.status()["servers"]] == [True, True]
+    finally:
+        server.stop()
+        controller.stop()
+        controller.run()  # it ends at once, in order
+    assert server.names("Deployment") == {object_name(V1), object_name(V2)}  # pods outlive it

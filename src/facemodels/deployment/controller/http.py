@@ -14,10 +14,12 @@ from prometheus_client.registry import Collector
 from facemodels.deployment.controller.control_access import ControlAccess
 from facemodels.deployment.settings import Address
 from facemodels.errors import FacemodelsError, InputError
+from facemodels.files import canonical_json
 from facemodels.monitoring.alerts.alertmanager import MOST, PATH, Alert, read_alert
 from facemodels.monitoring.metrics.reading import LOST, PROBE, Series
 from facemodels.serving.http.access import is_loopback
 
+VERDICTS = "/verdicts"  # for the `web` provider of Argo Rollouts, among others
 _LABELS = ("model_name", "model_version")
 _PATIENCE_S = 5.0  # time limit for a client to send its request
 
@@ -87,6 +89,7 @@ class ControlServer:
         facts: the metrics for `/metrics`.
         tell: called with the alerts that the webhook receives.
         token: the bearer token that every request must carry.
+        verdicts: gives what `/verdicts` answers, by model.
 
     Raises:
         InputError: the address is taken, or other machines can reach it.
@@ -98,6 +101,7 @@ class ControlServer:
         facts: Collector,
         tell: Callable[[list[Alert]], None],
         token: str,
+        verdicts: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         if not is_loopback(address.host):
             raise InputError(
@@ -114,7 +118,7 @@ class ControlServer:
                 "End the program that has it, or choose another in conf/deploy/.",
             ) from error
         access = ControlAccess(token, int(self._server.server_address[1]))
-        self._server.RequestHandlerClass = _handler(registry, tell, access)
+        self._server.RequestHandlerClass = _handler(registry, tell, access, verdicts)
         self._server.daemon_threads = True
         self._thread = threading.Thread(
             target=self._server.serve_forever, name="control", daemon=True
@@ -128,7 +132,10 @@ class ControlServer:
 
 
 def _handler(
-    registry: CollectorRegistry, tell: Callable[[list[Alert]], None], access: ControlAccess
+    registry: CollectorRegistry,
+    tell: Callable[[list[Alert]], None],
+    access: ControlAccess,
+    verdicts: Callable[[], Mapping[str, Any]],
 ) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout: ClassVar[float] = _PATIENCE_S
@@ -139,6 +146,8 @@ def _handler(
                 return
             if self.path == "/metrics":
                 self._answer(200, generate_latest(registry), CONTENT_TYPE_LATEST)
+            elif self.path == VERDICTS:
+                self._answer(200, canonical_json(verdicts()).encode(), "application/json")
             else:
                 self._answer(404, b"")
 

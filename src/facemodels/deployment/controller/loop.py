@@ -28,7 +28,7 @@ from facemodels.deployment.controller.http import ControllerMetrics, ControlServ
 from facemodels.deployment.controller.pending_rollbacks import PendingRollbacks
 from facemodels.deployment.controller.reaction import Reaction, answer_alert, react
 from facemodels.deployment.controller.recording import EventRecorder
-from facemodels.deployment.controller.status import describe
+from facemodels.deployment.controller.status import describe, verdicts
 from facemodels.deployment.desired import Desired, desired
 from facemodels.deployment.reserve import Reserve
 from facemodels.deployment.router.routing import (
@@ -295,7 +295,10 @@ class Controller:
         if self._http is None:
             metrics = ControllerMetrics(self.status, self._monitor.accuracy, self._monitor.lost)
             token = control_token(self.folder)
-            self._http = ControlServer(self._settings.control, metrics, self._receive, token)
+            self._http = ControlServer(
+                self._settings.control, metrics, self._receive, token,
+                lambda: verdicts(self.status()["models"]),
+            )  # fmt: skip
 
     def _receive(self, alerts: list[Alert]) -> None:
         for alert in alerts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -34,4 +35,27 @@ def describe(
         "rollout": asdict(rollout) if rollout else None,
         "verdict": judgement.verdict.as_json() if judgement and judgement.verdict else None,
         "fired": [one.as_json() for one in judgement.fired] if judgement else [],
+    }
+
+
+def verdicts(models: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the controller's address tells of the rollouts that go on, by model.
+
+    Args:
+        models: descriptions by `describe`.
+
+    Returns:
+        The version, the answer (`promote`, `rollback`, or `hold` also before the first judgement),
+        its reasons and the number of requests that it rests on.
+    """
+    return {
+        one["model"]: {
+            "model_id": one["rollout"]["id"],
+            "answer": verdict.get("answer", "hold"),
+            "reasons": verdict.get("reasons", []),
+            "requests": verdict.get("requests", 0),
+        }
+        for one in models
+        if one["rollout"]
+        for verdict in [one["verdict"] or {}]
     }

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from facemodels.deployment.controller.control_access import TOKEN_FILE, control_token
 from facemodels.deployment.controller.http import ControllerMetrics, ControlServer
+from facemodels.deployment.controller.status import verdicts
 from facemodels.deployment.settings import Address
 from facemodels.errors import InputError
 from facemodels.monitoring.alerts.alertmanager import Alert
@@ -24,6 +25,7 @@ STATUS = {
             "model": "recognition-facenet", "stable": "rec-facenet-v1.0.0",
             "serving": {"rec-facenet-v1.0.0": 90, "rec-facenet-v1.1.0": 10},
             "rollout": {"id": "rec-facenet-v1.1.0"},
+            "verdict": {"answer": "rollback", "reasons": ["It fails."], "requests": 7},
         }
     ],
     "alarms": {"fetch": "away"},
@@ -48,7 +50,9 @@ class Opened:
         self.told: list[Alert] = []
         port = free_port()
         facts = ControllerMetrics(lambda: STATUS, lambda: RATES)
-        self.control = ControlServer(Address(port=port), facts, self.told.extend, "secret")
+        told = self.told.extend
+        judged = lambda: verdicts(STATUS["models"])  # noqa: E731
+        self.control = ControlServer(Address(port=port), facts, told, "secret", judged)
         self.url = f"http://127.0.0.1:{port}"
 
     def post(self, path: str, body: bytes, **headers: str) -> int:
@@ -146,3 +150,18 @@ def test_the_token_is_made_once_and_its_owner_alone_reads_it(tmp_path: Path) -> 
     assert len(token) > 32
     assert control_token(tmp_path / "state") == token
     assert (tmp_path / "state" / TOKEN_FILE).stat().st_mode & 0o777 == 0o600
+
+
+def test_an_analysis_of_argo_rollouts_gets_the_verdict_as_json(opened: Opened) -> None:
+    answer = httpx.get(f"{opened.url}/verdicts", headers=KEY)
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json() == {
+        "recognition-facenet": {
+            "model_id": "rec-facenet-v1.1.0", "answer": "rollback", "reasons": ["It fails."],
+            "requests": 7,
+        }
+    }  # fmt: skip
+    assert httpx.get(f"{opened.url}/verdicts").status_code == 401
+    waiting = {**STATUS["models"][0], "verdict": None}
+    assert verdicts([waiting])["recognition-facenet"]["answer"] == "hold"
+    assert verdicts([{**waiting, "rollout": None}]) == {}

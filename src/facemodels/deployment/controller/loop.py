@@ -50,6 +50,7 @@ from facemodels.errors import ToolError
 from facemodels.files import write_json
 from facemodels.monitoring.alerts.alertmanager import Alert
 from facemodels.monitoring.alerts.prometheus import targets
+from facemodels.monitoring.metrics.reading import Series
 from facemodels.registry.registry import Registry
 from facemodels.registry.state import Entry, State
 
@@ -313,7 +314,8 @@ class Controller:
             return
         self._status_written = now
         write_json(self.folder / STATUS, self.status())
-        write_json(self.folder / "targets.json", targets(self._servers.targets()))
+        deployments = {Series.of(one): event for one, event in self._terms().items()}
+        write_json(self.folder / "targets.json", targets(self._servers.targets(), deployments))
 
     def status(self) -> dict[str, Any]:
         """The status document: what serves which share, since when, by whom, and the alarms."""

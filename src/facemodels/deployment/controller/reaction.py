@@ -113,11 +113,16 @@ def _next_step(
 
 
 def answer_alert(state: State, desired: Desired, alert: Alert, now: int) -> Reaction:
-    """Decide what follows from an alert of Prometheus about a version of this model."""
+    """Decide what follows from an alert of Prometheus about a version of this model.
+
+    An alert about an earlier deployment of the version is no ground to take it back again.
+    """
     version = alert.model_version
     record = {"alert": alert.alertname}
     rollout = desired.rollout
     if state.production.get(desired.model) != desired.stable:
+        return Reaction()
+    if alert.deployment and alert.deployment not in (desired.event, rollout and rollout.event):
         return Reaction()
     if rollout is not None and str(ModelId.parse(rollout.id).version) == version:
         found = Rollback(desired.model, desired.stable, rollout.id, rollout.id)

@@ -100,12 +100,14 @@ class Alert:
         model_version: the version, for example `2.1.3`; "" if the alert is about none.
         alertname: the name of the alerting rule.
         status: `firing` or `resolved`.
+        deployment: the tag by which the version had its place; "" if the alert does not tell.
     """
 
     model_name: str
     model_version: str
     alertname: str
     status: Literal["firing", "resolved"]
+    deployment: str = ""
 
     @property
     def rolls_back(self) -> bool:
@@ -121,6 +123,7 @@ class _Labels(BaseModel):
     alertname: str = Field(min_length=1, max_length=_TEXT)
     model_name: str = Field(default="", max_length=_TEXT)
     model_version: str = Field(default="", max_length=_TEXT)
+    deployment: str = Field(default="", max_length=_TEXT)
 
 
 class _Told(BaseModel):
@@ -161,4 +164,6 @@ def _alert(told: _Told) -> Alert:
         ModelName.parse(labels.model_name)
     if labels.model_version:
         Version.parse(labels.model_version)
-    return Alert(labels.model_name, labels.model_version, labels.alertname, told.status)
+    return Alert(
+        labels.model_name, labels.model_version, labels.alertname, told.status, labels.deployment
+    )

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from facemodels.errors import InputError
+from facemodels.monitoring.metrics.reading import Series
 from facemodels.monitoring.metrics.scraper import ScrapeTarget
 
 SERVERS, CONTROLLER = "facemodels", "facemodels-controller"
+DEPLOYMENT = "deployment"  # a label of the servers: the tag by which a version has its place
 RULES = "rules.yml"
 TARGETS = "targets.json"
 
 
-def targets(servers: Iterable[ScrapeTarget]) -> list[dict[str, Any]]:
+def targets(
+    servers: Iterable[ScrapeTarget], deployments: Mapping[Series, str] | None = None
+) -> list[dict[str, Any]]:
     """The list of servers for `file_sd_configs`; the controller writes it when one starts or ends.
 
     The label `instance` names the process. A server that starts again on the same port is another
-    instance, so its counters are not taken for those of the process before.
+    instance, so its counters are not taken for those of the process before. The label `deployment`
+    names the tag by which the version has its place: a version that is deployed again begins new
+    series, so that no alert is about requests of before.
+
+    Args:
+        servers: the servers that run.
+        deployments: the tag of each version that gets requests.
 
     Raises:
         InputError: a server's URL has no host and port.
@@ -30,6 +40,7 @@ def targets(servers: Iterable[ScrapeTarget]) -> list[dict[str, Any]]:
                 "model_name": server.series.model,
                 "model_version": server.series.version,
                 "instance": server.instance,
+                DEPLOYMENT: (deployments or {}).get(server.series, ""),
             },
         }
         for server in sorted(servers, key=lambda server: (server.series, server.instance))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from facemodels.monitoring.alerts.prometheus import CONTROLLER, SERVERS
+from facemodels.monitoring.alerts.prometheus import CONTROLLER, DEPLOYMENT, SERVERS
 from facemodels.monitoring.metrics.reading import PROBE
 from facemodels.monitoring.settings import Triggers
 
@@ -146,9 +146,18 @@ def alerts(triggers: Triggers, window_s: float, hold_s: float = 60.0) -> list[Al
         hold_s: how long the memory, a drop of the accuracy or a loss must last before it alerts.
     """
     window = duration(window_s)
-    enough = (
-        f'{_KEYS} (sum {_BY} (increase(model_predictions_total{{status!="invalid"}}[{window}]))'
-        f" >= {FEWEST})"
+    # Of one deployment of a version: what an earlier one did is no ground to take it back again.
+    by = f"by (model_name, model_version, {DEPLOYMENT})"
+    total, bucket = "model_predictions_total", "model_request_duration_seconds_bucket"
+    asked, failed = 'status!~"invalid|abandoned"', 'status=~"error|timeout|rejected"'
+    enough = f"(sum {by} (increase({total}{{{asked}}}[{window}])) >= {FEWEST})"
+    error_ratio = (
+        f"sum {by} (rate({total}{{{failed}}}[{window}]))"
+        f" / (sum {by} (rate({total}{{{asked}}}[{window}])) > 0)"
+    )
+    p95 = (
+        f"histogram_quantile(0.95, sum by (le, model_name, model_version, {DEPLOYMENT})"
+        f" (rate({bucket}[{window}])))"
     )
     error, drop = triggers.error_rate_threshold, triggers.accuracy_drop_threshold
     latency, memory = triggers.latency_threshold_ms, triggers.memory_threshold_mb
@@ -157,7 +166,7 @@ def alerts(triggers: Triggers, window_s: float, hold_s: float = 60.0) -> list[Al
     return [
         AlertRule(
             "ModelErrorRateHigh",
-            f"model:error_ratio:rate > {error!r} and {enough}",
+            f"{error_ratio} > {error!r} and {enough}",
             "rollback",
             f"{who} fails {{{{ $value | humanizePercentage }}}} of its predictions "
             f"(allowed: {error:.2%}).",
@@ -165,7 +174,7 @@ def alerts(triggers: Triggers, window_s: float, hold_s: float = 60.0) -> list[Al
         ),
         AlertRule(
             "ModelLatencyHigh",
-            f"model:request_seconds:p95 > {latency / 1000!r} and {enough}",
+            f"{p95} > {latency / 1000!r} and {enough}",
             "rollback",
             f"{who} takes {{{{ $value | humanizeDuration }}}} for the 95th percentile "
             f"(allowed: {latency:g} ms).",

@@ -128,6 +128,10 @@ def test_an_alert_takes_back_the_version_that_it_names_and_no_other() -> None:
     candidate = answer_alert(ledger.state, wanted(ledger), alert(version_of(V2)), 99).rollback
     assert candidate is not None
     assert (candidate.withdrawn, candidate.record) == (V2, {"alert": "ModelErrorRateHigh"})
+    now = wanted(ledger).rollout.event
+    old, new = (alert(version_of(V2), deployment=tag) for tag in ("an earlier one", now))
+    assert answer_alert(ledger.state, wanted(ledger), old, 99) == Reaction()
+    assert answer_alert(ledger.state, wanted(ledger), new, 99).rollback == candidate
     for other in (V1, V3):  # stable beside a rollout; one that serves nobody
         assert (
             answer_alert(ledger.state, wanted(ledger), alert(version_of(other)), 99) == Reaction()

@@ -74,13 +74,14 @@ def test_the_list_of_servers_is_left_alone(tmp_path: Path) -> None:
 
 def test_targets_carry_version_and_process() -> None:
     other = ScrapeTarget("http://127.0.0.1:9000", Series("recognition-facenet", "2.2.0"), "rec@2")
-    assert targets([other, SERVER]) == [
+    assert targets([other, SERVER], {other.series: "recognition-facenet#production#4"}) == [
         {
             "targets": ["127.0.0.1:9001"],
             "labels": {
                 "model_name": "recognition-facenet",
                 "model_version": "2.1.3",
                 "instance": "rec@1",
+                "deployment": "",
             },
         },
         {
@@ -89,6 +90,7 @@ def test_targets_carry_version_and_process() -> None:
                 "model_name": "recognition-facenet",
                 "model_version": "2.2.0",
                 "instance": "rec@2",
+                "deployment": "recognition-facenet#production#4",
             },
         },
     ]

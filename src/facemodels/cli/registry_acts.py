@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -25,11 +26,15 @@ if TYPE_CHECKING:
 def _open(*, local: bool = False) -> Registry:
     from facemodels.registry.registry import open_registry
 
+    gc.disable()  # as in `clone_state`
     return open_registry(Path.cwd(), local=local)
 
 
 def _entry_after(opened: Registry, event: Event) -> Entry:
-    state = opened.repository.state()
+    from facemodels.registry.reading import read_events
+    from facemodels.registry.state import fold
+
+    state = fold(read_events(opened.git, [event.name.model]))
     return state.entry(state.id_of(event) or "")
 
 

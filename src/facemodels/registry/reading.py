@@ -56,9 +56,19 @@ def _events(parts: Sequence[str]) -> Iterator[Event]:
             )
 
 
+def read_event(git: Git, tag: str) -> Event | None:
+    """Read one event; None if there is no such tag."""
+    output = git.raw("for-each-ref", f"--format={_FORMAT}", f"refs/tags/{tag}")
+    return next(_events(output.decode(errors="replace").split("\0")), None)
+
+
 def read_objects(git: Git) -> dict[str, str]:
     """Object ids of the events of a clone, by tag name."""
-    return {event.tag: event.object for event in read_events(git)}
+    form = "--format=%(objectname) %(refname:lstrip=2)"
+    pairs = (
+        line.split(" ", 1) for line in git.text("for-each-ref", form, *patterns()).splitlines()
+    )
+    return {tag: oid for oid, tag in pairs if is_event(tag)}
 
 
 def read_head(git: Git) -> str | None:

@@ -6,7 +6,8 @@ written here goes through the tag store.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from facemodels.errors import IntegrityError, ToolError
@@ -31,16 +32,26 @@ class RefWriter(Protocol):
         """Move the head of this clone."""
 
 
-def follow(store: RefWriter, remote: RegistryRemote, *, publish: bool = False) -> int:
+@dataclass(frozen=True)
+class SyncedEvents:
+    """What a sync found.
+
+    Attributes:
+        new: how many tags came.
+        events: all events of the clone after it.
+    """
+
+    new: int
+    events: Sequence[Event]
+
+
+def follow(store: RefWriter, remote: RegistryRemote, *, publish: bool = False) -> SyncedEvents:
     """Fetch the events of a remote and move this clone's head to the remote's.
 
     Args:
         store: the tag store of the clone.
         remote: the remote.
         publish: whether events that are here and not on the remote are sent.
-
-    Returns:
-        How many tags came.
 
     Raises:
         IntegrityError: the remote has lost, moved or rewritten an event that is known here.
@@ -102,7 +113,7 @@ def remote_refs(git: Git, place: str, *, peeled: bool = False) -> dict[str, str]
     return refs
 
 
-def catch_up(store: RefWriter) -> None:
+def catch_up(store: RefWriter) -> SyncedEvents:
     """Move the head over events that a plain `git fetch` left ahead of it.
 
     Raises:
@@ -114,6 +125,7 @@ def catch_up(store: RefWriter) -> None:
     known = audit.link(events, head).events
     if known and known[-1].object != head:
         store.move_head(known[-1].object, head)
+    return SyncedEvents(0, events)
 
 
 def event_at(git: Git, head: str | None, events: Sequence[Event]) -> Event | None:
@@ -137,7 +149,7 @@ def event_at(git: Git, head: str | None, events: Sequence[Event]) -> Event | Non
     return found
 
 
-def _follow(store: RefWriter, remote: RegistryRemote, *, publish: bool) -> int:
+def _follow(store: RefWriter, remote: RegistryRemote, *, publish: bool) -> SyncedEvents:
     # Ours first: what is here by now was there before, and is there unless it was lost. What
     # another process of this clone adds from now on is not missed on the remote.
     head, ours = reading.read_head(store.git), reading.read_objects(store.git)
@@ -163,10 +175,13 @@ def _follow(store: RefWriter, remote: RegistryRemote, *, publish: bool) -> int:
     if new:
         store.fetch(place, {tag: theirs[tag] for tag in new})
     seen = ours.keys() | theirs.keys()
-    _advance(store, remote, head, theirs, seen, publish=publish, whole=place == remote.place)
+    read = reading.read_events(store.git)
+    events = [event for event in read if event.tag in seen]
+    whole = place == remote.place
+    _advance(store, remote, head, theirs, events, publish=publish, whole=whole)
     if publish:
         send_copies(store, remote)
-    return len(new)
+    return SyncedEvents(len(new), read)
 
 
 def _ask(git: Git, remote: RegistryRemote, *, publish: bool) -> tuple[str, dict[str, str]]:
@@ -184,7 +199,7 @@ def _advance(
     remote: RegistryRemote,
     ours: str | None,
     refs: Mapping[str, str],
-    seen: Set[str],
+    events: Sequence[Event],
     *,
     publish: bool,
     whole: bool,
@@ -194,7 +209,6 @@ def _advance(
     `whole` says whether the refs are the deciding place's; a mirror may be behind it.
     """
     theirs = refs.get(reading.HEAD)
-    events = [event for event in reading.read_events(store.git) if event.tag in seen]
     known = audit.link(events, ours or theirs).events
     missing = [event for event in known if event.tag not in refs]
     if theirs is not None and theirs != ours and (whole or not missing):

@@ -67,6 +67,8 @@ def _is_model(name: str) -> bool:
     return name[-1] != "_"  # GTO's names end in a letter or a digit
 
 
+# A sync sees each name here, on the remote, and with its event.
+@lru_cache(maxsize=1 << 17)
 def parse(tag: str) -> TagName | None:
     """Read a tag's name; None if it is no event of the registry."""
     match = _TAG.fullmatch(tag)

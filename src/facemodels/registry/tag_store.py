@@ -26,6 +26,7 @@ from facemodels.registry.policy import RegistryPolicy
 from facemodels.registry.proposals import Proposal, ProposedEvent
 from facemodels.registry.remote import RegistryRemote, find, read_clock
 from facemodels.registry.state import State
+from facemodels.registry.sync import SyncedEvents
 
 _NOBODY = "0" * 40
 # Whatever the user's configuration adds to a push of his own is not part of ours.
@@ -92,12 +93,11 @@ class TagStore:
             IntegrityError: the remote has lost, moved or rewritten an event that is known here.
             ToolError: there is no remote, or it cannot be reached.
         """
-        return self._sync(self.remote(), publish=publish)
+        return self._sync(self.remote(), publish=publish).new
 
-    def _sync(self, remote: RegistryRemote | None, *, publish: bool = False) -> int:
+    def _sync(self, remote: RegistryRemote | None, *, publish: bool = False) -> SyncedEvents:
         if remote is None:
-            sync.catch_up(self)
-            return 0
+            return sync.catch_up(self)
         return sync.follow(self, remote, publish=publish)
 
     # --- writing what a sync found -------------------------------------------------------
@@ -240,9 +240,11 @@ class TagStore:
 
     def _look(self, remote: RegistryRemote | None) -> tuple[str | None, State]:
         """The head and the state, which is of the head's time or later, never earlier."""
-        self._sync(remote)
+        events = self._sync(remote).events
         head = reading.read_head(self.git)
-        return head, self.state()
+        if head is not None and all(event.object != head for event in events):
+            events = reading.read_events(self.git)  # another process of this clone added one
+        return head, state.fold(events)
 
     def _try(
         self, remote: RegistryRemote | None, change: ProposedEvent, now: State, head: str | None
@@ -260,7 +262,7 @@ class TagStore:
                 sync.send_copies(self, remote)
         if not done:
             return None
-        return next(event for event in reading.read_events(self.git) if event.tag == change.tag)
+        return reading.read_event(self.git, change.tag)
 
     def _push(self, remote: RegistryRemote, tag: str, oid: str, head: str | None) -> bool:
         """Give the object its tag and move the head, at once; False if the head has moved."""

@@ -65,6 +65,14 @@ def read_or_last_good(root: Path, path: Path, load: Callable[[Path], T]) -> Sett
     return Settled(value, path)
 
 
+def changed_ns(path: Path) -> int:
+    """When a file was changed, in nanoseconds since 1970; 0 if it is gone."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 def _copy_of(root: Path, path: Path) -> Path:
     place = path.absolute()
     if place.is_relative_to(root.absolute()):

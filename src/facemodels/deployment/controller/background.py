@@ -14,7 +14,7 @@ import structlog
 from facemodels.deployment.controller.alarms import Alarms
 from facemodels.deployment.controller.backend import RunningRouter
 from facemodels.deployment.desired import Desired
-from facemodels.deployment.last_good import Settled, read_or_last_good
+from facemodels.deployment.last_good import Settled, changed_ns, read_or_last_good
 from facemodels.deployment.router.lost_requests import as_scrapes, lost_requests
 from facemodels.deployment.servers.probe_secret import probe_secret
 from facemodels.deployment.settings import Environment
@@ -31,6 +31,8 @@ from facemodels.serving.http.probe_mark import HEADER
 
 TOKEN = "FACEMODELS_TOKEN"  # noqa: S105  (the name of a variable; scopes: metrics, info, predict)
 _NOTICE_S = 0.5
+_SETTLE_S = 60.0  # after a start, in which probes may fail since something is not ready yet
+_AGAIN_S = 5.0  # then between two replays of probes that failed
 
 
 class BackgroundMonitor:
@@ -52,10 +54,10 @@ class BackgroundMonitor:
         folder.mkdir(parents=True, exist_ok=True)
         self._store = SampleStore(folder / "samples.db")
         self._store.put([])  # counters of servers that start from now on begin at zero
-        self._source: SampleSource = (
-            PrometheusSource(settings.prometheus) if settings.prometheus else self._store
-        )
+        self._prometheus = settings.prometheus
+        self._source: SampleSource = self._new_source()
         self._router = router
+        self._triggers_ns = -1  # of the last reading; the first judgement reads them again
         self._triggers = self._read_triggers().value
         self._watch = self._new_watch()
         mark = {HEADER: probe_secret(folder / "servers")}  # its probes are no traffic
@@ -66,6 +68,7 @@ class BackgroundMonitor:
         self._lost_before: dict[str, dict[str, int]] = {}  # by the router's process and version
         self._judgements: dict[str, ModelAssessment] = {}
         self._alarms = Alarms(structlog.get_logger("facemodels.deployment"))
+        self._began = time.monotonic()
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._scrape_on, name="scrapes", daemon=True),
@@ -118,6 +121,8 @@ class BackgroundMonitor:
         found = self._alarms.all()
         if self._source.problem:
             found["samples"] = self._source.problem
+        if time.monotonic() - self._began < _SETTLE_S:
+            return found  # servers and routes come up one after the other
         return {**found, **self._replays.problems}
 
     def _scrape_on(self) -> None:
@@ -149,13 +154,26 @@ class BackgroundMonitor:
         return found
 
     def _judge(self) -> None:
-        found = self._read_triggers()
-        self._alarms.put("triggers", found.problem)
-        if found.value != self._triggers:
-            self._triggers = found.value
+        if self._look_for_changes():
             self._watch = self._new_watch()
         served = [one.served for one in self._wanted.values()]
         self._judgements = self._watch.assess(served, self._conduct)
+
+    def _look_for_changes(self) -> bool:
+        """Take over a changed source or changed triggers; say whether there are any."""
+        before = (self._prometheus, self._triggers)
+        if self._settings.prometheus != self._prometheus:
+            self._prometheus = self._settings.prometheus
+            self._source = self._new_source()
+        changed = changed_ns(self._root / TRIGGERS_PATH)
+        if changed != self._triggers_ns:
+            found = self._read_triggers()
+            self._alarms.put("triggers", found.problem)
+            self._triggers, self._triggers_ns = found.value, changed
+        return before != (self._prometheus, self._triggers)
+
+    def _new_source(self) -> SampleSource:
+        return PrometheusSource(self._prometheus) if self._prometheus else self._store
 
     def _read_triggers(self) -> Settled[Triggers]:
         """The rollback triggers; a typo in their file must not end the judgements."""
@@ -170,6 +188,8 @@ class BackgroundMonitor:
         last = 0.0  # monotonic
         while not self._stop.wait(_NOTICE_S):  # a changed interval takes effect at once
             interval = self._settings.probes.interval_s
+            if self._replays.problems and time.monotonic() - self._began < _SETTLE_S:
+                interval = min(interval, _AGAIN_S)
             if interval and time.monotonic() - last >= interval:
                 last = time.monotonic()
                 self._alarms.run("probes", self._replay)

@@ -17,14 +17,14 @@ import structlog
 
 from facemodels.errors import FacemodelsError, ToolError
 from facemodels.git import kill_tree
-from facemodels.registry import reading
 from facemodels.registry.proposals import Proposal
+from facemodels.registry.ref_stamp import RefStamp, Stamp
 from facemodels.registry.registry import Registry
 from facemodels.registry.state import State
 
-_REREAD_S = 5.0  # tags are read anew this often even if the head stands still, as with GTO's tags
+_REREAD_S = 60.0  # tags are read anew this often even if nothing seems to have changed
 _END_S = 5.0  # how long git may end by itself when the controller ends
-_LOOK_S = 0.05  # between two looks at the head, each of which starts a process
+_LOOK_S = 0.05  # between two looks whether a ref changed
 
 Done = Callable[[FacemodelsError | None], None]
 Claim = Callable[[], AbstractContextManager[bool]]
@@ -49,14 +49,15 @@ class GitWorker:
         self._fetched = 0.0
         self._acts: dict[str, Future[None]] = {}
         self._state: State | None = None
-        self._head: str | None = None
+        self._refs = RefStamp(registry.git)
+        self._stamp: Stamp | None = None  # before `_state` was read; None if that is not certain
         self._read = self._looked = 0.0
         self._added = self._seen = 0  # our events, and those of them that `_state` contains
         self._log = structlog.get_logger("facemodels.deployment")
         self.problem = ""
 
     def state(self) -> State:
-        """The state of the clone's tags; it is read anew when the head has moved.
+        """The state of the clone's tags; it is read anew when a ref has changed.
 
         It contains every event of ours whose `done` was called. Other events may be missing for
         `_LOOK_S` seconds. Only the loop's thread may call this.
@@ -65,10 +66,11 @@ class GitWorker:
         if self._state is not None and added == self._seen and now - self._looked < _LOOK_S:
             return self._state
         self._looked = now
-        head = reading.read_head(self._registry.git)
-        if self._state is None or head != self._head or now - self._read > _REREAD_S:
+        stamp = self._refs.take()
+        same = stamp is not None and stamp == self._stamp and added == self._seen
+        if self._state is None or not same or now - self._read > _REREAD_S:
             self._state = self.read_state()
-            self._head, self._read = head, now
+            self._stamp, self._read = stamp, now
         self._seen = added
         return self._state
 

@@ -30,6 +30,7 @@ from facemodels.deployment.controller.reaction import Reaction, answer_alert, re
 from facemodels.deployment.controller.recording import EventRecorder
 from facemodels.deployment.controller.status import describe, verdicts
 from facemodels.deployment.desired import Desired, desired
+from facemodels.deployment.last_good import changed_ns
 from facemodels.deployment.reserve import Reserve
 from facemodels.deployment.router.routing import (
     RunningServers,
@@ -159,7 +160,7 @@ class Controller:
 
         Where the file is broken or gone, the last good settings go on, with an alarm.
         """
-        changed = _changed(self._source)
+        changed = changed_ns(self._source)
         if changed == self._source_time:
             return
         read = load_or_last_good(self._registry.root, self._environment, self._source)
@@ -369,11 +370,3 @@ class Controller:
 def _is_deprecated(state: State, identity: str) -> bool:
     entry = state.entries.get(identity)
     return entry is not None and entry.status == "deprecated"
-
-
-def _changed(path: Path) -> int:
-    """When a file was changed, in nanoseconds since 1970; 0 if it is gone."""
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0

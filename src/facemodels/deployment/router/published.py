@@ -6,6 +6,7 @@ serving.json, so that a controller that has just started knows what serves.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
@@ -47,9 +48,7 @@ def publish(
         InputError: a request would find no server. The file is unchanged.
         ToolError: the file cannot be written. It is unchanged.
     """
-    wanted = configuration(routes, settings, default, waiting)
-    # JSON is YAML. Traefik expands Go templates in its files, so no text may contain `{{`.
-    text = json.dumps(wanted, indent=1).replace("{{", "\\u007b{")
+    text, name = _written(tuple(routes), settings, default, tuple(waiting))
     path = folder / ROUTES
     try:
         if not path.is_file() or path.read_bytes() != text.encode():
@@ -60,7 +59,17 @@ def publish(
             f"{path} cannot be written: {error}. The routes are as they were.",
             "See that its disk has room and that you may write there; it is tried again.",
         ) from error
-    return generation(wanted)
+    return name
+
+
+@functools.lru_cache(maxsize=4)  # it is asked ten times a second, and is seldom another
+def _written(
+    routes: tuple[Route, ...], settings: RouterSettings, default: str, waiting: tuple[str, ...]
+) -> tuple[str, str]:
+    """The content of the file with the routes, and the name of this configuration."""
+    wanted = configuration(routes, settings, default, waiting)
+    # JSON is YAML. Traefik expands Go templates in its files, so no text may contain `{{`.
+    return json.dumps(wanted, indent=1).replace("{{", "\\u007b{"), generation(wanted)
 
 
 @dataclass(frozen=True)

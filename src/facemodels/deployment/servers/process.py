@@ -13,6 +13,7 @@ first instruction on; `strays` finds the processes that no file names.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -292,7 +293,7 @@ def _started(pid: int, *, zombie: bool = False) -> str | None:
     if (_PROC / "self/stat").exists():
         try:
             text = (_PROC / str(pid) / "stat").read_text("utf-8", "replace")
-            boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+            boot = _boot_id()
         except OSError:
             return None
         # proc_pid_stat(5): after the name, which may hold anything, come state … starttime (22nd).
@@ -305,6 +306,12 @@ def _started(pid: int, *, zombie: bool = False) -> str | None:
         return f"{process.create_time():.2f}"
     except psutil.Error:
         return None
+
+
+@functools.cache
+def _boot_id() -> str:
+    """Identifies the boot; it stays the same as long as we run."""
+    return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
 
 
 def _read(path: Path) -> Any:

@@ -23,7 +23,7 @@ from facemodels.deployment.controller.reaction import Reaction
 from facemodels.deployment.controller.recording import EventRecorder
 from facemodels.deployment.rollback import find_rollback
 from facemodels.errors import FacemodelsError, RuleError, ToolError
-from facemodels.registry import reading
+from facemodels.git import Git
 from facemodels.registry.events import Event
 from facemodels.registry.proposals import Proposal
 from facemodels.registry.state import State
@@ -32,7 +32,7 @@ from facemodels.registry.state import State
 class SlowRegistry:
     """A registry whose remote answers when the test says so."""
 
-    git = None
+    git = Git(Path("/nowhere"))  # its refs cannot be watched, so the state is read each time
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -80,9 +80,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def bench(tmp_path: Path) -> Bench:
     ledger = rolled_out()
-    monkeypatch.setattr(reading, "read_head", lambda _: ledger.state.events[-1].object)
     return Bench(tmp_path / "decisions", ledger)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from contextlib import suppress
 from typing import Any
@@ -49,6 +50,8 @@ _COMMANDS = {
 }
 
 
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
 # What builds does it in the mode of params.yaml, as the stages do.
 _BUILDING = {"prepare", "train", "validate", "package", "bundle", "quantize"}
 
@@ -68,6 +71,16 @@ class _Commands(LazyGroup):
         except FacemodelsError as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(error.exit_code)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            place = f" that holds {error.filename}" if error.filename else ""
+            click.echo(
+                f"Error: the disk{place} has no room left ({error.strerror}). Make room, or choose "
+                "another folder (TMPDIR for what is temporary), and run the command again.",
+                err=True,
+            )
+            sys.exit(1)
 
 
 def _settle() -> None:

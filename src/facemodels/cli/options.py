@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import click
 
@@ -59,6 +60,39 @@ def detector_option(function: Function) -> Function:
         type=FILE_OR_FOLDER,
         help="Package that finds and aligns the faces; without it the middle of each image.",
     )(function)
+
+
+_SHARE = click.FloatRange(0, 1)
+_READING = (  # options of `reading_options`; each is the key of conf/data/ of its name
+    ("--val-share", _SHARE, "Share of the dataset that validates and chooses the threshold."),
+    ("--test-share", _SHARE, "Share of the dataset that tests."),
+    ("--seed-of-splits", click.IntRange(min=0), "Changes who goes to which split."),
+    ("--folds", click.IntRange(min=1), "Folds of the pairs that are verified."),
+    ("--min-images", click.IntRange(min=1), "People with fewer pictures are not trained on."),
+    ("--crop-fraction", click.FloatRange(0, 1, min_open=True), "Share of the side that is cut."),
+    ("--allowed-broken", _SHARE, "Share of unusable files that is no error."),
+    (
+        "--allowed-shared",
+        click.FloatRange(0, 1, max_open=True),
+        "Share of pictures in two splits that is no error.",
+    ),
+)
+
+
+def reading_options(function: Function) -> Function:
+    """Add the options that say how a dataset is read; those given are the mapping `reading`."""
+    names = {option: option.strip("-").replace("-", "_") for option, _, _ in _READING}
+
+    @functools.wraps(function)
+    def wrapped(**given: Any) -> Any:
+        values = {name: given.pop(name) for name in names.values()}
+        keys = {"seed_of_splits": "seed"}
+        reading = {keys.get(k, k): value for k, value in values.items() if value is not None}
+        return function(**given, reading=reading)
+
+    for option, kind, words in reversed(_READING):
+        wrapped = click.option(option, type=kind, help=words)(wrapped)
+    return cast(Function, wrapped)
 
 
 def output(value: Any, text: str, *, as_json: bool) -> None:

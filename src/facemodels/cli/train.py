@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
+from facemodels.cli.guard import INTERRUPTED
 from facemodels.cli.options import (
     FILE,
     FOLDER,
@@ -14,6 +18,7 @@ from facemodels.cli.options import (
     json_option,
     output,
     prepared_or,
+    reading_options,
 )
 from facemodels.errors import InputError
 from facemodels.files import refuse_file
@@ -31,6 +36,7 @@ from facemodels.files import refuse_file
     "may stand there too.",
 )
 @detector_option
+@reading_options
 @json_option
 def train(
     model: str | None,
@@ -39,9 +45,12 @@ def train(
     folder: Path | None,
     config: Path | None,
     detector: Path | None,
+    reading: dict[str, Any],
     as_json: bool,
 ) -> None:
     """Train an architecture; called again after a kill, it resumes.
+
+    Shares, folds and the crop of a dataset are chosen by its size; options change them.
 
     Hyperparameters come from --config, or else from the model's part of params.yaml.
 
@@ -55,6 +64,7 @@ def train(
     from facemodels.pipeline.layout import crop_of
     from facemodels.pipeline.layout import dataset as prepared
     from facemodels.pipeline.train import train as run
+    from facemodels.pipeline.trained_pictures import remember
 
     chosen = _settings(model, config)
     target = folder or _path(chosen, "output")
@@ -68,12 +78,27 @@ def train(
     source = prepared_or(dataset or _path(chosen, "dataset"), kind.task)
     epochs = epochs or chosen.get("epochs")
     crop = crop_of(trained.preprocessing())
-    with prepared(source, kind.task, crops=[crop], detector=detector) as data:
+    given = prepared(source, kind.task, crops=[crop], detector=detector, reading=reading)
+    with given as data, _saying_how_to_go_on():
         if epochs:
             settings = trained.budget(settings, epochs=epochs, images=_images(data))
         run(trained, settings, data=data, output=target, curves_folder=target / "curves")
+        remember(data, target)
     weights = target / kind.weights_file
     output({"weights": str(weights)}, f"Wrote {weights}\n", as_json=as_json)
+
+
+@contextmanager
+def _saying_how_to_go_on() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(
+            "Interrupted. The same command goes on from the last checkpoint "
+            "(train.checkpoint_every), as long as code, data and settings are the same.",
+            err=True,
+        )
+        sys.exit(INTERRUPTED)
 
 
 def _settings(model: str | None, config: Path | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ _COMMANDS = {
     "info": ("registry_views", "Everything the registry says of a version."),
     "update-status": ("registry_acts", "Move a version on, or back to production."),
     "deprecate": ("registry_acts", "Take a version out of use for good."),
+    "check-ref": ("registry_views", "What a tag says; for CI that a tag starts."),
     "annotate": ("registry_acts", "Give a version other labels or another description."),
     "withdraw": ("registry_acts", "Take back a registration that was a mistake."),
     "repair": ("registry_acts", "Mend tags that a checkout or a fetch broke in this clone."),

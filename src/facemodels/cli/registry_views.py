@@ -236,3 +236,33 @@ def diff(a: str, b: str, as_json: bool) -> None:
     git = Git(find_root(Path.cwd()))
     found = difference.compare(git, clone_state(), ModelId.parse(a), ModelId.parse(b))
     output(found.as_json(), difference.text(found), as_json=as_json)
+
+
+@click.command("check-ref")
+@click.argument("ref")
+@json_option
+def check_ref(ref: str, as_json: bool) -> None:
+    """What a tag says: act, version and status; exit code 2 if it is no event of the registry.
+
+    \b
+    Example:
+      facemodels registry check-ref "$GITHUB_REF" --json
+    """
+    from facemodels.errors import InputError
+    from facemodels.git import Git, find_root
+    from facemodels.registry.reading import is_event, read_event
+
+    tag = ref.removeprefix("refs/tags/")
+    found = read_event(Git(find_root(Path.cwd())), tag) if is_event(tag) else None
+    if found is None:
+        raise InputError(
+            f"{ref} is no event of the registry here.",
+            "Tags such as MODEL@v1.0.0 are; `facemodels registry sync` fetches them.",
+        )
+    record = found.record or {}
+    version = str(record.get("model_id", found.name.version))
+    value = {
+        "act": found.act, "model_id": version, "name": found.name.model, "tag": tag,
+        "status": str(record.get("status", found.name.stage)), "commit": found.commit,
+    }  # fmt: skip
+    output(value, f"{found.act} {version or found.name.model} {value['status']}\n", as_json=as_json)

@@ -18,6 +18,7 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
         headers: one a column.
         rows: as many cells each as there are headers; None is an empty cell.
     """
+    rows = list(rows)
     if not sys.stdout.isatty():
         lines = ["\t".join(_cell(value) for value in row) for row in (headers, *rows)]
         click.echo("\n".join(lines))
@@ -27,10 +28,18 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(*headers, box=None, header_style="bold", pad_edge=False)
+    drawn = Table(box=None, header_style="bold", pad_edge=False)
+    for number, header in enumerate(headers):
+        # The first names the row: cut off on a narrow terminal, all rows would read the same.
+        width = _longest(rows) if number == 0 else None
+        drawn.add_column(header, no_wrap=number == 0, min_width=width)
     for row in rows:
         drawn.add_row(*(Text(_cell(value)) for value in row))
     Console().print(drawn)
+
+
+def _longest(rows: Sequence[Sequence[object]]) -> int:
+    return max((len(_cell(row[0])) for row in rows if row), default=0)
 
 
 def _cell(value: object) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, Literal
 
 from facemodels.errors import InputError
@@ -135,8 +136,9 @@ class State:
         """
         key = str(model if isinstance(model, ModelId) else ModelId.parse(model))
         if key not in self.entries:
+            near = get_close_matches(key, self.entries, 1, 0.7)
             raise InputError(
-                f"{key} is not registered here.",
+                f"{key} is not registered here.{f' Did you mean {near[0]}?' if near else ''}",
                 "See `facemodels registry list`; `facemodels registry sync` fetches new ones.",
             )
         return self.entries[key]

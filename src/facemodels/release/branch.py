@@ -180,9 +180,15 @@ def push(git: Git, branch: Branch, release: str) -> None:
                 f"Somebody pushed to {branch.remote} first, so {branch.name} was not taken.",
                 f"No tag was made. {_DROP.format(last=release)}",
             ) from error
+        name = "-".join(release.lower().split()[:3]).replace("release-", "release/", 1)
         raise ToolError(
             f"{branch.remote} did not take {branch.name}: {error.stderr}",
-            "No tag was made. Settle it with the remote and run the same command again.",
+            "No tag was made. Settle it with the remote and run the same command again. Where the "
+            "branch is protected, send a pull request: "
+            f"git switch --create {name} && "
+            f"git branch --force {branch.name} {branch.remote}/{branch.name} && "
+            f"git push --set-upstream {branch.remote} HEAD. After the merge (a squash will do) "
+            f"`git switch {branch.name} && git pull`, and the same command makes the tag.",
         ) from error
 
 

@@ -148,6 +148,13 @@ def choose(request: ReleaseRequest, facts: ReleaseFacts) -> Version:
     if previous is None:
         return current
     released = previous.id.version
+    if current < released and facts.contained:
+        raise InputError(
+            f"{previous.id} is registered at a commit that this branch has, though "
+            f"{card_file(facts.model.name)} has version {current}: GTO, perhaps, registered it "
+            "without a release.",
+            f"Write version {released} there, commit, and release the next one with --bump.",
+        )
     if current < released or not facts.contained:
         raise InputError(
             f"{previous.id} is registered, and this branch lacks its release: "

@@ -404,6 +404,13 @@ def test_a_whole_clone_asks_no_remote_to_be_listed(site: RegistrySite, one: Clon
     site.origin.rename(site.folder / "away.git")
     listed = _registry(one.folder, "list")
     assert (listed.exit_code, listed.output.count("Warning")) == (0, 0)
+    told = _registry(one.folder, "check-ref", f"refs/tags/{STAGED}")
+    assert told.output == f"promote {ONE} staging\n"
+    assert _registry(one.folder, "check-ref", "refs/heads/main").exit_code == 2
+    assert f"Did you mean {ONE}?" in str(
+        _registry(one.folder, "info", "--model-id", "rec-facenet-v1.0.9").output
+    )
+    assert "Did you mean history?" in _registry(one.folder, "histroy").output
 
 
 def test_tags_that_a_checkout_made_lightweight_are_named_and_repaired(

@@ -88,9 +88,16 @@ def test_a_frozen_previous_version_is_a_release_under_way(released: Version, lev
 def test_a_branch_without_the_last_release_is_refused(current: Version, level) -> None:
     released = semver.bump(current, level)
     with pytest.raises(InputError, match="this branch lacks its release"):
-        plan.make(_asked(level), _facts(current, released, changes=["x"]))
+        plan.make(_asked(level), _facts(current, released, changes=["x"], contained=False))
     with pytest.raises(InputError, match="git merge cccccccccc"):  # theirs, of the same number
         plan.make(_asked(level), _facts(current, current, changes=["x"], contained=False))
+
+
+def test_a_version_that_gto_registered_on_this_very_branch_is_no_merge() -> None:
+    with pytest.raises(
+        InputError, match=r"at a commit that this branch has.*Write version 1\.1\.0"
+    ):
+        plan.make(_asked("minor"), _facts(Version(1, 0, 0), Version(1, 1, 0)))
 
 
 @given(versions, versions | st.none(), st.none() | levels, st.booleans(), st.booleans())

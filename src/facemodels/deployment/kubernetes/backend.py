@@ -82,7 +82,7 @@ class Cluster:
         Args:
             routes: one route for each model that has a ready version.
             default: the model that answers addresses that name no model; "" takes the first one.
-            waiting: the models that shall be served and have no route here, as a new controller
+            waiting: the models that must be served and have no route here, as a new controller
                 does not know their last one; what the cluster has of them stays.
 
         Returns:

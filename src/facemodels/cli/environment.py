@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import socket
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _UNHEALTHY = 1  # exit code of `status`
 _SILENT_S = 5.0  # a controller writes its status twice a second, so this is too long
+_EVENTS = 5  # that `status` tells
 _START_S = 60.0  # in which a new controller must write its status
 
 
@@ -194,6 +196,8 @@ def status(environment: str, config: Path | None, wait: float | None, as_json: b
             break
         time.sleep(0.1)
     found["problems"] = problems
+    found["events"] = _last_events(opened, environment)
+    found["logs"] = f"{opened.folder}/controller.log, {opened.folder}/servers/<id>-<n>.log"
     if as_json:
         output(found, "", as_json=True)
     else:
@@ -221,18 +225,25 @@ def _problems(registry: Registry, found: Mapping[str, Any], environment: str) ->
         problems.append(
             f"No controller runs here; `facemodels up --environment {environment}` starts one."
         )
-    elif (silent := abs(time.time() - found.get("time", time.time()))) > _SILENT_S:
+    elif silent := _silent_s(found):
         problems.append(
             f"The controller (process {found['controller']}) has not said how it is for "
             f"{silent:.0f} s: it hangs, or cannot write its folder. Its log tells; `kill -9` it "
             f"and start it anew, what serves goes on."
         )
     serving = {one["model"]: one for one in found["models"]}
+    here = {one["model"]: one["to"] for one in found["decisions"]}
     for model, one in desired(registry.repository.state(), environment).items():
         told = serving.get(model)
-        if told is None or told["serving"] != dict(one.shares):
-            share = told["serving"] if told else {}
-            problems.append(f"{model}: {_shares(share)} serves, {_shares(one.shares)} shall.")
+        wanted = {here[model]: 100} if model in here else _with_share(one.shares)
+        share = _with_share(told["serving"]) if told else {}
+        if share != wanted:
+            problems.append(f"{model}: {_shares(share)} serves, {_shares(wanted)} shall.")
+    problems += [
+        f"{one['model']} was rolled back here to {one['to']} ({one['reason']}); the event is not "
+        f"in the chain yet."
+        for one in found["decisions"]
+    ]
     if not found["router"].get("applied"):
         problems.append("The router does not go by its routes yet.")
     for one in found["servers"]:
@@ -240,6 +251,29 @@ def _problems(registry: Registry, found: Mapping[str, Any], environment: str) ->
             why = one["problem"] or "it starts."
             problems.append(f"{one['model_id']} (server {one['replica']}) is not ready: {why}")
     return problems + [f"{name}: {text}" for name, text in found["alarms"].items()]
+
+
+def _silent_s(found: Mapping[str, Any]) -> float:
+    """Seconds since the controller said something; 0 if it works, infinite if none runs."""
+    if found["controller"] is None:
+        return math.inf
+    silent = abs(time.time() - found.get("time", time.time()))
+    return silent if silent > _SILENT_S else 0.0
+
+
+def _last_events(opened: EnvironmentAccess, environment: str) -> list[str]:
+    """The last changes of production's traffic in words, latest last; none for staging."""
+    from facemodels.deployment.history import changes, in_words
+
+    if environment != "production":
+        return []
+    state = opened.registry.repository.state()
+    return [in_words(state, event) for event in changes(state)[-_EVENTS:]]
+
+
+def _with_share(shares: Mapping[str, int]) -> dict[str, int]:
+    """The versions that answer clients: a shadow, blue-green and a canary at 0 % do not."""
+    return {name: share for name, share in shares.items() if share}
 
 
 def _shares(shares: Mapping[str, int]) -> str:
@@ -250,6 +284,7 @@ def _print(found: Mapping[str, Any]) -> None:
     from facemodels.registry.events import to_text
 
     ready = {one["model_id"] for one in found["servers"] if one["ready"]}
+    known = not _silent_s(found)  # what a dead controller said last is no news
     rows = []
     for one in found["models"]:
         rollout = one["rollout"] or {}
@@ -263,15 +298,20 @@ def _print(found: Mapping[str, Any]) -> None:
                     identity,
                     f"{one['serving'].get(identity, 0)} %",
                     rollout.get("strategy", "") if event is rollout else "warm" if warm else "",
-                    "ready" if identity in ready else "not ready",
+                    "not known" if not known else "ready" if identity in ready else "not ready",
                     "" if warm else to_text(event["since"]),
                     "" if warm else event["by"],
                     (one["verdict"] or {}).get("answer", "") if event is rollout else "",
                 )
             )
     print_table(("model", "version", "share", "as", "health", "since", "by", "verdict"), rows)
+    if not known and found.get("time"):
+        click.echo(f"This is what was said at {to_text(found['time'])}; it may be old.", err=True)
     for problem in found["problems"]:
         click.echo(problem, err=True)
+    for event in found["events"]:
+        click.echo(event)
+    click.echo(f"Logs: {found['logs']}")
 
 
 def _ask_where_none_was_named(environment: str, *, keep_serving: bool) -> None:

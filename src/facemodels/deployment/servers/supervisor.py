@@ -6,6 +6,7 @@ packages lie beside them.
 
 from __future__ import annotations
 
+import json
 import math
 import socket
 import time
@@ -42,6 +43,7 @@ from facemodels.serving.heartbeat import Heartbeat
 from facemodels.serving.http.probe_mark import VARIABLE
 
 _EVERY_S = 0.5  # between two checks of a ready server; others are checked all the time
+_WORDS = 200  # lines at the end of a log in which the cause of a death is looked for
 _STALE_S = 2.0  # a server without a good check for so long is not ready
 _LOAD_S = 10.0  # how long a server counts as overloaded after it refused a request
 
@@ -394,9 +396,23 @@ def _free_port() -> int:
 
 
 def _last_words(log: Path) -> str:
-    """The last line of a server's log, which says why it ended."""
+    """The last line of a server's log that tells of trouble, or else its last line.
+
+    The line of a request that was answered well says nothing of a death.
+    """
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ""
-    return next((line[:300] for line in reversed(lines) if line.strip()), "")
+    told = [line for line in lines[-_WORDS:] if line.strip()]
+    trouble = (line for line in reversed(told) if not _is_usual(line))
+    return next(trouble, told[-1] if told else "")[:300]
+
+
+def _is_usual(line: str) -> bool:
+    """Whether a line of a log is one of everyday business."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and found.get("level") in ("info", "debug")

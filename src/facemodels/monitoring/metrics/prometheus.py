@@ -6,10 +6,13 @@ samples are asked for, and go through the same code as our own scrapes.
 
 from __future__ import annotations
 
+import ipaddress
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.request import getproxies
 
 from facemodels.errors import ToolError
 from facemodels.monitoring.metrics.increase import InstanceReading, lost_reading
@@ -60,7 +63,9 @@ class PrometheusSource:
 
         self.problem = ""
         self._settled_s, self._lag_s = settled_s, lag_s
-        self._client: httpx.Client = httpx.Client(base_url=url, timeout=timeout_s)
+        self._client: httpx.Client = httpx.Client(
+            base_url=url, timeout=timeout_s, trust_env=not _is_near(url)
+        )  # no proxy leads to this machine
 
     def close(self) -> None:
         """Close the connection."""
@@ -235,8 +240,34 @@ def _lost(rows: list[Any]) -> Iterator[InstanceReading]:
             )  # fmt: skip
 
 
+def _is_near(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def shown(url: str) -> str:
+    """A URL as people may see it: without its user, password and query."""
+    parts = urlsplit(url)
+    place = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, place, parts.path, "", ""))
+
+
 def _wrong(url: object, why: object) -> ToolError:
+    parts = urlsplit(str(url))
+    told = str(why)
+    for secret in (str(url), parts.netloc, unquote(parts.password or ""), parts.password or ""):
+        told = told.replace(secret, "…") if secret and "@" in parts.netloc else told
+    proxies = "" if _is_near(str(url)) else _proxies()
     return ToolError(
-        f"Prometheus at {url} does not answer as it should: {why}.",
+        f"Prometheus at {shown(str(url))} does not answer as it should{proxies}: {told}.",
         'Look whether it runs; `prometheus: ""` in conf/deploy/ scrapes without it.',
     )
+
+
+def _proxies() -> str:
+    """The proxies of the environment by which a request may have gone."""
+    names = sorted({urlsplit(one).netloc.rpartition("@")[2] for one in getproxies().values()})
+    return f" (by the proxy {', '.join(names)})" if any(names) else ""

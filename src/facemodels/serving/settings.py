@@ -52,14 +52,14 @@ class Limits(Frozen):
     headers: Count = 100
     pixels: Count = 50_000_000
     working_pixels: Count = 12_500_000
-    decoded_bytes: Count = 352_000_000
+    decoded_bytes: Count = 256_000_000
     images: Count = 16
     rows: Count = 256
     header_s: Seconds = 10.0
     body_s: Seconds = 30.0
     deadline_s: Seconds = 10.0
     queue: Count = 64
-    buffer_bytes: Count = 128_000_000
+    buffer_bytes: Count = 96_000_000
     retry_after_s: Count = 1
     connections: Count = 4096
     idle_s: Seconds = 120.0

@@ -13,6 +13,7 @@ from facemodels.serving.http.errors import RequestError
 from facemodels.serving.settings import Limits
 
 RAW = ("image/jpeg", "image/png", "image/webp", "image/bmp", "application/octet-stream")
+_COPIES = 2  # of a decoded image, while Pillow turns it into an array and back
 MAX_SIDE = 65_535  # pixels, as in a JPEG; Pillow takes seconds for a million rows of one pixel
 
 
@@ -80,8 +81,9 @@ class EncodedImages:
                 raise _refusal(name, error.reason, limits) from error
             left -= image.size[0] * image.size[1]
             self._images.append(image)
-        held = sum(image.held_bytes for image in self._images)
-        self.needed_bytes = held + max((image.peak_bytes for image in self._images), default=0)
+        held = [image.held_bytes for image in self._images]
+        decoding = [image.peak_bytes - image.held_bytes for image in self._images]
+        self.needed_bytes = sum(held) + max(decoding) + _COPIES * max(held)
 
     def decode(self, check: Callable[[], None] = lambda: None) -> list[Photo]:
         """Decode every image.

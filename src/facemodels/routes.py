@@ -75,9 +75,17 @@ VERSION_READY = Endpoint("/v2/models/{name}/versions/{version}/ready", "info")
 VERSION_INFER = Endpoint(
     "/v2/models/{name}/versions/{version}/infer", "predict", "POST", predicts=True
 )
+# Of Triton's extensions.
+INDEX = Endpoint("/v2/repository/index", "info", "POST")
+ALL_STATISTICS = Endpoint("/v2/models/stats", "info")
+MODEL_CONFIG = Endpoint("/v2/models/{name}/config", "info")
+MODEL_STATISTICS = Endpoint("/v2/models/{name}/stats", "info")
+VERSION_CONFIG = Endpoint("/v2/models/{name}/versions/{version}/config", "info")
+VERSION_STATISTICS = Endpoint("/v2/models/{name}/versions/{version}/stats", "info")
 ENDPOINTS = (
     PAGE, OPENAPI, METRICS, INFO, FEEDBACK, ABILITY, *OF_SYSTEMS, SERVER, LIVE, READY,
-    MODEL, MODEL_READY, MODEL_INFER, VERSION, VERSION_READY, VERSION_INFER,
+    INDEX, ALL_STATISTICS, MODEL, MODEL_READY, MODEL_INFER, MODEL_CONFIG, MODEL_STATISTICS,
+    VERSION, VERSION_READY, VERSION_INFER, VERSION_CONFIG, VERSION_STATISTICS,
 )  # fmt: skip
 
 

@@ -54,7 +54,7 @@ def engine(task: str) -> Any:
     )  # fmt: skip
     # A system's; it is not called.
     predictor = SimpleNamespace(find=None, embedder=SimpleNamespace(embedding_size=2))
-    settings = SimpleNamespace(limits=None, open=(), root_path="")
+    settings = SimpleNamespace(limits=SimpleNamespace(rows=4), open=(), root_path="")
     return SimpleNamespace(package=package, graph=None, predictor=predictor, settings=settings)
 
 

@@ -20,6 +20,7 @@ from facemodels.serving.engine.inference import Engine
 from facemodels.serving.galleries import ServedGalleries
 from facemodels.serving.http.admission import Admission
 from facemodels.serving.http.bodies import json_response
+from facemodels.serving.http.components import name_schemas
 from facemodels.serving.http.errors import RequestError
 from facemodels.serving.http.middleware import RequestMiddleware
 from facemodels.serving.http.openapi import add_endpoint
@@ -133,6 +134,7 @@ def _complete_document(app: FastAPI, api: Api, *, secured: bool) -> None:
     document = app.openapi()
     answer = document["paths"][INFO.path]["get"]["responses"]["200"]
     answer["content"]["application/json"]["example"] = api.info()
+    name_schemas(document)
     if secured:
         scheme = {"bearer": {"type": "http", "scheme": "bearer"}}
         document.setdefault("components", {})["securitySchemes"] = scheme

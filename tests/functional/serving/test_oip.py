@@ -39,6 +39,10 @@ told["model_ready"] = client.is_model_ready(name) and client.is_model_ready(name
 told["other_ready"] = client.is_model_ready(name, "9.9.9") or client.is_model_ready("other")
 told["metadata"] = client.get_model_metadata(name)
 told["same"] = client.get_model_metadata(name, version) == told["metadata"]
+told["config"] = client.get_model_config(name, version)
+told["statistics"] = client.get_inference_statistics(name)["model_stats"]
+told["index"] = client.get_model_repository_index()
+assert client.get_inference_statistics()["model_stats"][0].keys() == told["statistics"][0].keys()
 types = {tensor["name"]: tensor["datatype"] for tensor in told["metadata"]["inputs"]}
 (output,) = [tensor["name"] for tensor in told["metadata"]["outputs"]]
 
@@ -92,11 +96,15 @@ def conforms(
     assert told["model_ready"]
     assert not told["other_ready"]
     assert told["same"]
-    assert told["server"]["extensions"] == ["binary_tensor_data"]
+    assert told["server"]["extensions"][0] == "binary_tensor_data"
     assert told["metadata"]["name"] == model["name"]
     assert told["metadata"]["versions"] == [told["unversioned"]] == [model["version"]]
     assert [t["name"] for t in told["metadata"]["inputs"]] == list(inputs)
     assert told["parameters"]
+    assert [t["name"] for t in told["config"]["input"]] == list(inputs)
+    assert told["config"]["output"][0]["data_type"] == "TYPE_FP32"
+    assert told["statistics"][0]["inference_stats"].keys() >= {"success", "queue", "compute_infer"}
+    assert told["index"] == [{**model, "state": "READY", "reason": ""}]
     assert told["refused"][0] == "404"
     assert told["refused"][1].startswith("This server has")
     with np.load(folder / "outputs.npz") as found:

@@ -66,6 +66,7 @@ def ability(
     model: str,
     version: str,
     secured: bool,
+    trusted: Mapping[str, object],
     galleries: Sequence[str] = (),
 ) -> Operation:
     """Document the endpoint of one ability.
@@ -76,6 +77,7 @@ def ability(
         model: the name of the model that answers.
         version: the version of the model that answers.
         secured: whether the server asks for tokens.
+        trusted: what every answer says of its reliability.
         galleries: the names of a system's galleries.
     """
     known = (abilities_of_system(galleries) if task == "system" else _ABILITIES)[name]
@@ -90,7 +92,7 @@ def ability(
     return operation(
         ABILITY, known.summary, schema,
         {"model_name": model, "model_version": version, **known.example,
-         "reliability": reliability.EXAMPLE},
+         "reliability": trusted},
         400, 408, 413, 415, 422, 503, 504, *known.errors, secured=secured, extra=extra,
     )  # fmt: skip
 

@@ -145,6 +145,11 @@ class Api:
             "reliability": self._reliability,
         }
 
+    @property
+    def reliability(self) -> dict[str, Any]:
+        """What every answer says of itself; see `reliability.reliability`."""
+        return self._reliability
+
     def logged(self, ability: str, query: Mapping[str, str]) -> dict[str, str]:
         """What the log says of a request, beside its address: which gallery is searched."""
         if ability == "identify" and self._system is not None:
@@ -252,7 +257,7 @@ def add_api(
     for ability in api.abilities:
         documented = documents.ability(
             ability, task=package.task, model=model, version=version, secured=secured,
-            galleries=names,
+            galleries=names, trusted=api.reliability,
         )  # fmt: skip
         add_endpoint(app, ABILITY, _predict(api, ability, metrics), documented, ability=ability)
     if galleries is not None and system is not None:

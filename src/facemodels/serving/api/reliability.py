@@ -27,9 +27,9 @@ _LOOKED_AT = 256  # pixels of a side, at most
 SCHEMA: Schema = record(
     known_issues=TEXT,
     error_rates={"type": "object", "additionalProperties": NUMBER},
-    threshold={"type": ["number", "null"]},
+    threshold=NUMBER,
+    optional=("threshold",),
 )
-EXAMPLE = {"known_issues": "Knows no real face.", "error_rates": {"fmr": 0.01}, "threshold": 0.5}
 
 
 def reliability(package: Package) -> dict[str, Any]:
@@ -37,15 +37,16 @@ def reliability(package: Package) -> dict[str, Any]:
 
     Returns:
         `known_issues`; `error_rates` by name, those that were measured; `threshold`, at which
-        they hold, whatever threshold a request names.
+        they hold, whatever threshold a request names; absent where the task has none.
     """
     metadata = package.metadata
     measured = metadata["accuracy_metrics"]
     rates = {name: measured[name] for name in _RATES[package.task] if name in measured}
+    threshold = package.config.get("threshold")
     return {
         "known_issues": metadata.get("known_issues", ""),
         "error_rates": rates,
-        "threshold": package.config.get("threshold"),
+        **({} if threshold is None else {"threshold": threshold}),
     }
 
 

@@ -118,7 +118,7 @@ class OipDocuments:
             *([("version", self._version)] if endpoint.versioned else []),
         ]
         parameters = [
-            {"name": key, "in": "path", "required": True, "schema": {**TEXT, "enum": [value]}}
+            {"name": key, "in": "path", "required": True, "schema": TEXT, "example": value}
             for key, value in named
         ]
         return {"operationId": f"{kind}_{name}", "parameters": parameters}
@@ -206,7 +206,7 @@ def _input(tensor: Mapping[str, Any]) -> dict[str, Any]:
         name={"const": tensor["name"]}, datatype={"const": tensor["datatype"]},
         shape={"type": "array", "prefixItems": lengths, "minItems": count, "maxItems": count},
         parameters={"type": "object"},
-        data={"type": "array", "description": "Flat, or nested as the shape"},
+        data={"type": "array", "items": {}, "description": "Flat, or nested as the shape"},
         optional=("parameters", "data"),
     )  # fmt: skip
 

@@ -31,6 +31,7 @@ from facemodels.serving.metrics import Metrics
 from facemodels.serving.oip import predictors, tensors
 from facemodels.serving.oip.documents import OipDocuments
 from facemodels.serving.oip.tensors import TensorSpec
+from facemodels.serving.oip.triton import EXTENSIONS, add_triton
 
 _HEADER = "inference-header-content-length"
 _LENGTH = re.compile(r"[0-9]{1,12}")
@@ -159,7 +160,7 @@ def add_oip(
     """
     model = OipModel(engine)
     documents = OipDocuments(model.metadata(), secured=secured)
-    about = {"name": "facemodels", "version": __version__, "extensions": ["binary_tensor_data"]}
+    about = {"name": "facemodels", "version": __version__, "extensions": list(EXTENSIONS)}
 
     async def server() -> Response:
         return json_response(about)
@@ -193,6 +194,9 @@ def add_oip(
     add_endpoint(app, SERVER, server, documents.server(about))
     add_endpoint(app, LIVE, live, documents.live())
     add_endpoint(app, READY, ready, documents.ready())
+    rows = engine.settings.limits.rows
+    # Before the models' own addresses: `stats` is no name of a model.
+    add_triton(app, model, readiness, metrics, rows=rows, secured=secured)
     for endpoint in (MODEL, VERSION):
         add_endpoint(app, endpoint, metadata, documents.metadata(endpoint))
     for endpoint in (MODEL_READY, VERSION_READY):

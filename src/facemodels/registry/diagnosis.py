@@ -9,6 +9,11 @@ from __future__ import annotations
 # (fragments, of which one is in what git wrote; what that means; what to do)
 _KNOWN = (
     (
+        (".lock': File exists", "cannot lock ref", "Unable to create"),
+        "a file locks a ref there",
+        "If no other git runs there, remove the lock file that it names. Nothing was changed.",
+    ),
+    (
         ("does not support --atomic", "does not support atomic"),
         "the host takes no atomic pushes, which the registry needs: a tag and the head of the "
         "chain have to change together",

@@ -36,7 +36,8 @@ _START_S = 60.0  # in which a new controller must write its status
 @environment_option
 @config_option
 @click.option("--detach", is_flag=True, help="Return when the controller runs.")
-def up(environment: str, config: Path | None, detach: bool) -> None:
+@click.option("--systemd", is_flag=True, help="Print a unit that runs the controller.")
+def up(environment: str, config: Path | None, detach: bool, systemd: bool) -> None:
     """Run an environment: its controller, the router, a server for each version.
 
     The tags say what serves. SIGTERM and Ctrl-C end everything in order; SIGHUP ends the
@@ -47,7 +48,15 @@ def up(environment: str, config: Path | None, detach: bool) -> None:
     Example:
       facemodels up --environment production --detach
       facemodels status --environment production
+      facemodels up --systemd > /etc/systemd/system/facemodels-production.service
     """
+    if systemd:
+        from facemodels.deployment.systemd import unit
+
+        root = open_in_emergency(environment, config).registry.root
+        command = Path(sys.argv[0]).resolve()
+        click.echo(unit(environment, command, root, config and config.resolve()), nl=False)
+        return
     if detach:
         _detach(environment, config)
         return

@@ -18,6 +18,7 @@ from typing import Any
 
 import structlog
 
+from facemodels.deployment import systemd
 from facemodels.deployment.clock import boot_time
 from facemodels.deployment.controller.alarms import Alarms
 from facemodels.deployment.controller.backend import Backend, open_backend
@@ -125,10 +126,12 @@ class Controller:
         self._alarms.run("control", self._listen)
         self._monitor.start()
         self._log.info("running", folder=str(self.folder))
+        systemd.notify("READY=1")
         try:
             while not self._stop.is_set():
                 begin = time.monotonic()
                 self.tick()
+                systemd.notify("WATCHDOG=1")
                 self._stop.wait(max(0.0, _TICK_S - (time.monotonic() - begin)))
         finally:
             self._close()

@@ -24,6 +24,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from facemodels.serving.http.departures import client_left
 from facemodels.serving.http.errors import RequestError
+from facemodels.serving.http.one_write import OneWrite
 from facemodels.serving.http.readiness import Readiness
 from facemodels.serving.settings import Limits
 
@@ -52,6 +53,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has connected. If there are too many, the longest idle connection is closed."""
         super().connection_made(transport)
+        self.transport = OneWrite(transport, asyncio.get_running_loop())  # type: ignore[assignment]
         # When the client connected, began its last request or got its last response.
         self._since = time.monotonic()
         self._in_head = True

@@ -52,7 +52,7 @@ class Limits(Frozen):
     headers: Count = 100
     pixels: Count = 50_000_000
     working_pixels: Count = 12_500_000
-    decoded_bytes: Count = 256_000_000
+    decoded_bytes: Count = 240_000_000
     images: Count = 16
     rows: Count = 256
     header_s: Seconds = 10.0

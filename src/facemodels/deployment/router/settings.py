@@ -72,6 +72,7 @@ class RouterSettings:
             host=environment.address.host,
             body_bytes=serving.limits.body_bytes,
             head_bytes=serving.limits.head_bytes,
+            receive_s=max(cls.receive_s, serving.limits.body_s),
             # A server answers 504 by itself before that; one that hangs is killed before that.
             answer_s=max(environment.hang_s, serving.limits.deadline_s + 1),
             patience_s=environment.hang_s / 2,

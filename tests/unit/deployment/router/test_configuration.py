@@ -250,10 +250,11 @@ def test_an_environment_gives_the_router_its_limits() -> None:
     environment = Environment(
         address=Address(port=8443, host="10.0.0.1"), control=Address(port=1), hang_s=3
     )
-    serving = Serving(limits=Limits(body_bytes=123, head_bytes=5000))
+    serving = Serving(limits=Limits(body_bytes=123, head_bytes=5000, body_s=90))
     limits = RouterSettings.of(environment, serving)
     assert (limits.host, limits.port) == ("10.0.0.1", 8443)
     assert (limits.body_bytes, limits.head_bytes, limits.answer_s) == (123, 5000, 11)
+    assert limits.receive_s == 90  # as long as the servers wait for an upload
     http = configuration([GOOD], limits)["http"]
     assert http["middlewares"]["limit"]["buffering"]["maxRequestBodyBytes"] == 123
     timeouts = http["serversTransports"]["servers"]["forwardingTimeouts"]

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 
 from facemodels.errors import InputError, ToolError
 from facemodels.git import Git, GitError
-from facemodels.registry import reading, sync, tag_names
+from facemodels.registry import reading, tag_names
 from facemodels.registry.events import Event
 from facemodels.registry.remote import RegistryRemote, find
 
@@ -84,6 +84,8 @@ def require_whole(
     why = signs(git, events, whole_chain=not models)
     if not why and remote is None:
         return ""
+    from facemodels.registry import sync  # it brings the rules along, for which reading never waits
+
     maybe = f"This clone may lack events: {', '.join(why)}. {_SYNC}"
     try:
         asked = remote or find(git, "origin")

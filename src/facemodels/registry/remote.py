@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import re
 import tempfile
-import urllib.request
 from contextlib import suppress
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from facemodels.errors import InputError, ToolError
@@ -94,6 +92,10 @@ def read_clock(git: Git, remote: RegistryRemote) -> float | None:
     A web server dates its answers. A folder's file system dates a file (one without a name) by
     its own host. SSH tells no time.
     """
+    import urllib.error
+    import urllib.request  # 30 ms, which reading must not wait for
+    from email.utils import parsedate_to_datetime
+
     url = remote.place
     if url == remote.name:
         url = _read(git)[remote.name][0][0]

@@ -7,12 +7,15 @@ there is. Where a clone shows a sign of that, the remote is asked.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 from facemodels.errors import InputError, ToolError
 from facemodels.git import Git, GitError
 from facemodels.registry import reading, tag_names
 from facemodels.registry.events import Event
-from facemodels.registry.remote import RegistryRemote, find
+
+if TYPE_CHECKING:
+    from facemodels.registry.remote import RegistryRemote
 
 _SYNC = "`facemodels registry sync` fetches them."
 _ALL = "+refs/heads/*"
@@ -84,7 +87,9 @@ def require_whole(
     why = signs(git, events, whole_chain=not models)
     if not why and remote is None:
         return ""
-    from facemodels.registry import sync  # it brings the rules along, for which reading never waits
+    # They bring the rules and pydantic along, for which reading never waits.
+    from facemodels.registry import sync
+    from facemodels.registry.remote import find
 
     maybe = f"This clone may lack events: {', '.join(why)}. {_SYNC}"
     try:

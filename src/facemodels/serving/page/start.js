@@ -91,6 +91,23 @@ $("forget").addEventListener("click", () => {
   start();
 });
 
+/** The addresses in words; a link would send no token, and show a person JSON. */
+$("api").addEventListener("click", async (event) => {
+  event.preventDefault();
+  const list = $("operations");
+  list.hidden = !list.hidden;
+  if (list.hidden) return;
+  try {
+    const { paths } = await call("openapi.json");
+    list.replaceChildren(...Object.entries(paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, { summary }]) =>
+        element("li", `${method.toUpperCase()} ${path}: ${summary}`))));
+  } catch (error) {
+    list.hidden = true;
+    fail(error);
+  }
+});
+
 new ResizeObserver(() => { if (state.answer && state.size) draw(); }).observe($("stage"));
 setInterval(tick, 1000);
 remember(state.token);

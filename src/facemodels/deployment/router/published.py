@@ -39,7 +39,7 @@ def publish(
         routes: one route for each model.
         settings: the limits.
         default: the model that answers addresses that name no model; "" chooses the first one.
-        waiting: the models that shall be served and have no route yet.
+        waiting: the models that must be served and have no route yet.
 
     Returns:
         The name of this configuration, for `Router.applied`.

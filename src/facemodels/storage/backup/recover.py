@@ -48,7 +48,7 @@ def recover(
 
     Args:
         settings: of the remote of the backup, as DVC has them: `url` and what belongs to it.
-        folder: where the clone shall be; a folder that is not there yet, or is empty.
+        folder: where the clone is to be; a folder that is not there yet, or is empty.
         patience: how long the remote may be away; None: the defaults of `Patience`.
 
     Raises:

@@ -31,7 +31,7 @@ def ensure_copy(source: NamedFiles, target: NamedFiles, name: str, digest: str) 
 
     Args:
         source: where it is whole.
-        target: where it shall be.
+        target: where it is to be.
         name: its path below the URL of both.
         digest: its hexadecimal SHA-256.
 

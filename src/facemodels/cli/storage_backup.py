@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facemodels.cli.options import json_option, output
+from facemodels.cli.options import FOLDER, json_option, output
 from facemodels.cli.table import print_table
 from facemodels.errors import InputError
 
@@ -59,7 +59,7 @@ def backup(to: str, dry_run: bool, reread: bool, drilled: bool, as_json: bool) -
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=FOLDER)
 @click.option("--url", required=True, help="Of the backup: s3://bucket/prefix, gs://…, a folder.")
 @click.option("--endpoint-url", default="", help="Of an S3 that is not Amazon's.")
 @click.option("--region", default="", help="Of the S3 bucket.")

@@ -28,7 +28,11 @@ def _paths(command: click.Command, words: tuple[str, ...] = ()) -> Iterator[tupl
 
 PATHS = list(_paths(main))
 # What is asked for before the path is looked at.
-BEFORE = {"prepare": ["landmarks"], "identify": ["--gallery", "staff", "--system", "sys-x-v1.0.0"]}
+BEFORE = {
+    "prepare": ["landmarks"],
+    "identify": ["--gallery", "staff", "--system", "sys-x-v1.0.0"],
+    "recover": ["--url", "s3://backup/faces"],
+}
 OF_ONE_KIND = [
     pytest.param(words, one, id=f"{' '.join(words)} {one.opts[0]}")
     for words, one in PATHS

@@ -255,12 +255,14 @@ def test_files_that_dvc_links_are_signed_and_verified_by_content(
     package: Path, pair: Pair, tmp_path: Path
 ) -> None:
     sign(package, KeySigner(pair.private))
-    (package / "model.dat").rename(tmp_path / "cached")
-    (package / "model.dat").symlink_to(tmp_path / "cached")
+    cached = tmp_path / "cache/files/md5/ab" / ("c" * 30)
+    cached.parent.mkdir(parents=True)
+    (package / "model.dat").rename(cached)
+    (package / "model.dat").symlink_to(cached)
     assert verify_signature(package, by_key(pair))
     sign(package, KeySigner(pair.private))
     (package / "model.dat").unlink()
-    (tmp_path / "cached").rename(package / "model.dat")
+    cached.rename(package / "model.dat")
     assert verify_signature(package, by_key(pair))
 
 

@@ -53,11 +53,11 @@ class Clone:
     def __init__(self, root: Path, policy: RegistryPolicy | None = None) -> None:
         self.root = root
         self.git = Git(root)
-        self._policy = policy
+        self.policy = policy
 
     @property
     def repository(self) -> TagStore:
-        policy = self._policy or RegistryPolicy(remote=self.git.text("remote"))
+        policy = self.policy or RegistryPolicy(remote=self.git.text("remote"))
         return TagStore(self.git, policy, clock=lambda: NOW)
 
     # --- the owner -----------------------------------------------------------------------

@@ -63,7 +63,7 @@ class Signed(Clone):
     def sign_as(self, who: str, policy: RegistryPolicy = REQUIRED) -> Signed:
         """The same clone with another key, and the policy of whoever holds it."""
         self.run("config", "user.signingKey", str(self.keys[who]))
-        self.repository.policy = policy
+        self.policy = policy
         return self
 
     def check(self, policy: RegistryPolicy = REQUIRED) -> dict[str, set[str]]:
@@ -93,7 +93,7 @@ class TestSsh:
         assert who == [BUILDER, RELEASER]
 
     def test_an_unsigned_tag_is_named(self, signed: Signed) -> None:
-        signed.repository.policy = OFF
+        signed.policy = OFF
         event = signed.add(move(V1, "production"))[0]
         assert signed.check() == {event.tag: {"unsigned"}}
         assert signed.audit() == []
@@ -231,7 +231,7 @@ class TestSsh:
     ) -> None:
         signed.run("config", "tag.gpgSign", "true")
         signed.run("config", "--unset", "user.signingKey")
-        signed.repository.policy = OFF
+        signed.policy = OFF
         assert "-----BEGIN" not in signed.add(move(V1, "production"))[0].message
 
 

@@ -138,7 +138,7 @@ class Tokens:
         except OSError:
             return ()
         young = time.time_ns() - status.st_mtime_ns < _RACY_NS
-        found = (status.st_mtime_ns, status.st_ino, status.st_size)
+        found = (status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size)
         return (*found, time.monotonic_ns()) if young else found
 
     def _load(self) -> Mapping[str, Token]:

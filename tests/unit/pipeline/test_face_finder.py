@@ -110,7 +110,7 @@ def test_prepared_photos_are_what_a_server_cuts_out_of_them(detector: Path, tmp_
     Image.fromarray(np.zeros((90, 90, 3), np.uint8)).save(tmp_path / "raw/P0/nobody.png")
     data = dataset(
         "recognition", reader="folders", source=str(tmp_path / "raw"), detector=str(detector),
-        crops=["arcface112", "dlib150"], val_share=0.5, test_share=0.0, folds=1, pairs_per_fold=2,
+        crops=["arcface112", "dlib150"], val_share=0.3, test_share=0.3, folds=1, pairs_per_fold=1,
         min_images=1,
     )  # fmt: skip
     prepare(data, tmp_path / "out", tmp_path / "r.json", None)
@@ -126,7 +126,8 @@ def test_prepared_photos_are_what_a_server_cuts_out_of_them(detector: Path, tmp_
         face = finder(image)
         if face is not None:
             expected.add(CROPS["dlib150"].cut(image, face.points).tobytes())
-    splits = [RecognitionSplit.load(tmp_path / "out" / n, "dlib150") for n in ("train", "val")]
+    names = ("train", "val", "test")
+    splits = [RecognitionSplit.load(tmp_path / "out" / name, "dlib150") for name in names]
     got = {image.tobytes() for split in splits for image in split.images[split.found]}
     assert got == expected
     assert len(got) >= 10

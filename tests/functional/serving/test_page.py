@@ -164,7 +164,7 @@ def test_points_are_fitted_to_a_box_that_is_dragged_or_typed(
     np.testing.assert_allclose(drawn, answer["results"][0]["points"], atol=1e-3)
     page.get_by_role("button", name="Whole picture").click()
     page.get_by_text("68 points in the picture.").wait_for()
-    assert page.get_by_label("Right").input_value() == "120"
+    assert page.get_by_label("Right", exact=True).input_value() == "120"
 
 
 @pytest.mark.parametrize("seed", [0, 1], ids=["same", "another"])

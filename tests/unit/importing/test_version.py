@@ -71,7 +71,8 @@ def imported(tmp_path_factory: pytest.TempPathFactory, faces: Path, network: byt
     told = made.run(
         "facemodels", "import", "--onnx", "x.onnx", "--name", "recognition-x", "--version", "1.0.0",
         "--crop", "arcface112", "--colour", "RGB", "--mean", "127.5", "--scale", "0.0078125",
-        "--license", "MIT", "--data", str(faces), "--no-trial", "--threads", "1",
+        "--license", "MIT", "--author", "Somebody", "--training-dataset", "drawn faces",
+        "--data", str(faces), "--no-trial", "--threads", "1",
     )  # fmt: skip
     steps = [line.strip() for line in told.splitlines() if line.startswith("  ")]
     assert steps[-1] == f"facemodels serve {ID}"

@@ -368,11 +368,12 @@ def ended_by_signals() -> Iterator[None]:
     """Exit with code 0 at a signal that comes before the server handles signals itself.
 
     The first process of a container needs these handlers: the kernel does not deliver it a signal
-    without one.
+    without one. They end the process themselves: an exception that comes in the middle of an import
+    can be taken for an error of the module, or be lost in a callback that ignores errors.
     """
 
     def leave(number: int, frame: object) -> None:
-        raise SystemExit(0)
+        os._exit(0)
 
     before = {number: signal.signal(number, leave) for number in list(_end_signals())}
     try:

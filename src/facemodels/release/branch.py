@@ -176,10 +176,7 @@ def push(git: Git, branch: Branch, release: str) -> None:
         git.text("push", "--quiet", *options, branch.remote, f"HEAD:{branch.ref}")
     except GitError as error:
         if _is_behind(git, branch):
-            raise ConflictError(
-                f"Somebody pushed to {branch.remote} first, so {branch.name} was not taken.",
-                f"No tag was made. {_DROP.format(last=release)}",
-            ) from error
+            raise _overtaken(branch, release) from error
         name = "-".join(release.lower().split()[:3]).replace("release-", "release/", 1)
         raise ToolError(
             f"{branch.remote} did not take {branch.name}: {error.stderr}",
@@ -192,12 +189,20 @@ def push(git: Git, branch: Branch, release: str) -> None:
         ) from error
 
 
+def _overtaken(branch: Branch, release: str) -> ConflictError:
+    return ConflictError(
+        f"Somebody pushed to {branch.remote} first, so {branch.name} was not taken.",
+        f"No tag was made. {_DROP.format(last=release)}",
+    )
+
+
 def rehearse(git: Git, branch: Branch) -> None:
     """Try what the commit and the push of a release need, before anything is built.
 
     Rules that a host applies to a real push alone (a protected branch, hooks) cannot be tried.
 
     Raises:
+        ConflictError: somebody else pushed first.
         ToolError: git cannot sign a commit, or the remote refuses a trial push of the branch.
     """
     try:
@@ -215,6 +220,9 @@ def rehearse(git: Git, branch: Branch) -> None:
     try:
         git.text("push", "--dry-run", "--quiet", "--no-verify", branch.remote, f"HEAD:{branch.ref}")
     except GitError as error:
+        if _is_behind(git, branch):
+            last = git.text("log", "-1", "--format=%s").strip()
+            raise _overtaken(branch, last) from error
         raise ToolError(
             f"{branch.remote} would not take {branch.name}: {error.stderr}",
             "Check your access to it. Nothing was built.",

@@ -68,7 +68,9 @@ class Increase:
         """The counts that the verdict takes; they leave out what the client got wrong."""
         requests = sum(self.statuses) - self.statuses[_INVALID]
         errors = requests - self.inferences
-        return Tally(requests, errors, self.latency.bounds, self.latency.counts)
+        bounds = self.latency.bounds
+        # What the router lost has no latencies at all, and one bucket is none either.
+        return Tally(requests, errors, bounds, self.latency.counts if bounds else ())
 
 
 def lost_reading(count: int) -> Reading:

@@ -15,6 +15,7 @@ from facemodels.monitoring.metrics.increase import (
     InstanceReading,
     between,
     increases,
+    lost_reading,
     merge,
     together,
 )
@@ -64,6 +65,13 @@ def test_what_a_server_writes_is_read_as_it_counted() -> None:
     assert sum(found.inference.counts) == 1
     assert found.in_flight == 3
     assert found.memory_bytes > 1e7
+
+
+def test_what_the_router_lost_is_added_to_what_the_servers_counted() -> None:
+    served, lost = between(None, reading(success=5)).tally, between(None, lost_reading(2)).tally
+    both = served + lost
+    assert (both.requests, both.errors, both.latency) == (7, 2, served.latency)
+    assert lost + served == both
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def clone(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     folder = tmp_path / "clone"
     subprocess.run(["cp", "-a", str(template), str(folder)], check=True)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("facemodels.package.load.open_package", lambda path: path.name)
+    monkeypatch.setattr("facemodels.package.load.open_package", lambda path, **_: path.name)
     spaces = {"old": system(OLD), "new": system(NEW, dimension=32)}
     monkeypatch.setattr(GallerySystem, "of", lambda package, threads: spaces[package])
     for name in spaces:
@@ -203,7 +203,7 @@ def test_processes_that_enrol_at_once_lose_nothing(clone: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["list", "--gallery", "nowhere"], "there is no gallery galleries/nowhere"),
+        (["list", "--gallery", "nowhere"], "galleries/nowhere"),
         (["list", "--gallery", "No way"], "no name of a gallery"),
         (["move", "zz", "--gallery", "staff", "--person", "A", "--to", "B"], "neither a file nor"),
         (["move", "abcd", "--gallery", "staff", "--to", "B"], "give --person or --nobody"),

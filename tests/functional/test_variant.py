@@ -49,7 +49,7 @@ def test_a_variant_is_built_tested_registered_and_served(small: Clone) -> None:
     assert measured["settings"]["precision"] == "int8"
 
     small.commit("Build the int8 form of recognition-arcface")
-    small.run("facemodels", "registry", "register", "--path", FOLDER)
+    small.run("facemodels", "registry", "register", "--path", FOLDER, "--local")
     identity = "rec-arcface-v1.0.0-int8"
     told = small.run("facemodels", "registry", "info", "--model-id", identity, "--json").stdout
     assert json.loads(told)["model_id"] == identity

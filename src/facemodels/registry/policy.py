@@ -70,7 +70,8 @@ class RegistryPolicy:
         if missing:
             raise RuleError(
                 f"{name} has an unknown {', '.join(missing)}.",
-                "State it in the card, and package the version again (`facemodels package`).",
+                "State it in the card and package the version again (`facemodels package`), or "
+                "import it again with --author and --training-dataset.",
             )
         self.require_license(name, str(words.get("license", "")))
 

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from facemodels.errors import FacemodelsError, IntegrityError
+from facemodels.errors import FacemodelsError, IntegrityError, ToolError
 from facemodels.git import Git
 from facemodels.package.load import open_package
 from facemodels.storage.stores.object_store import CACHE
+from facemodels.storage.stores.retries import Patience
 from facemodels.storage.stores.stores import Stores
 from facemodels.storage.sync.audit import audit
-from facemodels.storage.sync.findings import AuditReport
+from facemodels.storage.sync.findings import AuditReport, require_whole
 from facemodels.storage.sync.pull import pull
 from tests.functional.deployment.site import git
 from tests.functional.storage.stores import VERSIONS, S3Site, Store, s3_site
@@ -49,6 +50,25 @@ def damage(path: Path, data: bytes | None) -> None:
 def test_nothing_is_found_where_all_is_well(moto: Store, tmp_path: Path) -> None:
     site = s3_site(tmp_path, moto, push=True)
     assert run(site) == []
+
+
+def test_a_place_that_is_away_hides_nothing_of_the_others(moto: Store, tmp_path: Path) -> None:
+    site = s3_site(tmp_path, moto, push=True)
+    gone = weights(site, VERSIONS[0])
+    remove(moto, site, gone)
+    with (site.folder / ".dvc/config").open("a") as config:
+        config.write("""['remote "away"']\n    url = s3://models/away\n""")
+        config.write("    endpointurl = http://127.0.0.1:9\n")
+    stores = Stores(site.folder, Patience(seconds=0))
+    report = audit(stores, site.state(), Git(site.folder))
+    assert [f.item for f in report.open] == [gone]
+    assert list(report.unread) == ["away"]
+    with pytest.raises(IntegrityError, match="away could not be read"):
+        require_whole(report)
+    report = audit(stores, site.state(), Git(site.folder), repair=True)
+    assert report.open == ()
+    with pytest.raises(ToolError, match="away"):  # an incomplete view is no all-clear
+        require_whole(report)
 
 
 def test_missing_corrupt_and_extra_objects_are_named_with_their_versions(

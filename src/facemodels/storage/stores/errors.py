@@ -18,9 +18,9 @@ from facemodels.errors import ToolError
 
 # Names, as each cloud's library has its own classes and none is there before its extra is.
 _DENIED = {
-    "PermissionError", "NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError",
-    "ProfileNotFound", "CredentialRetrievalError", "SSOError", "UnauthorizedSSOTokenError",
-    "ClientAuthenticationError", "DefaultCredentialsError", "RefreshError", "Forbidden",
+    "PermissionError", "NoCredentialsError", "PartialCredentialsError", "ProfileNotFound",
+    "CredentialRetrievalError", "SSOError", "ClientAuthenticationError",
+    "DefaultCredentialsError", "Forbidden",
 }  # fmt: skip
 _DENIED_WORDS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

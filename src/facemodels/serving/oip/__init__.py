@@ -3,6 +3,7 @@
 - `endpoints`: the server, its health, the model's metadata and inference.
 - `predictors`: the tensors of a model that has not one graph.
 - `tensors`: reads and writes tensors, as JSON and in binary. Pure.
+- `long_json`: reads long lists of numbers in pieces. Pure.
 - `documents`: what /openapi.json says of these endpoints.
 
 Example:

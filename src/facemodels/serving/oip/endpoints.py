@@ -30,12 +30,12 @@ from facemodels.serving.http.readiness import Readiness
 from facemodels.serving.metrics import Metrics
 from facemodels.serving.oip import predictors, tensors
 from facemodels.serving.oip.documents import OipDocuments
+from facemodels.serving.oip.long_json import LONG
 from facemodels.serving.oip.tensors import TensorSpec
 from facemodels.serving.oip.triton import EXTENSIONS, add_triton
 
 _HEADER = "inference-header-content-length"
 _LENGTH = re.compile(r"[0-9]{1,12}")
-_LONG = 1 << 16  # bytes of JSON that take less than a millisecond
 _DIGITS = 10  # of a number in JSON
 _JSON, _BINARY = "application/json", "application/octet-stream"
 # The protocol calls a platform <project>_<format>. It has no name for dlib's, nor for several
@@ -104,7 +104,7 @@ class OipModel:
         """
         text = len(body) if header_length is None else header_length
         request = await self._parsed(
-            text > _LONG, tensors.read, body, header_length, self.inputs, self.outputs
+            text > LONG, tensors.read, body, header_length, self.inputs, self.outputs
         )
         rows = len(next(iter(request.inputs.values())))
         most = self._engine.settings.limits.rows
@@ -117,7 +117,7 @@ class OipModel:
         head = {"model_name": self.name, "model_version": self.version}
         given = {self.outputs[0].name: (self.outputs[0], output)}
         text = 0 if request.binary else output.size * _DIGITS
-        return await self._parsed(text > _LONG, tensors.write, head, given, request)
+        return await self._parsed(text > LONG, tensors.write, head, given, request)
 
     async def _parsed(self, long: bool, function: Callable[..., Result], *arguments: Any) -> Result:
         """Read or write tensors, in a thread where that takes long."""

@@ -22,11 +22,12 @@ import orjson
 from numpy.typing import NDArray
 
 from facemodels.serving.http.errors import RequestError
+from facemodels.serving.oip.long_json import LONG, LongNumbers, cut_numbers
 
 DTYPES: Mapping[str, str] = {"FP32": "<f4", "UINT8": "|u1"}
 _LONGEST = 1 << 20  # rows, columns or channels of one axis
 _NAME_LENGTH = 100
-_AT_ONCE = 1 << 15  # numbers that are read or written in one call
+_AT_ONCE = 1 << 15  # numbers that are written in one call
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,14 @@ def read(
     if not 0 <= length <= len(body):
         raise _wrong("Inference-Header-Content-Length is more than the body")
     whole = memoryview(body)
+    text: bytes | memoryview = whole[:length]
+    long: Mapping[str, LongNumbers] = {}
+    if length > LONG:
+        text, long = cut_numbers(body[:length])
+        if len(text) > LONG:
+            raise _wrong("data is no list of numbers, or the rest of the JSON is too long")
     try:
-        request = orjson.loads(whole[:length])
+        request = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise _wrong("the request is no JSON, or has numbers that are not finite") from error
     if not isinstance(request, dict):
@@ -96,7 +103,8 @@ def read(
     if identity is not None and not isinstance(identity, str):
         raise _wrong("id is no text")
     names, binary = _outputs(request, outputs)
-    return InferenceRequest(identity, _inputs(request, whole[length:], inputs), names, binary)
+    found = _inputs(request, whole[length:], inputs, long)
+    return InferenceRequest(identity, found, names, binary)
 
 
 def write(
@@ -147,12 +155,15 @@ def _wrong(text: str) -> RequestError:
 
 
 def _inputs(
-    request: Mapping[str, Any], rest: memoryview, specs: Sequence[TensorSpec]
+    request: Mapping[str, Any],
+    rest: memoryview,
+    specs: Sequence[TensorSpec],
+    long: Mapping[str, LongNumbers],
 ) -> dict[str, NDArray[Any]]:
     known = {spec.name: spec for spec in specs}
     found: dict[str, NDArray[Any]] = {}
     for name, item in _named(request.get("inputs"), "input", known):
-        found[name], rest = _tensor(item, known[name], rest)
+        found[name], rest = _tensor(item, known[name], rest, long)
     missing = known.keys() - found.keys()
     if missing:
         raise _wrong(f"input {', '.join(sorted(missing))} is missing")
@@ -211,7 +222,10 @@ def _flag(parameters: Mapping[str, Any], name: str, *, default: bool) -> bool:
 
 
 def _tensor(
-    item: Mapping[str, Any], spec: TensorSpec, rest: memoryview
+    item: Mapping[str, Any],
+    spec: TensorSpec,
+    rest: memoryview,
+    long: Mapping[str, LongNumbers],
 ) -> tuple[NDArray[Any], memoryview]:
     """One input tensor, and the binary data that is left after it."""
     if item.get("datatype") != spec.datatype:
@@ -219,7 +233,9 @@ def _tensor(
     shape = _shape(item.get("shape"), spec)
     size = _parameters(item).get("binary_data_size")
     if size is None:
-        values = _from_json(item.get("data"), spec, shape)
+        data = item.get("data")
+        cut = long.get(data) if isinstance(data, str) else None
+        values = _from_json(data, spec, shape) if cut is None else _from_long(cut, spec, shape)
     elif "data" in item:
         raise _wrong(f"{spec.name} has data both as JSON and as binary")
     else:
@@ -255,11 +271,17 @@ def _from_binary(
 
 
 def _from_json(data: Any, spec: TensorSpec, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Numbers as an array, some at a time: each call holds the interpreter's lock."""
-    flat = _flat(data, spec, shape)
-    values = np.empty(len(flat), DTYPES[spec.datatype])
-    for at in range(0, len(flat), _AT_ONCE):
-        values[at : at + _AT_ONCE] = _numbers(flat[at : at + _AT_ONCE], spec)
+    return _numbers(_flat(data, spec, shape), spec).reshape(shape)
+
+
+def _from_long(data: LongNumbers, spec: TensorSpec, shape: tuple[int, ...]) -> NDArray[Any]:
+    try:
+        parts = [_numbers(orjson.loads(piece), spec) for piece in data.pieces(shape)]
+    except ValueError as error:  # that of the parser too
+        raise _misshapen(spec) from error
+    values = np.concatenate(parts)
+    if len(values) != math.prod(shape):
+        raise _misshapen(spec)
     return values.reshape(shape)
 
 
@@ -277,7 +299,7 @@ def _numbers(flat: list[Any], spec: TensorSpec) -> NDArray[Any]:
 
 def _flat(data: Any, spec: TensorSpec, shape: tuple[int, ...]) -> list[Any]:
     """The data in one flat list, from a flat list or from lists nested as the shape says."""
-    problem = _wrong(f"the data of {spec.name} are no list of its shape, neither flat nor nested")
+    problem = _misshapen(spec)
     if not isinstance(data, list):
         raise problem
     flat = data
@@ -289,6 +311,10 @@ def _flat(data: Any, spec: TensorSpec, shape: tuple[int, ...]) -> list[Any]:
     if len(flat) != math.prod(shape):
         raise problem
     return flat
+
+
+def _misshapen(spec: TensorSpec) -> RequestError:
+    return _wrong(f"the data of {spec.name} are no list of its shape, neither flat nor nested")
 
 
 def _shown(value: Any) -> str:

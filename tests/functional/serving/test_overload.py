@@ -8,16 +8,19 @@ import time
 from collections import Counter
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
+import orjson
 import psutil
 import pytest
 from PIL import Image
 
 from .conftest import GOLDEN, Server, Start
-from .wire import picture, post, series
+from .wire import LIVE, picture, post, series
 
 PATH = "/api/landmarks"
+INFER = "/v2/models/landmark-dlib/infer"
 CLIENTS = 1000
 QUEUE = 32
 
@@ -138,6 +141,43 @@ def test_pictures_that_are_small_files_and_large_images_are_bounded_together(sta
     assert tally.statuses.keys() <= {200, 413, 503}
     assert tally.statuses[200] > 0
     assert grown < 350, f"{grown} MB"
+
+
+def test_health_answers_while_clients_send_long_json_and_large_pictures(start: Start) -> None:
+    """A parser that read such a body at once would keep health waiting for a second."""
+    server, tally, stop, times = start(GOLDEN), Tally(), asyncio.Event(), []
+    image = {"name": "images", "datatype": "UINT8", "shape": [1, 1000, 800, 3]}
+    bodies = [
+        orjson.dumps({"inputs": [{**image, "data": data}]})
+        for data in ([200] * 1_250_000, [[]] * 1_700_000)
+    ]
+    requests = [
+        *(post(INFER, body, content_type="application/json") for body in bodies),
+        post(PATH, encoded_as("PNG", "P", 6000), content_type="image/png"),
+    ]
+
+    async def health() -> None:
+        async with asyncio.timeout(60):
+            while not stop.is_set() or len(times) < 20:
+                began = time.monotonic()
+                one = Tally()
+                await client(server.port, LIVE, done, one)
+                times.append(time.monotonic() - began)
+                assert one.statuses == {200: 1}
+                await asyncio.sleep(0.02)
+
+    async def run() -> None:
+        asyncio.get_running_loop().call_later(2, stop.set)
+        clients = (client(server.port, requests[n % 3], stop, tally) for n in range(12))
+        await asyncio.gather(health(), *clients)
+
+    done = asyncio.Event()
+    done.set()
+    asyncio.run(run())
+    assert not tally.failures
+    assert tally.statuses.keys() <= {200, 400, 413, 503}
+    assert median(times) < 0.1, sorted(times)
+    assert max(times) < 0.9, sorted(times)
 
 
 def encoded_as(form: str, mode: str, side: int) -> bytes:

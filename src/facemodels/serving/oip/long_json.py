@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 LONG = 1 << 16  # bytes of JSON that a parser reads at once, within milliseconds
-_PIECE = 1 << 17  # bytes of numbers that are read at once
+_PIECE = 1 << 14  # bytes of numbers that are read at once
 _KEY = b'"data"'
 _LIST = re.compile(rb'"data"[ \t\r\n]*:[ \t\r\n]*(?=\[)')
 _RUN = re.compile(rb"[][0-9+\-.eE, \t\r\n]*")

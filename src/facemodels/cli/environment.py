@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from facemodels.registry.registry import Registry
 
 _UNHEALTHY = 1  # exit code of `status`
-_SILENT_S = 5.0  # a controller writes its status twice a second, so this is too long
+_SILENT_S = 5.0  # a controller touches its status once a second, so this is too long
 _EVENTS = 5  # that `status` tells
 _START_S = 60.0  # in which a new controller must write its status
 
@@ -217,8 +217,10 @@ def status(environment: str, config: Path | None, wait: float | None, as_json: b
 def _read(folder: Path) -> dict[str, Any]:
     from facemodels.deployment.controller import lock
 
+    path = folder / "status.json"
     try:
-        found: dict[str, Any] = json.loads((folder / "status.json").read_bytes())
+        found: dict[str, Any] = json.loads(path.read_bytes())
+        found["time"] = int(path.stat().st_mtime)  # a controller touches it as a sign of life
     except (OSError, ValueError):
         found = {"models": [], "servers": [], "alarms": {}, "router": {}, "decisions": []}
     found["controller"] = lock.holder(folder) if lock.is_held(folder) else None
@@ -257,9 +259,19 @@ def _problems(registry: Registry, found: Mapping[str, Any], environment: str) ->
         problems.append("The router does not go by its routes yet.")
     for one in found["servers"]:
         if not one["ready"]:
-            why = one["problem"] or "it starts."
-            problems.append(f"{one['model_id']} (server {one['replica']}) is not ready: {why}")
+            server = f"{one['model_id']} (server {one['replica']})"
+            problems.append(f"{server} is not ready: {_why_not_ready(one)}")
     return problems + [f"{name}: {text}" for name, text in found["alarms"].items()]
+
+
+def _why_not_ready(server: Mapping[str, Any]) -> str:
+    """Its last death or other trouble, how often it died, and when it is started again."""
+    found = [server["problem"] or ("it starts" if server["pid"] else "it was not started yet")]
+    if server["restarts"]:
+        found.append(f"it died {server['restarts']} times")
+    if server.get("next_start"):
+        found.append(f"the next start is in {max(0, server['next_start'] - time.time()):.0f} s")
+    return "; ".join(found) + "."
 
 
 def _silent_s(found: Mapping[str, Any]) -> float:

@@ -12,8 +12,8 @@ import pytest
 from tests.unit.deployment.plans import MODEL, roll_out, rolled_out, staged
 from tests.unit.registry.conftest import V1, V2, V3, Ledger, move
 
-from facemodels.cli.environment import _print, _problems
-from facemodels.deployment.servers.supervisor import _last_words
+from facemodels.cli.environment import _print, _problems, _why_not_ready
+from facemodels.deployment.servers.death import cause_of_death
 from facemodels.monitoring.metrics.prometheus import PrometheusSource, shown
 
 
@@ -64,10 +64,16 @@ def test_a_dead_controller_makes_nothing_ready(capsys: pytest.CaptureFixture[str
 def test_a_death_is_told_by_its_error_and_not_by_the_last_request(tmp_path: Path) -> None:
     log = tmp_path / "server.log"
     usual = json.dumps({"level": "info", "event": "request", "status": 200})
-    log.write_text(f"{usual}\nOSError: [Errno 28] No space left on device\n{usual}\n")
-    assert _last_words(log) == "OSError: [Errno 28] No space left on device"
-    log.write_text(f"{usual}\n")
-    assert _last_words(log) == usual
+    log.write_text(f"ValueError: of an earlier process\n{usual}\n")
+    begun = log.stat().st_size
+    assert cause_of_death(1, log, begun) == "ended with exit code 1"
+    with log.open("a") as file:
+        file.write(f"{usual}\nOSError: [Errno 28] No space left on device\n{usual}\n")
+    told = cause_of_death(-9, log, begun)
+    assert told.startswith("was killed by SIGKILL")
+    assert told.endswith("its log says: OSError: [Errno 28] No space left on device")
+    one = {"problem": told, "pid": None, "restarts": 3, "next_start": time.time() + 4}
+    assert _why_not_ready(one) == f"{told}; it died 3 times; the next start is in 4 s."
 
 
 def test_no_password_of_prometheus_is_shown() -> None:

@@ -101,7 +101,7 @@ def open_backend(
     settings: Environment,
     tell: Callable[[str, str], None],
 ) -> Backend:
-    """What the settings name: processes of this machine, or a cluster.
+    """Open what the settings name: processes of this machine, or a cluster.
 
     Args:
         root: the root folder of the repository.
@@ -149,14 +149,17 @@ def cluster_backend(
     settings: Environment,
     kubeconfig: dict[str, Any] | None = None,
 ) -> Backend:
-    """An environment on Kubernetes; the arguments are those of `open_backend`.
+    """Open an environment on Kubernetes: a Gateway, and a Deployment for each version.
 
     Args:
-        root: the root folder of the repository.
+        root: the root folder of the repository, whose settings say what a pod needs.
         environment: `staging` or `production`.
-        folder: the state folder.
-        settings: the settings of the environment.
+        folder: the state folder, which keeps what was published last.
+        settings: the settings of the environment, with their section `kubernetes`.
         kubeconfig: the configuration of the connection; None reads the usual places.
+
+    Raises:
+        InputError: there is no cluster, or its library is not installed.
     """
     from facemodels.deployment.kubernetes.backend import (
         Cluster,

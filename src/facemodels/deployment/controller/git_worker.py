@@ -74,6 +74,10 @@ class GitWorker:
         self._seen = added
         return self._state
 
+    def signs(self) -> Stamp | None:
+        """What the refs look like now, at the cost of some calls of `stat`; see `RefStamp`."""
+        return self._refs.take()
+
     def read_state(self) -> State:
         """The state of the clone's tags at this moment; any thread may call this."""
         return self._registry.repository.state()
@@ -123,8 +127,7 @@ class GitWorker:
                     return
                 event = self._registry.act(proposal)
         except FacemodelsError as error:
-            self._log.error("event not added", problem=str(error))
-            done(error)
+            done(error)  # which raises an alarm, and that is in the log
         except Exception as error:  # noqa: BLE001  (the caller must learn of every error)
             self._log.exception("event not added")
             done(ToolError(str(error)))

@@ -1,9 +1,9 @@
 """The loop of a controller, which compares the desired state with what runs and mends the rest.
 
-Ten times a second a turn takes one step in every part: router, tags, servers, routes,
-reactions, events, status. A step must not wait, and an error in one becomes an alarm while the
-others go on. The controller may be killed after any step: everything that the next one needs is in
-the tags, in files of the state folder, or can be seen (processes, the router's routes).
+Up to ten times a second (`pace`) a turn takes one step in every part: router, tags, servers,
+routes, reactions, events, status. A step must not wait, and an error in one becomes an alarm while
+the others go on. The controller may be killed after any step: everything that the next one needs
+is in the tags, in files of the state folder, or can be seen (processes, the router's routes).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,11 @@ from facemodels.deployment.controller.background import BackgroundMonitor
 from facemodels.deployment.controller.control_access import control_token
 from facemodels.deployment.controller.git_worker import GitWorker
 from facemodels.deployment.controller.http import ControllerMetrics, ControlServer
+from facemodels.deployment.controller.pace import Pace
 from facemodels.deployment.controller.pending_rollbacks import PendingRollbacks
 from facemodels.deployment.controller.reaction import Reaction, answer_alert, react
 from facemodels.deployment.controller.recording import EventRecorder
-from facemodels.deployment.controller.status import describe, verdicts
+from facemodels.deployment.controller.status import ToldFile, describe, verdicts
 from facemodels.deployment.desired import Desired, desired
 from facemodels.deployment.last_good import changed_ns
 from facemodels.deployment.reserve import Reserve
@@ -49,15 +50,13 @@ from facemodels.deployment.settings import (
     state_folder,
 )
 from facemodels.errors import ToolError
-from facemodels.files import write_json
 from facemodels.monitoring.alerts.alertmanager import Alert
-from facemodels.monitoring.alerts.prometheus import targets
+from facemodels.monitoring.alerts.prometheus import TARGETS, targets
 from facemodels.monitoring.metrics.reading import Series
 from facemodels.registry.registry import Registry
 from facemodels.registry.state import Entry, State
 
-_TICK_S = 0.1
-_STATUS_S = 0.5  # between two writings of status.json
+_STATUS_S = 0.5  # between two looks whether status.json must be written
 # Settings that only a restart changes.
 _FIXED = ("address", "backend", "control", "state", "version_choice")
 
@@ -114,7 +113,10 @@ class Controller:
         self._stand_ins: set[str] = set()  # versions that run though nobody wants them
         self._rolling_back: set[str] = set()  # models with a pending rollback that holds
         self._knows_tags = False  # whether the tags were ever read
-        self._status_written = 0.0
+        self._status_looked = 0.0
+        self._told = ToldFile(self.folder / STATUS)
+        self._told_targets = ToldFile(self.folder / TARGETS)
+        self._pace = Pace(self._signs)
         self._stop = threading.Event()
         self._keep_serving = False
 
@@ -129,10 +131,10 @@ class Controller:
         systemd.notify("READY=1")
         try:
             while not self._stop.is_set():
-                begin = time.monotonic()
+                self._pace.begin()
                 self.tick()
                 systemd.notify("WATCHDOG=1")
-                self._stop.wait(max(0.0, _TICK_S - (time.monotonic() - begin)))
+                self._pace.rest(self._stop, self._settings.hang_s)
         finally:
             self._close()
 
@@ -140,6 +142,11 @@ class Controller:
         """End the loop; the router and the servers end too unless `keep_serving` is set."""
         self._keep_serving = keep_serving
         self._stop.set()
+
+    def _signs(self) -> object:
+        """What shows at once that somebody asks for something; the turns find all the rest."""
+        decisions = changed_ns(self.folder / DECISIONS)
+        return self._git.signs(), decisions, changed_ns(self._source), self._alerts.empty()
 
     def tick(self) -> None:
         """Take one step in every part."""
@@ -256,7 +263,16 @@ class Controller:
         else:
             self._published.publish(*words)
             self._reserve.fill()
-        self._traffic = self._published.traffic()
+        self._take_over(self._published.traffic())
+
+    def _take_over(self, traffic: dict[str, Traffic]) -> None:
+        """Go on with the traffic that was published, and log what changed."""
+        for model, one in traffic.items():
+            before = self._traffic.get(model)
+            shown = {name: share for name, share in one.shares.items() if share}
+            if before is None or before.shares != one.shares or before.shadow != one.shadow:
+                self._log.info("traffic", model=model, shares=shown, shadow=one.shadow)
+        self._traffic = traffic
 
     # --- from the metrics to events -------------------------------------------------------
 
@@ -314,12 +330,21 @@ class Controller:
 
     def _write_status(self) -> None:
         now = time.monotonic()
-        if now - self._status_written < _STATUS_S:
+        if now - self._status_looked < _STATUS_S:
             return
-        self._status_written = now
-        write_json(self.folder / STATUS, self.status())
+        self._status_looked = now
+        found = self.status()
         deployments = {Series.of(one): event for one, event in self._terms().items()}
-        write_json(self.folder / "targets.json", targets(self._servers.targets(), deployments))
+        self._told_targets.tell(targets(self._servers.targets(), deployments))
+        if self._told.tell(found) or not self._is_settled(found):
+            self._pace.moved()
+
+    def _is_settled(self, status: Mapping[str, Any]) -> bool:
+        """Whether nothing has to change: no event is added, and all are ready."""
+        ready = all(one["ready"] for one in status["servers"])
+        return bool(status["router"]["applied"] and ready) and not (
+            status["decisions"] or self._git.busy()
+        )
 
     def status(self) -> dict[str, Any]:
         """The status document: what serves which share, since when, by whom, and the alarms."""
@@ -327,7 +352,6 @@ class Controller:
         return {
             "format": 1,
             "environment": self._environment,
-            "time": int(time.time()),
             "router": {
                 "url": self._url(),
                 "applied": self._routers.applied(self._published.generation),

@@ -1,14 +1,20 @@
-"""Describes one model for status.json, which `facemodels status` shows."""
+"""Describes one model for status.json, which `facemodels status` shows, and writes that file."""
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from facemodels.deployment.desired import Desired
 from facemodels.deployment.router.traffic import Traffic
+from facemodels.files import write_json
 from facemodels.monitoring.analysis.watch import ModelAssessment
+
+_TOUCH_S = 1.0  # between two signs of life
 
 
 def describe(
@@ -59,3 +65,45 @@ def verdicts(models: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         if one["rollout"]
         for verdict in [one["verdict"] or {}]
     }
+
+
+class ToldFile:
+    """A JSON file that is written where its content changed, and touched once a second otherwise.
+
+    Its time of change is the sign of life of who writes it. Each writing waits for the disk, which
+    an idle environment has no reason to do.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._told: Any = None
+        self._touched = 0.0  # monotonic
+
+    def tell(self, content: Any) -> bool:
+        """Write the content, or touch the file if it has that content.
+
+        Returns:
+            Whether the content changed.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        now = time.monotonic()
+        changed = content != self._told
+        if not changed and now - self._touched < _TOUCH_S:
+            return False
+        if changed or not self._touch():
+            write_json(self._path, content)
+        self._told, self._touched = content, now
+        return changed
+
+    def _touch(self) -> bool:
+        """Touch the file; False if it is gone."""
+        try:
+            os.utime(self._path)
+        except FileNotFoundError:
+            return False
+        return True

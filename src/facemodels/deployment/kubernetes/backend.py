@@ -185,6 +185,7 @@ class ClusterServers:
                 "port": None,
                 "ready": bool(_ready_pods(one)),
                 "restarts": 0,
+                "next_start": None,
                 "problem": _why_not(one),
             }
             for one in sorted(self._cluster.reconciler.live("Deployment"), key=_id_of)

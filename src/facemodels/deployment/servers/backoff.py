@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,11 +47,14 @@ class Backoff:
 
         A clock that was set back to before the last death causes no pause.
         """
-        if deaths.quick == 0 or now < deaths.last:
+        return max(0.0, self.next_start(deaths) - now) if now >= deaths.last else 0.0
+
+    def next_start(self, deaths: Deaths) -> float:
+        """When the process may be started, in seconds since 1970; 0 means at any time."""
+        if deaths.quick == 0:
             return 0.0
         # Without this bound the power overflows a float; 2**64 s is longer than any `max_s`.
-        pause = min(self.max_s, self.first_s * 2.0 ** min(deaths.quick - 1, 64))
-        return max(0.0, deaths.last + pause - now)
+        return deaths.last + min(self.max_s, self.first_s * 2.0 ** min(deaths.quick - 1, 64))
 
 
 def deaths_of(path: Path) -> Deaths:
@@ -65,6 +69,12 @@ def deaths_of(path: Path) -> Deaths:
 def keep_deaths(path: Path, deaths: Deaths) -> None:
     """Write the count beside the process's file, for the next controller."""
     files.write_json(_deaths_path(path), {"quick": deaths.quick, "last": deaths.last})
+
+
+def forget_deaths(path: Path) -> None:
+    """Delete the count: the next start is a new beginning."""
+    with suppress(OSError):
+        _deaths_path(path).unlink(missing_ok=True)
 
 
 def _deaths_path(path: Path) -> Path:

@@ -37,13 +37,19 @@ class ConductBook:
         self._terms: dict[str, _Term] = {}
         self._written: dict[str, float] = {}  # the time without a ready server, as in the file
 
-    def begin(self, identity: str, event: str) -> None:
-        """Note that a version has its place by this tag; a tag that is known changes nothing."""
+    def begin(self, identity: str, event: str) -> bool:
+        """Note that a version has its place by this tag; a tag that is known changes nothing.
+
+        Returns:
+            Whether the tag is new, so that what the version did before counts no more.
+        """
         known = self._terms.get(identity) or self._read(identity)
-        if known is None or known.event != event:
+        new = known is None or known.event != event
+        if known is None or new:
             known = _Term(event)
             self._put(identity, known, write=True)
         self._terms.setdefault(identity, known)
+        return new
 
     def keep(self, identities: Mapping[str, str]) -> None:
         """Forget every version that has no place any more."""

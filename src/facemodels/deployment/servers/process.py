@@ -36,6 +36,8 @@ _POLL_S = 0.01
 _PROC = Path("/proc")
 # Our own children, kept so that they are reaped: a zombie keeps its pid.
 _children: dict[tuple[int, str], subprocess.Popen[bytes]] = {}
+_exit_codes: dict[tuple[int, str], int | None] = {}  # of our children that ended
+_read_files: dict[Path, tuple[tuple[int, int], Process]] = {}  # by `adopt`
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,16 @@ class Process:
             # This returns at once unless a thread of the process waits in the kernel.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(1)
+            _exit_codes[self.pid, self.started] = child.returncode
         return False
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended: its exit code, or minus the number of the signal that killed it.
+
+        None as long as it runs, and where an earlier program started it: only a parent is told.
+        """
+        return _exit_codes.get((self.pid, self.started))
 
     def end(self, grace_s: float) -> None:
         """End the process and its children, and delete its file.
@@ -194,19 +205,31 @@ def start(
 
 
 def adopt(path: Path) -> Process | None:
-    """The running process that a file names; None if it ended or the file is unreadable."""
-    record = _read(path)
+    """The running process that a file names; None if it ended or the file is unreadable.
+
+    It is asked many times a second, so a file that did not change is not read again.
+    """
     try:
-        process = Process(
-            path.absolute(),
-            int(record["pid"]),
-            str(record["started"]),
-            tuple(record["command"]),
-            dict(record["facts"]),
-        )
-    except (KeyError, TypeError, ValueError):
+        found = path.stat()
+    except OSError:
+        _read_files.pop(path, None)
         return None
-    return process if process.alive() else None
+    stamp = found.st_ino, found.st_mtime_ns  # a changed file is a new one: `Process.note`
+    known = _read_files.get(path)
+    if known is None or known[0] != stamp:
+        record = _read(path)
+        try:
+            process = Process(
+                path.absolute(),
+                int(record["pid"]),
+                str(record["started"]),
+                tuple(record["command"]),
+                dict(record["facts"]),
+            )
+        except (KeyError, TypeError, ValueError):
+            return None
+        known = _read_files[path] = stamp, process
+    return known[1] if known[1].alive() else None
 
 
 def strays(folder: Path) -> list[Process]:

@@ -6,31 +6,23 @@ packages lie beside them.
 
 from __future__ import annotations
 
-import json
-import math
 import socket
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from facemodels.deployment.servers.backoff import Backoff, deaths_of, keep_deaths
+import structlog
+
+from facemodels.deployment.servers.backoff import Backoff, Deaths, forget_deaths, keep_deaths
 from facemodels.deployment.servers.command import ServerFiles, serve_command
 from facemodels.deployment.servers.conduct import ConductBook
-from facemodels.deployment.servers.health import (
-    CHECK_S,
-    HOST,
-    Effort,
-    beat_of,
-    effort_of,
-    is_ready,
-    why_hung,
-)
+from facemodels.deployment.servers.health import HOST
 from facemodels.deployment.servers.packages import Packages
 from facemodels.deployment.servers.probe_secret import probe_secret
-from facemodels.deployment.servers.process import Process, adopt, start, strays
+from facemodels.deployment.servers.process import LOG_BYTES, adopt, start, strays
+from facemodels.deployment.servers.replica import STALE_S, Replica
 from facemodels.deployment.settings import Environment
 from facemodels.errors import FacemodelsError
 from facemodels.files import write_json
@@ -39,49 +31,7 @@ from facemodels.monitoring.metrics.reading import Series
 from facemodels.monitoring.metrics.scraper import ScrapeTarget
 from facemodels.names import ModelId
 from facemodels.registry.state import Entry
-from facemodels.serving.heartbeat import Heartbeat
 from facemodels.serving.http.probe_mark import VARIABLE
-
-_EVERY_S = 0.5  # between two checks of a ready server; others are checked all the time
-_WORDS = 200  # lines at the end of a log in which the cause of a death is looked for
-_STALE_S = 2.0  # a server without a good check for so long is not ready
-_LOAD_S = 10.0  # how long a server counts as overloaded after it refused a request
-
-
-@dataclass
-class _Slot:
-    """One replica of one version, and what is known of its process.
-
-    All times are of the monotonic clock, in seconds.
-    """
-
-    id: str
-    path: Path
-    process: Process | None = None
-    look: Future[bool] | None = None
-    looked: float = 0.0  # when the last health check began
-    good: float = 0.0  # when the last good health check began
-    begun: float = field(default_factory=time.monotonic)  # when it was started or adopted
-    heard: float = 0.0  # silence before this time does not count
-    was_ready: bool = False
-    unwanted: float | None = None  # since when no request goes to it
-    tried: float = -math.inf  # when a start was tried last
-    problem: str = ""
-    beat: Heartbeat | None = None  # the last one of this process
-    effort: Effort | None = None  # at the beginning of its silence
-    shed: int = 0  # the requests that it has refused for load
-    overloaded: float = -math.inf  # when it refused one last
-
-    @property
-    def port(self) -> int:
-        return int(self.process.facts["port"]) if self.process else 0
-
-    @property
-    def url(self) -> str:
-        return f"http://{HOST}:{self.port}"
-
-    def ready(self, now: float) -> bool:
-        return self.process is not None and self.good > 0 and now - self.good < _STALE_S
 
 
 class ServerSupervisor:
@@ -99,12 +49,13 @@ class ServerSupervisor:
         self._packages = packages
         self._root = root
         self._settings = settings
-        self._slots: dict[str, _Slot] = {}
+        self._slots: dict[str, Replica] = {}
         self._written: dict[str, dict[str, Any]] = {}  # the last about/<id>.json of each version
         self._pool = ThreadPoolExecutor(16, "health")
         self._backoff = Backoff(settings.backoff_s, settings.backoff_max_s, settings.start_s)
         self._tended = time.monotonic()
         self._conduct = ConductBook(folder / "conduct")
+        self._log = structlog.get_logger("facemodels.deployment")
         self._adopt_all()
 
     def _adopt_all(self) -> None:
@@ -113,7 +64,7 @@ class ServerSupervisor:
         for path in sorted(self._folder.glob("*.json")):
             process = adopt(path)
             if process is not None and "model_id" in process.facts:
-                slot = _Slot(str(process.facts["model_id"]), path, process)
+                slot = Replica(str(process.facts["model_id"]), path, process)
                 slot.was_ready = True
                 self._slots[path.stem] = slot
         for stray in strays(self._folder):
@@ -134,12 +85,11 @@ class ServerSupervisor:
             terms: the tag by which a version has its place; its conduct is kept since then.
         """
         now = time.monotonic()
-        passed = min(now - self._tended, _STALE_S)  # a pause of this process counts for nothing
+        passed = min(now - self._tended, STALE_S)  # a pause of this process counts for nothing
         self._excuse_silence(now)
         for identity, entry in wanted.items():
             for number in range(self._settings.replicas):
-                name = f"{identity}-{number}"
-                slot = self._slots.setdefault(name, _Slot(identity, self._path(name)))
+                slot = self._slot(f"{identity}-{number}", identity)
                 slot.unwanted = None
                 try:
                     self._write_about(entry)
@@ -151,20 +101,32 @@ class ServerSupervisor:
                 self._end_unwanted(name, slot, busy=slot.id in busy)
         self._note_conduct(terms or {}, passed)
 
+    def _slot(self, name: str, identity: str) -> Replica:
+        if name not in self._slots:
+            self._slots[name] = Replica(identity, self._path(name))
+        return self._slots[name]
+
     def _note_conduct(self, terms: Mapping[str, str], passed: float) -> None:
         ready = self.urls()
         self._conduct.keep(terms)
         for identity, event in terms.items():
-            self._conduct.begin(identity, event)
+            if self._conduct.begin(identity, event):
+                self._forgive(identity)
             if identity not in ready:
                 self._conduct.waited(identity, passed)
 
+    def _forgive(self, identity: str) -> None:
+        """Forget how often the servers of a version died before it was deployed anew."""
+        for slot in self._slots.values():
+            if slot.id == identity and slot.deaths.quick:
+                slot.deaths = Deaths()
+                forget_deaths(slot.path)
+
     def _excuse_silence(self, now: float) -> None:
         """After a pause of this process, count no server as silent until it is checked again."""
-        if now - self._tended > min(_STALE_S, self._settings.hang_s / 2):
+        if now - self._tended > min(STALE_S, self._settings.hang_s / 2):
             for slot in self._slots.values():
-                slot.heard, slot.look = now, None
-                slot.good = now if slot.good else 0.0
+                slot.excuse_silence(now)
         self._tended = now
 
     def _number(self, name: str) -> int:
@@ -184,61 +146,45 @@ class ServerSupervisor:
     def _about(self, identity: str) -> Path:
         return self._folder / "about" / f"{identity}.json"
 
-    def _tend_one(self, slot: _Slot, entry: Entry) -> None:
+    def _tend_one(self, slot: Replica, entry: Entry) -> None:
         now = time.monotonic()
         if slot.process is not None and not slot.process.alive():
             self._count_death(slot, now)
         if slot.process is None:
             self._begin(slot, entry, now)
             return
-        self._look(slot, now)
-        hung = self._why_hung(slot, now)
+        slot.check(now, self._pool)
+        settings = self._settings
+        last = self._is_last(slot, now)
+        hung = slot.why_hung(now, settings.start_s, settings.hang_s, last=last)
         if hung:
             slot.problem = hung
             slot.process.end(0)
             self._count_death(slot, now)
 
-    def _why_hung(self, slot: _Slot, now: float) -> str:
-        """Why a server must be killed; "" if it must not."""
-        assert slot.process is not None  # noqa: S101  (the caller checked it)
-        silent = now - max(slot.good, slot.begun, slot.heard)
-        if not slot.was_ready:
-            late = silent > self._settings.start_s
-            return f"was not ready after {silent:.0f} s and was killed" if late else ""
-        hang_s = self._settings.hang_s
-        if silent < hang_s / 2:
-            slot.effort = None
-        elif slot.effort is None:
-            slot.effort = effort_of(slot.process.pid, now)
-        idle = (
-            silent > hang_s
-            and slot.effort is not None
-            and effort_of(slot.process.pid, now).idle_since(slot.effort)
-        )
-        return why_hung(slot.beat, silent, now, hang_s, last=self._is_last(slot, now), idle=idle)
-
-    def _is_last(self, slot: _Slot, now: float) -> bool:
+    def _is_last(self, slot: Replica, now: float) -> bool:
         """Whether no other server of the model is ready."""
         model = ModelId.parse(slot.id).name
         others = (one for one in self._slots.values() if one is not slot and one.ready(now))
         return all(ModelId.parse(one.id).name != model for one in others)
 
-    def _count_death(self, slot: _Slot, now: float) -> None:
+    def _count_death(self, slot: Replica, now: float) -> None:
         """Count the death of a server and forget its process."""
         assert slot.process is not None  # noqa: S101  (the callers checked it)
-        lived = now - slot.begun
-        deaths = self._backoff.died(deaths_of(slot.path), lived, time.time())
-        slot.problem = slot.problem or _last_words(self._log(slot))
-        if not slot.was_ready:
+        pid, was_ready = slot.process.pid, slot.was_ready
+        slot.deaths = self._backoff.died(slot.deaths, now - slot.begun, time.time())
+        slot.forget_process()
+        if not was_ready:
             self._packages.suspect(slot.id)
         self._conduct.died(slot.id, slot.problem)
-        slot.process, slot.look, slot.good, slot.was_ready = None, None, 0.0, False
-        slot.beat, slot.effort = None, None
-        slot.path.unlink(missing_ok=True)
-        keep_deaths(slot.path, deaths)
+        self._log.error(
+            "server died", model_id=slot.id, pid=pid, cause=slot.problem, quick=slot.deaths.quick,
+            again_s=round(self._backoff.wait_s(slot.deaths, time.time()), 1),
+        )  # fmt: skip
+        keep_deaths(slot.path, slot.deaths)
 
-    def _begin(self, slot: _Slot, entry: Entry, now: float) -> None:
-        if self._backoff.wait_s(deaths_of(slot.path), time.time()) > 0:
+    def _begin(self, slot: Replica, entry: Entry, now: float) -> None:
+        if self._backoff.wait_s(slot.deaths, time.time()) > 0:
             return
         if now - slot.tried < self._settings.backoff_s:
             return  # this pause holds also where a full disk keeps no count of deaths
@@ -248,77 +194,42 @@ class ServerSupervisor:
             return
         slot.tried = now
         port = self._port()
-        files = ServerFiles(package, self._about(slot.id), self._beat(slot))
+        files = ServerFiles(package, self._about(slot.id), slot.beat_path)
         command = serve_command(slot.id, port, files, self._root, self._settings)
-        facts = {"port": port, "model_id": slot.id}
+        facts = {"port": port, "model_id": slot.id, "log_bytes": _length(slot.log)}
         try:
             slot.process = start(
-                slot.path, command, log=self._log(slot), facts=facts, folder=self._root,
+                slot.path, command, log=slot.log, facts=facts, folder=self._root,
                 environment={VARIABLE: probe_secret(self._folder)},
             )  # fmt: skip
         except FacemodelsError as error:
             slot.problem = str(error)
             return
         slot.begun, slot.problem = now, ""
+        self._log.info("server started", model_id=slot.id, pid=slot.process.pid, port=port)
 
     def _port(self) -> int:
         """Choose a port that is free and is not assigned to a server that does not listen yet."""
         promised = {slot.port for slot in self._slots.values()}
         return next(port for port in iter(_free_port, 0) if port not in promised)
 
-    def _log(self, slot: _Slot) -> Path:
-        return slot.path.with_suffix(".log")
-
-    def _beat(self, slot: _Slot) -> Path:
-        return slot.path.with_suffix(".beat")
-
-    def _look(self, slot: _Slot, now: float) -> None:
-        """Read the heartbeat; without one begin a health check if it is due, and take over the
-        result of the last one.
-        """
-        slot.beat = beat_of(self._beat(slot), slot.process.pid) if slot.process else None
-        if slot.beat is not None:
-            self._take(slot, slot.beat, now)
-            return
-        if slot.look is not None and slot.look.done():
-            if slot.look.result():
-                slot.good, slot.was_ready, slot.problem = slot.looked, True, ""
-            elif slot.good:
-                slot.good = min(
-                    slot.good, now - _STALE_S + CHECK_S
-                )  # one failed check alone does not make it unready
-            slot.look = None
-        if slot.look is None and (not slot.good or now - slot.looked >= _EVERY_S):
-            slot.looked = now
-            known = slot.process.pid if slot.process and not slot.good else None
-            slot.look = self._pool.submit(is_ready, slot.port, known)
-
-    def _take(self, slot: _Slot, beat: Heartbeat, now: float) -> None:
-        """Take over what a server says of itself."""
-        if not beat.ready:
-            slot.good = min(slot.good, now - _STALE_S)
-            return
-        slot.good, slot.was_ready = now - beat.silent_s(now), True
-        if slot.ready(now):
-            slot.problem = ""
-        if beat.shed > slot.shed:
-            slot.overloaded = now
-        slot.shed = beat.shed
-
-    def _end_unwanted(self, name: str, slot: _Slot, *, busy: bool) -> None:
+    def _end_unwanted(self, name: str, slot: Replica, *, busy: bool) -> None:
         """End a server that is not wanted, `drain_s` after its last request may have come."""
         now = time.monotonic()
         if slot.process is None or not slot.process.alive():
             slot.path.unlink(missing_ok=True)
+            forget_deaths(slot.path)
             del self._slots[name]
             return
-        self._look(slot, now)  # it may have to stand in for another version
+        slot.check(now, self._pool)  # it may have to stand in for another version
         if busy:
             slot.unwanted = None
             return
         slot.unwanted = slot.unwanted or now
         if now - slot.unwanted >= self._settings.drain_s:
+            self._log.info("server ends", model_id=slot.id, pid=slot.process.pid)
             self._pool.submit(slot.process.end, self._settings.drain_s + 20)
+            forget_deaths(slot.path)
             del self._slots[name]
 
     def urls(self) -> dict[str, tuple[str, ...]]:
@@ -337,11 +248,8 @@ class ServerSupervisor:
     def overloads(self) -> dict[str, str]:
         """The servers that refuse requests for load, as texts for an operator."""
         now = time.monotonic()
-        return {
-            f"load {name}": f"overloaded: {slot.beat.in_flight} in flight, add replicas"
-            for name, slot in sorted(self._slots.items())
-            if slot.beat is not None and now - slot.overloaded < _LOAD_S
-        }
+        found = {f"load {name}": one.overload(now) for name, one in sorted(self._slots.items())}
+        return {name: text for name, text in found.items() if text}
 
     def running_urls(self) -> set[str]:
         """The URLs of the servers whose process exists, ready or not."""
@@ -370,11 +278,21 @@ class ServerSupervisor:
                 "pid": slot.process.pid if slot.process else None,
                 "port": slot.port or None,
                 "ready": slot.ready(now),
-                "restarts": deaths_of(slot.path).quick,
+                "restarts": max(slot.deaths.quick, self._deaths(slot.id)),
+                "next_start": self._next_start(slot),
                 "problem": slot.problem,
             }
             for name, slot in sorted(self._slots.items())
         ]
+
+    def _deaths(self, identity: str) -> int:
+        """How often a server of a version died since the version has its present place."""
+        known = self._conduct.all().get(identity)
+        return known.deaths if known is not None else 0
+
+    def _next_start(self, slot: Replica) -> int | None:
+        """When a server that died is started again, in seconds since 1970; None if it runs."""
+        return None if slot.process else round(self._backoff.next_start(slot.deaths))
 
     def close(self) -> None:
         """Stop checking; the servers keep running."""
@@ -395,24 +313,10 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _last_words(log: Path) -> str:
-    """The last line of a server's log that tells of trouble, or else its last line.
-
-    The line of a request that was answered well says nothing of a death.
-    """
+def _length(log: Path) -> int:
+    """The length in bytes that a log has when the next process begins to write to it."""
     try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        length = log.stat().st_size
     except OSError:
-        return ""
-    told = [line for line in lines[-_WORDS:] if line.strip()]
-    trouble = (line for line in reversed(told) if not _is_usual(line))
-    return next(trouble, told[-1] if told else "")[:300]
-
-
-def _is_usual(line: str) -> bool:
-    """Whether a line of a log is one of everyday business."""
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return False
-    return isinstance(found, dict) and found.get("level") in ("info", "debug")
+        return 0
+    return length if length <= LOG_BYTES else 0  # a longer one is renamed

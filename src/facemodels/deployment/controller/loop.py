@@ -41,6 +41,7 @@ from facemodels.deployment.router.routing import (
     routes,
 )
 from facemodels.deployment.router.traffic import Traffic, share_out
+from facemodels.deployment.servers.process import some_ended
 from facemodels.deployment.settings import (
     DECISIONS,
     FOLDER,
@@ -144,9 +145,10 @@ class Controller:
         self._stop.set()
 
     def _signs(self) -> object:
-        """What shows at once that somebody asks for something; the turns find all the rest."""
+        """What shows that something is asked for, or a process ended; turns find all the rest."""
         decisions = changed_ns(self.folder / DECISIONS)
-        return self._git.signs(), decisions, changed_ns(self._source), self._alerts.empty()
+        asked = self._git.signs(), decisions, changed_ns(self._source), self._alerts.empty()
+        return asked, some_ended()
 
     def tick(self) -> None:
         """Take one step in every part."""

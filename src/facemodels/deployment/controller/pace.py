@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 
 _BUSY_S = 0.1  # between two turns while something moves
-_IDLE_S = 0.5  # while nothing does, and no sign of it is seen
+_IDLE_S = 1.0  # while nothing does, and no sign of it is seen
 _SETTLED_S = 3.0  # without a movement before the loop slows down
 
 
 class Pace:
-    """Lets the loop turn ten times a second while something moves, and twice otherwise.
+    """Lets the loop turn ten times a second while something moves, and once otherwise.
 
     A turn asks every server, every file and the tags. Between two turns of an idle environment
     only signs are looked at, which are cheap: where one changes, the next turn begins at once.

@@ -92,7 +92,7 @@ class ToldFile:
             OSError: the file cannot be written.
         """
         now = time.monotonic()
-        changed = content != self._told
+        changed = bool(content != self._told)
         if not changed and now - self._touched < _TOUCH_S:
             return False
         if changed or not self._touch():

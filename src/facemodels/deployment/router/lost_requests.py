@@ -8,6 +8,7 @@ added to the evidence as readings of an instance of its own, the router.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 
@@ -33,6 +34,11 @@ def lost_requests(text: str, ids: Iterable[str]) -> dict[str, int]:
         ValueError: the text has another format.
     """
     lines = "".join(f"{line}\n" for line in text.splitlines() if line.startswith(_TOTAL))
+    return dict(_lost_in(lines, tuple(ids)))
+
+
+@functools.lru_cache(maxsize=16)  # nothing is new while nobody asks
+def _lost_in(lines: str, ids: tuple[str, ...]) -> Mapping[str, int]:
     found = dict.fromkeys(ids, 0)
     for family in text_string_to_metric_families(lines):
         for sample in family.samples:

@@ -108,6 +108,8 @@ class RouterSupervisor:
         """Whether the router answers; notes also which routes it uses."""
         if not self._router.ready():
             return False
+        if published and self._applied == (pid, published):
+            return True  # it goes on with its routes until there are others
         try:
             self._applied = (pid, published if self._router.applied(published) else "")
             self.problem = ""

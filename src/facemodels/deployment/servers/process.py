@@ -27,6 +27,7 @@ from typing import Any
 import psutil
 
 from facemodels import files
+from facemodels.deployment.servers.exits import ExitWatch
 from facemodels.deployment.settings import STATUS
 from facemodels.errors import ConflictError, InputError, ToolError
 
@@ -38,6 +39,7 @@ _PROC = Path("/proc")
 _children: dict[tuple[int, str], subprocess.Popen[bytes]] = {}
 _exit_codes: dict[tuple[int, str], int | None] = {}  # of our children that ended
 _read_files: dict[Path, tuple[tuple[int, int], Process]] = {}  # by `adopt`
+_exits = ExitWatch()
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class Process:
 
     def alive(self) -> bool:
         """Whether it runs. A process stopped by a signal counts as running, a zombie does not."""
-        if _started(self.pid) == self.started:
+        runs = _exits.runs(self.pid, self.started)
+        if _started(self.pid) == self.started if runs is None else runs:
             return True
         child = _children.pop((self.pid, self.started), None)
         if child is not None:
@@ -229,7 +232,17 @@ def adopt(path: Path) -> Process | None:
         except (KeyError, TypeError, ValueError):
             return None
         known = _read_files[path] = stamp, process
+        if process.alive():
+            _exits.watch(process.pid, process.started, lambda: _started(process.pid))
     return known[1] if known[1].alive() else None
+
+
+def some_ended() -> bool:
+    """Whether a process that was adopted ended, and nobody asked for it since.
+
+    This is one call of the system, however many processes there are.
+    """
+    return _exits.some_ended()
 
 
 def strays(folder: Path) -> list[Process]:

@@ -155,6 +155,25 @@ def tracked_in(folder: Path) -> list[Path]:
     return sorted(path.with_suffix("") for path in folder.glob("*.dvc"))
 
 
+def is_tracked_here(path: Path) -> bool:
+    """Whether a dvc.lock or a `.dvc` file of the working tree around a path tracks it.
+
+    Args:
+        path: a path that need not exist. False where DVC's files cannot be read.
+    """
+    whole = path.absolute()
+    root = next((folder for folder in whole.parents if (folder / ".dvc").is_dir()), None)
+    if root is None:
+        return False
+    if whole.with_name(f"{whole.name}.dvc").is_file():
+        return True
+    try:
+        stages = read_lock_here(root)
+    except ParamsError:
+        return False
+    return find_output(stages, whole.relative_to(root).as_posix()) is not None
+
+
 def paths_of(stage: Mapping[str, Any], kind: Literal["deps", "outs"]) -> list[str]:
     """The paths of the dependencies or the outputs of a stage of dvc.lock."""
     return [entry["path"] for entry in stage.get(kind) or ()]

@@ -43,6 +43,15 @@ These exceptions are outside of the tree, because none of them ever ends a comma
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+
+def some(names: Iterable[str], shown: int = 5) -> str:
+    """Join names for a message; of more than `shown` the first, and how many there are beside."""
+    found = list(names)
+    more = f" and {len(found) - shown} more" if len(found) > shown else ""
+    return ", ".join(found[:shown]) + more
+
 
 class FacemodelsError(Exception):
     """The base class of all errors that this library raises on purpose.
@@ -107,7 +116,7 @@ class IntegrityError(FacemodelsError):
         self.missing = missing
         self.changed = changed
         listed = (("extra", extra), ("missing", missing), ("changed", changed))
-        detail = "; ".join(f"{kind}: {', '.join(paths)}" for kind, paths in listed if paths)
+        detail = "; ".join(f"{kind}: {some(paths, 10)}" for kind, paths in listed if paths)
         super().__init__(f"{what} ({detail})." if detail else what, remedy)
 
 

@@ -144,15 +144,38 @@ def test_list_filters_and_sorts(released: Work) -> None:
     assert ids("--status", "staging") == ["lmk-dlib-v1.0.0"]
     assert ids("--tag", "cpu") == ["lmk-dlib-v1.0.0"]
     assert ids("--task", "recognition") == []
+    assert len(ids("--where", "nme<0.9", "--where", "model_size_mb>0")) == 3
+    assert ids("--where", "nme > 0.9") == []
+    assert "Did you mean nme?" in released.registry("list", "--where", "nmee<1", code=2).stderr
+    assert (
+        "Did you mean landmark-dlib?" in released.registry("list", "--name", "landmark-dlip").stderr
+    )
     assert ids("--sort", "version", "--reverse")[0] == "lmk-dlib-v1.1.0"
     lines = released.registry("list").stdout.splitlines()
     assert lines[0].split("\t")[:2] == ["model_id", "status"]
     assert len(lines) == 4
 
 
+def test_models_are_told_in_one_line_each(released: Work) -> None:
+    lines = released.registry("models").stdout.splitlines()
+    assert [line.split("\t")[:5] for line in lines] == [
+        ["name", "latest", "staging", "production", "on its way"],
+        ["landmark-dlib", "1.1.0", "1.0.1", "1.0.1", ""],
+    ]
+
+
+def test_an_alias_is_an_event_that_gto_reads_as_a_stage(copy: Work) -> None:
+    copy.registry("alias", "lmk-dlib-v1.0.0", "--as", "champion")
+    assert copy.json("info", "landmark-dlib@champion")["aliases"] == ["champion"]
+    shown = json.loads(copy.run("gto", "show", "--json", "landmark-dlib#champion").stdout)
+    assert shown[0]["version"] == "v1.0.0"
+    assert "8 events" in copy.registry("audit").stdout
+
+
 def test_every_form_of_an_id_is_understood(released: Work) -> None:
     for written in ("lmk-dlib-v1.0.1", "landmark-dlib-v1.0.1", "landmark-dlib@v1.0.1"):
-        entry = released.json("info", "--model-id", written)
+        entry = released.json("info", written)
+        assert released.json("info", "--model-id", written) == entry
         assert entry["model_id"] == "lmk-dlib-v1.0.1"
         assert entry["status"] == "production"
         assert entry["parent_version"] == "1.0.0"
@@ -295,7 +318,7 @@ def test_a_smaller_bump_than_the_packages_ask_for_is_refused(copy: Work) -> None
     [
         (lambda path: (path / "README.md").write_text("x"), 3, "README.md"),
         (lambda path: (path / "new.txt").write_text("x"), 3, "new.txt"),
-        (shutil.rmtree, 2, "does not exist"),
+        (shutil.rmtree, 2, "dvc pull models/landmarks/dlib-v1.2.0"),
     ],
 )
 def test_a_broken_package_is_not_registered(

@@ -152,6 +152,7 @@ def second(first: ReleaseSite, tmp_path_factory: pytest.TempPathFactory) -> Rele
     done = site.one.run("python", "-c", DRIVER, "", "minor", check=False)
     assert done.returncode == 0, done.stderr
     assert f"train@{NAME}" not in stages_run(done.stderr)
+    assert not re.search("git add|dvc push|autostage", done.stderr)  # it does all that itself
     return site
 
 

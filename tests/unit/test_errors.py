@@ -76,3 +76,11 @@ def test_the_tree_is_drawn_as_it_is(name: str) -> None:
         [DRAWN[name][0]],
         DRAWN[name][1],
     )
+
+
+def test_of_a_long_list_a_message_names_the_first_and_the_count() -> None:
+    paths = tuple(f"data/{number}.jpg" for number in range(240))
+    assert errors.some(paths[:2]) == "data/0.jpg, data/1.jpg"
+    error = errors.IntegrityError("It is broken", missing=paths)
+    assert str(error).endswith("data/9.jpg and 230 more).")
+    assert error.missing == paths

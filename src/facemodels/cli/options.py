@@ -43,7 +43,43 @@ class _PathOf(click.Path):
 
 FILE = _PathOf("file")
 FOLDER = _PathOf("folder")
-FILE_OR_FOLDER = click.Path(path_type=Path)
+
+
+class _Readable(click.Path):
+    """A file or folder that a command reads; one that was only not pulled yet is named as such."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        require_pulled(Path(value))
+        return super().convert(value, param, ctx)
+
+
+def require_pulled(path: Path) -> None:
+    """Stop where DVC tracks a path that is not in the working tree yet.
+
+    Raises:
+        InputError: it is such a path.
+    """
+    if path.exists():
+        return
+    from facemodels.dvc_files import is_tracked_here
+
+    tracked = next((one for one in (path, path.parent) if is_tracked_here(one)), None)
+    if tracked is not None:
+        raise InputError(
+            f"{path} is not in this working tree yet; DVC tracks it.",
+            f"Fetch it: dvc pull {tracked}",
+        )
+
+
+FILE_OR_FOLDER = _Readable()
 
 
 def json_option(function: Function) -> Function:

@@ -10,11 +10,13 @@ from facemodels.cli.lazy import LazyGroup
 _COMMANDS = {
     "register": ("registry_acts", "Register the version in a package."),
     "list": ("registry_views", "List versions. Into a pipe go tab-separated lines."),
+    "models": ("registry_views", "One line a model: latest, staging, production, on its way."),
     "info": ("registry_views", "Everything the registry says of a version."),
     "update-status": ("registry_acts", "Move a version on, or back to production."),
     "deprecate": ("registry_acts", "Take a version out of use for good."),
     "check-ref": ("registry_views", "What a tag says; for CI that a tag starts."),
     "annotate": ("registry_acts", "Give a version other labels or another description."),
+    "alias": ("registry_acts", "Let a word such as champion name a version."),
     "withdraw": ("registry_acts", "Take back a registration that was a mistake."),
     "repair": ("registry_acts", "Mend tags that a checkout or a fetch broke in this clone."),
     "history": ("registry_views", "What happened, latest first."),
@@ -33,5 +35,5 @@ def registry() -> None:
     \b
     Example:
       facemodels registry list --status production
-      facemodels registry info --model-id rec-facenet-v2.1.3
+      facemodels registry info rec-facenet-v2.1.3
     """

@@ -106,6 +106,30 @@ def register(
     if unknown:
         text += f"\nIts members {', '.join(unknown)} are not registered: their origin is not known."
     _say(entry, text, as_json=as_json)
+    _warn_of_unpushed(opened.root, entry)
+
+
+def _warn_of_unpushed(root: Path, entry: Entry) -> None:
+    """Say where the weights of a version can be had in this clone alone."""
+    from facemodels.dvc_files import default_remote
+    from facemodels.errors import ToolError
+    from facemodels.release.dvc import missing_on_remote
+
+    remote = default_remote(root)
+    if not remote:
+        click.echo("Warning: no default DVC remote: nobody else can get the weights.", err=True)
+        return
+    try:
+        missing = missing_on_remote(root, [str(entry.facts["dvc"])])
+    except ToolError as error:
+        click.echo(f"Warning: whether others can get the weights is open. {error.what}", err=True)
+        return
+    if missing:
+        click.echo(
+            f"Warning: {remote} lacks {len(missing)} objects of {entry.id}: nobody else can get "
+            "its weights. Push them: facemodels storage push",
+            err=True,
+        )
 
 
 @click.command("update-status")
@@ -281,6 +305,30 @@ def annotate(
     entry = _entry_after(opened, event)
     _say(entry, f"{entry.id} is labelled {', '.join(entry.labels) or 'with nothing'} ({event.tag})",
          as_json=as_json)  # fmt: skip
+
+
+@click.command()
+@id_option
+@click.option("--as", "word", required=True, metavar="WORD", help="For example champion.")
+@click.option("--remove", is_flag=True, help="The word names this version no more.")
+@click.option("--reason", "-m", default="", help="Why.")
+@local_option
+@json_option
+def alias(model_id: str, word: str, remove: bool, reason: str, local: bool, as_json: bool) -> None:
+    """Let a word of the team name a version; MODEL@WORD then stands for its id.
+
+    \b
+    Example:
+      facemodels registry alias rec-facenet-v2.1.3 --as champion
+      facemodels registry info recognition-facenet@champion
+    """
+    from facemodels.registry import notes
+
+    model, make = ModelId.parse(model_id), notes.unalias if remove else notes.alias
+    opened = _open(local=local)
+    event = opened.act(lambda state: make(state, model, word, reason=reason))
+    said = f"{model.name}@{word} is {'no alias any more' if remove else model} ({event.tag})"
+    _say(_entry_after(opened, event), said, as_json=as_json)
 
 
 @click.command()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from facemodels.errors import FacemodelsError, InputError
+from facemodels.errors import FacemodelsError, InputError, NameFormatError
 from facemodels.files import refuse_folder
+from facemodels.names import ModelId, ModelName
 
 if TYPE_CHECKING:
     from facemodels.registry.state import State
@@ -34,10 +37,41 @@ def complete_names(ctx: click.Context, parameter: click.Parameter, typed: str) -
 
 
 def id_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the option `--model-id`, which is needed."""
-    return click.option(
-        "--model-id", required=True, shell_complete=complete_ids, help="rec-facenet-v2.1.3"
-    )(function)
+    """Add the argument MODEL_ID, which `--model-id` gives as well; one of them is needed."""
+
+    @functools.wraps(function)
+    def wrapped(*, model_id: str | None, given: str | None, **others: Any) -> Any:
+        if (model_id is None) == (given is None):
+            raise click.UsageError(
+                "Missing argument 'MODEL_ID', for example rec-facenet-v2.1.3."
+                if model_id is None
+                else "MODEL_ID is given twice: as an argument and by --model-id."
+            )
+        return function(model_id=given if model_id is None else model_id, **others)
+
+    with_option = click.option(
+        "--model-id", shell_complete=complete_ids, help="The same as the argument."
+    )(wrapped)
+    return click.argument("given", required=False, metavar="MODEL_ID", shell_complete=complete_ids)(
+        with_option
+    )
+
+
+def model_of(text: str) -> str:
+    """The name of the model in an id, or in an alias such as `recognition-facenet@champion`.
+
+    Raises:
+        NameFormatError: it is neither.
+    """
+    name, _, word = text.partition("@")
+    if word and word[:1] != "v":
+        return str(ModelName.parse(name))
+    try:
+        return str(ModelId.parse(text).name)
+    except NameFormatError:
+        if not word:
+            raise
+        return str(ModelName.parse(name))
 
 
 def local_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -85,9 +119,17 @@ def clone_state(
     gc.disable()
     git, models = Git(find_root(Path.cwd())), [name] if name else []
     events = read_events(git, models, systems=systems)
+    if name and not events and check:
+        _warn_of_unknown(name, {event.name.model for event in read_events(git)})
     if check and (told := require_whole(git, events, models=models)):
         click.echo(f"Warning: {told}", err=True)
     return fold(events, until=until)
+
+
+def _warn_of_unknown(name: str, known: Collection[str]) -> None:
+    near = get_close_matches(name, known, 1)
+    meant = f" Did you mean {near[0]}?" if near else ""
+    click.echo(f"No version of {name} is registered here.{meant}", err=True)
 
 
 def enrolment_plan(text: str) -> str:

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from facemodels.cli.options import FILE, json_option, output
-from facemodels.cli.registry_options import clone_state, complete_ids, id_option, name_option
+from facemodels.cli.registry_options import (
+    clone_state,
+    complete_ids,
+    id_option,
+    model_of,
+    name_option,
+)
 from facemodels.cli.table import print_table
+from facemodels.errors import InputError, some
 from facemodels.names import TASKS, ModelId, ModelName
 from facemodels.registry.state import STATUSES
 
 if TYPE_CHECKING:
+    from facemodels.registry.conditions import MetricCondition
     from facemodels.registry.events import Event
-    from facemodels.registry.state import Entry
+    from facemodels.registry.state import Entry, State
 
 _RECORDED = ("interface", "members", "decides_by", "gates", "bump")
 _SORTS = ("name", "version", "created_at", "deployed_at", "status")
@@ -27,6 +36,13 @@ _SORTS = ("name", "version", "created_at", "deployed_at", "status")
 @click.option("--task", type=click.Choice(TASKS))
 @click.option("--status", type=click.Choice(STATUSES))
 @click.option("--tag", help="Only versions with this word.")
+@click.option(
+    "--where",
+    "wanted",
+    multiple=True,
+    metavar="CONDITION",
+    help='On a metric: "accuracy>=0.95"; all of several must hold.',
+)
 @click.option("--sort", type=click.Choice(_SORTS), default="name", show_default=True)
 @click.option("--reverse", is_flag=True, help="Highest or latest first.")
 @json_option
@@ -35,6 +51,7 @@ def list_(
     task: str | None,
     status: str | None,
     tag: str | None,
+    wanted: Sequence[str],
     sort: str,
     reverse: bool,
     as_json: bool,
@@ -44,22 +61,44 @@ def list_(
     \b
     Example:
       facemodels registry list --task recognition --status production
+      facemodels registry list --where "accuracy>=0.95" --where "model_size_mb<100"
     """
+    from facemodels.registry.conditions import MetricCondition
+
+    conditions = [MetricCondition.parse(text) for text in wanted]
+    state = clone_state(name)
     entries = [
         entry
-        for entry in clone_state(name).entries.values()
+        for entry in state.entries.values()
         if (status is None or entry.status == status)
         and (task is None or ModelName.parse(entry.model).task == task)
         and (tag is None or tag in entry.labels)
+        and all(one.holds(entry.facts.get("metrics", {})) for one in conditions)
     ]
+    if not entries and conditions:
+        _name_metrics(conditions, state)
     entries.sort(key=_sort_key(sort), reverse=reverse)
+    rows = [{**entry.as_json(), "archived": entry.id in state.archived} for entry in entries]
     if as_json:
-        output([entry.as_json() for entry in entries], "", as_json=True)
+        output(rows, "", as_json=True)
         return
     print_table(
         ("model_id", "status", "created_at", "deployed_at", "tags", "changelog"),
-        [_row(entry.as_json()) for entry in entries],
+        [_row(row) for row in rows],
     )
+
+
+def _name_metrics(conditions: Sequence[MetricCondition], state: State) -> None:
+    """Say which metrics there are where a condition names none of them."""
+    known = {name for entry in state.entries.values() for name in entry.facts.get("metrics", {})}
+    for one in conditions:
+        if one.metric not in known:
+            near = get_close_matches(one.metric, known, 1)
+            raise InputError(
+                f"No version here has a metric {one.metric}."
+                + (f" Did you mean {near[0]}?" if near else ""),
+                f"There are: {some(sorted(known), 30)}.",
+            )
 
 
 def _sort_key(sort: str) -> Callable[[Entry], Any]:
@@ -79,12 +118,65 @@ def _sort_key(sort: str) -> Callable[[Entry], Any]:
 def _row(entry: dict[str, Any]) -> tuple[object, ...]:
     return (
         entry["model_id"],
-        entry["status"],
+        f"{entry['status']}, archived" if entry["archived"] else entry["status"],
         entry["created_at"],
         entry["deployed_at"],
         ",".join(entry["tags"]),
         entry["changelog"],
     )
+
+
+@click.command()
+@click.option("--task", type=click.Choice(TASKS))
+@json_option
+def models(task: str | None, as_json: bool) -> None:
+    """One line a model: the latest version, who is in staging, in production and on its way.
+
+    \b
+    Example:
+      facemodels registry models --task recognition
+    """
+    state = clone_state()
+    names = sorted({entry.model for entry in state.entries.values()})
+    rows = [_model(state, name) for name in names if task in (None, ModelName.parse(name).task)]
+    if as_json:
+        output(rows, "", as_json=True)
+        return
+    shown = [
+        (
+            row["name"], *(_number(row[key]) for key in ("latest", "staging", "production")),
+            _number(row["on_its_way"]) + (f" ({row['percent']} %)" if row["percent"] else ""),
+            ", ".join(f"{word} {_number(named)}" for word, named in row["aliases"].items()),
+        )
+        for row in rows
+    ]  # fmt: skip
+    print_table(("name", "latest", "staging", "production", "on its way", "aliases"), shown)
+
+
+def _model(state: State, name: str) -> dict[str, Any]:
+    """The ids of the versions of one model that matter now; "" where there is none."""
+    staged = state.entries.get(state.id_staged(name) or "")
+    running = state.rollouts.get(name)
+    terms = (running.record or {}).get("rollout") if running else None
+    return {
+        "name": name,
+        "latest": state.of_model(name)[-1].id,
+        "staging": staged.id if staged else "",
+        "production": state.production.get(name, ""),
+        "on_its_way": (state.id_of(running) or "") if running else "",
+        "percent": terms.get("percent", 0) if isinstance(terms, dict) else 0,
+        "aliases": {
+            word: named for (model, word), named in sorted(state.aliases.items()) if model == name
+        },
+    }
+
+
+def _number(identity: str) -> str:
+    """The version in an id, without the model that its line names."""
+    if not identity:
+        return ""
+    model = ModelId.parse(identity)
+    return f"{model.version}-{model.variant}" if model.variant else str(model.version)
 
 
 @click.command()
@@ -95,14 +187,15 @@ def info(model_id: str, as_json: bool) -> None:
 
     \b
     Example:
-      facemodels registry info --model-id rec-facenet-v2.1.3
+      facemodels registry info rec-facenet-v2.1.3
     """
     from facemodels.registry.members import systems_with
 
-    asked = ModelId.parse(model_id)
-    state = clone_state(str(asked.name), systems=True)
-    entry = state.entry(asked)
+    state = clone_state(model_of(model_id), systems=True)
+    entry = state.entry(model_id)
+    asked = ModelId.parse(entry.id)
     value = {**entry.as_json(), "commit": entry.event.commit, "evidence": dict(entry.evidence)}
+    value |= {"aliases": state.aliases_of(entry.id), "archived": entry.id in state.archived}
     value |= {key: entry.facts[key] for key in _RECORDED if key in entry.facts}
     if asked.name.task != "system":
         value["pinned_by"] = [system.id for system in systems_with(state, entry.id)]
@@ -210,9 +303,9 @@ def lineage(model_id: str, form: str, graph: Path | None, as_json: bool) -> None
     from facemodels.git import Git, find_root
     from facemodels.provenance.lineage import draw, mermaid, text, trace
 
-    model = ModelId.parse(model_id)
-    state = clone_state(None if model.name.task == "system" else str(model.name))
-    traced = trace(Git(find_root(Path.cwd())), state, model)
+    name = model_of(model_id)
+    state = clone_state(None if ModelName.parse(name).task == "system" else name)
+    traced = trace(Git(find_root(Path.cwd())), state, state.entry(model_id).id)
     if graph is not None:
         draw(traced, graph)
     shown = mermaid(traced) if form == "mermaid" else text(traced)
@@ -234,7 +327,9 @@ def diff(a: str, b: str, as_json: bool) -> None:
     from facemodels.provenance import difference
 
     git = Git(find_root(Path.cwd()))
-    found = difference.compare(git, clone_state(), ModelId.parse(a), ModelId.parse(b))
+    state = clone_state()
+    pair = (ModelId.parse(state.entry(one).id) for one in (a, b))
+    found = difference.compare(git, state, *pair)
     output(found.as_json(), difference.text(found), as_json=as_json)
 
 
@@ -248,7 +343,6 @@ def check_ref(ref: str, as_json: bool) -> None:
     Example:
       facemodels registry check-ref "$GITHUB_REF" --json
     """
-    from facemodels.errors import InputError
     from facemodels.git import Git, find_root
     from facemodels.registry.reading import is_event, read_event
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facemodels.cli.options import FILE, json_option, output
+from facemodels.cli.options import FILE, json_option, output, require_pulled
 from facemodels.cli.registry_options import complete_ids
 from facemodels.cli.table import print_table
 from facemodels.errors import InputError
@@ -158,6 +158,8 @@ def _package(model: str, policy: Path | None) -> Iterator[tuple[Package, dict[st
         require_placement(opened_here)
         yield opened_here, None
         return
+    if len(path.parts) > 1:  # no id has a slash
+        require_pulled(path)
     from facemodels.registry.registry import open_registry
 
     opened = open_registry(Path.cwd())

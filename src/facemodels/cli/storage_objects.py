@@ -66,6 +66,7 @@ def push(
       facemodels storage push
       facemodels storage push --remote backup --dry-run
     """
+    from facemodels.errors import some
     from facemodels.storage.stores.stores import JOBS
     from facemodels.storage.sync.push import push as run
     from facemodels.text import size_text
@@ -83,7 +84,7 @@ def push(
             f"All {done.objects} objects of {len(done.versions)} versions are proven there."
         )
     if done.untracked:
-        lines.append(f"Registered without DVC, nothing to push: {', '.join(done.untracked)}")
+        lines.append(f"Registered without DVC, nothing to push: {some(done.untracked)}")
     output(done.as_json(), "\n".join(lines) + "\n", as_json=as_json)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -98,8 +99,10 @@ class Params(Frozen):
             ParamsError: no model of that name.
         """
         if name not in self.models:
+            near = get_close_matches(name, [*self.models, *self.systems], 1)
+            meant = f" Did you mean {near[0]}?" if near else ""
             raise ParamsError(
-                f"params.yaml has no model {name!r}, it has {', '.join(self.models)}.",
+                f"params.yaml has no model {name!r}, it has {', '.join(self.models)}.{meant}",
                 "Add conf/model/<name>.yaml and its name to conf/config.yaml.",
             )
         return self.models[name]

@@ -24,7 +24,15 @@ from facemodels.names import ModelId
 from facemodels.registry import notes, rules
 from facemodels.registry.events import Event, to_text
 from facemodels.registry.proposals import ProposedEvent
-from facemodels.registry.state import ANNOTATED, ARCHIVED, ROLLOUT, VOUCHED, State, Status
+from facemodels.registry.state import (
+    ANNOTATED,
+    ARCHIVED,
+    ROLLOUT,
+    STATUSES,
+    VOUCHED,
+    State,
+    Status,
+)
 
 Kind = Literal[
     "deleted", "moved", "re-dated", "forged", "inserted", "rewritten", "illegal", "unsigned",
@@ -38,6 +46,7 @@ _ASIDE = {
     VOUCHED: {"assign": "vouch"},
     ANNOTATED: {"assign": "annotate"},
 }
+_ALIAS = {"assign": "alias", "unassign": "unalias"}
 
 
 @dataclass(frozen=True)
@@ -264,8 +273,8 @@ def _speaks_of_itself(event: Event) -> bool:
             return False
     except FacemodelsError:
         return False
-    if name.stage in _ASIDE:
-        return bool(_ASIDE[name.stage].get(name.act) == record["act"])
+    if name.stage not in STATUSES:
+        return bool(_ASIDE.get(name.stage, _ALIAS).get(name.act) == record["act"])
     if (name.act, name.stage, record["act"]) == ("assign", "staging", "place"):
         return record["status"] in ("staging", "production")  # it leaves the status as it is
     moved = name.act == "assign" and record["status"] == name.stage
@@ -332,6 +341,8 @@ def _plan(state: State, event: Event) -> ProposedEvent:
         "deprecate": partial(rules.deprecate, retire=bool(record.get("retire"))),
         "vouch": partial(notes.vouch_again, event),
         "annotate": partial(notes.annotate_again, event),
+        "alias": partial(notes.alias, word=event.name.stage),
+        "unalias": partial(notes.unalias, word=event.name.stage),
     }  # fmt: skip
     if record["act"] in plain:
         return plain[record["act"]](state, model, reason=reason)

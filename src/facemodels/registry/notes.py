@@ -2,11 +2,14 @@
 
 vouch       an event was made as it stands, whatever its own words say of who made it
 annotate    a version has other labels, or another description
+alias       a word of the team, such as `champion`, names a version of a model, and no other one
+unalias     it does so no more
 deregister  a version was registered by mistake
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +18,10 @@ from facemodels.names import ModelId
 from facemodels.registry import members, tag_names
 from facemodels.registry.events import Event
 from facemodels.registry.proposals import ProposedEvent, event_of
-from facemodels.registry.state import ANNOTATED, VOUCHED, State
+from facemodels.registry.state import ANNOTATED, OWN_STAGES, VOUCHED, State
+
+_ALIAS = re.compile(r"(?!v[0-9])[a-z](?:[a-z0-9_-]{0,61}[a-z0-9])?")
+_TAKEN = ("created", "latest")  # a word of GTO's tags, and one that a list uses
 
 
 def vouch(state: State, vouched: Event, *, reason: str) -> ProposedEvent:
@@ -82,6 +88,48 @@ def annotate(
         )
     tag = tag_names.assign(model.name, ANNOTATED, state.last_number(entry.model))
     return event_of(entry, "annotate", tag, entry.status, reason, {"annotation": changed})
+
+
+def alias(state: State, model: ModelId, word: str, *, reason: str) -> ProposedEvent:
+    """Let a word name a version of a model; the version that it named before loses it.
+
+    GTO sees a stage of that name; one that GTO gave is an alias likewise.
+
+    Args:
+        state: the present state of the registry.
+        model: the version.
+        word: small letters, digits, `_` and `-`, such as `champion`.
+        reason: why.
+
+    Raises:
+        InputError: not registered, no such word, or it names this version already.
+        RuleError: the version is deprecated.
+    """
+    entry = state.entry(model)
+    if not _ALIAS.fullmatch(word) or word in OWN_STAGES or word in _TAKEN:
+        raise InputError(
+            f"{word!r} cannot be an alias.",
+            "Write small letters, digits, `_` or `-`, such as champion; no status and no version.",
+        )
+    if state.aliases.get((entry.model, word)) == entry.id:
+        raise InputError(f"{word} names {model} already.", "Nothing was changed.")
+    if entry.status == "deprecated":
+        raise RuleError(f"{model} is deprecated.", "Give the alias to another version.")
+    tag = tag_names.assign(model.name, word, state.last_number(entry.model))
+    return event_of(entry, "alias", tag, entry.status, reason, {})
+
+
+def unalias(state: State, model: ModelId, word: str, *, reason: str) -> ProposedEvent:
+    """Let a word name a version no more.
+
+    Raises:
+        InputError: not registered, or the word does not name this version.
+    """
+    entry = state.entry(model)
+    if state.aliases.get((entry.model, word)) != entry.id:
+        raise InputError(f"{word} does not name {model}.", "See `facemodels registry models`.")
+    tag = tag_names.unassign(model.name, word, state.last_number(entry.model))
+    return event_of(entry, "unalias", tag, entry.status, reason, {})
 
 
 def deregister(state: State, model: ModelId, *, reason: str) -> ProposedEvent:

@@ -100,5 +100,6 @@ def fetch(root: Path, path: str, commit: str, folder: Path) -> None:
     except Exception as error:
         raise ToolError(
             f"{path} of commit {commit[:10]} is not to be had: {error}.",
-            "Check the DVC remote (`dvc remote list`) and your access to it.",
+            "Check the DVC remote (`dvc remote list`) and your access to it. Perhaps its maker has "
+            "not pushed the weights yet: `dvc push` in that clone.",
         ) from error

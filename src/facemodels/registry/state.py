@@ -7,6 +7,7 @@ the one it takes over from goes back to `staging`, ready for a rollback.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -21,6 +22,9 @@ STATUSES: tuple[Status, ...] = ("development", "staging", "production", "depreca
 ROLLOUT = "rollout"  # a stage of its own: GTO and Studio show who is on the way to production
 ARCHIVED = "archived"  # another: whose objects are in an archive and no more in the remote
 VOUCHED, ANNOTATED = "vouched", "annotated"  # words on an event or a version (see `notes`)
+# Stages with a meaning of ours; every other one is an alias, whoever gave it.
+OWN_STAGES = frozenset({*STATUSES, ROLLOUT, ARCHIVED, VOUCHED, ANNOTATED})
+_VERSION = re.compile(r"v[0-9]")  # no alias begins so
 
 
 @dataclass(slots=True)
@@ -111,6 +115,7 @@ class State:
         rollouts: the event that gives a version a part of production, by model.
         in_staging: the event that put a version last into staging, by model.
         archived: the event that put a version into the archive, by id.
+        aliases: the id of the version that a word such as `champion` names, by model and word.
         events: all events, in the order in which they count.
         systems: the registered versions that are made of others, by id.
     """
@@ -120,6 +125,7 @@ class State:
     rollouts: dict[str, Event] = field(default_factory=dict)
     in_staging: dict[str, Event] = field(default_factory=dict)
     archived: dict[str, Event] = field(default_factory=dict)
+    aliases: dict[tuple[str, str], str] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     systems: dict[str, Entry] = field(default_factory=dict)
     _at: dict[tuple[str, str], str] = field(default_factory=dict)  # (model, commit) → id
@@ -129,12 +135,12 @@ class State:
     _numbers: dict[str, int] = field(default_factory=dict)  # by model
 
     def entry(self, model: ModelId | str) -> Entry:
-        """The entry of a version.
+        """The entry of a version, by its id or by an alias: `recognition-facenet@champion`.
 
         Raises:
-            InputError: it is not registered.
+            InputError: it is not registered, or the model has no such alias.
         """
-        key = str(model if isinstance(model, ModelId) else ModelId.parse(model))
+        key = str(model if isinstance(model, ModelId) else self._resolve(model))
         if key not in self.entries:
             near = get_close_matches(key, self.entries, 1, 0.7)
             raise InputError(
@@ -142,6 +148,22 @@ class State:
                 "See `facemodels registry list`; `facemodels registry sync` fetches new ones.",
             )
         return self.entries[key]
+
+    def _resolve(self, text: str) -> ModelId | str:
+        name, _, word = text.partition("@")
+        if not word or _VERSION.match(word):
+            return ModelId.parse(text)
+        if (name, word) not in self.aliases:
+            near = get_close_matches(text, [f"{one}@{alias}" for one, alias in self.aliases], 1)
+            raise InputError(
+                f"{name} has no alias {word}.{f' Did you mean {near[0]}?' if near else ''}",
+                "See `facemodels registry models`.",
+            )
+        return self.aliases[name, word]
+
+    def aliases_of(self, identity: str) -> list[str]:
+        """The aliases of a version, sorted."""
+        return sorted(word for (_, word), named in self.aliases.items() if named == identity)
 
     def of_model(self, model: str) -> list[Entry]:
         """Versions of a model, lowest number first."""
@@ -211,6 +233,8 @@ class State:
             self.archived.pop(entry.id, None)
             del self.entries[entry.id]
             self.systems.pop(entry.id, None)
+            for word in self.aliases_of(entry.id):
+                del self.aliases[entry.model, word]
             if self.id_at(name.model, entry.event.commit) == entry.id:
                 del self._at[name.model, entry.event.commit]
         elif name.act == "assign":
@@ -221,6 +245,8 @@ class State:
                 del self.rollouts[entry.model]
             if name.stage == ARCHIVED:
                 self.archived.pop(entry.id, None)
+            if self.aliases.get((entry.model, name.stage)) == entry.id:
+                del self.aliases[entry.model, name.stage]
             if name.stage == "staging" and self.id_staged(entry.model) == entry.id:
                 del self.in_staging[entry.model]
             if name.stage == entry.status:
@@ -233,8 +259,10 @@ class State:
             self.rollouts[entry.model] = event  # GTO would let the others in, too
         if stage == ARCHIVED and entry.status != "production":
             self.archived[entry.id] = event
+        if stage not in OWN_STAGES:
+            self.aliases[entry.model, stage] = entry.id
         if stage not in STATUSES:
-            return  # a team's own stage says nothing of the four statuses
+            return  # any other says nothing of the four statuses
         if stage == "production":
             before = self.entries.get(self.production.get(entry.model, ""))
             if before is not None and before is not entry:

@@ -13,20 +13,32 @@ from typing import Any
 from facemodels.errors import InputError, ToolError
 from facemodels.git import clean_environment
 
+# How the lines begin in which DVC advises what to do next (repo/scm_context.py, commands/repro.py).
+_ADVICE = (
+    "To track the changes with git", "\tgit add ", "To enable auto staging",
+    "\tdvc config core.autostage", "Use `dvc push`",
+)  # fmt: skip
 _MENTIONABLE = ("modified", "new")  # a folder that was only not pulled is "deleted"
 
 
 def run(root: Path, *arguments: str) -> None:
     """Run DVC. Its output goes to standard error; standard output is for results only.
 
+    What DVC advises to do next is left out: the steps of a release do it.
+
     Raises:
         ToolError: DVC failed.
     """
-    done = subprocess.run(
+    with subprocess.Popen(
         [sys.executable, "-m", "dvc", *arguments],
-        cwd=root, env=_environment(), stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False,
-    )  # fmt: skip
-    if done.returncode != 0:
+        cwd=root, env={**_environment(), "PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace",
+    ) as process:  # fmt: skip
+        for line in process.stdout or ():
+            if line.strip() and not line.startswith(_ADVICE):
+                sys.stderr.write(line)
+                sys.stderr.flush()
+    if process.returncode != 0:
         raise ToolError(f"`dvc {' '.join(arguments)}` failed.", "It says why above.")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from facemodels import dvc_files
-from facemodels.errors import InputError
+from facemodels.errors import InputError, some
 from facemodels.git import Git
 from facemodels.names import ModelId
 from facemodels.params import Params, load, load_yaml
@@ -121,13 +121,13 @@ def _require_own(
     if plan.CONFIG in changed and _config_is_foreign(git, root, facts):
         bad.append(f"{plan.CONFIG} (more than the baseline of the task)")
     if dvc_files.LOCK in changed and (others := _foreign_stages(git, root, facts)):
-        bad.append(f"{dvc_files.LOCK} ({', '.join(others)})")
+        bad.append(f"{dvc_files.LOCK} ({some(others)})")
     if plan.PARAMS in changed and not facts.started and load_yaml(root / plan.PARAMS) != values:
         bad.append(f"{plan.PARAMS} (values that conf/ does not have, of `dvc exp run` perhaps)")
     if bad:
         raise InputError(
-            f"These files are changed or new, and not by a release of {name}: {', '.join(bad)}.",
-            _REMEDY,
+            f"These files are changed or new, and not by a release of {name}: {some(bad)}.",
+            f"{_REMEDY} `git status` lists them all.",
         )
 
 
@@ -194,7 +194,7 @@ def _require_no_strays(root: Path, composed: Params, facts: ReleaseFacts) -> Non
     ]
     if strays:
         raise InputError(
-            f"Nothing tracks {', '.join(strays)}, left by an earlier build perhaps; it would "
+            f"Nothing tracks {some(strays)}, left by an earlier build perhaps; it would "
             "get into the comparison.",
             f"Remove it: rm -r {' '.join(strays)}",
         )

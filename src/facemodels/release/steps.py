@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from facemodels import dvc_files
-from facemodels.errors import GateError, InputError, RuleError, ToolError
+from facemodels.errors import GateError, InputError, RuleError, ToolError, some
 from facemodels.files import write_text
 from facemodels.names import ModelId
 from facemodels.registry.events import to_text
@@ -291,7 +291,7 @@ class Release:
         missing = dvc.missing_on_remote(self._root, self._digests())
         if missing:
             raise ToolError(
-                f"`dvc push` says that all is there, but {remote} lacks {', '.join(missing)}.",
+                f"`dvc push` says that all is there, but {remote} lacks {some(missing)}.",
                 f"Remove the `.dir` objects that name them from the remote. {remedy}",
             )
 

@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from facemodels.cli.main import main
-from facemodels.cli.options import FILE, FILE_OR_FOLDER, FOLDER
+from facemodels.cli.options import FILE, FILE_OR_FOLDER, FOLDER, require_pulled
+from facemodels.errors import InputError
 
 
 def _paths(command: click.Command, words: tuple[str, ...] = ()) -> Iterator[tuple]:
@@ -83,3 +84,17 @@ def test_a_path_in_a_config_file_is_looked_at_too(tmp_path: Path) -> None:
         2,
         f"Error: {output} is a file. Choose another --output.\n",
     )
+
+
+def test_what_dvc_pull_would_bring_is_named_with_that_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / "dvc.lock").write_text(
+        "schema: '2.0'\nstages: {x: {cmd: x, outs: [{path: models/x}]}}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    for path in ("models/x", "models/x/model.pt"):
+        with pytest.raises(InputError, match=r"dvc pull models/x$"):
+            require_pulled(Path(path))
+    require_pulled(Path("models/y"))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from facemodels.errors import IntegrityError
+from facemodels.errors import IntegrityError, some
 from facemodels.storage.stores.retries import Patience
 from facemodels.storage.stores.stores import BACKUP, JOBS
 from facemodels.text import counted, size_text
@@ -97,9 +97,9 @@ class BackupReport:
             "before.",
         ]
         if self.archives:
-            lines.append(f"Archives: {', '.join(self.archives)}.")
+            lines.append(f"Archives: {some(self.archives)}.")
         if self.untracked:
-            lines.append(f"Registered without DVC, no objects: {', '.join(self.untracked)}.")
+            lines.append(f"Registered without DVC, no objects: {some(self.untracked)}.")
         if not self.dry_run:
             lines.append(
                 f"Complete since {self.made_at}: {len(self.versions)} versions; {self.reread} "

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from facemodels.errors import IntegrityError, ToolError
+from facemodels.errors import IntegrityError, ToolError, some
 
 Kind = Literal["missing", "corrupt", "extra", "foreign"]
 
@@ -96,7 +96,7 @@ def explain(found: AuditReport) -> IntegrityError:
     words = ", ".join(f"{count} {kind} in {store}" for (store, kind), count in counted.items())
     return IntegrityError(
         f"objects are not as they were pushed: {words}"
-        + (f"; of {', '.join(versions)}" if versions else "")
+        + (f"; of {some(versions)}" if versions else "")
         + (f"; {', '.join(found.unread)} could not be read at all" if found.unread else ""),
         "Run `facemodels storage audit --repair`; what it cannot repair is whole nowhere: "
         "restore the versions (`facemodels storage restore`) or push from another clone.",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from facemodels.errors import IntegrityError
+from facemodels.errors import IntegrityError, some
 from facemodels.progress import progress
 from facemodels.registry.state import State
 from facemodels.storage.stores.errors import AccessError, FullError, TransientError
@@ -81,7 +81,7 @@ def pull(
     if fetch.lost:
         versions = sorted({version for oid in fetch.lost for version in names[oid]})
         raise IntegrityError(
-            f"objects of {', '.join(versions)} are whole in no remote",
+            f"objects of {some(versions)} are whole in no remote",
             "Push them from a clone that has them, or restore the versions "
             "(`facemodels storage restore`). All else is in the cache.",
             missing=tuple(sorted(fetch.lost)),

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from facemodels.errors import FacemodelsError, IntegrityError
+from facemodels.errors import FacemodelsError, IntegrityError, some
 from facemodels.progress import Advance, progress
 from facemodels.registry.state import State
 from facemodels.storage.stores.object_store import ObjectStore, md5
@@ -208,7 +208,7 @@ class _PushRun:
     def _lost(self, lost: set[str]) -> IntegrityError:
         versions = sorted({version for oid in lost for version in self.versions.get(oid, ())})
         return IntegrityError(
-            f"objects of {', '.join(versions)} are not whole in {self.target.name}, nor in the "
+            f"objects of {some(versions)} are not whole in {self.target.name}, nor in the "
             "cache or another remote",
             "Run `facemodels storage push` in a clone that has them, restore the versions "
             "(`facemodels storage restore`), or rebuild them (`dvc repro`). All else was sent.",

@@ -66,7 +66,8 @@ def plain_step(
     network: nn.Module, task: Task, batch: Any, optimizer: torch.optim.Optimizer
 ) -> None:
     """Forward, backward, update: what no loop can do without."""
-    loss = task.loss(network, batch)
+    inputs, answers = batch
+    loss = task.loss(network, task.outputs(network, inputs), answers)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(network.parameters(), 5.0)

@@ -41,6 +41,11 @@ class EmbeddingTraining(TorchTraining):
         return self
 
     @model_validator(mode="after")
+    def _micro_batches_are_equal(self) -> Self:
+        self.require_equal_parts(self.batch_people * self.batch_images)
+        return self
+
+    @model_validator(mode="after")
     def _distillation_needs_a_teacher(self) -> Self:
         if self.loss == "distillation" and not self.losses.distillation.teacher:
             raise ValueError("loss distillation needs losses.distillation.teacher, a package")
@@ -142,10 +147,14 @@ class EmbeddingTask:
             answers = np.searchsorted(self._people, answers).astype(np.int64)
         return torch.from_numpy(inputs), torch.from_numpy(answers)
 
-    def loss(self, network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """The loss of a batch; the network gives features of any length."""
-        inputs, answers = batch
-        value: Tensor = self.head(network(inputs).float(), answers)
+    def outputs(self, network: nn.Module, inputs: Tensor) -> Tensor:
+        """Features (n, D) of any length."""
+        features: Tensor = network(inputs)
+        return features
+
+    def loss(self, network: nn.Module, outputs: Tensor, answers: Tensor) -> Tensor:
+        """The loss of the features (N, D) of a batch."""
+        value: Tensor = self.head(outputs, answers)
         return value
 
     def validate(self, network: nn.Module) -> dict[str, float]:

@@ -1,8 +1,12 @@
 """The training loop: the same bytes whether it ran through or was killed and resumed.
 
 Nothing random outlives a step: batches are functions of the step, and torch's generator
-is reseeded before each one. A checkpoint is then weights, optimizer and history, and
+is reseeded before each micro-batch. A checkpoint is then weights, optimizer and history, and
 the data loader has no state at all.
+
+A step may be shared out among processes (`micro_batches`, `workers`). Each of them makes every
+step of the optimizer on its own copy of the weights, so that no weights are sent; their number is
+no part of the result.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,9 +29,12 @@ from facemodels.errors import InputError
 from facemodels.files import atomic_path
 from facemodels.training.fine_tuning import fine_tuning
 from facemodels.training.finite import StepGuard
+from facemodels.training.flat import shared
+from facemodels.training.micro_batches import MicroBatches
 from facemodels.training.portable_functions import PortableFunctions
 from facemodels.training.settings import TorchTraining
 from facemodels.training.weights import save_state
+from facemodels.training.workers import Team, team
 
 _PREFETCH = 3  # batches prepared ahead; more only costs memory
 State = dict[str, Tensor]
@@ -43,15 +51,22 @@ class Task(Protocol):
 
     monitor: str  # the validation metric that early stopping watches; higher is better
 
-    def batch(self, step: int) -> Any:
-        """Return the batch of a step, on the CPU: a pure function of (seed, step), thread-safe.
+    def batch(self, step: int) -> tuple[Tensor, Any]:
+        """Return inputs (N, ...) and answers of a step, on the CPU: a function of (seed, step).
 
         It is called in a thread of its own and should compute with NumPy, since torch's
         operators start further OpenMP threads there.
         """
 
-    def loss(self, network: nn.Module, batch: Any) -> Tensor:
-        """Return the scalar loss of a batch on the network's device."""
+    def outputs(self, network: nn.Module, inputs: Tensor) -> Tensor:
+        """Return the network's outputs (n, ...) of some rows of the inputs."""
+
+    def loss(self, network: nn.Module, outputs: Tensor, answers: Any) -> Tensor:
+        """Return the scalar loss of all outputs (N, ...) of a batch, on the network's device.
+
+        It learns through the outputs and the head alone: of the network it may read what does
+        not change, such as its strides.
+        """
 
     def validate(self, network: nn.Module) -> Record:
         """Return the metrics on the validation split, of a network in eval mode."""
@@ -112,14 +127,26 @@ def to_device(batch: Any, device: torch.device) -> Any:
 
 
 class Trainer:
-    """Trains a network for `settings.steps` steps of a task."""
+    """Trains a network for `settings.steps` steps of a task.
 
-    def __init__(self, network: nn.Module, task: Task, settings: TorchTraining) -> None:
+    Args:
+        network: it is changed.
+        task: see `Task`.
+        settings: the hyperparameters.
+        workers: processes that share the work, no part of the result; more than there are
+            micro-batches have nothing to do and are not started.
+    """
+
+    def __init__(
+        self, network: nn.Module, task: Task, settings: TorchTraining, *, workers: int = 1
+    ) -> None:
         if settings.device == "cuda" and not torch.cuda.is_available():
             raise InputError(
                 "train.device is cuda, but torch sees no CUDA device.", "Set train.device=cpu."
             )
         self.settings = settings
+        # A CUDA device is one, and a process that has used it cannot be forked.
+        self.workers = min(workers, settings.micro_batches) if settings.device == "cpu" else 1
         self.task = task
         self.device = torch.device(settings.device)
         self.network = network.to(self.device)
@@ -171,9 +198,27 @@ class Trainer:
         if self.settings.steps == 0:
             self._validate()
             log(self.fit.history[-1])
+        if self.fit.step < self.settings.steps and not self._exhausted():
+            gradients = self._micro_batches()
+            with team(self.workers) as members:
+                self._steps(gradients, members, checkpoint, advance, log)
+        self.guard.weights(self.fit.step, [self.current.state_dict()])
+        return self.fit.best or _cpu_state(self.current)
+
+    def _steps(
+        self,
+        gradients: MicroBatches,
+        members: Team,
+        checkpoint: Path,
+        advance: Callable[[int], None],
+        log: Callable[[Record], None],
+    ) -> None:
+        """Make the steps that are left; only the process that leads validates and saves."""
         with ThreadPoolExecutor(1, thread_name_prefix="batches") as loader:
-            for batch in self._batches(loader):
-                self._step(batch)
+            for inputs, answers in self._batches(loader):
+                self._step(gradients, members, inputs, answers)
+                if not members.leads:
+                    continue
                 advance(1)
                 done = self.fit.step
                 if done % self.settings.validate_every == 0 or done == self.settings.steps:
@@ -183,8 +228,6 @@ class Trainer:
                         break
                 if done % self.settings.checkpoint_every == 0:
                     self._save(checkpoint)
-        self.guard.weights(self.fit.step, [self.current.state_dict()])
-        return self.fit.best or _cpu_state(self.current)
 
     @property
     def current(self) -> nn.Module:
@@ -197,31 +240,69 @@ class Trainer:
         for step in steps:
             while len(waiting) < _PREFETCH and step + len(waiting) < self.settings.steps:
                 waiting.append(loader.submit(self.task.batch, step + len(waiting)))
-            if self._exhausted():
-                return
             yield to_device(waiting.pop(0).result(), self.device)
 
-    def _step(self, batch: Any) -> None:
-        settings = self.settings
-        torch.manual_seed(settings.seed * 1_000_003 + self.fit.step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = settings.learning_rate_at(self.fit.step) * group["factor"]
+    def _micro_batches(self) -> MicroBatches:
+        """What computes the gradients, with memory for as many processes as there will be."""
+        inputs, _ = self.task.batch(self.fit.step)
+        self._train_mode()
+        return MicroBatches(
+            self.network,
+            inputs.to(self.device),
+            count=self.settings.micro_batches,
+            outputs=self._outputs,
+            seed=self.settings.seed,
+            allocate=shared if self.workers > 1 else partial(torch.zeros, device=self.device),
+        )
+
+    def _outputs(self, inputs: Tensor) -> Tensor:
+        with self._precision():
+            return self.task.outputs(self.network, inputs).float()
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(
+            self.device.type,
+            torch.bfloat16,
+            enabled=self.settings.mixed_precision,
+            cache_enabled=False,
+        )
+
+    def _train_mode(self) -> None:
         self.trained.train()
         for module in self.still:
             module.eval()
-        with torch.autocast(
-            self.device.type, torch.bfloat16, enabled=settings.mixed_precision, cache_enabled=False
-        ):
-            loss = self.task.loss(self.network, batch)
+
+    def _step(self, gradients: MicroBatches, members: Team, inputs: Tensor, answers: Any) -> None:
+        settings = self.settings
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings.learning_rate_at(self.fit.step) * group["factor"]
+        self._train_mode()
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self.trained.parameters(), settings.clip_norm)
-        value = self.guard.step(self.fit.step, loss, norm)
+
+        def loss_of(outputs: Tensor) -> Tensor:
+            with self._precision():
+                value: Tensor = self.task.loss(self.network, outputs, answers)
+            return value
+
+        loss, norms = gradients(members, self.fit.step, inputs, loss_of)
+        norm = self._clip(gradients, norms)
+        if members.leads:  # the others would only say the same
+            self.fit.losses.append(self.guard.step(self.fit.step, loss, norm))
         self.optimizer.step()
-        if self.average is not None:
+        if self.average is not None and members.leads:
             self.average.update_parameters(self.network)
         self.fit.step += 1
-        self.fit.losses.append(value)
+
+    def _clip(self, gradients: MicroBatches, norms: Tensor) -> Tensor:
+        """Bring the norm of all gradients to `clip_norm` at most; return what it was."""
+        own = [p.grad for p in self.head.parameters() if p.grad is not None]
+        of_head = [torch.linalg.vector_norm(gradient) for gradient in own]
+        norm: Tensor = torch.linalg.vector_norm(torch.stack([*norms.unbind(), *of_head]))
+        coefficient = (self.settings.clip_norm / (norm + 1e-6)).clamp(max=1.0)
+        gradients.clip(coefficient)
+        for gradient in own:
+            gradient.mul_(coefficient)
+        return norm
 
     def _validate(self) -> None:
         fit, network = self.fit, self.current
@@ -282,6 +363,7 @@ def train_to_file(
     weights: Path,
     advance: Callable[[int], None],
     log: Callable[[Record], None],
+    workers: int = 1,
 ) -> None:
     """Train and write the final weights to the file `weights`.
 
@@ -295,7 +377,9 @@ def train_to_file(
         weights: the file that gets the final state dict.
         advance: see `Trainer.run`.
         log: see `Trainer.run`.
+        workers: see `Trainer`.
     """
     with deterministic(settings.threads, settings.seed):
-        state = Trainer(build(), task(), settings).run(checkpoint, advance=advance, log=log)
+        trainer = Trainer(build(), task(), settings, workers=workers)
+        state = trainer.run(checkpoint, advance=advance, log=log)
     save_state(state, weights)

@@ -30,6 +30,9 @@ class TorchTraining(TrainingSettings):
 
     device: Literal["cpu", "cuda"]
     mixed_precision: bool  # bfloat16 autocast; worthwhile on CUDA
+    # Parts of a batch that go through the network each for itself, equal in size; part of the
+    # result. As many processes can share the work.
+    micro_batches: Annotated[int, Field(ge=1)] = 1
     steps: Whole  # 0: the weights of `init` are imported as they are
     learning_rate: Positive
     warmup_steps: Whole
@@ -50,6 +53,17 @@ class TorchTraining(TrainingSettings):
         if self.steps == 0 and self.init == "scratch":
             raise ValueError("0 steps from scratch leave random weights; set init")
         return self
+
+    def require_equal_parts(self, batch: int) -> None:
+        """Check that a batch of so many inputs can be cut into the micro-batches.
+
+        Raises:
+            ValueError: it cannot.
+        """
+        if batch % self.micro_batches:
+            raise ValueError(
+                f"micro_batches is {self.micro_batches}, which does not divide a batch of {batch}"
+            )
 
     def learning_rate_at(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0.

@@ -83,7 +83,7 @@ def loss_of_a_batch(
     settings = ArcFace.settings({**COMPATIBLE, "loss": loss})
     task = ArcFace.of(NETWORK).task_of(settings, job)
     inputs, people = task.batch(1)
-    value = task.loss(network, (inputs, people)).item()
+    value = task.loss(network, network(inputs), people).item()
     return value, network(inputs).detach().numpy(), people.numpy()
 
 

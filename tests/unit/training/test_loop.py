@@ -42,11 +42,15 @@ class Regression:
         inputs = torch.randn(8, 4, generator=generator)
         return inputs, inputs.sum(dim=1, keepdim=True)
 
-    def loss(self, network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-        return (network(batch[0]) - batch[1]).float().square().mean()
+    def outputs(self, network: nn.Module, inputs: Tensor) -> Tensor:
+        return network(inputs)
+
+    def loss(self, network: nn.Module, outputs: Tensor, answers: Tensor) -> Tensor:
+        return (outputs - answers).square().mean()
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        loss = self.loss(network, self.batch(10_000)).item()
+        inputs, answers = self.batch(10_000)
+        loss = self.loss(network, network(inputs), answers).item()
         return {"val_score": self.scores.pop(0) if self.scores else -loss}
 
 
@@ -78,11 +82,11 @@ class Dying(Regression):
         super().__init__()
         self.left = at
 
-    def loss(self, network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    def loss(self, network: nn.Module, outputs: Tensor, answers: Tensor) -> Tensor:
         self.left -= 1
         if self.left < 0:
             raise Killed
-        return super().loss(network, batch)
+        return super().loss(network, outputs, answers)
 
 
 @pytest.mark.parametrize("at", range(12))
@@ -106,8 +110,8 @@ class Scaled(Regression):
         super().__init__()
         self.head = nn.Linear(1, 1, bias=False)
 
-    def loss(self, network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-        return (self.head(network(batch[0])) - batch[1]).square().mean()
+    def loss(self, network: nn.Module, outputs: Tensor, answers: Tensor) -> Tensor:
+        return (self.head(outputs) - answers).square().mean()
 
 
 def test_a_head_is_trained_and_resumed_and_is_no_part_of_the_weights(tmp_path: Path) -> None:
@@ -269,13 +273,13 @@ class Poisoned(Regression):
         super().__init__()
         self.at, self.where, self.step = at, where, -1
 
-    def loss(self, network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    def loss(self, network: nn.Module, outputs: Tensor, answers: Tensor) -> Tensor:
         self.step += 1
-        value = super().loss(network, batch)
+        value = super().loss(network, outputs, answers)
         if self.step < self.at:
             return value
         if self.where == "gradient":  # the derivative of the root is infinite at 0
-            return value + (network(batch[0]).sum() * 0).abs().sqrt()
+            return value + (outputs.sum() * 0).abs().sqrt()
         return value * float("inf" if self.where == "infinite loss" else "nan")
 
     def validate(self, network: nn.Module) -> dict[str, float]:
@@ -309,8 +313,8 @@ def test_a_loss_of_exactly_zero_over_many_steps_is_warned_about_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Idle(Regression):
-        def loss(self, network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-            return super().loss(network, batch) * 0
+        def loss(self, network: nn.Module, outputs: Tensor, answers: Tensor) -> Tensor:
+            return super().loss(network, outputs, answers) * 0
 
     train(tmp_path / "c.pt", Idle(), steps=IDLE_STEPS + 12)
     assert capsys.readouterr().err.count(f"exactly 0 for {IDLE_STEPS} steps") == 1

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from facemodels.architecture.contract import Interface
@@ -51,6 +51,11 @@ class YoloV8Training(TorchTraining):
 
     batch_size: Annotated[int, Field(ge=1)]
     augmentation: SceneAugmentation
+
+    @model_validator(mode="after")
+    def _micro_batches_are_equal(self) -> Self:
+        self.require_equal_parts(self.batch_size)
+        return self
 
 
 class YoloV8(TorchArchitecture[YoloV8Network, YoloV8Training]):
@@ -98,7 +103,7 @@ class YoloV8(TorchArchitecture[YoloV8Network, YoloV8Training]):
     def interface(self) -> Interface:
         """Return the shapes: a square RGB image in, 5 numbers for each of the anchors out."""
         size = self.network.image_size
-        anchors = sum((size // stride) ** 2 for stride in (8, 16, 32))
+        anchors = sum((size // stride) ** 2 for stride in yolo.STRIDES)
         return Interface(input_shape=(size, size, 3), output_shape=(5, anchors))
 
     def preprocessing(self) -> dict[str, Any]:
@@ -128,16 +133,25 @@ class BoxTask:
     val: DetectionSplit
     monitor: str = "val_ap50_95"
 
-    def batch(self, step: int) -> SceneBatch:
-        """Augmented images and boxes of a step."""
+    def batch(self, step: int) -> tuple[Tensor, SceneBatch]:
+        """Augmented images (B, 3, S, S) of a step, and the same with their boxes."""
         settings = self.settings
         rows = sample(len(self.train), settings.batch_size, seed=settings.seed, step=step)
         rng = np.random.default_rng([settings.seed, step, _AUGMENTATION])
-        return training_batch(self.train, rows, rng, settings.augmentation)
+        scenes = training_batch(self.train, rows, rng, settings.augmentation)
+        return scenes.images, scenes
 
-    def loss(self, network: nn.Module, batch: SceneBatch) -> Tensor:
-        """Box, class and edge loss, mean per image."""
-        return yolo.loss(network, batch)
+    def outputs(self, network: nn.Module, inputs: Tensor) -> Tensor:
+        """What the network says of each anchor, see `network.outputs`."""
+        return yolo.outputs(network, inputs)
+
+    def loss(self, network: nn.Module, outputs: Tensor, answers: SceneBatch) -> Tensor:
+        """Box, class and edge loss, mean per image.
+
+        Its parts are divided by the scores of all faces of the batch, whatever micro-batch an
+        image is in.
+        """
+        return yolo.loss(network, outputs, answers)
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """AP50 and AP50-95 on the validation scenes."""

@@ -31,6 +31,7 @@ from facemodels.files import write_bytes
 from facemodels.runtime import open_graph
 
 SCALES = ("n", "s", "m", "l", "x")
+STRIDES = (8, 16, 32)  # pixels of the input that are one cell of the head's maps
 STRIDE = 32  # the input's side is a multiple of this, in pixels
 OPSET = 17
 # Gains of ultralytics' published recipe: box (CIoU), class (BCE), dfl (box edges).
@@ -105,15 +106,30 @@ def _head(model: nn.Module) -> Any:
     return cast(Any, model).model[-1]
 
 
-def loss(model: nn.Module, batch: SceneBatch) -> torch.Tensor:
-    """Box, class and edge loss of a batch in training mode: a scalar, mean per picture.
+def outputs(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """What a network in training mode says of pictures, in one tensor that `loss` reads.
 
     Args:
         model: from `build`, in training mode.
-        batch: pictures may hold no face.
+        images: float32 (B, 3, S, S), RGB, 0 to 1.
+
+    Returns:
+        (B, E + 1, A): for each of A anchors the E numbers of a box's edges and a class score.
+    """
+    raw = model(images)
+    return torch.cat([raw["boxes"], raw["scores"]], dim=1)
+
+
+def loss(model: nn.Module, found: torch.Tensor, batch: SceneBatch) -> torch.Tensor:
+    """Box, class and edge loss of a batch: a scalar, mean per picture.
+
+    Args:
+        model: from `build`; only its shape is read.
+        found: the `outputs` of the pictures.
+        batch: the pictures, which may hold no face.
     """
     _, criterion = _import_ultralytics()
-    batch = batch.to(next(model.parameters()).device)
+    batch = batch.to(found.device)
     side = batch.images.shape[-1]
     corner, opposite = batch.boxes[:, :2], batch.boxes[:, 2:]
     targets = {
@@ -122,7 +138,14 @@ def loss(model: nn.Module, batch: SceneBatch) -> torch.Tensor:
         # ultralytics wants centre and size as parts of the side
         "bboxes": torch.cat([(corner + opposite) / 2, opposite - corner], dim=1) / side,
     }
-    parts, _ = criterion(model)(model(batch.images), targets)
+    edges = 4 * _head(model).reg_max
+    said = {
+        "boxes": found[:, :edges],
+        "scores": found[:, edges:],
+        # Of the maps that the head looked at, the loss wants their sides.
+        "feats": [found.new_empty(1, 1, side // step, side // step) for step in STRIDES],
+    }
+    parts, _ = criterion(model)(said, targets)
     # ultralytics multiplies by the batch size, which would tie the clipping of
     # gradients to it.
     return cast(torch.Tensor, parts.sum() / len(batch.images))

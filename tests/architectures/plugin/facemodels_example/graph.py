@@ -63,8 +63,11 @@ class PointTask:
         target = (self.train.points[rows] + np.float32(0.5) - corner) / (opposite - corner)
         return torch.from_numpy(inputs), torch.from_numpy(target)
 
-    def loss(self, network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-        return nn.functional.l1_loss(network(batch[0]), batch[1])
+    def outputs(self, network: nn.Module, inputs: Tensor) -> Tensor:
+        return network(inputs)
+
+    def loss(self, network: nn.Module, outputs: Tensor, answers: Tensor) -> Tensor:
+        return nn.functional.l1_loss(outputs, answers)
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         model = PointRegressor(torch_run(network), self.size)

@@ -1,0 +1,217 @@
+"""The number of processes, and what becomes of them, changes no bit of a training."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.training.test_loop import BASE, Killed, Regression, network, same, settings
+from torch import Tensor, nn
+
+from facemodels.errors import InputError
+from facemodels.training.flat import FlatLayout
+from facemodels.training.loop import Trainer, deterministic
+from facemodels.training.tree_sum import tree_sum
+from facemodels.training.workers import pieces, team
+
+MICRO_BATCHES = 4
+
+
+class Watched(Regression):
+    """A task that does something of the test's in a worker, before it sends a part forward."""
+
+    def __init__(self, act: Callable[[int], None]) -> None:
+        super().__init__()
+        self.act, self.first, self.calls = act, os.getpid(), 0
+
+    def outputs(self, network: nn.Module, inputs: Tensor) -> Tensor:
+        if os.getpid() != self.first:
+            self.calls += 1
+            self.act(self.calls)
+        return super().outputs(network, inputs)
+
+
+def train(
+    folder: Path,
+    workers: int,
+    task: Regression | None = None,
+    advance: Callable[[int], None] = lambda units: None,
+) -> dict[str, Tensor]:
+    chosen = settings(micro_batches=MICRO_BATCHES)
+    with deterministic(1, BASE["seed"]):
+        trainer = Trainer(network(), task or Regression(), chosen, workers=workers)
+        return trainer.run(folder / "c.pt", advance=advance, log=lambda record: None)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
+    """The weights of one process."""
+    return train(tmp_path_factory.mktemp("alone"), 1)
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    forked = []
+    fork = os.fork
+    monkeypatch.setattr(os, "fork", lambda: forked.append(fork()) or forked[-1])
+    yield
+    for process in forked:
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
+
+
+@pytest.mark.parametrize("workers", [2, 3, 8])
+def test_any_number_of_workers_gives_the_bits_of_one(
+    workers: int, alone: dict[str, Tensor], tmp_path: Path
+) -> None:
+    assert same(train(tmp_path, workers), alone)
+
+
+@pytest.mark.parametrize("at", [1, 2, 11])
+def test_killed_workers_change_no_bit(
+    at: int, alone: dict[str, Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def shoot(calls: int) -> None:
+        if calls == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert same(train(tmp_path, 3, Watched(shoot)), alone)
+    assert capsys.readouterr().err.count("killed by signal 9") == 2
+
+
+def test_a_run_that_another_number_of_workers_resumes_changes_no_bit(
+    alone: dict[str, Tensor], tmp_path: Path
+) -> None:
+    done = []
+
+    def stop(units: int) -> None:
+        done.append(units)
+        if sum(done) == 7:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(tmp_path, 4, advance=stop)
+    assert same(train(tmp_path, 2), alone)
+
+
+def test_what_fails_in_one_worker_alone_is_done_by_the_others(
+    alone: dict[str, Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(calls: int) -> None:
+        if calls == 3:
+            raise MemoryError
+
+    assert same(train(tmp_path, 2, Watched(fail)), alone)
+    assert "worker 1 of 1 ended with code 1" in capsys.readouterr().err
+
+
+def test_an_error_of_the_data_is_the_error_of_one_process(tmp_path: Path) -> None:
+    class Broken(Regression):
+        def outputs(self, network: nn.Module, inputs: Tensor) -> Tensor:
+            if torch.equal(inputs, self.batch(5)[0][-2:]):
+                raise InputError("the last part cannot be used.")
+            return super().outputs(network, inputs)
+
+    with pytest.raises(InputError, match="last part"):
+        train(tmp_path, 4, Broken())
+
+
+def test_workers_end_when_the_first_process_is_killed() -> None:
+    """The pipe that every process of the team holds is closed when the last one has ended."""
+    reader, writer = os.pipe()
+    leader = os.fork()
+    if leader == 0:
+        os.close(reader)
+        with team(3) as members:
+            while True:
+                members.share([[], [], []], lambda index: None)
+                os.write(writer, b".")
+    os.close(writer)
+    assert os.read(reader, 1) == b"."
+    os.kill(leader, signal.SIGKILL)
+    os.waitpid(leader, 0)
+    while os.read(reader, 1 << 16):
+        pass
+    os.close(reader)
+
+
+@given(st.integers(0, 40), st.sets(st.integers(0, 9), min_size=1))
+def test_every_piece_has_one_process(count: int, alive: set[int]) -> None:
+    ranks = sorted(alive)
+    shared_out = [list(pieces(count, ranks, rank)) for rank in ranks]
+    assert [index for part in shared_out for index in part] == list(range(count))
+    sizes = [len(part) for part in shared_out]
+    assert max(sizes) - min(sizes) <= 1
+
+
+@given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=17), st.data())
+def test_a_tree_sum_has_the_bits_of_its_tree_however_it_is_cut(
+    values: list[float], data: st.DataObject
+) -> None:
+    """Summed as a whole, or each number by somebody else, or the aligned halves before."""
+    terms = [torch.tensor([value, -2 * value, value / 3]) for value in values]
+    whole, cut = torch.empty(3), torch.empty(3)
+    tree_sum(terms, whole)
+    at = data.draw(st.integers(0, 3))
+    for part in (slice(0, at), slice(at, 3)):
+        tree_sum([term[part] for term in terms], cut[part])
+    assert torch.equal(whole, cut)
+    assert torch.allclose(whole, torch.stack(terms).double().sum(0).float(), rtol=1e-4, atol=1)
+    if len(terms) > 2:
+        half = 1 << ((len(terms) - 1).bit_length() - 1)
+        left, right = torch.empty(3), torch.empty(3)
+        tree_sum(terms[:half], left)
+        tree_sum(terms[half:], right)
+        assert torch.equal(left + right, whole)
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=12), st.integers(1, 5))
+def test_a_row_holds_every_tensor_once_and_its_runs_hold_them_all(
+    sizes: list[int], count: int
+) -> None:
+    layout = FlatLayout([torch.zeros(size) for size in sizes])
+    row = torch.zeros(layout.size)
+    for value, view in enumerate(layout.views(row), start=1):
+        assert not view.any()
+        view.fill_(value)
+    assert int(row.count_nonzero()) == sum(sizes)
+    runs = layout.runs(count)
+    assert [index for run in runs for index in run] == list(range(len(sizes)))
+    assert sum(len(row[layout.span(run)]) for run in runs) == layout.size
+
+
+@pytest.mark.full
+def test_two_hundred_runs_killed_and_resized_at_random_give_one_digest(
+    alone: dict[str, Tensor], tmp_path: Path
+) -> None:
+    rng = random.Random(17)
+    for run in range(200):
+        folder = tmp_path / str(run)
+        folder.mkdir()
+        ends = sorted(rng.sample(range(1, 12), rng.randrange(3)))
+        for end in [*ends, None]:
+            left = [rng.randrange(1, 60)]
+
+            def shoot(calls: int, left: list[int] = left) -> None:
+                if calls == left[0]:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            done: list[int] = []
+
+            def stop(units: int, end: int | None = end, done: list[int] = done) -> None:
+                done.append(units)
+                if end is not None and sum(done) >= end:
+                    raise Killed
+
+            try:
+                state = train(folder, rng.randrange(1, 9), Watched(shoot), stop)
+            except Killed:
+                continue
+        assert same(state, alone), run

@@ -2,7 +2,8 @@
 
 Packages and modules in reading order; each imports only those before it:
 
-- `errors`, `text`, `files`, `names`, `git`, `progress`, `dvc_files`: tools for all others
+- `errors`, `text`, `files`, `names`, `git`, `progress`, `yaml_text`, `dvc_files`: for all others
+- `sealing`: a stage uses what dvc.yaml declares for it, and nothing else
 - `routes`: the addresses of a server, for the server and for its clients
 - `params`: the typed parameters of params.yaml
 - `imaging`, `data`: images, and datasets as arrays
@@ -34,5 +35,10 @@ SILENT = {
     "DO_NOT_TRACK": "1",
 }
 os.environ |= SILENT
+
+if "FACEMODELS_SEALED" in os.environ:  # a process that a sealed stage started
+    from facemodels.sealing.recording import join_run
+
+    join_run()
 
 __version__ = "0.1.0"

@@ -211,4 +211,5 @@ def test_no_other_module_reads_dvcs_files_by_itself() -> None:
         for path in SOURCE.rglob("*.py")
         if OWN.search(path.read_text(encoding="utf-8"))
     }
-    assert found - WRITERS == {"dvc_files.py"}
+    # dvc.yaml has its own reader: a stage reads it whenever it runs.
+    assert found - WRITERS == {"dvc_files.py", "sealing/declaration.py"}

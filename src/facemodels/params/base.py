@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from facemodels.errors import ParamsError
 from facemodels.files import refuse_folder
+from facemodels.yaml_text import loader
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]  # SHA-256
@@ -56,7 +57,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     """
     refuse_folder(path, "Give a YAML file.")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=loader())  # noqa: S506  (safe)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ParamsError(f"{path} cannot be read: {error}.") from error
     if not isinstance(values, dict):

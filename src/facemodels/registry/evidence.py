@@ -20,6 +20,7 @@ from facemodels.names import ModelName
 from facemodels.package.load import Package
 from facemodels.params import Gate, Params, parse
 from facemodels.registry.state import Entry
+from facemodels.yaml_text import parse_yaml
 
 SUITES = ("benchmark", "benchmark_system")  # the stages that run the suite on a package
 _FIELDS = (
@@ -228,7 +229,7 @@ def _gates(git: Git, commit: str, package: Package) -> Mapping[str, Gate | None]
     if text is None:
         return {}
     where = f"params.yaml at {commit[:10]}"
-    params, name = parse(Params, dvc_files.parse_yaml(text, where), where), str(package.id.name)
+    params, name = parse(Params, parse_yaml(text, where), where), str(package.id.name)
     if name in {**params.models, **params.systems}:
         return params.candidate(name).gates
     imported = package.metadata.get("training", {}).get("origin") == "imported"
@@ -236,7 +237,7 @@ def _gates(git: Git, commit: str, package: Package) -> Mapping[str, Gate | None]
     if text is None:
         return {}
     where = f"{IMPORT_GATES} at {commit[:10]}"
-    return parse(ImportSettings, dvc_files.parse_yaml(text, where), where).of(package.task)
+    return parse(ImportSettings, parse_yaml(text, where), where).of(package.task)
 
 
 def _metrics(git: Git, commit: str, package: Package) -> dict[str, float]:

@@ -18,6 +18,7 @@ from facemodels.registry.registry import Registry
 from facemodels.registry.state import Entry, State
 from facemodels.release import branch, card, dvc, plan
 from facemodels.release.plan import PreviousVersion, ReleaseFacts, ReleaseRequest
+from facemodels.yaml_text import parse_yaml
 
 _REMEDY = "Commit, stash or remove them first: a release must be what everybody else can build."
 
@@ -226,7 +227,7 @@ def changes(
     task = previous.id.name.task
     kind = "systems" if task == "system" else "models"
     text = git.file(previous.commit, plan.PARAMS) or ""
-    before = dvc_files.parse_yaml(text, f"{plan.PARAMS} at {previous.commit[:10]}")
+    before = parse_yaml(text, f"{plan.PARAMS} at {previous.commit[:10]}")
     found = [
         *_differences(_at(before, kind, name), _at(values, kind, name), f"{kind}.{name}"),
         *_differences(_at(before, "data", task), _at(values, "data", task), f"data.{task}"),

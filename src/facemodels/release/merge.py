@@ -15,6 +15,7 @@ from typing import Any
 from facemodels import dvc_files
 from facemodels.errors import ConflictError, InputError
 from facemodels.release.plan import PARAMS
+from facemodels.yaml_text import parse_yaml
 
 _STAGE = re.compile(r"  (?P<name>[^\s#].*?):\n")
 _HEAD = "schema: '2.0'\nstages:\n"
@@ -110,7 +111,7 @@ def _choose(base: Any, ours: Any, theirs: Any) -> Any:
 def _merge_params(base: str, ours: str, theirs: str) -> MergedFile:
     from omegaconf import OmegaConf
 
-    trees = [dvc_files.parse_yaml(text, PARAMS) for text in (base, ours, theirs)]
+    trees = [parse_yaml(text, PARAMS) for text in (base, ours, theirs)]
     merged = _merge_trees(trees[0], trees[1], trees[2], ())
     return MergedFile(OmegaConf.to_yaml(OmegaConf.create(merged)))
 

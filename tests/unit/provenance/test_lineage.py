@@ -14,13 +14,13 @@ import pytest
 import yaml
 from tests.unit.provenance.workshop import FOLDER, MODEL, Workshop, digest, parameters, pipeline
 
-from facemodels.dvc_files import parse_yaml
 from facemodels.errors import InputError, NameFormatError, ParamsError
 from facemodels.provenance import lineage
 from facemodels.provenance.lineage import dvc_lock
 from facemodels.provenance.lineage.ancestry import LineageEnd
 from facemodels.provenance.lineage.graph import build
 from facemodels.provenance.lineage.inputs import Artifact, Inputs
+from facemodels.yaml_text import parse_yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 V = "rec-facenet-v"

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from facemodels.dvc_files import plain
 from facemodels.names import ModelId
 from facemodels.provenance.flat import Flat, ValueChange, changes, flatten
 from facemodels.provenance.lineage.ancestry import Ancestor
 from facemodels.provenance.lineage.inputs import Artifact
 from facemodels.registry import semver
 from facemodels.registry.semver import Level
+from facemodels.yaml_text import plain
 
 _NOT_EVALUATED = ("model_size_mb", "inference_time_ms")
 

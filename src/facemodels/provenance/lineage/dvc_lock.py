@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from facemodels.dvc_files import digest_of, parse_dvc_file, parse_lock, parse_yaml
+from facemodels.dvc_files import digest_of, parse_dvc_file, parse_lock
 from facemodels.errors import ParamsError
 from facemodels.names import ModelId
 from facemodels.provenance.flat import Flat, Key, flatten, same
 from facemodels.provenance.lineage.inputs import Artifact, Inputs, Stage
+from facemodels.yaml_text import parse_yaml
 
 # the keys of a model in params.yaml that its stages read
 _GROUPS = ("name", "version", "variant", "network", "train", "gates", "card")

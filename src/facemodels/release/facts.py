@@ -48,7 +48,7 @@ def read(registry: Registry, request: ReleaseRequest) -> ReleaseFacts:
         siblings=[one.name for one in composed.candidates(model.name.task)],
         branch=here.name,
         previous=previous,
-        contained=previous is None or _has(git, previous),
+        contained=previous is None or contains_release(git, previous),
         frozen=previous is not None and _is_new(root, git, previous.dvc_file),
         git_remote=here.remote,
         dvc_remote=dvc_files.default_remote(root),
@@ -89,7 +89,8 @@ def _previous(entry: Entry) -> PreviousVersion:
     return PreviousVersion(model, path, entry.event.commit)
 
 
-def _has(git: Git, previous: PreviousVersion) -> bool:
+def contains_release(git: Git, previous: PreviousVersion) -> bool:
+    """Whether the branch contains a version's commit or, after a squash, its package."""
     if branch.contains(git, previous.commit):
         return True
     there = dvc_files.find_hash(git, previous.commit, previous.path)

@@ -1,0 +1,63 @@
+"""Repositories in which the registry has no place are refused by every command alike."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from facemodels.cli.main import main
+
+ROOT = Path(__file__).resolve().parents[3]
+COMMANDS = (
+    "registry list", "registry models", "registry audit", "registry info rec-facenet-v1.0.0",
+    "registry update-status rec-facenet-v1.0.0 --status staging", "registry repair",
+    "release recognition-facenet -m x --dry-run", "storage doctor", "storage push", "storage audit",
+    "storage backup", "storage retention", "storage init --url s3://bucket/prefix",
+    "deploy --model-id rec-facenet-v1.0.0 --environment staging",
+)  # fmt: skip
+
+
+def git(folder: Path, *words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def refusals(monkeypatch: pytest.MonkeyPatch, folder: Path) -> set[str]:
+    monkeypatch.chdir(folder)
+    found = [CliRunner().invoke(main, command.split()) for command in COMMANDS]
+    assert {one.exit_code for one in found} == {2}
+    return {one.stderr for one in found}
+
+
+def test_a_project_below_the_root_of_a_bigger_repository_gets_one_refusal(
+    isolated: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(tmp_path, "init", "--quiet")
+    (tmp_path / "faces/.dvc").mkdir(parents=True)
+    (tmp_path / "faces/.dvc/config").touch()
+    (tmp_path / "faces/models").mkdir()
+    (told,) = refusals(monkeypatch, tmp_path / "faces/models")
+    assert f"{tmp_path}/faces is a project below the root of a Git repository" in told
+    assert "git subtree split --prefix=faces" in told
+
+
+def test_a_repository_of_sha256_gets_one_refusal(
+    isolated: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(tmp_path, "init", "--quiet", "--object-format=sha256")
+    (told,) = refusals(monkeypatch, tmp_path)
+    assert "SHA-256 object ids" in told
+    git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "x")
+    git(tmp_path, "worktree", "add", "--quiet", "beside")
+    assert "SHA-256 object ids" in next(iter(refusals(monkeypatch, tmp_path / "beside")))
+
+
+def test_a_clone_that_turns_lines_to_crlf_has_the_bytes_that_dvc_knows(tmp_path: Path) -> None:
+    git(tmp_path, "clone", "--quiet", "-c", "core.autocrlf=true", str(ROOT), "clone")
+    listed = git(tmp_path / "clone", "ls-files", "--eol").splitlines()
+    stored = [line.split()[:2] for line in listed]
+    assert [pair for pair in stored if pair[0][2:] != pair[1][2:]] == []
+    assert git(tmp_path / "clone", "status", "--porcelain") == ""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from facemodels.cli.arrival import wait_for_traffic, wait_option
 from facemodels.cli.deployment_events import show_event, show_proposed
 from facemodels.cli.environment_access import open_environment
 from facemodels.cli.environment_options import config_option
@@ -14,9 +15,6 @@ from facemodels.cli.options import json_option
 from facemodels.cli.registry_options import complete_ids, enrolment_plan
 from facemodels.deployment.strategies import DEPLOYMENT_ACTS, ENVIRONMENTS
 from facemodels.names import ModelId
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command()
@@ -40,6 +38,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--emergency", is_flag=True, help="Past staging; stays in the record.")
 @click.option("--dry-run", "only_show", is_flag=True, help="Say what would happen.")
+@wait_option
 @json_option
 def deploy(
     model_id: str,
@@ -51,12 +50,14 @@ def deploy(
     re_enrolment_plan: str,
     emergency: bool,
     only_show: bool,
+    wait: float | None,
     as_json: bool,
 ) -> None:
     """Say which version is to serve; the environment's controller makes it so.
 
     The deployment is a tag. Production takes only what was in staging, from those whom
-    the environment's policy names.
+    the environment's policy names. With --wait it ends with exit code 4 if the version is
+    taken back meanwhile, and with 1 if traffic is not where it must be in time.
 
     \b
     Example:
@@ -64,8 +65,10 @@ def deploy(
       facemodels deploy --model-id rec-facenet-v2.2.0 --environment production \\
           --strategy canary --canary-percent 10
       facemodels deploy --model-id rec-facenet-v2.2.0 --environment production \\
-          --strategy complete
+          --strategy complete --wait
     """
+    from facemodels.deployment.controller.arrival import before_completion
+    from facemodels.deployment.controller.status import read_status
     from facemodels.deployment.deploy import DeploymentRequest, dry_run
     from facemodels.deployment.deploy import deploy as propose
 
@@ -80,7 +83,13 @@ def deploy(
         emergency,
     )
     proposal = propose(opened.registry, opened.settings, request)
+    if strategy == "complete":
+        for warning in before_completion(str(request.model), read_status(opened.folder)):
+            click.echo(f"Warning: {warning}", err=True)
     if only_show:
         show_proposed(dry_run(opened.registry, proposal), environment, as_json=as_json)
-    else:
-        show_event(opened.registry.act(proposal), environment, as_json=as_json)
+        return
+    event = opened.registry.act(proposal)
+    show_event(event, environment, as_json=as_json)
+    if wait is not None:
+        wait_for_traffic(opened, environment, event.name.model, event.tag, wait)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import signal
@@ -196,10 +195,12 @@ def status(environment: str, config: Path | None, wait: float | None, as_json: b
       facemodels status --environment production
       facemodels status --environment staging --wait 60
     """
+    from facemodels.deployment.controller.status import read_status
+
     opened = open_in_emergency(environment, config)
     deadline = time.monotonic() + (wait or 0)
     while True:
-        found = _read(opened.folder)
+        found = read_status(opened.folder)
         problems = [*opened.problems, *_problems(opened.registry, found, environment)]
         if not problems or time.monotonic() >= deadline:
             break
@@ -212,19 +213,6 @@ def status(environment: str, config: Path | None, wait: float | None, as_json: b
     else:
         _print(found)
     sys.exit(_UNHEALTHY if problems else 0)
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    from facemodels.deployment.controller import lock
-
-    path = folder / "status.json"
-    try:
-        found: dict[str, Any] = json.loads(path.read_bytes())
-        found["time"] = int(path.stat().st_mtime)  # a controller touches it as a sign of life
-    except (OSError, ValueError):
-        found = {"models": [], "servers": [], "alarms": {}, "router": {}, "decisions": []}
-    found["controller"] = lock.holder(folder) if lock.is_held(folder) else None
-    return found
 
 
 def _problems(registry: Registry, found: Mapping[str, Any], environment: str) -> list[str]:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from facemodels.cli.arrival import wait_for_traffic, wait_option
 from facemodels.cli.deployment_events import show_event, show_proposed
 from facemodels.cli.environment_access import EnvironmentAccess, open_in_emergency
 from facemodels.cli.environment_options import config_option
 from facemodels.cli.options import json_option, output
 from facemodels.cli.registry_options import enrolment_plan
 from facemodels.errors import RuleError, ToolError
+from facemodels.names import ModelId
 
 if TYPE_CHECKING:
     from facemodels.deployment.controller.manual_rollback import RollbackOutcome, RollbackRequest
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--expect", default="", metavar="TAG", help="Only if this was the last change.")
 @config_option
 @click.option("--dry-run", "only_show", is_flag=True, help="Say what would happen.")
+@wait_option
 @json_option
 def rollback(
     model_type: str,
@@ -42,6 +45,7 @@ def rollback(
     expect: str,
     config: Path | None,
     only_show: bool,
+    wait: float | None,
     as_json: bool,
 ) -> None:
     """Take production back to the version before, at once.
@@ -54,7 +58,7 @@ def rollback(
     \b
     Example:
       facemodels rollback --model-type recognition --to-version 2.1.3 \\
-          --reason "High error rate detected"
+          --reason "High error rate detected" --wait 60
     """
     from facemodels.deployment.controller.manual_rollback import (
         RollbackRequest,
@@ -81,6 +85,9 @@ def rollback(
         )
     if outcome.why is not None and not isinstance(outcome.why, ToolError):
         raise outcome.why  # the tags are not what was signed off: exit code 3
+    if wait is not None:
+        tag = outcome.event.tag if outcome.event is not None else ""
+        wait_for_traffic(opened, "production", str(ModelId.parse(outcome.to).name), tag, wait)
 
 
 def _settled(opened: EnvironmentAccess, request: RollbackRequest, *, yes: bool) -> RollbackRequest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -9,8 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from facemodels.deployment.controller import lock
 from facemodels.deployment.desired import Desired
 from facemodels.deployment.router.traffic import Traffic
+from facemodels.deployment.settings import STATUS
 from facemodels.files import write_json
 from facemodels.monitoring.analysis.watch import ModelAssessment
 
@@ -65,6 +68,26 @@ def verdicts(models: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         if one["rollout"]
         for verdict in [one["verdict"] or {}]
     }
+
+
+def read_status(folder: Path) -> dict[str, Any]:
+    """Read what the controller of an environment said last.
+
+    Args:
+        folder: the state folder of the environment.
+
+    Returns:
+        The document of `Controller.status`, or an empty one; and `time`, the last sign of life of
+        its writer in seconds since 1970, and `controller`, the process that runs now or None.
+    """
+    path = folder / STATUS
+    try:
+        found: dict[str, Any] = json.loads(path.read_bytes())
+        found["time"] = int(path.stat().st_mtime)
+    except (OSError, ValueError):
+        found = {"models": [], "servers": [], "alarms": {}, "router": {}, "decisions": []}
+    found["controller"] = lock.holder(folder) if lock.is_held(folder) else None
+    return found
 
 
 class ToldFile:

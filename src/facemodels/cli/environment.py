@@ -292,7 +292,6 @@ def _shares(shares: Mapping[str, int]) -> str:
 def _print(found: Mapping[str, Any]) -> None:
     from facemodels.registry.events import to_text
 
-    ready = {one["model_id"] for one in found["servers"] if one["ready"]}
     known = not _silent_s(found)  # what a dead controller said last is no news
     rows = []
     for one in found["models"]:
@@ -307,7 +306,7 @@ def _print(found: Mapping[str, Any]) -> None:
                     identity,
                     f"{one['serving'].get(identity, 0)} %",
                     rollout.get("strategy", "") if event is rollout else "warm" if warm else "",
-                    "not known" if not known else "ready" if identity in ready else "not ready",
+                    _health(found, identity) if known else "not known",
                     "" if warm else to_text(event["since"]),
                     "" if warm else event["by"],
                     (one["verdict"] or {}).get("answer", "") if event is rollout else "",
@@ -321,6 +320,14 @@ def _print(found: Mapping[str, Any]) -> None:
     for event in found["events"]:
         click.echo(event)
     click.echo(f"Logs: {found['logs']}")
+
+
+def _health(found: Mapping[str, Any], identity: str) -> str:
+    """Whether a server of a version is ready, and how often they died since its deployment."""
+    servers = [one for one in found["servers"] if one["model_id"] == identity]
+    word = "ready" if any(one["ready"] for one in servers) else "not ready"
+    deaths = max((one.get("restarts", 0) for one in servers), default=0)
+    return f"{word}, {deaths} deaths" if deaths else word
 
 
 def _ask_where_none_was_named(environment: str, *, keep_serving: bool) -> None:

@@ -258,7 +258,10 @@ def test_it_does_not_differ_from_itself(case: Case) -> None:
     assert len(rows) >= 2
 
 
-def test_it_is_served_over_http(case: Case) -> None:
+def test_what_a_plugin_made_is_served_over_http(case: Case) -> None:
+    """Those of the repository are served in the tests of the server and of its packages."""
+    if (case.model.task, case.model.name) in OWN:
+        pytest.skip("tests/functional/serving serves those of its kind")
     command = [str(Path(sys.executable).with_name("facemodels")), "serve"]
     process = subprocess.Popen(
         [*command, str(case.package.folder), "--port", "0", "--threads", "1"],

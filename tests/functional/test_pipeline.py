@@ -68,9 +68,13 @@ def test_a_build_leaves_no_clock_in_the_lock_file(built: Clone) -> None:
     assert (built.folder / "reports/benchmark/recognition-facenet.json").is_file()
 
 
-def test_editing_one_models_hyperparameters_rebuilds_that_model_alone(copy: Clone) -> None:
-    copy.compose(**{"models.landmark-dlib.train.nu": "0.2"})
-    ran = stages_run(copy.run("dvc", "repro").stdout)
+@pytest.mark.parametrize("of_models", ["small", pytest.param("copy", marks=pytest.mark.full)])
+def test_editing_one_models_hyperparameters_rebuilds_that_model_alone(
+    request: pytest.FixtureRequest, of_models: str
+) -> None:
+    clone: Clone = request.getfixturevalue(of_models)  # two models, or all and their systems
+    clone.compose(**{"models.landmark-dlib.train.nu": "0.2"})
+    ran = stages_run(clone.run("dvc", "repro").stdout)
     assert "train@landmark-dlib" in ran
     of_it = {"landmark-dlib", "landmarks", "system-faces-sample", "system"}  # whose member it is
     assert {name.split("@")[1] for name in ran} <= of_it

@@ -30,9 +30,10 @@ def other(
     return clone, stages_run(clone.run("dvc", "repro", *packages).stdout)
 
 
+@pytest.mark.full  # test_portable.py holds one build against committed digests
 @pytest.mark.parametrize(
     "other",
-    [pytest.param(SOME, id="some"), pytest.param((), id="all", marks=pytest.mark.full)],
+    [pytest.param(SOME, id="some"), pytest.param((), id="all")],
     indirect=True,
 )
 def test_a_fresh_clone_builds_the_committed_lock_file_again(

@@ -8,6 +8,7 @@ import pytest
 
 from facemodels.errors import FacemodelsError, InputError, RuleError, ToolError
 from facemodels.registry.proposals import Proposal
+from tests.bounded import bounded
 
 from .site import (
     Clone,
@@ -55,7 +56,7 @@ def history(request: pytest.FixtureRequest, site: RegistrySite) -> tuple[Registr
     return site, request.param
 
 
-@pytest.mark.parametrize("name", ACTS)
+@pytest.mark.parametrize("name", bounded(ACTS, ("register", "promote to production")))
 def test_killed_before_any_git_command_is_done_or_not_and_a_retry_works(
     history: tuple[RegistrySite, str], sites: Copies, name: str
 ) -> None:

@@ -222,7 +222,7 @@ def fuzz(server: Server, folder: Path, *, examples: int) -> None:
 
 
 def test_schemathesis_finds_nothing(server: Server, tmp_path: Path) -> None:
-    fuzz(server, tmp_path, examples=10)
+    fuzz(server, tmp_path, examples=5)
 
 
 @pytest.mark.full

@@ -226,8 +226,9 @@ def test_the_archive_of_a_retired_version_is_copied_instead_of_its_objects(site:
 # --- interrupted -----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("drilled", [6, pytest.param(1, marks=pytest.mark.full)])
 def test_ended_at_any_write_it_leaves_the_backup_before_and_the_next_run_completes(
-    site: S3Site, monkeypatch: pytest.MonkeyPatch
+    site: S3Site, monkeypatch: pytest.MonkeyPatch, drilled: int
 ) -> None:
     run(site)
     before = read_latest(shelf(site))
@@ -253,7 +254,7 @@ def test_ended_at_any_write_it_leaves_the_backup_before_and_the_next_run_complet
             run(site, jobs=1)
         except Killed:
             assert read_latest(shelf(site)) == before
-            if writes % 3 == 0:
+            if writes % drilled == 0:
                 rebuilt = drill(site.folder, patience=SOON)
                 assert rebuilt.problems == ()
                 assert [proof.id for proof in rebuilt.proofs] == [V2]

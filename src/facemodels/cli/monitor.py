@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from facemodels.monitoring.report import Observation
     from facemodels.monitoring.report.observe import ObservedSpan
 
-_LOOK_S = 1.0
 _CODES: Mapping[str, int] = {"promote": 0, "roll back": 4, "hold": 7}
 
 
@@ -72,7 +70,7 @@ def monitor(
     registry.repository.state().entry(model)
     found = settings.load(registry.root, environment, config)
     place = settings.state_folder(registry.root, environment, found)
-    source = _source(place, found)
+    source = _source(registry.root, place, found)
     span = _span(place / "monitors" / f"{model}.json", source.now(), seconds, fresh=fresh)
     triggers = load_triggers(registry.root)
     observer = VersionObserver(
@@ -87,7 +85,7 @@ def monitor(
         replicas=found.replicas,
     )
 
-    def look(*, curves: bool = False) -> Observation:
+    def look(curves: bool) -> Observation:
         state = registry.repository.state()
         wanted = desired(state, environment).get(str(model.name))
         return observer.look(wanted.served if wanted else None, state, curves=curves)
@@ -107,7 +105,7 @@ def _plain(seen: Any) -> dict[str, Any]:
     return {key: value for key, value in asdict(seen).items() if key != "series"}
 
 
-def _source(place: Path, found: Environment) -> SampleSource:
+def _source(root: Path, place: Path, found: Environment) -> SampleSource:
     """The source of samples: Prometheus if it is configured, or else this host's controller.
 
     Raises:
@@ -117,7 +115,7 @@ def _source(place: Path, found: Environment) -> SampleSource:
     from facemodels.monitoring.metrics.store import StoredSamples
 
     if found.prometheus:
-        return PrometheusSource(found.prometheus)
+        return PrometheusSource(found.prometheus, access=found.prometheus_access, root=root)
     path = place / "samples.db"
     if not path.is_file():
         raise InputError(
@@ -145,29 +143,23 @@ def _span(path: Path, now: float, seconds: float, *, fresh: bool) -> ObservedSpa
 
 
 def _watch(
-    look: Callable[..., Observation], span: ObservedSpan, source: SampleSource
+    look: Callable[[bool], Observation], span: ObservedSpan, source: SampleSource
 ) -> Observation:
     """Observe again and again until the span is over, with a live table in a terminal."""
     from rich.console import Console
     from rich.live import Live
 
     from facemodels.monitoring import report
+    from facemodels.monitoring.report.following import Follower
 
     console = Console(stderr=True)
     with Live(console=console, auto_refresh=False, transient=not console.is_terminal) as live:
-        while source.now() < span.until:
-            found = look()
+
+        def show(found: Observation) -> None:
             if console.is_terminal:
                 live.update(report.table(found), refresh=True)
-            if (found.verdict or {}).get("answer") == "roll back" and not _runs(found):
-                break
-            time.sleep(max(0.0, min(_LOOK_S, span.until - source.now())))
-    return look(curves=True)
 
-
-def _runs(found: Observation) -> bool:
-    """Whether the watched version still has requests."""
-    return found.versions[0].role != "absent" and found.versions[0].role != "warm"
+        return Follower(look, source, span.until, show).follow()
 
 
 def _write(last: Observation, folder: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from facemodels.deployment.last_good import Settled, read_or_last_good
 from facemodels.deployment.strategies import ENVIRONMENTS
 from facemodels.errors import InputError, NameFormatError
 from facemodels.gallery.spaces import gallery_folder
-from facemodels.monitoring.settings import ProbeSettings, VerdictSettings
+from facemodels.monitoring.settings import ProbeSettings, PrometheusAccess, VerdictSettings
 from facemodels.names import ModelId, Task
 from facemodels.params import Frozen, Gate, load_yaml, parse
 from facemodels.serving.settings import Serving
@@ -147,6 +147,7 @@ class Environment(Frozen):
         scrape_interval_s: seconds between two scrapes of the servers' metrics.
         prometheus: the base URL of a Prometheus server that scrapes the servers; if it is empty,
             the controller scrapes them itself.
+        prometheus_access: the files with the token, the headers and the certificates for it.
         canary_percent: the share of a canary where the command names none, in percent.
         steps: the rising percentages of a progressive rollout; all of the traffic comes after.
         sticky_cookie: the cookie that keeps a client with one version; if it is empty, each
@@ -179,6 +180,7 @@ class Environment(Frozen):
     fetch_interval_s: Seconds = 5.0
     scrape_interval_s: Seconds = 1.0
     prometheus: str = ""
+    prometheus_access: PrometheusAccess = PrometheusAccess()
     canary_percent: Percent = 10
     steps: tuple[Percent, ...] = (10, 25, 50)
     sticky_cookie: str = ""

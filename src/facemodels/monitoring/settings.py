@@ -1,8 +1,8 @@
 """The settings of monitoring: the sequential test, the probes, and the rollback triggers.
 
-`VerdictSettings` and `ProbeSettings` are sections of conf/deploy/<environment>.yaml, which
-`facemodels.deployment.settings` reads as a whole. `Triggers` is conf/rollback_triggers.yaml, which
-`load_triggers` reads.
+`VerdictSettings`, `ProbeSettings` and `PrometheusAccess` are sections of
+conf/deploy/<environment>.yaml, which `facemodels.deployment.settings` reads as a whole. `Triggers`
+is conf/rollback_triggers.yaml, which `load_triggers` reads.
 """
 
 from __future__ import annotations
@@ -61,6 +61,23 @@ class ProbeSettings(Frozen):
 
     interval_s: NotNegative = 60.0
     folder: str = "data/probes"
+
+
+class PrometheusAccess(Frozen):
+    """How a Prometheus server is asked that does not let everybody ask.
+
+    Attributes:
+        token: the file with a bearer token, from the repository's root; it is read for each
+            question, so a token that changes counts at once.
+        headers: the file with headers that each question carries, `Name: value` a line, from the
+            repository's root; for example `X-Scope-OrgID: faces`.
+        ca: the file with the certificates of the authority that signed the server's, from the
+            repository's root; if it is empty, those of the system count.
+    """
+
+    token: str = ""
+    headers: str = ""
+    ca: str = ""
 
 
 class Triggers(Frozen):

@@ -250,8 +250,14 @@ def turn(production: Environment, victim: str, names: Mapping[str, str], *words:
     command = production.site.begin(*words)
     wait_until(lambda: len(production.site.state().events) > count or command.poll(), "the event")
     kill(production, victim, names)
-    assert command.communicate(timeout=60)[1] == ""
+    assert errors_of(command) == []
     assert command.returncode == 0
+
+
+def errors_of(command: subprocess.Popen[str]) -> list[str]:
+    """What a command says on standard error, but for its warnings of a verdict that holds."""
+    said = command.communicate(timeout=120)[1].splitlines()
+    return [line for line in said if not line.startswith("Warning: ")]
 
 
 @pytest.fixture
@@ -284,7 +290,7 @@ def test_a_kill_at_any_moment_of_a_turn_on_a_busy_machine_fails_no_request(
             wanted = len(load.answers) + chance.randrange(150)
             wait_until(lambda load=load, wanted=wanted: len(load.answers) > wanted, "a moment")
             kill(production, chance.choice(("stable", "candidate", "candidate", "controller")))
-            assert command.communicate(timeout=120)[1] == ""
+            assert errors_of(command) == []
             production.wait_for(**({"v1_2_0": 100} if forward else {"v1_1_0": 100}))
             wanted = len(load.answers) + 20
             wait_until(lambda load=load, wanted=wanted: len(load.answers) > wanted, "answers")

@@ -54,7 +54,7 @@ class BackgroundMonitor:
         folder.mkdir(parents=True, exist_ok=True)
         self._store = SampleStore(folder / "samples.db")
         self._store.put([])  # counters of servers that start from now on begin at zero
-        self._prometheus = settings.prometheus
+        self._prometheus = (settings.prometheus, settings.prometheus_access)
         self._source: SampleSource = self._new_source()
         self._router = router
         self._triggers_ns = -1  # of the last reading; the first judgement reads them again
@@ -162,8 +162,9 @@ class BackgroundMonitor:
     def _look_for_changes(self) -> bool:
         """Take over a changed source or changed triggers; say whether there are any."""
         before = (self._prometheus, self._triggers)
-        if self._settings.prometheus != self._prometheus:
-            self._prometheus = self._settings.prometheus
+        wanted = (self._settings.prometheus, self._settings.prometheus_access)
+        if wanted != self._prometheus:
+            self._prometheus = wanted
             self._source = self._new_source()
         changed = changed_ns(self._root / TRIGGERS_PATH)
         if changed != self._triggers_ns:
@@ -173,7 +174,8 @@ class BackgroundMonitor:
         return before != (self._prometheus, self._triggers)
 
     def _new_source(self) -> SampleSource:
-        return PrometheusSource(self._prometheus) if self._prometheus else self._store
+        url, access = self._prometheus
+        return PrometheusSource(url, access=access, root=self._root) if url else self._store
 
     def _read_triggers(self) -> Settled[Triggers]:
         """The rollback triggers; a typo in their file must not end the judgements."""

@@ -10,6 +10,7 @@ import ipaddress
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import getproxies
@@ -28,6 +29,7 @@ from facemodels.monitoring.metrics.reading import (
     from_samples,
 )
 from facemodels.monitoring.metrics.source import PeakUsage
+from facemodels.monitoring.settings import PrometheusAccess
 
 if TYPE_CHECKING:
     import httpx
@@ -51,25 +53,59 @@ class PrometheusSource:
             started before it, so counting starts at its first reading.
         lag_s: the time after which a scrape is surely in the answers; a scrape carries the time of
             its start.
+        access: the files with token, headers and certificates.
+        root: the folder that those are relative to.
 
     Attributes:
         problem: why the last answer is empty; "" if nothing is wrong.
     """
 
     def __init__(
-        self, url: str, timeout_s: float = 5.0, settled_s: float = 30.0, lag_s: float = 2.0
+        self,
+        url: str,
+        timeout_s: float = 5.0,
+        settled_s: float = 30.0,
+        lag_s: float = 2.0,
+        access: PrometheusAccess | None = None,
+        root: Path = Path(),
     ) -> None:
-        import httpx
-
         self.problem = ""
-        self._settled_s, self._lag_s = settled_s, lag_s
-        self._client: httpx.Client = httpx.Client(
-            base_url=url, timeout=timeout_s, trust_env=not _is_near(url)
-        )  # no proxy leads to this machine
+        self._url = url
+        self._timeout_s, self._settled_s, self._lag_s = timeout_s, settled_s, lag_s
+        self._access, self._root = access or PrometheusAccess(), root
+        self._opened: httpx.Client | None = None
 
     def close(self) -> None:
         """Close the connection."""
-        self._client.close()
+        if self._opened is not None:
+            self._opened.close()
+
+    def _client(self) -> httpx.Client:
+        """The client; certificates that cannot be read are an `OSError`, and tried again."""
+        import ssl
+
+        import httpx
+
+        if self._opened is None:
+            ca = self._access.ca
+            verify = ssl.create_default_context(cafile=str(self._root / ca)) if ca else True
+            self._opened = httpx.Client(
+                base_url=self._url, timeout=self._timeout_s, verify=verify,
+                trust_env=not _is_near(self._url),  # no proxy leads to this machine
+            )  # fmt: skip
+        return self._opened
+
+    def _headers(self) -> dict[str, str]:
+        """The headers of a question, from files that may have changed since the last one."""
+        found = {}
+        if self._access.headers:
+            lines = (self._root / self._access.headers).read_text(encoding="utf-8").splitlines()
+            pairs = (line.partition(":") for line in lines if line.strip())
+            found = {name.strip(): value.strip() for name, _, value in pairs}
+        if self._access.token:
+            token = (self._root / self._access.token).read_text(encoding="utf-8").strip()
+            found["authorization"] = f"Bearer {token}"
+        return found
 
     def now(self) -> float:
         """The time on Prometheus' clock, less `lag_s`.
@@ -80,7 +116,7 @@ class PrometheusSource:
         try:
             return float(self._query("time()")[1]) - self._lag_s
         except (ValueError, TypeError, LookupError) as error:
-            raise _wrong(self._client.base_url, error) from error
+            raise _wrong(self._url, error) from error
 
     def readings(
         self, series: Series, since: float, until: float, width_s: float | None = None
@@ -143,7 +179,7 @@ class PrometheusSource:
             self.problem = str(error)
             return without
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            self.problem = str(_wrong(self._client.base_url, error))
+            self.problem = str(_wrong(self._url, error))
             return without
         self.problem = ""
         return answer
@@ -185,18 +221,21 @@ class PrometheusSource:
 
         form = {"query": query} | ({} if at is None else {"time": f"{at:.3f}"})
         try:
-            said = self._client.post("/api/v1/query", data=form).json()
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            raise _wrong(self._client.base_url, error) from error
+            answer = self._client().post("/api/v1/query", data=form, headers=self._headers())
+            if answer.status_code in (401, 403):
+                raise _wrong(self._url, f"it refuses the token or headers ({answer.status_code})")
+            said = answer.json()
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
+            raise _wrong(self._url, error) from error
         if not isinstance(said, dict) or said.get("status") != "success":
             why = said.get("error") if isinstance(said, dict) else said
-            raise _wrong(self._client.base_url, why)
+            raise _wrong(self._url, why)
         try:
             result = said["data"]["result"]
         except (KeyError, TypeError) as error:
-            raise _wrong(self._client.base_url, f"no result ({error})") from error
+            raise _wrong(self._url, f"no result ({error})") from error
         if not isinstance(result, list):
-            raise _wrong(self._client.base_url, "its result is no list")
+            raise _wrong(self._url, "its result is no list")
         return result
 
 

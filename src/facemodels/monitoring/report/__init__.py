@@ -1,6 +1,7 @@
 """What `facemodels monitor` shows while it runs, and the report that it leaves.
 
 observe      makes an observation from samples, served versions and the registry's events
+following    looks again and again, also where the source of samples fails meanwhile
 observation  what was observed: the input of everything below
 ab_test      two versions compared, with confidence intervals
 figures      the figures as text, the same in every form

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from facemodels.monitoring.analysis.lean import Leaning
 from facemodels.monitoring.report.ab_test import Arm, ConfidenceInterval, wilson
 from facemodels.monitoring.report.durations import duration_text
 from facemodels.monitoring.report.observation import (
@@ -21,6 +22,8 @@ _RATES = {
     "precision": "precision", "recall": "recall", "f1": "F1",
     "fpr": "false positive rate", "tpr": "true positive rate", "accuracy": "accuracy",
 }  # fmt: skip
+NOTHING = {UNKNOWN, _NO_SOURCE}  # cells that tell nothing
+DETAILS = {f"{_RATES[key]} on the probes" for key in ("precision", "recall", "f1", "fpr", "tpr")}
 Row = tuple[str, list[str]]
 
 
@@ -93,16 +96,28 @@ def facts(observation: Observation) -> list[tuple[str, str]]:
 
 
 def verdict(observation: Observation) -> tuple[str, list[str]]:
-    """The answer and its reasons, of which an alarm is the first."""
+    """The answer and its reasons; an alarm and which way the evidence leans come first."""
     given = observation.verdict
     if given is None:
         return "none", ["There is no rollout to judge."]
     alarms = ["Alarm: the numbers of a version are lost."] if given.get("alarm") else []
-    return one_line(str(given["answer"])), _lines([*alarms, *given.get("reasons", ())])
+    leans = [_leaning(observation.leaning)] if observation.leaning else []
+    reasons = _lines([*alarms, *leans, *given.get("reasons", ())])
+    return one_line(str(given["answer"])), reasons
 
 
 def _lines(texts: Any) -> list[str]:
     return [one_line(str(text)) for text in texts]
+
+
+def _leaning(found: Leaning) -> str:
+    return f"It leans to {found.answer}; about {_roughly(found.left_s)} more at this pace."
+
+
+def _roughly(seconds: float) -> str:
+    """A forecast with two digits, for example `12m` or `1h20m`."""
+    step = next((one for one in (86_400, 3_600, 60) if seconds >= 10 * one), 60)
+    return duration_text(max(60.0, round(seconds / step) * step))
 
 
 def notes(observation: Observation) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from facemodels.monitoring.analysis.lean import Leaning
 from facemodels.monitoring.report.ab_test import ArmComparison
 
 
@@ -116,6 +117,7 @@ class Observation:
         rollout: the rollout that goes on; None if the environment does not serve the model.
         arms: for the strategy `ab`, the observed version against the other.
         agreement: for the strategy `shadow`.
+        leaning: which way the evidence leans while the verdict holds; None if it does not.
         notes: further sentences, for example about what could not be read.
     """
 
@@ -130,4 +132,5 @@ class Observation:
     rollout: RolloutProgress | None = None
     arms: ArmComparison | None = None
     agreement: Agreement | None = None
+    leaning: Leaning | None = None
     notes: tuple[str, ...] = ()

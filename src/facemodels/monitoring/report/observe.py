@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from facemodels.monitoring.analysis.lean import Leaning, leaning
 from facemodels.monitoring.analysis.verdict import decide
 from facemodels.monitoring.analysis.watch import ModelAssessment, Watch
 from facemodels.monitoring.metrics import measures
@@ -114,6 +115,7 @@ class VersionObserver:
             rollout=_progress(served),
             arms=self._arms(ids, now) if strategy == "ab" and len(ids) == 2 else None,
             agreement=self._agreement(identity) if strategy == "shadow" else None,
+            leaning=_leaning(identity, served, assessment, now),
             notes=tuple(self._notes(served)),
         )
 
@@ -231,6 +233,16 @@ def _verdict(
         reason = ended.reason or ended.act
         return {"answer": "roll back", "reasons": [f"{ended.tag}: {reason}"], "alarm": False}
     return None
+
+
+def _leaning(
+    identity: str, served: ServedModel | None, assessment: ModelAssessment | None, now: float
+) -> Leaning | None:
+    """Which way the test leans that goes on, if the version is the one that is tested."""
+    candidate = served.candidate if served else None
+    if candidate is None or candidate.id != identity or not assessment or not assessment.verdict:
+        return None
+    return leaning(assessment.verdict, now - candidate.since)
 
 
 def _mb(size: float | None) -> float | None:

@@ -3,42 +3,58 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from facemodels.monitoring.report import figures
 from facemodels.monitoring.report.observation import Observation
 from facemodels.text import markdown as markdown_table
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
+_ONE_LINE: Any = {"no_wrap": True, "overflow": "ellipsis"}
+_REASONS = 4  # in the terminal; the report has all
 _STYLES = {"promote": "bold green", "roll back": "bold red", "hold": "bold yellow"}
 _PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 
 
-def table(observation: Observation) -> Table:
-    """The figures as a table for `rich.live`, a column a version, with the verdict below.
+def table(observation: Observation) -> Group:
+    """The verdict, and below it the figures as a table, a column a version, for `rich.live`.
 
-    Text that people wrote into tags is shown as it is; it cannot become markup of rich.
+    It fits a terminal of 80 columns and 24 lines: figures that no version has are left out, and
+    of the rates on the probes only the accuracy is shown. Text that people wrote into tags is
+    shown as it is; it cannot become markup of rich.
     """
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
     answer, reasons = figures.verdict(observation)
-    caption = Text(f"verdict: {answer}", style=_STYLES.get(answer, "bold"))
-    lines = [*reasons, *figures.notes(observation)]
-    if observation.agreement is not None:
-        lines.append(figures.agreement_text(observation.agreement))
-    for line in lines:
-        caption.append(f"\n{line}", style="default not bold")
-    title = Text(", ".join(f"{value}" for _, value in figures.facts(observation)[1:5]))
-    made = Table(title=title, caption=caption, caption_justify="left", title_justify="left")
+    above = Text(f"verdict: {answer}", style=_STYLES.get(answer, "bold"), **_ONE_LINE)
+    lines = [*reasons[:_REASONS], _facts(observation)]
+    made = Table()
     made.add_column("")
     for head in figures.heads(observation):
         made.add_column(Text(head), justify="right")
-    for label, cells in [*figures.rows(observation), *_arms_by_version(observation)]:
+    for label, cells in [*_live_rows(observation), *_arms_by_version(observation)]:
         made.add_row(Text(label), *map(Text, cells))
-    return made
+    below = figures.notes(observation)
+    if observation.agreement is not None:
+        below.append(figures.agreement_text(observation.agreement))
+    return Group(above, *(Text(line, **_ONE_LINE) for line in lines), made, *map(Text, below))
+
+
+def _facts(observation: Observation) -> str:
+    return ", ".join(value for _, value in figures.facts(observation)[1:5])
+
+
+def _live_rows(observation: Observation) -> list[figures.Row]:
+    """The rows with a figure of at least one version."""
+    return [
+        (label, cells)
+        for label, cells in figures.rows(observation)
+        if label not in figures.DETAILS and set(cells) - figures.NOTHING
+    ]
 
 
 def _arms_by_version(observation: Observation) -> list[figures.Row]:

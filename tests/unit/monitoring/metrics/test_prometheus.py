@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from facemodels.errors import ToolError
 from facemodels.monitoring.metrics.prometheus import PrometheusSource
 from facemodels.monitoring.metrics.reading import Series
 from facemodels.monitoring.metrics.source import windows
+from facemodels.monitoring.settings import PrometheusAccess
 
 OLD, NEW = Series("recognition-facenet", "2.1.3"), Series("recognition-facenet", "2.2.0")
 
@@ -93,3 +95,42 @@ def test_a_server_that_is_gone_is_missing_with_an_alarm() -> None:
     assert source.readings(OLD, 0, 10) == []
     assert url in source.problem
     source.close()
+
+
+def test_a_question_carries_token_and_headers_as_their_files_are_now(tmp_path: Path) -> None:
+    asked: list[tuple[str | None, str | None]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            asked.append((self.headers["authorization"], self.headers["x-scope-orgid"]))
+            good = asked[-1][0] == "Bearer second"
+            self.send_response(200 if good else 401)
+            self.end_headers()
+            self.wfile.write(said([0, "12.5"]))
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    access = PrometheusAccess(token="secret.txt", headers="headers")  # noqa: S106  (a file)
+    url = f"http://127.0.0.1:{server.server_port}"
+    source = PrometheusSource(url, lag_s=0, access=access, root=tmp_path)
+    try:
+        with pytest.raises(ToolError, match="No such file"):
+            source.now()
+        (tmp_path / "headers").write_text("X-Scope-OrgID: faces\n\n")
+        (tmp_path / "secret.txt").write_text("first\n")
+        with pytest.raises(ToolError, match="refuses the token"):
+            source.now()
+        (tmp_path / "secret.txt").write_text("second\n")
+        assert source.now() > 0
+        assert asked == [("Bearer first", "faces"), ("Bearer second", "faces")]
+        other = PrometheusSource(url, access=PrometheusAccess(ca="ca.pem"), root=tmp_path)
+        assert other.gauge("x", OLD, 0, 1) == []
+        assert "No such file" in other.problem
+    finally:
+        source.close()
+        server.shutdown()
+        server.server_close()

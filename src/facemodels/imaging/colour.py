@@ -15,7 +15,6 @@ from PIL import Image, ImageCms
 
 _MOST_BYTES = 4_000_000  # of a profile; those of printers have up to 3 MB
 _SAME = 2  # grey levels by which a profile may differ from sRGB and still count as sRGB
-_STRIPE = 1 << 20  # values of 16 bits that are converted at once
 
 
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
@@ -63,10 +62,6 @@ def _sample(mode: str) -> Image.Image:
 
 def eight_bits(image: Image.Image) -> Image.Image:
     """Grey of 16 bits as grey of 8; Pillow's own conversion would clip at 255."""
-    values = np.asarray(image)
-    made: NDArray[np.uint8] = np.empty(values.shape, np.uint8)
-    rows = max(1, _STRIPE // max(1, values.shape[1]))
-    for top in range(0, len(values), rows):
-        part = np.clip(values[top : top + rows], 0, 65535).astype(np.uint32)
-        made[top : top + rows] = (part + 128) // 257
+    values = np.clip(np.asarray(image), 0, 65535).astype(np.uint32)
+    made: NDArray[np.uint8] = ((values + 128) // 257).astype(np.uint8)
     return Image.fromarray(made)

@@ -18,7 +18,7 @@ from PIL import Image
 
 from facemodels.imaging.arrays import FORMATS, MAX_PIXELS, ImageError, as_rgb
 from facemodels.imaging.colour import eight_bits, to_srgb
-from facemodels.imaging.decoding_cost import decoding_bytes
+from facemodels.imaging.decoding_cost import STRIPE, decoding_bytes
 from facemodels.imaging.photo import Photo, turn
 
 MAX_BYTES = 10_000_000  # bytes of an encoded image
@@ -124,13 +124,15 @@ class EncodedImage:
         try:
             turned_by = _orientation(image)
             left = self._load_reduced()
-            turned = turn(_to_rgb(image, left), turned_by)
+            pixels = _to_rgb(image, left)
+            image.close()  # what it holds is not needed beside the turned copy
         except _BROKEN as error:
             raise ImageError(f"broken or truncated {image.format} data", self._path) from error
         width, height = self.size
         if turned_by in _SWAPS_SIDES:
             width, height = height, width
-        return Photo(np.ascontiguousarray(turned), self.scale, width, height)
+        turned = np.ascontiguousarray(turn(pixels, turned_by))
+        return Photo(turned, self.scale, width, height)
 
     def _load_reduced(self) -> int:
         """Decode, a JPEG at a fraction of its sides; returns by how much to reduce after that."""
@@ -229,7 +231,22 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _to_rgb(image: Image.Image, reduce: int) -> NDArray[np.uint8]:
-    """Any mode that the allowed formats decode to, as uint8 (H, W, 3) in sRGB."""
+    """Any mode that the allowed formats decode to, as uint8 (H, W, 3) in sRGB.
+
+    Large pictures are converted some rows at a time: each step makes a copy of what it converts.
+    """
+    width, height = image.size
+    rows = max(1, STRIPE // (width * reduce)) * reduce
+    if rows >= height:
+        return _stripe(image, reduce)
+    made = np.empty((ceil(height / reduce), ceil(width / reduce), 3), np.uint8)
+    for top in range(0, height, rows):
+        part = _stripe(image.crop((0, top, width, min(top + rows, height))), reduce)
+        made[top // reduce : top // reduce + len(part)] = part
+    return made
+
+
+def _stripe(image: Image.Image, reduce: int) -> NDArray[np.uint8]:
     plain = _plain(image)
     if reduce > 1:
         plain = plain.reduce(reduce)

@@ -15,9 +15,13 @@ from PIL import Image
 
 MOST_SCANS = 64  # a progressive encoder writes about ten
 MOST_PARTS = 5000  # libpng writes chunks of 8 kB: 1,221 of them are 10 MB
+STRIPE = 1 << 18  # pixels that are converted at once
+_CONVERTED = 24  # bytes for each of them: the steps from any mode to RGB, each with its copies
+_RGB = 3  # bytes of a pixel of the array that is made
+# Bytes of a pixel as Pillow keeps it.
+_STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
+_OTHERS = 4
 _WEBP = 20  # bytes a pixel: two canvases of RGBA, the frame, its copy, and Pillow's image
-_AFTER = 7  # bytes a pixel that is left: Pillow's image, the array of three
-_PROFILE = 4  # and of another image, in sRGB
 _JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 _MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd7]")  # the markers left out have no length
 _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
@@ -33,16 +37,13 @@ def decoding_bytes(image: Image.Image, data: bytes, scale: int) -> int:
     """
     width, height = image.size
     pixels = width * height
-    left = pixels // scale**2
-    after = (_AFTER + (_PROFILE if "icc_profile" in image.info else 0)) * left
+    made = _RGB * (pixels // scale**2) + _CONVERTED * min(pixels, STRIPE)
     if image.format == "JPEG":
         buffered = _coefficients(image) if (_scans(data) or 2) > 1 else 0
-        return buffered + 4 * (pixels // min(scale, 8) ** 2 - left) + after
+        return buffered + _OTHERS * (pixels // min(scale, 8) ** 2) + made
     if image.format == "WEBP":
-        return _WEBP * pixels + after
-    stored = 1 if image.mode in ("1", "P", "L") else 2 if image.mode.startswith("I;16") else 4
-    converted = {"1": 1, "P": 4, "L": 0}.get(image.mode, 4 if image.has_transparency_data else 0)
-    return (stored + (converted if scale > 1 else 0)) * pixels + after
+        return _WEBP * pixels + made
+    return _STORED.get(image.mode, _OTHERS) * pixels + made
 
 
 def _coefficients(image: Image.Image) -> int:

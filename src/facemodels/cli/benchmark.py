@@ -37,7 +37,7 @@ def benchmark(
     """
     import tempfile
 
-    from facemodels.package.load import open_package
+    from facemodels.package.policies import open_signed
     from facemodels.params import Benchmark, parse
     from facemodels.pipeline import benchmark as step
     from facemodels.text import markdown
@@ -52,7 +52,7 @@ def benchmark(
         },
         "the options",
     )
-    opened = open_package(model)
+    opened = open_signed(model)
     result: dict[str, object] = {}
     if test_suite is not None:
         with tempfile.TemporaryDirectory() as scratch:

@@ -63,14 +63,14 @@ def bundle(
           --member models/recognition/dlib-v1.0.0 --test-data data/raw/lfw --version 1.0.0
       facemodels serve models/system/faces-v1.0.0
     """
-    from facemodels.package.load import open_package
+    from facemodels.package.policies import open_signed
     from facemodels.pipeline import bundle as step
     from facemodels.pipeline.system import members_of
     from facemodels.system.calibration import Calibration
     from facemodels.system.quality import QualityLimits
 
     model = ModelId(ModelName.parse(name), Version.parse(version))
-    members = members_of([open_package(member) for member in folders])
+    members = members_of([open_signed(member) for member in folders])
     newest = max(str(package.metadata["created_at"]) for package in members.values())
     words = _card(card_file, model, test_data, newest)
     known = Calibration.of_json(load_yaml(calibration_file)) if calibration_file else None

@@ -76,7 +76,7 @@ def compare(
         require_compatible,
     )
     from facemodels.evaluate.measurements import Measurements
-    from facemodels.package.load import open_package
+    from facemodels.package.policies import open_signed
     from facemodels.params import Compare
     from facemodels.pipeline.compare import compare_packages, rows_table
     from facemodels.pipeline.layout import crop_of, dataset
@@ -89,7 +89,7 @@ def compare(
             f"there is no metric {', '.join(sorted(unknown))!r}.",
             f"Use some of {','.join((*comparison.METRICS, _COMPATIBILITY))}.",
         )
-    a, b = open_package(model_a), open_package(model_b)
+    a, b = open_signed(model_a), open_signed(model_b)
     if a.task != b.task:
         raise InputError(f"{a.id} is of {a.task}, {b.id} of {b.task}.", "Compare within one task.")
     crops = {

@@ -52,8 +52,7 @@ def threshold_options(function: Function) -> Function:
 def open_system(package: str, threads: int) -> GallerySystem:
     """The system of a package, given its folder or its id."""
     from facemodels.gallery.opened import GallerySystem
-    from facemodels.package.load import open_package
-    from facemodels.package.policies import policy_of
+    from facemodels.package.policies import open_signed
 
     path = Path(package)
     if not path.exists():
@@ -63,7 +62,7 @@ def open_system(package: str, threads: int) -> GallerySystem:
             raise InputError(
                 f"{package} is neither a folder nor an id.", "Give one, such as sys-faces-v1.0.0."
             ) from error
-    return GallerySystem.of(open_package(path, signature=policy_of(path)), threads=threads)
+    return GallerySystem.of(open_signed(path), threads=threads)
 
 
 def folder_of(name: str) -> Path:

@@ -46,10 +46,10 @@ def quantize(
       facemodels quantize models/recognition/facenet-v1.0.0
       facemodels quantize models/recognition/facenet-v1.0.0 --operators Conv --dry-run
     """
-    from facemodels.package.load import open_package
+    from facemodels.package.policies import open_signed
     from facemodels.pipeline import quantize as step
 
-    source = open_package(package)
+    source = open_signed(package)
     known, judged_by = _settings(str(source.id.name))
     chosen = {
         "operators": operators.split(",") if operators else None,

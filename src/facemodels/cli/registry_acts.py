@@ -80,13 +80,12 @@ def register(
           --path models/recognition/facenet-v2.1.3/model.pt \\
           --metadata models/recognition/facenet-v2.1.3/metadata.json
     """
-    from facemodels.package.load import open_package
-    from facemodels.package.policies import policy_of
+    from facemodels.package.policies import open_signed
     from facemodels.registry.members import unknown_members
     from facemodels.registry.registry import Registration
 
     opened = _open(local=local)
-    package = open_package(path, signature=policy_of(path, here=opened.root))
+    package = open_signed(path, here=opened.root)
     if name is not None and ModelName.parse(name) != package.id.name:
         raise InputError(f"{path} holds {package.id.name}, not {name}.", "Correct --name.")
     if version is not None and Version.parse(version) != package.id.version:

@@ -147,14 +147,13 @@ def _package(model: str, policy: Path | None) -> Iterator[tuple[Package, dict[st
     Yields:
         The package and, for a registered id, the fields that the registry has for it.
     """
-    from facemodels.package.load import open_package
     from facemodels.package.placement import require_placement
-    from facemodels.package.policies import policy_of
+    from facemodels.package.policies import open_signed
     from facemodels.registry.packages import obtain
 
     path = Path(model)
     if path.exists():
-        opened_here = open_package(path, signature=policy_of(path, policy))
+        opened_here = open_signed(path, policy)
         require_placement(opened_here)
         yield opened_here, None
         return

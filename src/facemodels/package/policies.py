@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facemodels.git import repository_file
-from facemodels.package.load import Signature
+from facemodels.package.load import Package, Signature, open_package
 from facemodels.package.signature import POLICY, read_policy
 
 
@@ -56,3 +56,19 @@ def policy_of(package: Path, named: Path | None = None, *, here: Path | None = N
     files = {repository_file(POLICY, place) for place in places} - {None}
     found = (read_policy(file) for file in sorted(file for file in files if file is not None))
     return AllPolicies(tuple(policy for policy in found if policy.required))
+
+
+def open_signed(package: Path, named: Path | None = None, *, here: Path | None = None) -> Package:
+    """Verify and open a package that a command was given, signed as the policies require.
+
+    Args:
+        package: see `policy_of`.
+        named: likewise.
+        here: likewise.
+
+    Raises:
+        ParamsError: see `policy_of`.
+        InputError: no package is there, or see `policy_of`.
+        IntegrityError: it is not what its checksums say, or not signed as required.
+    """
+    return open_package(package, signature=policy_of(package, named, here=here))

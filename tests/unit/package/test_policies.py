@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from facemodels.cli.main import main as cli
 from facemodels.errors import InputError, IntegrityError, ParamsError
 from facemodels.package.policies import policy_of
+
+ROOT = Path(__file__).resolve().parents[3]
 
 REQUIRED = "required: true\nmethod: key\npublic_key: conf/release.pub\n"
 
@@ -56,3 +61,35 @@ def test_a_policy_that_cannot_be_read_is_a_refusal(tmp_path: Path) -> None:
     (tmp_path / "ours/conf/signing.yaml").mkdir()
     with pytest.raises(InputError, match=r"signing\.yaml"):
         policy_of(package, here=tmp_path)
+
+
+def test_no_command_opens_a_package_past_the_policies() -> None:
+    """`verify` alone has options of its own for who must have signed."""
+    opening = {
+        file.name
+        for file in (ROOT / "src/facemodels/cli").rglob("*.py")
+        if "open_package" in file.read_text()
+    }
+    assert opening == {"package.py"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["benchmark", "--model", "{}"],
+        ["compare", "--model-a", "{}", "--model-b", "{}"],
+        ["quantize", "{}"],
+        ["bundle", "--member", "{}", "--member", "{}", "--test-data", ".", "--version", "1.0.0"],
+        ["serve", "{}"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_an_unsigned_package_is_refused_where_a_signature_is_required(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = folder_with(tmp_path, REQUIRED)
+    shutil.copytree(ROOT / "tests/golden/dlib-v1.0.0", package, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    told = CliRunner().invoke(cli, [part.format(package) for part in command])
+    assert told.exit_code == 3
+    assert "the policy requires" in " ".join(told.output.split())

@@ -60,7 +60,7 @@ def monitor(
     from facemodels.deployment.desired import desired
     from facemodels.monitoring import report
     from facemodels.monitoring.analysis.watch import Watch
-    from facemodels.monitoring.report.observe import VersionObserver
+    from facemodels.monitoring.report.observe import HourlyPrices, VersionObserver
     from facemodels.monitoring.settings import load_triggers
     from facemodels.registry.registry import open_registry
 
@@ -81,7 +81,9 @@ def monitor(
         model=model,
         span=span,
         scrape_interval_s=found.scrape_interval_s,
-        price_per_hour=found.price_per_hour,
+        prices=HourlyPrices(
+            found.price_per_hour, found.price_per_core_hour, found.price_per_gpu_hour
+        ),
         replicas=found.replicas,
     )
 

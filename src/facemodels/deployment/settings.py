@@ -156,6 +156,9 @@ class Environment(Frozen):
         version_choice: who may choose the version that answers; nobody, unless it says so.
         defaults: the model that answers a task's plain addresses, where a task has several.
         price_per_hour: the price of one server for one hour, in any currency.
+        price_per_core_hour: the price of one processor core for one hour; with it or the next one
+            the cost of an inference is that of the processor and GPU time that was used.
+        price_per_gpu_hour: the price of one GPU for one hour.
         policy: who may deploy, and under which conditions.
         verdict: the bounds of the sequential test between two versions.
         probes: the golden set that is replayed.
@@ -188,6 +191,8 @@ class Environment(Frozen):
     version_choice: VersionChoice = VersionChoice()
     defaults: dict[Task, str] = Field(default_factory=dict)
     price_per_hour: Wait = 0.0
+    price_per_core_hour: Wait = 0.0
+    price_per_gpu_hour: Wait = 0.0
     policy: DeploymentPolicy = DeploymentPolicy()
     verdict: VerdictSettings = VerdictSettings()
     probes: ProbeSettings = ProbeSettings()

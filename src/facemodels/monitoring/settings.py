@@ -90,6 +90,12 @@ class Triggers(Frozen):
         accuracy_drop_threshold: how far the accuracy on the probes may lie below that of the
             version before, 0 to 1.
         monitoring_window_minutes: the length of the past that is tested.
+        satisfaction_threshold: the mean score of users, 0 to 1, below which a version goes back;
+            0 switches it off.
+        false_match_threshold: the share of reported decisions on two people that called them one;
+            1 switches it off.
+        false_non_match_threshold: the share of reported decisions on one person that called it
+            two; 1 switches it off.
     """
 
     error_rate_threshold: Share = 0.05
@@ -97,6 +103,15 @@ class Triggers(Frozen):
     memory_threshold_mb: Positive = 2000
     accuracy_drop_threshold: Share = 0.02
     monitoring_window_minutes: Positive = 30
+    satisfaction_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    false_match_threshold: Annotated[float, Field(gt=0, le=1)] = 1.0
+    false_non_match_threshold: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    @property
+    def ask_users(self) -> bool:
+        """Whether a trigger looks at what users say."""
+        least = min(self.false_match_threshold, self.false_non_match_threshold)
+        return self.satisfaction_threshold > 0 or least < 1
 
 
 class _TriggersFile(Frozen):

@@ -7,7 +7,6 @@ no estimate of the rate of all decisions, but a change of it between two version
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import OrderedDict
@@ -19,13 +18,14 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from facemodels.intervals import wilson
+
 Verdict = Literal["right", "wrong"]
 Refusal = Literal["unknown", "repeated", "undecided", "too_many"]
 _LABELS = ("model_name", "model_version")
 _REMEMBERED = 100_000  # requests whose answers can still be judged
 _CLIENTS = 10_000  # whose opinions of the last hour are counted; the oldest is forgotten
 _HOUR_S = 3600.0
-_Z = 1.959964  # of a 95 % interval
 
 
 @dataclass
@@ -155,19 +155,3 @@ class Feedback(Collector):
             family = GaugeMetricFamily(f"{name}_ratio{suffix}", text, labels=_LABELS)
             family.add_metric(self._own, value)
             yield family
-
-
-def wilson(part: float, whole: float) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share (JASA 22, 1927), without SciPy, which servers do not load.
-
-    Of a mean of scores between 0 and 1 it is too wide rather than too narrow: no such scores vary
-    more than those that are 0 or 1.
-
-    Args:
-        part: the sum, 0 to `whole`.
-        whole: the number, above 0.
-    """
-    share, square = part / whole, _Z**2 / whole
-    middle = (share + square / 2) / (1 + square)
-    half = _Z * math.sqrt(share * (1 - share) / whole + square / (4 * whole)) / (1 + square)
-    return max(0.0, middle - half), min(1.0, middle + half)

@@ -19,7 +19,7 @@ from prometheus_client import (
     Info,
     disable_created_metrics,
 )
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from facemodels import __version__
@@ -91,7 +91,7 @@ class Metrics:
         Info("model_build", "What serves", _LABELS, registry=self.registry).labels(*self._own).info(
             {"facemodels": __version__, "python": platform.python_version(), "package": digest}
         )
-        self.registry.register(_Memory(self._own))
+        self.registry.register(_Process(self._own))
         devices = _gpus()
         if devices:
             self.registry.register(_Gpus(self._own, devices))
@@ -130,8 +130,8 @@ class Metrics:
         self._queue.observe(waited)
 
 
-class _Memory(Collector):
-    """The memory of the process, read at every scrape."""
+class _Process(Collector):
+    """The memory and the processor time of the process, read at every scrape."""
 
     def __init__(self, own: tuple[str, str]) -> None:
         self._own = own
@@ -143,6 +143,12 @@ class _Memory(Collector):
         )
         family.add_metric(self._own, self._process.memory_info().rss)
         yield family
+        times = self._process.cpu_times()
+        used = CounterMetricFamily(
+            "model_process_cpu_seconds", "Processor time of the server", labels=_LABELS
+        )
+        used.add_metric(self._own, times.user + times.system)
+        yield used
 
 
 class _Gpus(Collector):

@@ -17,6 +17,11 @@ GUIDE = {
     "accuracy_drop_threshold": 0.02,
     "monitoring_window_minutes": 30,
 }
+# The guide names none that ask users; they are off.
+ALL = {
+    **GUIDE, "satisfaction_threshold": 0.0, "false_match_threshold": 1.0,
+    "false_non_match_threshold": 1.0,
+}  # fmt: skip
 
 
 def write(folder: Path, text: str) -> Path:
@@ -27,13 +32,14 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_the_repositorys_triggers_are_the_guides_under_its_names() -> None:
-    assert load_triggers(ROOT).model_dump() == GUIDE
-    assert Triggers().model_dump() == GUIDE
+    assert load_triggers(ROOT).model_dump() == ALL
+    assert Triggers().model_dump() == ALL
+    assert not Triggers().ask_users
 
 
 def test_a_trigger_that_is_named_goes_before_the_guides(tmp_path: Path) -> None:
     write(tmp_path, "rollback_triggers: {latency_threshold_ms: 80.5}\n")
-    assert load_triggers(tmp_path).model_dump() == {**GUIDE, "latency_threshold_ms": 80.5}
+    assert load_triggers(tmp_path).model_dump() == {**ALL, "latency_threshold_ms": 80.5}
 
 
 def test_another_file_can_be_named(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from scipy.stats import binomtest
 
-from facemodels.serving.feedback import Feedback, wilson
+from facemodels.intervals import wilson
+from facemodels.serving.feedback import Feedback
 
 OWN = ("recognition-facenet", "1.0.0")
 

@@ -10,9 +10,10 @@ from typing import Any
 from facemodels.monitoring.analysis.conduct import ServerConduct, fired_by_conduct
 from facemodels.monitoring.analysis.sequential_test import SequentialTest
 from facemodels.monitoring.analysis.trigger_tests import FiredTrigger, fired_triggers
+from facemodels.monitoring.analysis.user_triggers import fired_by_users
 from facemodels.monitoring.analysis.verdict import Verdict
 from facemodels.monitoring.metrics.reading import PROBE, Series
-from facemodels.monitoring.metrics.source import SampleSource, memory, windows
+from facemodels.monitoring.metrics.source import SampleSource, memory, total_increase, windows
 from facemodels.monitoring.metrics.windows import Tally
 from facemodels.monitoring.served import ServedModel, ServedVersion
 from facemodels.monitoring.settings import Triggers, VerdictSettings
@@ -163,13 +164,19 @@ class Watch:
             if window.canary is not None:
                 history.tallies.append(window.canary)
         readings = [value / _MB for value in history.memory if value is not None]
-        return fired_triggers(
+        by_users = self._fired_by_users(series, since, now) if self._triggers.ask_users else ()
+        return by_users + fired_triggers(
             self._triggers,
             list(history.tallies),
             window_s=self._width_s,
             memory_mb=readings if len(readings) == len(history.memory) else (),
             accuracy=self._accuracy(series, reference, now) if reference else None,
         )
+
+    def _fired_by_users(self, series: Series, since: float, now: float) -> tuple[FiredTrigger, ...]:
+        begin = max(min(since, now), now - 60 * self._triggers.monitoring_window_minutes)
+        done = total_increase(self._source, series, begin, now)
+        return fired_by_users(self._triggers, done.side) if done is not None else ()
 
     def _history(self, identity: str, since: float, now: float) -> _History:
         """What is known of a version since it began to serve in its present place, at `since`."""

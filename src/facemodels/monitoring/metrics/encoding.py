@@ -7,9 +7,16 @@ import math
 import struct
 import zlib
 
-from facemodels.monitoring.metrics.reading import STATUSES, Histogram, Reading
+from facemodels.monitoring.metrics.reading import (
+    NOTHING_BESIDE,
+    STATUSES,
+    Histogram,
+    Reading,
+    SideCounts,
+)
 
 _FLOATS = struct.Struct("<6d")
+_SIDE = struct.Struct(f"<{len(SideCounts._fields)}d")
 _Bounds = tuple[float, ...]
 
 
@@ -35,7 +42,8 @@ def encode(reading: Reading) -> bytes:
         math.nan if reading.gpu_memory_bytes is None else reading.gpu_memory_bytes,
         math.nan if reading.gpu_load is None else reading.gpu_load,
     )
-    return zlib.compress(_FLOATS.pack(*floats) + struct.pack(f"<{len(counts)}q", *counts), 1)
+    packed = struct.pack(f"<{len(counts)}q", *counts)
+    return zlib.compress(_FLOATS.pack(*floats) + packed + _SIDE.pack(*reading.side), 1)
 
 
 def decode(data: bytes, bounds: tuple[_Bounds, _Bounds]) -> Reading:
@@ -49,7 +57,10 @@ def decode(data: bytes, bounds: tuple[_Bounds, _Bounds]) -> Reading:
     try:
         plain = zlib.decompress(data)
         floats = _FLOATS.unpack_from(plain)
-        counts = struct.unpack_from(f"<{middle + len(inference) + 1}q", plain, _FLOATS.size)
+        layout = struct.Struct(f"<{middle + len(inference) + 1}q")
+        counts = layout.unpack_from(plain, _FLOATS.size)
+        tail = plain[_FLOATS.size + layout.size :]
+        side = SideCounts(*_SIDE.unpack(tail)) if tail else NOTHING_BESIDE  # of earlier releases
     except (zlib.error, struct.error) as error:
         raise ValueError(f"no reading: {error}") from error
     return Reading(
@@ -60,6 +71,7 @@ def decode(data: bytes, bounds: tuple[_Bounds, _Bounds]) -> Reading:
         in_flight=floats[3],
         gpu_memory_bytes=_known(floats[4]),
         gpu_load=_known(floats[5]),
+        side=side,
     )
 
 

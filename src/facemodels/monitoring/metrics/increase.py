@@ -12,7 +12,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
-from facemodels.monitoring.metrics.reading import STATUSES, Histogram, Reading
+from facemodels.monitoring.metrics.reading import (
+    NOTHING_BESIDE,
+    STATUSES,
+    Histogram,
+    Reading,
+    SideCounts,
+)
 from facemodels.monitoring.metrics.windows import Tally
 
 _INVALID, _SUCCESS = STATUSES.index("invalid"), STATUSES.index("success")
@@ -44,11 +50,13 @@ class Increase:
         statuses: the number of predictions by how they ended, in the order of `STATUSES`.
         latency: the durations of requests, seconds.
         inference: the durations of the model's runs, seconds.
+        side: what was counted beside the requests.
     """
 
     statuses: tuple[int, ...] = field(default=(0,) * len(STATUSES))
     latency: Histogram = _NONE
     inference: Histogram = _NONE
+    side: SideCounts = NOTHING_BESIDE
 
     def __add__(self, other: Increase) -> Increase:
         """The sum of both."""
@@ -56,6 +64,7 @@ class Increase:
             tuple(a + b for a, b in zip(self.statuses, other.statuses, strict=True)),
             merge(self.latency, other.latency),
             merge(self.inference, other.inference),
+            self.side.plus(other.side),
         )
 
     @property
@@ -109,7 +118,7 @@ def _coarser(histogram: Histogram, bounds: tuple[float, ...]) -> Histogram:
 
 def between(before: Reading | None, after: Reading) -> Increase:
     """The increase between two readings of a process; all of `after` if it was started again."""
-    whole = Increase(after.statuses, after.latency, after.inference)
+    whole = Increase(after.statuses, after.latency, after.inference, after.side)
     if before is None:
         return whole
     latency = _difference(before.latency, after.latency)
@@ -117,7 +126,7 @@ def between(before: Reading | None, after: Reading) -> Increase:
     statuses = tuple(b - a for a, b in zip(before.statuses, after.statuses, strict=True))
     if latency is None or inference is None or min(statuses) < 0:
         return whole
-    return Increase(statuses, latency, inference)
+    return Increase(statuses, latency, inference, after.side.since(before.side))
 
 
 def _difference(before: Histogram, after: Histogram) -> Histogram | None:

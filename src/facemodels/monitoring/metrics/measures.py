@@ -60,3 +60,20 @@ def cost_per_1000(
     if not inferences:
         return None
     return price_per_hour * instances * (seconds / 3600) / inferences * 1000
+
+
+def cost_of_use_per_1000(
+    per_core_hour: float, per_gpu_hour: float, cpu_s: float, gpu_s: float, inferences: int
+) -> float | None:
+    """The cost of 1,000 inferences by what they used; None without inferences.
+
+    Args:
+        per_core_hour: the price of one processor core for an hour.
+        per_gpu_hour: the price of one GPU for an hour.
+        cpu_s: the processor time that the servers used, seconds.
+        gpu_s: the time in which the model ran on a GPU, seconds.
+        inferences: the number of inferences that were answered.
+    """
+    if not inferences:
+        return None
+    return (per_core_hour * cpu_s + per_gpu_hour * gpu_s) / 3600 / inferences * 1000

@@ -6,7 +6,7 @@ import functools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -24,9 +24,13 @@ GPU_LOAD = "model_gpu_utilization_ratio"
 IN_FLIGHT = "model_requests_in_flight"
 PROBE = "facemodels_probe_"  # and the name of a rate: a gauge of what the probes showed
 LOST = "facemodels_lost_requests_total"  # of the controller: requests that died inside a server
+CPU = "model_process_cpu_seconds_total"
+SCORES = "facemodels_user_feedback_total"
+SATISFACTION = "facemodels_user_satisfaction_ratio"
+DECISIONS = "facemodels_reported_decisions_total"
 NAMES = (
     PREDICTIONS, f"{REQUEST}_bucket", f"{REQUEST}_sum", f"{INFERENCE}_bucket", f"{INFERENCE}_sum",
-    MEMORY, GPU_MEMORY, GPU_LOAD, IN_FLIGHT,
+    MEMORY, GPU_MEMORY, GPU_LOAD, IN_FLIGHT, CPU, SCORES, SATISFACTION, DECISIONS,
 )  # fmt: skip
 
 
@@ -67,6 +71,44 @@ class Histogram:
     sum: float
 
 
+class SideCounts(NamedTuple):
+    """What is counted beside the requests, since the server's start; zero where it is not told.
+
+    Attributes:
+        cpu_s: the processor time of the server, seconds.
+        scores: the number of answers that users judged.
+        score_sum: the sum of their scores, 0 to 1 each.
+        false_matches: decisions "the same person" that users reported as wrong.
+        false_non_matches: decisions "other people" that they reported as wrong.
+        true_matches: decisions "the same person" that they confirmed.
+        true_non_matches: decisions "other people" that they confirmed.
+    """
+
+    cpu_s: float = 0.0
+    scores: float = 0.0
+    score_sum: float = 0.0
+    false_matches: float = 0.0
+    false_non_matches: float = 0.0
+    true_matches: float = 0.0
+    true_non_matches: float = 0.0
+
+    def plus(self, other: SideCounts) -> SideCounts:
+        """The sum of both."""
+        return SideCounts(*(a + b for a, b in zip(self, other, strict=True)))
+
+    def since(self, before: SideCounts) -> SideCounts:
+        """What came since an earlier reading of the same process."""
+        # A sum of scores is a mean times a number, so it may fall by a rounding.
+        return SideCounts(*(max(0.0, b - a) for a, b in zip(before, self, strict=True)))
+
+
+NOTHING_BESIDE = SideCounts()
+_DECISIONS = {
+    ("true", "wrong"): "false_matches", ("false", "wrong"): "false_non_matches",
+    ("true", "right"): "true_matches", ("false", "right"): "true_non_matches",
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """The numbers of one server at one time; its counters count since the server's start.
@@ -79,6 +121,7 @@ class Reading:
         in_flight: the number of predictions that are running or waiting.
         gpu_memory_bytes: the memory on all GPUs together; None without a GPU.
         gpu_load: the load of the busiest GPU, 0 to 1; None without a GPU.
+        side: what is counted beside the requests.
     """
 
     statuses: tuple[int, ...]
@@ -88,6 +131,7 @@ class Reading:
     in_flight: float
     gpu_memory_bytes: float | None = None
     gpu_load: float | None = None
+    side: SideCounts = NOTHING_BESIDE
 
     @property
     def total(self) -> int:
@@ -108,9 +152,12 @@ def parse(text: str, series: Series) -> Reading:
     Raises:
         ValueError: the numbers are of another version, or one is missing.
     """
-    # The parser takes 2 ms for a whole page, so lines that are not needed are left out before it.
-    lines = "".join(f"{line}\n" for line in text.splitlines() if line.startswith(NAMES))
-    return _parsed(lines, series)
+    # The parser takes 2 ms for a whole page, so lines that are not needed are left out before it,
+    # and the one line that always changes is read by itself.
+    kept = [line for line in text.splitlines() if line.startswith(NAMES)]
+    used = sum(float(line.rpartition(" ")[2]) for line in kept if line.startswith(CPU))
+    found = _parsed("".join(f"{line}\n" for line in kept if not line.startswith(CPU)), series)
+    return replace(found, side=found.side._replace(cpu_s=used))
 
 
 @functools.lru_cache(maxsize=64)  # the numbers of a server that nobody asks stay the same
@@ -134,6 +181,7 @@ def from_samples(samples: Samples, series: Series) -> Reading:
     values: dict[str, list[float]] = defaultdict(list)
     statuses: dict[str, int] = {}
     buckets: dict[str, dict[float, int]] = {REQUEST: {}, INFERENCE: {}}
+    decisions: dict[str, float] = {}
     for name, labels, value in samples:
         whose = Series(labels.get("model_name", ""), labels.get("model_version", ""))
         if whose != series:
@@ -142,6 +190,8 @@ def from_samples(samples: Samples, series: Series) -> Reading:
             raise ValueError(f"{name} is {value}")
         if name == PREDICTIONS:
             statuses[labels["status"]] = int(value)
+        elif name == DECISIONS:
+            decisions[_DECISIONS[labels["same_person"], labels["verdict"]]] = value
         elif name.endswith("_bucket"):
             buckets[name.removesuffix("_bucket")][float(labels["le"])] = int(value)
         else:
@@ -158,7 +208,14 @@ def from_samples(samples: Samples, series: Series) -> Reading:
         in_flight=values[IN_FLIGHT][0],
         gpu_memory_bytes=sum(values[GPU_MEMORY]) if GPU_MEMORY in values else None,
         gpu_load=max(values[GPU_LOAD]) if GPU_LOAD in values else None,
+        side=_side(values, decisions),
     )
+
+
+def _side(values: Mapping[str, list[float]], decisions: Mapping[str, float]) -> SideCounts:
+    scores = sum(values.get(SCORES, ()))
+    mean = sum(values.get(SATISFACTION, ()))  # of one server, there is one
+    return SideCounts(sum(values.get(CPU, ())), scores, scores * mean, **decisions)
 
 
 def _histogram(

@@ -12,7 +12,7 @@ durations    `24h`, `1h30m` and the like
 Example:
     >>> parse_duration("1h30m")
     5400.0
-    >>> found = wilson(99, 100)
+    >>> found = share(99, 100)
     >>> round(found.low, 3), round(found.high, 3)
     (0.946, 0.998)
 """
@@ -22,7 +22,7 @@ from facemodels.monitoring.report.ab_test import (
     ArmComparison,
     ConfidenceInterval,
     compare_arms,
-    wilson,
+    share,
 )
 from facemodels.monitoring.report.durations import duration_text, parse_duration
 from facemodels.monitoring.report.html import html
@@ -31,6 +31,7 @@ from facemodels.monitoring.report.observation import (
     Curve,
     Observation,
     RolloutProgress,
+    UserShare,
     VersionFigures,
 )
 from facemodels.monitoring.report.text import markdown, table
@@ -43,12 +44,13 @@ __all__ = [
     "Curve",
     "Observation",
     "RolloutProgress",
+    "UserShare",
     "VersionFigures",
     "compare_arms",
     "duration_text",
     "html",
     "markdown",
     "parse_duration",
+    "share",
     "table",
-    "wilson",
 ]

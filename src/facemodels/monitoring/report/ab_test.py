@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from facemodels.errors import InputError
+from facemodels.intervals import wilson
+from facemodels.monitoring.metrics.reading import NOTHING_BESIDE, SideCounts
 from facemodels.monitoring.metrics.windows import Tally
 
 
@@ -44,11 +46,13 @@ class Arm:
         requests: the number of requests that ended, without those that the client got wrong.
         success: the success rate, 0 to 1; None without requests.
         latency_ms: the mean latency; None with fewer than two answers.
+        satisfaction: the mean score of users, 0 to 1; None without scores.
     """
 
     requests: int
     success: ConfidenceInterval | None
     latency_ms: ConfidenceInterval | None
+    satisfaction: ConfidenceInterval | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class ArmComparison:
         success: the difference of the success rates; None where an arm has none.
         latency_ms: the difference of the mean latencies; None where an arm has none.
         confidence: the confidence of each interval by itself.
+        satisfaction: the difference of the users' mean scores; None where an arm has none.
     """
 
     a: Arm
@@ -68,9 +73,16 @@ class ArmComparison:
     success: ConfidenceInterval | None
     latency_ms: ConfidenceInterval | None
     confidence: float
+    satisfaction: ConfidenceInterval | None = None
 
 
-def compare_arms(a: Tally, b: Tally, *, confidence: float = 0.95) -> ArmComparison:
+def compare_arms(
+    a: Tally,
+    b: Tally,
+    *,
+    said: tuple[SideCounts, SideCounts] = (NOTHING_BESIDE, NOTHING_BESIDE),
+    confidence: float = 0.95,
+) -> ArmComparison:
     """Compare two versions over the same time.
 
     The intervals hold for one look at the end of a test whose length was fixed before. Whoever
@@ -80,6 +92,7 @@ def compare_arms(a: Tally, b: Tally, *, confidence: float = 0.95) -> ArmComparis
     Args:
         a: the counts of the first version.
         b: the counts of the second version.
+        said: what users said of both.
         confidence: the confidence of each interval, 0 < confidence < 1.
 
     Raises:
@@ -90,10 +103,11 @@ def compare_arms(a: Tally, b: Tally, *, confidence: float = 0.95) -> ArmComparis
     first, second = (
         Arm(
             one.requests,
-            wilson(one.requests - one.errors, one.requests, confidence=confidence),
+            share(one.requests - one.errors, one.requests, confidence=confidence),
             _latency(one, z),
+            share(side.score_sum, side.scores, confidence=confidence),
         )
-        for one in (a, b)
+        for one, side in zip((a, b), said, strict=True)
     )
     return ArmComparison(
         first,
@@ -101,14 +115,15 @@ def compare_arms(a: Tally, b: Tally, *, confidence: float = 0.95) -> ArmComparis
         _newcombe(first.success, second.success),
         _welch(first.latency_ms, second.latency_ms),
         confidence,
+        _newcombe(first.satisfaction, second.satisfaction),
     )
 
 
-def wilson(part: int, whole: int, *, confidence: float = 0.95) -> ConfidenceInterval | None:
-    """A share with Wilson's score interval, from scipy.
+def share(part: float, whole: float, *, confidence: float = 0.95) -> ConfidenceInterval | None:
+    """A share, or a mean of scores from 0 to 1, with its interval (`intervals.wilson`).
 
     Args:
-        part: how many of the whole.
+        part: how many of the whole, or the sum of the scores.
         whole: how many there are.
         confidence: of the interval, 0 < confidence < 1.
 
@@ -118,15 +133,13 @@ def wilson(part: int, whole: int, *, confidence: float = 0.95) -> ConfidenceInte
     Raises:
         InputError: the confidence is not between 0 and 1, or the part not of the whole.
     """
-    from scipy.stats import binomtest
-
     _check(confidence)
-    if not 0 <= part <= whole:
+    if not 0 <= part <= whole * (1 + 1e-9):
         raise InputError(f"{part} of {whole} is no share.", "Give counts, the part first.")
     if not whole:
         return None
-    found = binomtest(part, whole).proportion_ci(confidence, method="wilson")
-    return ConfidenceInterval(part / whole, float(found.low), float(found.high))
+    part = min(part, whole)
+    return ConfidenceInterval(part / whole, *wilson(part, whole, confidence))
 
 
 def _check(confidence: float) -> None:

@@ -7,23 +7,27 @@ from datetime import UTC, datetime
 from typing import Any
 
 from facemodels.monitoring.analysis.lean import Leaning
-from facemodels.monitoring.report.ab_test import Arm, ConfidenceInterval, wilson
+from facemodels.monitoring.report.ab_test import Arm, ConfidenceInterval, share
 from facemodels.monitoring.report.durations import duration_text
 from facemodels.monitoring.report.observation import (
     Agreement,
     Observation,
+    UserShare,
     VersionFigures,
 )
 from facemodels.text import one_line
 
 UNKNOWN = "\N{EN DASH}"
-_NO_SOURCE = "no source"  # the product measures it, and no server or probe does
+_NOBODY = "nobody said"  # of users
 _RATES = {
     "precision": "precision", "recall": "recall", "f1": "F1",
     "fpr": "false positive rate", "tpr": "true positive rate", "accuracy": "accuracy",
 }  # fmt: skip
-NOTHING = {UNKNOWN, _NO_SOURCE}  # cells that tell nothing
-DETAILS = {f"{_RATES[key]} on the probes" for key in ("precision", "recall", "f1", "fpr", "tpr")}
+NOTHING = {UNKNOWN, _NOBODY}  # cells that tell nothing
+# Left out where there is little room; the head tells the share of a rollout.
+DETAILS = {"share of the traffic"} | {
+    f"{_RATES[key]} on the probes" for key in ("precision", "recall", "f1", "fpr", "tpr")
+}
 Row = tuple[str, list[str]]
 
 
@@ -42,6 +46,15 @@ def moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def _said(found: UserShare | None) -> str:
+    """What users said, with its interval and number, for example `93.0 % (90 to 95) of 412`."""
+    if found is None:
+        return _NOBODY
+    one = found.interval
+    low, high = 100 * one.low, 100 * one.high
+    return f"{100 * one.value:.1f} % ({low:.0f} to {high:.0f}) of {found.answers:,}"
+
+
 _FIGURES: tuple[tuple[str, Callable[[VersionFigures], str]], ...] = (
     ("share of the traffic", lambda seen: f"{seen.percent:g} %"),
     ("requests", lambda seen: f"{seen.requests:,}"),
@@ -55,6 +68,9 @@ _FIGURES: tuple[tuple[str, Callable[[VersionFigures], str]], ...] = (
     ("GPU utilization", lambda seen: percent(seen.gpu_utilization)),
     ("GPU memory, MB", lambda seen: number(seen.gpu_memory_mb, 0)),
     ("cost of 1,000 inferences", lambda seen: number(seen.cost_per_1000, 4)),
+    ("user satisfaction", lambda seen: _said(seen.satisfaction)),
+    ("reported false matches", lambda seen: _said(seen.false_match)),
+    ("reported false non-matches", lambda seen: _said(seen.false_non_match)),
 )
 
 
@@ -70,7 +86,6 @@ def rows(observation: Observation) -> list[Row]:
     for key, label in _RATES.items():
         cells = [number((seen.accuracy or {}).get(key), 4) for seen in versions]
         made.append((f"{label} on the probes", cells))
-    made.append(("user satisfaction", [_NO_SOURCE] * len(versions)))
     return made
 
 
@@ -132,11 +147,14 @@ def arms_rows(observation: Observation) -> list[Row]:
         return []
 
     def cells(arm: Arm) -> list[str]:
-        return [f"{arm.requests:,}", _rate(arm.success), _latency(arm.latency_ms)]
+        satisfied = [_rate(arm.satisfaction)] if arms.satisfaction is not None else []
+        return [f"{arm.requests:,}", _rate(arm.success), _latency(arm.latency_ms), *satisfied]
 
     others = [seen.model_id for seen in observation.versions]
     other = next((one for one in others if one != observation.model_id), "the other")
     gaps = ["", _difference(arms.success, _rate), _difference(arms.latency_ms, _latency)]
+    if arms.satisfaction is not None:
+        gaps.append(_difference(arms.satisfaction, _rate))
     return [
         (one_line(observation.model_id), cells(arms.a)),
         (one_line(other), cells(arms.b)),
@@ -148,7 +166,9 @@ def arms_heads(observation: Observation) -> list[str]:
     """The heads of the columns of `arms_rows`."""
     confidence = observation.arms.confidence if observation.arms else 0.0
     with_it = f"({100 * confidence:g} % interval)"
-    return ["requests", f"success rate {with_it}", f"mean latency, ms {with_it}"]
+    heads = ["requests", f"success rate {with_it}", f"mean latency, ms {with_it}"]
+    users = observation.arms.satisfaction if observation.arms else None
+    return heads if users is None else [*heads, f"user satisfaction {with_it}"]
 
 
 def _rate(interval: ConfidenceInterval | None) -> str:
@@ -174,10 +194,10 @@ def _difference(
 
 def agreement_text(agreement: Agreement) -> str:
     """How far a shadow agrees with the stable version, as a sentence."""
-    share = wilson(agreement.agreed, agreement.compared)
-    if share is None:
+    part = share(agreement.agreed, agreement.compared)
+    if part is None:
         return "No answers were compared yet."
     return (
-        f"{agreement.agreed:,} of {agreement.compared:,} answers agree: {_rate(share)}, "
+        f"{agreement.agreed:,} of {agreement.compared:,} answers agree: {_rate(part)}, "
         "95 % interval."
     )

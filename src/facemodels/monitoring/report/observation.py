@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from facemodels.monitoring.analysis.lean import Leaning
-from facemodels.monitoring.report.ab_test import ArmComparison
+from facemodels.monitoring.report.ab_test import ArmComparison, ConfidenceInterval
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,19 @@ class Curve:
     def __post_init__(self) -> None:
         if len(self.times) != len(self.values):
             raise ValueError(f"{len(self.times)} times with {len(self.values)} values")
+
+
+@dataclass(frozen=True)
+class UserShare:
+    """A share of what users said, with its 95 % interval.
+
+    Attributes:
+        interval: the share, 0 to 1.
+        answers: the number of answers that it is of.
+    """
+
+    interval: ConfidenceInterval
+    answers: int
 
 
 @dataclass(frozen=True)
@@ -46,6 +59,9 @@ class VersionFigures:
         gpu_utilization: the highest load of a GPU, 0 to 1; None without a GPU.
         gpu_memory_mb: the largest memory on the GPUs of a server, 10⁶ bytes; None without a GPU.
         cost_per_1000: the cost of 1,000 inferences, in the currency of the price an hour.
+        satisfaction: the mean score of users, 0 to 1, and the number of them; None without one.
+        false_match: of the reported decisions on two people the share that called them one.
+        false_non_match: of the reported decisions on one person the share that called it two.
         accuracy: the rates on the probes by name, as `probes.ReplayResult.rates`; None without
             probes.
         series: figures over time, by the name of the attribute above or of a rate.
@@ -65,6 +81,9 @@ class VersionFigures:
     gpu_utilization: float | None = None
     gpu_memory_mb: float | None = None
     cost_per_1000: float | None = None
+    satisfaction: UserShare | None = None
+    false_match: UserShare | None = None
+    false_non_match: UserShare | None = None
     accuracy: Mapping[str, float | None] | None = None
     series: Mapping[str, Curve] = field(default_factory=dict)
 

@@ -13,16 +13,18 @@ from facemodels.monitoring.analysis.lean import Leaning, leaning
 from facemodels.monitoring.analysis.verdict import decide
 from facemodels.monitoring.analysis.watch import ModelAssessment, Watch
 from facemodels.monitoring.metrics import measures
-from facemodels.monitoring.metrics.reading import PROBE, Series
-from facemodels.monitoring.metrics.source import SampleSource, tally, total_increase, windows
+from facemodels.monitoring.metrics.increase import Increase
+from facemodels.monitoring.metrics.reading import NOTHING_BESIDE, PROBE, Series
+from facemodels.monitoring.metrics.source import SampleSource, total_increase, windows
 from facemodels.monitoring.metrics.windows import Tally
 from facemodels.monitoring.probes.result import RATES
-from facemodels.monitoring.report.ab_test import ArmComparison, compare_arms
+from facemodels.monitoring.report.ab_test import ArmComparison, compare_arms, share
 from facemodels.monitoring.report.observation import (
     Agreement,
     Curve,
     Observation,
     RolloutProgress,
+    UserShare,
     VersionFigures,
 )
 from facemodels.monitoring.served import ServedModel
@@ -32,6 +34,21 @@ from facemodels.registry.state import ROLLOUT, State
 
 _POINTS = 120  # of one curve
 _MB = 1e6
+
+
+@dataclass(frozen=True)
+class HourlyPrices:
+    """What is paid for an hour, in any currency; 0 where it is not known.
+
+    Attributes:
+        server: one server, whatever it does.
+        core: one processor core.
+        gpu: one GPU.
+    """
+
+    server: float = 0.0
+    core: float = 0.0
+    gpu: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -58,7 +75,7 @@ class VersionObserver:
         model: the version that is observed.
         span: the time that is observed.
         scrape_interval_s: the time between two looks at the metrics.
-        price_per_hour: the price of one server; 0 if the cost is not known.
+        prices: what servers, cores and GPUs cost.
         replicas: the number of servers of a version.
     """
 
@@ -72,7 +89,7 @@ class VersionObserver:
         model: ModelId,
         span: ObservedSpan,
         scrape_interval_s: float = 1.0,
-        price_per_hour: float = 0.0,
+        prices: HourlyPrices | None = None,
         replicas: int = 1,
     ) -> None:
         self._source = source
@@ -82,7 +99,7 @@ class VersionObserver:
         self._model = model
         self._span = span
         self._scrape_interval_s = scrape_interval_s
-        self._price_per_hour = price_per_hour
+        self._prices = prices or HourlyPrices()
         self._replicas = replicas
 
     def look(
@@ -131,6 +148,7 @@ class VersionObserver:
         series, began = Series.of(identity), self._span.began
         done = total_increase(self._source, series, began, now)
         counts = done.tally if done else Tally(0, 0)
+        said = done.side if done else NOTHING_BESIDE
         peaks = self._source.peaks(series, began, now)
         seconds = max(now - began, 1e-9)
         return VersionFigures(
@@ -144,15 +162,29 @@ class VersionObserver:
             memory_mb=_mb(peaks.memory_bytes if peaks else None),
             gpu_utilization=peaks.gpu_load if peaks else None,
             gpu_memory_mb=_mb(peaks.gpu_memory_bytes if peaks else None),
-            cost_per_1000=self._cost(seconds, done.inferences if done else 0),
+            cost_per_1000=self._cost(
+                seconds, done or Increase(), gpu=peaks is not None and peaks.gpu_load is not None
+            ),
+            satisfaction=_of_users(said.score_sum, said.scores),
+            false_match=_of_users(said.false_matches, said.false_matches + said.true_non_matches),
+            false_non_match=_of_users(
+                said.false_non_matches, said.false_non_matches + said.true_matches
+            ),
             accuracy=self._accuracy(series, now),
             series=self._curves(series, now) if curves else {},
         )  # fmt: skip
 
-    def _cost(self, seconds: float, inferences: int) -> float | None:
-        if not self._price_per_hour:
+    def _cost(self, seconds: float, done: Increase, *, gpu: bool) -> float | None:
+        """By what the servers used, if a core or a GPU has a price; else by their time."""
+        prices = self._prices
+        if prices.core or prices.gpu:
+            gpu_s = done.inference.sum if gpu else 0.0
+            return measures.cost_of_use_per_1000(
+                prices.core, prices.gpu, done.side.cpu_s, gpu_s, done.inferences
+            )
+        if not prices.server:
             return None
-        return measures.cost_per_1000(self._price_per_hour, self._replicas, seconds, inferences)
+        return measures.cost_per_1000(prices.server, self._replicas, seconds, done.inferences)
 
     def _accuracy(self, series: Series, now: float) -> dict[str, float | None] | None:
         found: dict[str, float | None] = {}
@@ -184,9 +216,10 @@ class VersionObserver:
         return curves
 
     def _arms(self, ids: list[str], now: float) -> ArmComparison | None:
-        found = [tally(self._source, Series.of(one), self._span.began, now) for one in ids]
-        first, second = (one or Tally(0, 0) for one in found)
-        return compare_arms(first, second)
+        began = self._span.began
+        found = [total_increase(self._source, Series.of(one), began, now) for one in ids]
+        first, second = (one or Increase() for one in found)
+        return compare_arms(first.tally, second.tally, said=(first.side, second.side))
 
     def _agreement(self, identity: str) -> Agreement | None:
         """How far the answers to the probes agree; the router drops a shadow's other answers."""
@@ -243,6 +276,11 @@ def _leaning(
     if candidate is None or candidate.id != identity or not assessment or not assessment.verdict:
         return None
     return leaning(assessment.verdict, now - candidate.since)
+
+
+def _of_users(part: float, whole: float) -> UserShare | None:
+    found = share(part, whole)
+    return None if found is None else UserShare(found, round(whole))
 
 
 def _mb(size: float | None) -> float | None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 _ONE_LINE: Any = {"no_wrap": True, "overflow": "ellipsis"}
-_REASONS = 4  # in the terminal; the report has all
+_REASONS = 3  # in the terminal; the report has all
 _STYLES = {"promote": "bold green", "roll back": "bold red", "hold": "bold yellow"}
 _PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 
@@ -25,6 +25,7 @@ def table(observation: Observation) -> Group:
     of the rates on the probes only the accuracy is shown. Text that people wrote into tags is
     shown as it is; it cannot become markup of rich.
     """
+    from rich.box import SIMPLE_HEAD
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -32,7 +33,7 @@ def table(observation: Observation) -> Group:
     answer, reasons = figures.verdict(observation)
     above = Text(f"verdict: {answer}", style=_STYLES.get(answer, "bold"), **_ONE_LINE)
     lines = [*reasons[:_REASONS], _facts(observation)]
-    made = Table()
+    made = Table(box=SIMPLE_HEAD)
     made.add_column("")
     for head in figures.heads(observation):
         made.add_column(Text(head), justify="right")
@@ -66,7 +67,7 @@ def _arms_by_version(observation: Observation) -> list[figures.Row]:
     *versions, (_, differences) = rows
     return [
         (f"{heads[at]}; difference {differences[at]}", [cells[at] for _, cells in versions])
-        for at in (1, 2)
+        for at in range(1, len(heads))
     ]
 
 

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from facemodels.errors import InputError
+from facemodels.monitoring.metrics.reading import SideCounts
 from facemodels.monitoring.metrics.windows import Tally
-from facemodels.monitoring.report import compare_arms, wilson
+from facemodels.monitoring.report import compare_arms, share
 
 BOUNDS = (0.01, 0.02, 0.04)
 
@@ -18,27 +19,23 @@ BOUNDS = (0.01, 0.02, 0.04)
 @settings(deadline=None)  # the first example imports scipy
 @given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_the_interval_of_a_share_is_wilsons(counts: tuple[int, int]) -> None:
-    """The formula of the paper, beside scipy's."""
     part, whole = counts
-    found = wilson(part, whole, confidence=0.9)
+    found = share(part, whole, confidence=0.9)
     assert found is not None
-    z, share = NormalDist().inv_cdf(0.95), part / whole
-    scale = 1 + z * z / whole
-    centre = (share + z * z / (2 * whole)) / scale
-    half = z * math.sqrt(share * (1 - share) / whole + z * z / (4 * whole * whole)) / scale
-    assert found.low == pytest.approx(centre - half, rel=0, abs=1e-12)
-    assert found.high == pytest.approx(centre + half, rel=0, abs=1e-12)
+    exact = binomtest(part, whole).proportion_ci(0.9, method="wilson")
+    assert found.low == pytest.approx(exact.low, rel=0, abs=1e-12)
+    assert found.high == pytest.approx(exact.high, rel=0, abs=1e-12)
     assert 0 <= found.low <= found.value <= found.high <= 1
     assert (found.low == 0) == (part == 0)
     assert (found.high == 1) == (part == whole)
 
 
 def test_a_share_of_nothing_is_unknown_and_more_than_all_is_refused() -> None:
-    assert wilson(0, 0) is None
+    assert share(0, 0) is None
     with pytest.raises(InputError, match="5 of 4"):
-        wilson(5, 4)
+        share(5, 4)
     with pytest.raises(InputError, match="confidence"):
-        wilson(1, 2, confidence=1.0)
+        share(1, 2, confidence=1.0)
 
 
 # Newcombe 1998, Table II, method 10.
@@ -120,3 +117,13 @@ def test_equal_arms_may_differ_by_chance_alone() -> None:
     assert found.latency_ms is not None
     assert not found.success.excludes_zero
     assert not found.latency_ms.excludes_zero
+
+
+def test_the_satisfaction_of_both_arms_is_compared_where_users_judged_both() -> None:
+    some = Tally(1000, 0, BOUNDS, (0, 1000, 0, 0))
+    content, cross = (SideCounts(scores=200, score_sum=total) for total in (180, 120))
+    found = compare_arms(some, some, said=(content, cross))
+    assert found.satisfaction is not None
+    assert found.satisfaction.value == pytest.approx(0.3)
+    assert found.satisfaction.excludes_zero
+    assert compare_arms(some, some, said=(content, SideCounts())).satisfaction is None

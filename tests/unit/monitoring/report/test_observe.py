@@ -13,8 +13,9 @@ from prometheus_client import generate_latest
 from facemodels.monitoring.analysis.watch import Watch
 from facemodels.monitoring.metrics.reading import Series, parse
 from facemodels.monitoring.metrics.scraper import Scrape, ScrapeTarget
+from facemodels.monitoring.metrics.source import total_increase
 from facemodels.monitoring.metrics.store import SampleStore
-from facemodels.monitoring.report.observe import ObservedSpan, VersionObserver
+from facemodels.monitoring.report.observe import HourlyPrices, ObservedSpan, VersionObserver
 from facemodels.monitoring.served import ServedModel, ServedVersion
 from facemodels.monitoring.settings import Triggers, VerdictSettings
 from facemodels.names import ModelId
@@ -28,12 +29,15 @@ STABLE = ServedVersion(V1, "stable", 90, "tag-1", BEGAN, "A <a@b>", "first")
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[SampleStore]:
-    """Both versions answer ten requests a second for ten seconds; one of the canary's fails."""
+    """Both versions answer ten requests a second for ten seconds; one of the canary's fails.
+
+    Every second a user reports a decision of the canary as wrong, and one of the other as right.
+    """
     time = BEGAN
     made = SampleStore(tmp_path / "samples.db", wall=lambda: time, elapsed=lambda: time)
     metrics = {one: Metrics(MODEL, one.rpartition("-v")[2], "d") for one in (V1, V2)}
     made.put([])
-    for _ in range(10):
+    for second in range(10):
         time += 1
         scrapes = []
         for identity, counted in metrics.items():
@@ -41,6 +45,9 @@ def store(tmp_path: Path) -> Iterator[SampleStore]:
                 failed = identity == V2 and number == 0
                 counted.count("error" if failed else "success")
                 counted.answered(0.02)
+            said, verdict = counted.feedback, "wrong" if identity == V2 else "right"
+            said.answered(f"{second}", True)
+            said.judge(f"{second}", "a", score=None, verdict=verdict, per_hour=99)
             series = Series.of(identity)
             text = generate_latest(counted.registry).decode()
             scrapes.append(
@@ -61,7 +68,7 @@ def observer(
         environment="production",
         model=ModelId.parse(watched),
         span=ObservedSpan(BEGAN, BEGAN + 60),
-        price_per_hour=3.6,
+        prices=HourlyPrices(server=3.6),
     )
 
 
@@ -121,6 +128,37 @@ def test_a_version_in_production_that_fires_a_trigger_is_to_be_rolled_back(
     assert seen.verdict["answer"] == "roll back"
     assert seen.verdict["alarm"] is False
     assert "requests failed" in seen.verdict["reasons"][0]
+
+
+def test_what_users_say_is_told_with_its_interval_and_can_take_a_version_back(
+    store: SampleStore, tmp_path: Path
+) -> None:
+    ours, theirs = observer(store, tmp_path).look(rollout("canary"), State()).versions
+    assert ours.satisfaction is not None
+    assert theirs.satisfaction is not None
+    assert (ours.satisfaction.answers, ours.satisfaction.interval.value) == (10, 0.0)
+    assert ours.satisfaction.interval.high < theirs.satisfaction.interval.low
+    assert ours.false_match is not None
+    assert ours.false_match.interval.value == 1.0
+    assert ours.false_non_match is None
+    for triggers in (Triggers(satisfaction_threshold=0.9), Triggers(false_match_threshold=0.1)):
+        seen = observer(store, tmp_path, V2, triggers).look(rollout("canary"), State())
+        assert seen.verdict is not None
+        assert seen.verdict["answer"] == "roll back"
+        alone = observer(store, tmp_path, V1, triggers)
+        assert alone.look(ServedModel(MODEL, STABLE), State()).verdict["answer"] == "promote"  # type: ignore[index]
+
+
+def test_an_inference_costs_what_it_used_where_a_core_has_a_price(
+    store: SampleStore, tmp_path: Path
+) -> None:
+    made = observer(store, tmp_path)
+    made._prices = HourlyPrices(server=3.6, core=3600.0, gpu=1.0)
+    ours = made.look(rollout("canary"), State()).versions[0]
+    done = total_increase(store, Series.of(V2), BEGAN, store.now())
+    assert done is not None
+    assert done.side.cpu_s > 0
+    assert ours.cost_per_1000 == pytest.approx(1000 * done.side.cpu_s / 90)
 
 
 def test_a_version_that_is_not_served_is_told(store: SampleStore, tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ def seen(
     own = {
         "percent": 10, "requests": 12345, "error_rate": 0.0024, "success_rate": 0.9976,
         "p50_ms": 12.34, "p95_ms": 45.67, "p99_ms": 99.1, "requests_per_s": 143.2,
+        "satisfaction": report.UserShare(report.ConfidenceInterval(0.93, 0.9, 0.95), 412),
         "memory_mb": 812.4, "cost_per_1000": 0.0123, "accuracy": RATES,
         "series": {
             "p95_ms": series(40.0, 41.0, None, 45.67), "error_rate": series(0.0, 0.01, 0.002),
@@ -69,7 +70,17 @@ AB = observation(
 )
 SHADOW = observation(agreement=report.Agreement(200, 197))
 ALARM = observation(verdict={"answer": "hold", "reasons": ["no numbers for 31 s"], "alarm": True})
-WORDS = ("rec-facenet-v2.2.0", "12,345", "99.76 %", "0.24 %", "45.7", "812", "0.0123", "0.9550")
+WORDS = (
+    "rec-facenet-v2.2.0",
+    "12,345",
+    "99.76 %",
+    "0.24 %",
+    "45.7",
+    "812",
+    "0.0123",
+    "0.9550",
+    "93.0 % (90 to 95)",
+)
 
 
 def terminal(shown: report.Observation, width: int = 160) -> str:
@@ -107,7 +118,7 @@ def test_every_view_tells_figures_verdict_and_rollout(view) -> None:
 @pytest.mark.parametrize("view", [terminal, report.markdown, lambda o: Page(report.html(o)).words])
 def test_what_nobody_knows_is_no_number(view) -> None:
     text = view(BARE)
-    assert ("no source" in text) == (view is not terminal)  # there such rows are left out
+    assert ("nobody said" in text) == (view is not terminal)  # there such rows are left out
     assert ("\N{EN DASH}" in text) == (view is not terminal)
     assert "There is no rollout to judge." in text
     assert not re.search(r"\b(None|nan|inf)\b", text)

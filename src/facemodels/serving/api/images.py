@@ -1,4 +1,4 @@
-"""From the body of a request to images: one image as it is, or several as the parts of a form."""
+"""From the body of a request to images: one as it is, or several in a form or in JSON."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from facemodels.imaging import EncodedImage, ImageError, Photo
 from facemodels.imaging.decoding_cost import is_costly
 from facemodels.serving.api.forms import FIELD, FORM, printable, read_form
+from facemodels.serving.api.json_images import JSON, read_json
 from facemodels.serving.http.bodies import media_type
 from facemodels.serving.http.errors import RequestError
 from facemodels.serving.settings import Limits
@@ -34,20 +35,23 @@ def read_upload(content_type: str, body: bytes, limits: Limits) -> Upload:
     """Split a body into encoded images.
 
     Raises:
-        RequestError: 415 for a type that is not accepted, 400 for a broken form or one without
-            images, 413 for too many images.
+        RequestError: 415 for a type that is not accepted, 400 for a broken form or JSON or one
+            without images, 413 for too many images.
     """
     kind = media_type(content_type)
     if kind in RAW:
         return Upload((FIELD,), (body,))
-    if kind != FORM:
+    if kind == FORM:
+        parts = read_form(content_type, body, limits.images)
+    elif kind == JSON:
+        parts = read_json(body, limits.images)
+    else:
         raise RequestError(
             415, "unsupported_media_type",
-            f"Send one of {', '.join(RAW)}, or {FORM} with several images.",
+            f"Send one of {', '.join(RAW)}, or {FORM} or {JSON} with several images.",
         )  # fmt: skip
-    parts = read_form(content_type, body, limits.images)
     if not parts:
-        raise RequestError(400, "no_image", "The form holds no image.")
+        raise RequestError(400, "no_image", "The body holds no image.")
     return Upload(tuple(name for name, _ in parts), tuple(data for _, data in parts))
 
 

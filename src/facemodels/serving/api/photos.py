@@ -8,23 +8,24 @@ from typing import TypeVar
 from facemodels.imaging import Photo
 from facemodels.serving.api.forms import FORM
 from facemodels.serving.api.images import EncodedImages, Upload, read_upload
+from facemodels.serving.api.json_images import JSON
 from facemodels.serving.engine.budget import NoMemoryLeftError, TooMuchMemoryError
 from facemodels.serving.engine.inference import Engine
 from facemodels.serving.http.bodies import media_type
 from facemodels.serving.http.errors import RequestError
 
 Result = TypeVar("Result")
-_LONG = 1 << 18  # bytes of a form that are read in less than a millisecond
+_LONG = 1 << 18  # bytes of a form or JSON that are read in less than a millisecond
 
 
 async def uploaded(engine: Engine, content_type: str, body: bytes) -> Upload:
-    """The pictures of a body, see `read_upload`; a large form is read in a thread.
+    """The pictures of a body, see `read_upload`; a long form or JSON is read in a thread.
 
     Raises:
         RequestError: likewise.
     """
     limits = engine.settings.limits
-    if media_type(content_type) == FORM and len(body) > _LONG:
+    if media_type(content_type) in (FORM, JSON) and len(body) > _LONG:
         return await engine.work(read_upload, content_type, body, limits)
     return read_upload(content_type, body, limits)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from facemodels.serving.api.forms import FIELD, FORM
 from facemodels.serving.api.images import RAW
+from facemodels.serving.api.json_images import JSON, KEY
 from facemodels.serving.api.points import NUMBER as NUMBER_TEXT
 from facemodels.serving.http.openapi import BINARY, INTEGER, NUMBER, Schema, listing, record
 
@@ -31,6 +32,10 @@ class DocumentedAbility:
     errors: tuple[int, ...] = ()
 
 
+# A grey PNG of one pixel.
+_PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+)
 SIZE: Mapping[str, Schema] = {"width": INTEGER, "height": INTEGER}
 RECTANGLE = listing(NUMBER, least=4, most=4)
 POINT = listing(NUMBER, least=2, most=2)
@@ -43,8 +48,10 @@ THRESHOLD: Schema = {
 
 
 def images_body(*, two: bool = False) -> dict[str, Any]:
-    """The body of a request: one image as it is, or several as a form."""
+    """The body of a request: one image as it is, or several as a form or in JSON."""
     count = {"least": 2, "most": 2} if two else {"least": 1}
     form = {"schema": {**record({FIELD: listing(BINARY, **count)}), "additionalProperties": False}}
     raw = {} if two else {kind: {"schema": BINARY} for kind in RAW}
-    return {"required": True, "content": {**raw, FORM: form}}
+    texts = {"type": "string", "contentEncoding": "base64", "format": "byte", "example": _PIXEL}
+    in_json = {**record({KEY: listing(texts, **count)}), "additionalProperties": False}
+    return {"required": True, "content": {**raw, FORM: form, JSON: {"schema": in_json}}}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import builtins
 import io
+import json
 import struct
 import tempfile
 import zlib
@@ -62,7 +64,7 @@ def test_a_raw_body_is_one_image_whatever_case_and_parameters_its_type_has(kind:
         "",
         "text/plain",
         "image/gif",
-        "application/json",
+        "application/x-json",
         ";image/jpeg",
         "multipart/mixed; boundary=b",
     ],
@@ -244,3 +246,28 @@ def test_every_way_of_having_too_many_pixels_is_413(size: tuple[int, int]) -> No
     with pytest.raises(RequestError) as caught:
         decode_all(Upload(("a",), (bytes(data),)), Limits())
     assert caught.value.status == 413
+
+
+def test_images_in_json_are_those_in_a_form() -> None:
+    one, other = picture(), picture(20, 30, "JPEG")
+    plain, lines = base64.b64encode(one).decode(), base64.encodebytes(other).decode()
+    body = json.dumps({"images": [plain, lines, f"data:image/png;base64,{plain}"]}).encode()
+    found = read_upload("application/json; charset=utf-8", body, LIMITS)
+    assert found == Upload(("image 1", "image 2", "image 3"), (one, other, one))
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "code"),
+    [
+        ({}, 400, "broken_json"), ([], 400, "broken_json"), ({"images": "x"}, 400, "broken_json"),
+        ({"images": [1]}, 400, "broken_json"), ({"images": [], "x": 1}, 400, "broken_json"),
+        ({"images": []}, 400, "no_image"), ({"images": ["aGk"]}, 400, "broken_base64"),
+        ({"images": ["\u00e4"]}, 400, "broken_base64"), ({"images": ["-_-_"]}, 400, "broken_base64"),
+        ({"images": ["aGk="] * 5}, 413, "too_many_images"),
+        ({"images": [[]] * 1000}, 400, "broken_json"),
+    ],
+)  # fmt: skip
+def test_other_json_is_refused(given: object, status: int, code: str) -> None:
+    error = refused("application/json", json.dumps(given).encode())
+    assert (error.status, error.code) == (status, code)
+    assert refused("application/json", b"{").code == "broken_json"

@@ -10,24 +10,28 @@ command's own start and the push to a Git remote on the same disk.
 split      10,000 requests beside a canary of 10 %
 changes    50 other percentages, each until the router goes by it; a completed rollout, a rollback
 rollback   from the start of `facemodels rollback` until the last answer by the version taken back
+router     routers that are killed one after the other; clients repeat a broken request once
 automated  from the first failure of a canary that fails half of its requests until its last answer
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import signal
 import subprocess
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
 import numpy as np
-from tests.functional.deployment.site import Environment, EnvironmentSite, Load
+from tests.functional.deployment.site import Environment, EnvironmentSite, Load, wait_until
 
 from facemodels.text import markdown
 
@@ -79,6 +83,32 @@ def changes(site: EnvironmentSite, env: Environment, count: int) -> dict[str, ob
         "value": f"{len(load.answers)} requests", "goal": "none fails",
         "met": load.failed == 0, "failed requests": load.failed,
     }  # fmt: skip
+
+
+def router(site: EnvironmentSite, env: Environment, kills: int) -> dict[str, object]:
+    """Routers that are killed under load, one after the other, with clients that repeat once."""
+    folder = env.folder / "router"
+    with Load(env, repeats=1) as load:
+        for number in range(kills):
+            path = folder / ("traefik.json", "spare.json")[number % 2]
+            wait_until(partial(_serves, path), "a router")
+            before = json.loads(path.read_bytes())["pid"]
+            os.kill(before, signal.SIGKILL)
+            wait_until(partial(_serves, path, before), "the next router")
+    return {
+        "what": f"{kills} killed routers under load, clients that repeat once",
+        "value": f"{len(load.answers)} requests, {load.repeated} repeated", "goal": "none fails",
+        "met": load.failed == 0, "failed requests": load.failed,
+    }  # fmt: skip
+
+
+def _serves(path: Path, besides: int = 0) -> bool:
+    """Whether a router runs and takes connections; `besides` is the process of one that died."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return found["pid"] != besides and found["facts"]["closed"] is False
 
 
 def rollbacks(site: EnvironmentSite, env: Environment, rounds: int) -> dict[str, object]:
@@ -166,6 +196,7 @@ def main() -> None:
                 split(site, env, 10_000 // part),
                 changes(site, env, 50 // part),
                 rollbacks(site, env, 10 // part),
+                router(site, env, 20 // part),
                 automated(site, env, 5 // part),
             ]
     print(markdown(rows))

@@ -152,6 +152,8 @@ class Environment(Frozen):
         steps: the rising percentages of a progressive rollout; all of the traffic comes after.
         sticky_cookie: the cookie that keeps a client with one version; if it is empty, each
             request is routed by itself.
+        sticky_s: seconds for which it keeps it; then the client is given a version by the shares
+            of that moment, so that clients move with the shares.
         user_header: the header that names the user, for the strategy `ab`.
         version_choice: who may choose the version that answers; nobody, unless it says so.
         defaults: the model that answers a task's plain addresses, where a task has several.
@@ -187,6 +189,7 @@ class Environment(Frozen):
     canary_percent: Percent = 10
     steps: tuple[Percent, ...] = (10, 25, 50)
     sticky_cookie: str = ""
+    sticky_s: Annotated[int, Field(ge=1)] = 600
     user_header: str = "X-User-Id"
     version_choice: VersionChoice = VersionChoice()
     defaults: dict[Task, str] = Field(default_factory=dict)

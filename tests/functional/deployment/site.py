@@ -440,16 +440,19 @@ class Load:
         failing_share: of the requests that a failing version fails on.
         clients: at once.
         pause_s: of each client between two requests.
+        repeats: of a request whose connection broke before its answer, as good clients do.
     """
 
     def __init__(
         self, environment: Environment, *, failing_share: float = 0.0, clients: int = 4,
-        pause_s: float = 0.02,
+        pause_s: float = 0.02, repeats: int = 0,
     ) -> None:  # fmt: skip
         self._environment = environment
         self._failing_share = failing_share
         self.clients = clients
         self._pause_s = pause_s
+        self._repeats = repeats
+        self.repeated = 0
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
         self.answers: list[tuple[float, int, str]] = []  # time, status, version
@@ -472,15 +475,25 @@ class Load:
                 number += self._failing_share
                 failing = number >= 1
                 number -= failing
-                try:
-                    answer = self._environment.ask(failing=failing, client=client)
-                except httpx.HTTPError as error:
-                    self.problems.append(repr(error))
+                answer = self._answer(client, failing=failing)
+                if answer is None:
                     continue
                 version = answer.json().get("model_version", "") if answer.is_success else ""
                 if not answer.is_success:
                     self.problems.append(f"{answer.status_code} {answer.text[:200]}")
                 self.answers.append((time.time(), answer.status_code, version))
+
+    def _answer(self, client: httpx.Client, *, failing: bool) -> httpx.Response | None:
+        """The answer to one request; None, and a problem, if there is none."""
+        left = self._repeats
+        while True:
+            try:
+                return self._environment.ask(failing=failing, client=client)
+            except httpx.HTTPError as error:
+                if not left or not isinstance(error, httpx.TransportError):
+                    self.problems.append(repr(error))
+                    return None
+                left, self.repeated = left - 1, self.repeated + 1
 
     def longest_gap_s(self) -> float:
         """Between two good answers, of whichever client."""

@@ -14,8 +14,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import product
 
+import psutil
 import pytest
 
 from tests.bounded import bounded
@@ -100,16 +102,14 @@ def recover(production: Environment, victim: str, before: int, **shares: int) ->
 
 @contextmanager
 def no_failures(production: Environment, victim: str) -> Iterator[None]:
-    """Requests at a steady pace find an answer, but for those inside a router that died."""
-    with Load(production) as load:
+    """Requests at a steady pace find an answer; those inside a router that died if repeated."""
+    with Load(production, repeats=1 if victim == "router" else 0) as load:
         yield
         wanted = len(load.answers) + 20
         wait_until(lambda: len(load.answers) > wanted, "answers")
-    if victim == "router":
-        assert load.longest_gap_s() < ROUTER_S
-        assert load.failed <= load.clients, load.problems
-    else:
-        assert load.problems == []
+    assert load.problems == []
+    assert load.repeated <= load.clients
+    assert victim != "router" or load.longest_gap_s() < ROUTER_S
 
 
 def all_is_right(site: EnvironmentSite, stable: str = STABLE) -> None:
@@ -425,33 +425,44 @@ def test_after_a_loss_of_power_the_next_controller_brings_back_what_the_tags_say
     all_is_right(site)
 
 
-@pytest.mark.parametrize("fault", ["it dies again and again", "it never gets ready"])
-def test_a_candidate_whose_servers_misbehave_is_taken_back_and_fails_no_request(
-    site: EnvironmentSite, up: Up, fault: str
+BROKEN = "rec-facenet-v1.3.0"  # whole by its checksums, and no server can load it
+FAULTS = ("it dies again and again", "it never gets ready", "it is stopped", "memory runs out")
+
+
+@pytest.mark.parametrize("runs", [4, pytest.param(20, marks=_full)])
+def test_candidates_whose_servers_misbehave_are_taken_back_and_fail_no_request(
+    site: EnvironmentSite, up: Up, runs: int
 ) -> None:
-    site.configure("production", canary_percent=20, backoff_s=0.1, verdict={"progress_s": 20.0})
+    site.configure("production", canary_percent=20, backoff_s=0.1, verdict={"progress_s": 8.0})
     site.in_production(STABLE)
-    dies = fault == "it dies again and again"
-    site.staged(CANDIDATE, "good" if dies else "broken")
+    site.staged(CANDIDATE)
+    site.staged(BROKEN, "broken")
     production = up(site)
     production.wait_for(v1_1_0=100)
-    killed: set[int] = set()
-
-    def taken_back() -> bool:
-        with suppress(FileNotFoundError, ProcessLookupError, ValueError):
-            pid = production.server_pid(CANDIDATE)
-            if dies and pid not in killed:
-                os.kill(pid, signal.SIGKILL)
-                killed.add(pid)
-        return site.state().events[-1].act == "withdraw"
-
-    with Load(production) as load:
-        site.deploy(CANDIDATE, "--strategy", "canary")
-        wait_until(taken_back, "the end of the rollout")
-        production.wait_for(v1_1_0=100)
-    assert load.problems == []
-    event = site.state().events[-1]
-    assert re.search(r"its servers died [3-9] times", event.reason)
-    assert event.record is not None
-    assert event.record["verdict"]["answer"] == "roll back"
+    for number in range(runs):
+        fault = FAULTS[number % len(FAULTS)]
+        candidate = BROKEN if fault == "it never gets ready" else CANDIDATE
+        with Load(production) as load:
+            site.deploy(candidate, "--strategy", "canary")
+            wait_until(partial(taken_back, production, candidate, fault, set()), fault)
+            production.wait_for(v1_1_0=100)
+        assert load.problems == [], fault
+        event = site.state().events[-1]
+        assert re.search(r"its servers died [3-9] times|it was not ready for", event.reason), fault
+        assert event.record is not None
+        assert event.record["verdict"]["answer"] == "roll back"
+    assert "promote" not in [event.act for event in site.state().events][-2 * runs :]
     all_is_right(site)
+
+
+def taken_back(production: Environment, candidate: str, fault: str, struck: set[int]) -> bool:
+    """Strike every server of the candidate once; whether its rollout was ended."""
+    with suppress(FileNotFoundError, psutil.NoSuchProcess, ValueError):
+        server = psutil.Process(production.server_pid(candidate))
+        if server.pid not in struck and fault != "it never gets ready":
+            struck.add(server.pid)
+            if fault == "memory runs out":
+                server.rlimit(psutil.RLIMIT_AS, (1 << 20, 1 << 20))
+            else:
+                server.send_signal(signal.SIGSTOP if fault == "it is stopped" else signal.SIGKILL)
+    return production.site.state().events[-1].act == "withdraw"

@@ -28,6 +28,7 @@ from facemodels.deployment.router.choice import VersionChoosers
 from facemodels.deployment.router.traefik import free_port
 from facemodels.deployment.servers.process import Process, adopt, start
 from facemodels.errors import InputError, ToolError
+from tests.functional.deployment.site import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 OLD, NEW, THIRD = "rec-facenet-v1.0.0", "rec-facenet-v2.0.0", "rec-facenet-v3.0.0"
@@ -439,9 +440,10 @@ def test_a_shadow_gets_its_share_of_copies_and_nobody_sees_its_answers(
 def test_a_client_with_a_cookie_stays_until_its_version_ends(fleet: Fleet, router: Router) -> None:
     fleet.start(OLD, NEW)
 
-    def split(weight: int) -> None:
+    def split(weight: int, seconds: int = 600) -> None:
         weights = {OLD: 100 - weight, NEW: weight}
-        serve(router, route_of(fleet, weights, sticky="facemodels", fallback=(OLD,)))
+        more = {"sticky": "facemodels", "sticky_s": seconds, "fallback": (OLD,)}
+        serve(router, route_of(fleet, weights, **more))
 
     split(50)
     clients = [httpx.Client() for _ in range(20)]
@@ -453,6 +455,12 @@ def test_a_client_with_a_cookie_stays_until_its_version_ends(fleet: Fleet, route
             assert [name_of(c.post(f"{router.url}/api/embed")) for c in clients] == first
         split(0)
         assert {name_of(c.post(f"{router.url}/api/embed")) for c in clients} == {OLD}
+        split(50, seconds=1)
+        clients.append(known := httpx.Client())
+        own = name_of(known.post(f"{router.url}/api/embed"))
+        split(1 if own == NEW else 99, seconds=1)
+        other = OLD if own == NEW else NEW  # once its cookie is over, it goes by the shares
+        wait_until(lambda: name_of(known.post(f"{router.url}/api/embed")) == other, "a move", 10)
     finally:
         for client in clients:
             client.close()

@@ -255,6 +255,7 @@ def services_of(route: Route, settings: RouterSettings) -> _Services:
     found[route.model] = {"weighted": {"services": weighted}}
     if route.sticky:
         cookie = {"name": route.sticky, "httpOnly": True, "sameSite": "lax"}
+        cookie["maxAge"] = route.sticky_s  # from its first answer on: Traefik does not prolong it
         found[route.model]["weighted"]["sticky"] = {"cookie": cookie}
     if _copies(route):
         fronts = [route.model]

@@ -68,6 +68,7 @@ class Route:
         paths: plain addresses that the model answers, for example `/api/embed`.
         mirror: the version that gets copies, and the percentage of the requests that is copied.
         sticky: a cookie that keeps a client with its arm; "" routes each request by itself.
+        sticky_s: seconds for which the cookie does that.
         user_header: a header whose hash chooses the arm of a user; "" if there is none.
         salt: the salt of that hash, so that each test divides the users differently.
         flags: the feature flags in order; the first that matches decides.
@@ -80,6 +81,7 @@ class Route:
     paths: tuple[str, ...] = ()
     mirror: tuple[RouteArm, int] | None = None
     sticky: str = ""
+    sticky_s: int = 600
     user_header: str = ""
     salt: str = ""
     flags: tuple[FlagRoute, ...] = ()

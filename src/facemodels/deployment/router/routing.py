@@ -118,6 +118,7 @@ def _route(
         paths=paths,
         mirror=(mirror, traffic.copies) if mirror is not None else None,
         sticky=sticky,
+        sticky_s=settings.sticky_s,
         user_header=settings.user_header if traffic.strategy == "ab" else "",
         salt=wanted.rollout.id if wanted.rollout else "",
         flags=flags,

@@ -494,6 +494,7 @@ class Load:
                     self.problems.append(repr(error))
                     return None
                 left, self.repeated = left - 1, self.repeated + 1
+                time.sleep(0.05)  # the kernel needs some milliseconds to end a killed process
 
     def longest_gap_s(self) -> float:
         """Between two good answers, of whichever client."""

@@ -52,6 +52,6 @@ def images_body(*, two: bool = False) -> dict[str, Any]:
     count = {"least": 2, "most": 2} if two else {"least": 1}
     form = {"schema": {**record({FIELD: listing(BINARY, **count)}), "additionalProperties": False}}
     raw = {} if two else {kind: {"schema": BINARY} for kind in RAW}
-    texts = {"type": "string", "contentEncoding": "base64", "format": "byte", "example": _PIXEL}
+    texts = {"type": "string", "contentEncoding": "base64", "example": _PIXEL}
     in_json = {**record({KEY: listing(texts, **count)}), "additionalProperties": False}
     return {"required": True, "content": {**raw, FORM: form, JSON: {"schema": in_json}}}

@@ -197,10 +197,9 @@ def _with_unready(made: Operation, schema: Schema, example: Any) -> Operation:
 
 
 def _input(tensor: Mapping[str, Any]) -> dict[str, Any]:
-    lengths = [
-        {"type": "integer", "minimum": 1, "maximum": 1 << 20} if n == -1 else {"const": n}
-        for n in tensor["shape"]
-    ]
+    # No `const`: openapi-python-client would ask for it at every axis.
+    bounds = [(1, 1 << 20) if n == -1 else (n, n) for n in tensor["shape"]]
+    lengths = [{"type": "integer", "minimum": least, "maximum": most} for least, most in bounds]
     count = len(lengths)
     return record(
         name={"const": tensor["name"]}, datatype={"const": tensor["datatype"]},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -45,20 +44,25 @@ def run(root: Path, *arguments: str) -> None:
 def stale(root: Path, stages: Sequence[str]) -> list[str]:
     """List the dependencies of stages that differ from dvc.lock, as `<stage>: <path>`.
 
+    `dvc status STAGE…` would read dvc.lock once for each of them, 0.4 s a time.
+
     Raises:
         ToolError: DVC cannot say.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", "status", "--json", *stages],
-        cwd=root, env=_environment(), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise ToolError(f"`dvc status` failed: {done.stderr.strip()}", "Settle that first.")
-    return [
-        f"{stage}: {name}"
-        for stage, entries in json.loads(done.stdout or "{}").items()
-        for name in _changed(entries)
-    ]
+    from dvc.dvcfile import PROJECT_FILE, load_file
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    found = []
+    try:
+        with Repo(str(root)) as repo, repo.lock:
+            known = load_file(repo, str(root / PROJECT_FILE)).stages
+            for name in stages:
+                for entries in known[name].status(check_updates=True).values():
+                    found += [f"{name}: {changed}" for changed in _changed(entries)]
+    except DvcException as error:
+        raise ToolError(f"`dvc status` failed: {error}", "Settle that first.") from error
+    return found
 
 
 def _changed(entries: Iterable[Any]) -> Iterable[str]:

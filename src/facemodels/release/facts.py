@@ -53,10 +53,11 @@ def read(registry: Registry, request: ReleaseRequest) -> ReleaseFacts:
         git_remote=here.remote,
         dvc_remote=dvc_files.default_remote(root),
     )
-    _require_own(git, root, request.name, facts, values)
-    _require_no_strays(root, composed, facts)
+    lock = dvc_files.read_lock_here(root)
+    _require_own(git, root, request.name, facts, values, lock)
+    _require_no_strays(root, composed, facts, lock)
     if previous is not None and not facts.started and model.version == previous.id.version:
-        found = changes(git, root, request.name, previous, values)
+        found = changes(git, root, request.name, previous, values, lock)
         facts = ReleaseFacts(**{**vars(facts), "changes": found})
     return facts
 
@@ -113,16 +114,21 @@ def _require_role(registry: Registry) -> None:
 
 
 def _require_own(
-    git: Git, root: Path, name: str, facts: ReleaseFacts, values: Mapping[str, Any]
+    git: Git,
+    root: Path,
+    name: str,
+    facts: ReleaseFacts,
+    values: Mapping[str, Any],
+    lock: Mapping[str, Any],
 ) -> None:
     own = set(plan.files(name, facts))
     found = branch.changes(git)
-    deps = _dependencies(root, name, facts.model.name.task)
+    deps = _dependencies(lock, name, facts.model.name.task)
     bad = branch.foreign(found, own, deps)
     changed = {change.path for change in found}
     if plan.CONFIG in changed and _config_is_foreign(git, root, facts):
         bad.append(f"{plan.CONFIG} (more than the baseline of the task)")
-    if dvc_files.LOCK in changed and (others := _foreign_stages(git, root, facts)):
+    if dvc_files.LOCK in changed and (others := _foreign_stages(git, facts, lock)):
         bad.append(f"{dvc_files.LOCK} ({some(others)})")
     if plan.PARAMS in changed and not facts.started and load_yaml(root / plan.PARAMS) != values:
         bad.append(f"{plan.PARAMS} (values that conf/ does not have, of `dvc exp run` perhaps)")
@@ -133,11 +139,10 @@ def _require_own(
         )
 
 
-def _dependencies(root: Path, name: str, task: str) -> set[str]:
+def _dependencies(lock: Mapping[str, Any], name: str, task: str) -> set[str]:
     """The paths that the stages of a model read, as far as dvc.lock has them."""
-    stages = dvc_files.read_lock_here(root)
     wanted = plan.stages(name, task)
-    return {path for stage in wanted for path in dvc_files.paths_of(stages.get(stage, {}), "deps")}
+    return {path for stage in wanted for path in dvc_files.paths_of(lock.get(stage, {}), "deps")}
 
 
 def is_pulled(root: Path, name: str, task: str) -> bool:
@@ -165,10 +170,10 @@ def _config_is_foreign(git: Git, root: Path, facts: ReleaseFacts) -> bool:
     return card.edit_baseline(before, task, pinned, plan.CONFIG) != now
 
 
-def _foreign_stages(git: Git, root: Path, facts: ReleaseFacts) -> list[str]:
+def _foreign_stages(git: Git, facts: ReleaseFacts, now: Mapping[str, Any]) -> list[str]:
     """The stages of other tasks whose entries in dvc.lock differ from HEAD."""
     own = {*facts.siblings, facts.model.name.task}
-    before, now = dvc_files.read_lock(git, "HEAD"), dvc_files.read_lock_here(root)
+    before = dvc_files.read_lock(git, "HEAD")
     return [
         stage
         for stage in sorted(before.keys() | now.keys())
@@ -176,7 +181,9 @@ def _foreign_stages(git: Git, root: Path, facts: ReleaseFacts) -> list[str]:
     ]
 
 
-def _require_no_strays(root: Path, composed: Params, facts: ReleaseFacts) -> None:
+def _require_no_strays(
+    root: Path, composed: Params, facts: ReleaseFacts, lock: Mapping[str, Any]
+) -> None:
     """Check that the folder of the task has no folder that nothing tracks.
 
     `compare` depends on the whole folder of the task, so an untracked folder would get into
@@ -186,7 +193,7 @@ def _require_no_strays(root: Path, composed: Params, facts: ReleaseFacts) -> Non
     folder = root / "models" / task
     known = {Path(one.package).name for one in composed.candidates(task)}
     known |= {path.name for path in dvc_files.tracked_in(folder)}
-    known |= {Path(path).name for path in _own_outs(root, facts)}
+    known |= {Path(path).name for path in _own_outs(lock, facts)}
     if facts.previous is not None:
         known.add(Path(facts.previous.path).name)
     strays = [
@@ -202,14 +209,13 @@ def _require_no_strays(root: Path, composed: Params, facts: ReleaseFacts) -> Non
         )
 
 
-def _own_outs(root: Path, facts: ReleaseFacts) -> Collection[str]:
+def _own_outs(lock: Mapping[str, Any], facts: ReleaseFacts) -> Collection[str]:
     """The packages of the task in dvc.lock, for example one of an interrupted release."""
-    stages = dvc_files.read_lock_here(root)
     return [
         path
         for name in facts.siblings
         for path in dvc_files.paths_of(
-            stages.get(plan.package_stage(name, facts.model.name.task), {}), "outs"
+            lock.get(plan.package_stage(name, facts.model.name.task), {}), "outs"
         )
     ]
 
@@ -218,7 +224,12 @@ def _own_outs(root: Path, facts: ReleaseFacts) -> Collection[str]:
 
 
 def changes(
-    git: Git, root: Path, name: str, previous: PreviousVersion, values: Mapping[str, Any]
+    git: Git,
+    root: Path,
+    name: str,
+    previous: PreviousVersion,
+    values: Mapping[str, Any],
+    lock: Mapping[str, Any],
 ) -> list[str]:
     """List what differs from the previous version.
 
@@ -233,10 +244,21 @@ def changes(
         *_differences(_at(before, kind, name), _at(values, kind, name), f"{kind}.{name}"),
         *_differences(_at(before, "data", task), _at(values, "data", task), f"data.{task}"),
     ]
-    then, now = dvc_files.read_lock(git, previous.commit), dvc_files.read_lock_here(root)
+    then = _lock_at(git, root, previous.commit, lock)
     stages = plan.made_of(name, task)
-    found += [f"{dvc_files.LOCK}: {stage}" for stage in stages if then.get(stage) != now.get(stage)]
+    found += [
+        f"{dvc_files.LOCK}: {stage}" for stage in stages if then.get(stage) != lock.get(stage)
+    ]
     return found or dvc.stale(root, stages)
+
+
+def _lock_at(git: Git, root: Path, commit: str, now: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The stages of dvc.lock at a commit; to parse the same text again would take 0.2 s."""
+    text = git.file(commit, dvc_files.LOCK) or ""
+    here = root / dvc_files.LOCK
+    if here.is_file() and here.read_text(encoding="utf-8") == text:
+        return now
+    return dvc_files.parse_lock(text, f"{dvc_files.LOCK} at {commit[:10]}")
 
 
 def _at(values: Mapping[str, Any], *keys: str) -> Any:

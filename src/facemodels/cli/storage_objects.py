@@ -51,20 +51,29 @@ def _open(patience: float) -> tuple[Stores, State, Git]:
 @click.command()
 @_remote
 @_work
+@click.option("--read-back", is_flag=True, help="Read the bytes of every object there.")
 @click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
 @json_option
 def push(
-    remote: str | None, jobs: int | None, patience: float, dry_run: bool, as_json: bool
+    remote: str | None,
+    jobs: int | None,
+    patience: float,
+    read_back: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Bring every object of every released version to a remote, and prove that it is there.
 
     Unlike `dvc push` it looks at each file of a version: what is missing is sent, what is
-    corrupt is replaced. It may be interrupted at any moment and run again.
+    corrupt is replaced. It may be interrupted at any moment and run again. The proof is the
+    checksum that the store itself made of what it took, or an earlier reading; damage at rest
+    under a right checksum shows only with --read-back, or in `storage audit`.
 
     \b
     Example:
       facemodels storage push
       facemodels storage push --remote backup --dry-run
+      facemodels storage push --read-back
     """
     from facemodels.errors import some
     from facemodels.storage.stores.stores import JOBS
@@ -72,7 +81,9 @@ def push(
     from facemodels.text import size_text
 
     stores, state, _ = _open(patience)
-    done = run(stores, state, remote=remote, jobs=jobs or JOBS, dry_run=dry_run)
+    done = run(
+        stores, state, remote=remote, jobs=jobs or JOBS, dry_run=dry_run, read_back=read_back
+    )
     sizes = [*done.missing.values(), *done.repaired.values()]
     verb = "Would send" if dry_run else "Sent"
     lines = [
@@ -80,8 +91,13 @@ def push(
         f"({size_text(sum(sizes))}) to {done.remote}.",
     ]
     if not dry_run:
+        how = (
+            "their bytes were read back"
+            if read_back
+            else "size and checksum are right by the store's word; --read-back reads the bytes"
+        )
         lines.append(
-            f"All {done.objects} objects of {len(done.versions)} versions are proven there."
+            f"All {done.objects} objects of {len(done.versions)} versions are proven there: {how}."
         )
     if done.untracked:
         lines.append(f"Registered without DVC, nothing to push: {some(done.untracked)}")
@@ -125,7 +141,18 @@ def pull(
         for name, oids in done.refused.items()
         if oids
     ]
-    output(done.as_json(), "\n".join(lines) + "\n", as_json=as_json)
+    text = "\n".join(lines) + "\n" + _of_links(done.linked)
+    output(done.as_json(), text, as_json=as_json)
+
+
+def _of_links(count: int) -> str:
+    """What to do about files of a working tree that still hold the bytes of replaced objects."""
+    if not count:
+        return ""
+    return (
+        f"Files of a working tree are hard links to {count} objects that were replaced, and are "
+        "still broken: dvc checkout --relink\n"
+    )
 
 
 @click.command()
@@ -192,4 +219,9 @@ def audit(
                 ("place", "kind", "object", "versions", how),
                 [(f.store, f.kind, f.item, ",".join(f.versions), f.repair) for f in found.findings],
             )
+        if any(f.kind == "unpushed" for f in found.findings):
+            click.echo(
+                "What is unpushed no version needs, but a fresh clone's `dvc pull`: dvc push"
+            )
+        click.echo(_of_links(found.linked), nl=False)
     require_whole(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +12,7 @@ import click
 from facemodels.cli.options import json_option, output
 from facemodels.cli.registry_options import complete_ids
 from facemodels.cli.table import print_table
-from facemodels.text import size_text
+from facemodels.text import counted, size_text
 
 if TYPE_CHECKING:
     from facemodels.storage.retention.apply import RetentionOutcome
@@ -58,6 +59,9 @@ def retention(
         return
     outcome = run.apply()
     output(_as_json(outcome), _text(outcome), as_json=as_json)
+    if outcome.archived:
+        for text in _of_pointers(outcome.pointers):
+            click.echo(text, err=True)
     if outcome.failed:
         raise IntegrityError(
             "versions could not go to the archive, and nothing of them was deleted",
@@ -118,11 +122,7 @@ def _summary(plan: RetentionPlan) -> str:
 
 def _warnings(survey: RetentionSurvey) -> list[str]:
     found = []
-    if survey.pointers:
-        found.append(
-            "`dvc pull` would look in vain for what goes and is tracked here. Afterwards: "
-            f"dvc remove {' '.join(survey.pointers)} && git commit -am 'Archive versions'"
-        )
+    found += _of_pointers(survey.pointers)
     if survey.unread:
         found.append(
             f"The lists of {len(survey.unread)} folders that revisions name are nowhere, so what "
@@ -130,6 +130,23 @@ def _warnings(survey: RetentionSurvey) -> list[str]:
         )
     if survey.broken:
         found.append(f"Cannot go, as the list of files is nowhere: {', '.join(survey.broken)}.")
+    return found
+
+
+def _of_pointers(pointers: Sequence[str]) -> list[str]:
+    """What to do about files that would let `dvc pull` look in vain for an archived package."""
+    files = [path for path in pointers if path.endswith(".dvc")]
+    found = []
+    if files:
+        found.append(
+            f"{counted(len(files), 'file')} here would let `dvc pull` look in vain for what goes. "
+            f"Afterwards: dvc remove {' '.join(files)} && git commit -am 'Archive versions'"
+        )
+    if len(files) < len(pointers):
+        found.append(
+            "dvc.lock names a package that goes, so `dvc pull` fails on its stage until the next "
+            "version of that model is released; or keep it (`keep` in conf/retention.yaml)."
+        )
     return found
 
 

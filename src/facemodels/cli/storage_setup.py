@@ -38,7 +38,7 @@ def _root() -> Path:
 @click.option("--print-policy", type=click.Choice(_ROLES), help="Print a role's rights on S3.")
 @click.option("--dry-run", is_flag=True, help="Show the edit of .dvc/config; make none.")
 @click.option("--offline", is_flag=True, help="Do not look whether the places can be reached.")
-@click.option("--force", is_flag=True, help="Change remotes that exist and are elsewhere.")
+@click.option("--force", is_flag=True, help="Change remotes that versions may lie in.")
 def init(
     url: str,
     endpoint_url: str,
@@ -64,6 +64,8 @@ def init(
       facemodels storage init --url s3://models/faces --backup-url s3://models-backup/faces
       facemodels storage init --print-policy builder > builder.json
     """
+    from facemodels.git import Git
+    from facemodels.registry.reading import read_objects
     from facemodels.storage.remotes import setup
     from facemodels.storage.remotes.remote import Remote, require_plugin, scheme_of
     from facemodels.storage.stores.stores import BACKUP, STORAGE
@@ -83,7 +85,8 @@ def init(
         return
     if not remotes:
         raise InputError("Nothing to set up.", "Give --url, --backup-url, or --print-policy.")
-    change = setup.plan(root, remotes, force=force)
+    in_use = bool(read_objects(Git(root)))
+    change = setup.plan(root, remotes, force=force, in_use=in_use)
     for remote in remotes:
         require_plugin(remote.scheme)
     if not offline:

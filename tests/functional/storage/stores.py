@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import httpx
 import numpy as np
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -127,6 +128,15 @@ class Store:
         self.client().create_bucket(Bucket=name)
         return name
 
+    def remote(self, prefix: str) -> dict[str, str]:
+        """DVC's settings of a remote in a new bucket."""
+        return {
+            "url": f"s3://{self.bucket()}/{prefix}",
+            "endpointurl": self.url,
+            "region": REGION,
+            "verify": "true",
+        }
+
     def keys(self, bucket: str, prefix: str = "") -> dict[str, int]:
         """Bytes of all objects, by key."""
         pages = self.client().get_paginator("list_objects_v2").paginate(
@@ -165,6 +175,42 @@ def seaweed(folder: Path) -> Store:
         *(f"-{name}.port.grpc={grpc}" for name, (_, grpc) in ports.items()),
     )  # fmt: skip
     return store
+
+
+class GcsStore(Store):
+    """Google Cloud Storage, as its emulator answers: it lets everybody in and forgets all."""
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        return {"STORAGE_EMULATOR_HOST": self.url}
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.folder / "log").read_text()[-3000:]
+        try:
+            return httpx.get(f"{self.url}/storage/v1/b?project=test").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def bucket(self) -> str:
+        name = f"models-{next(self._names)}"
+        answer = httpx.post(f"{self.url}/storage/v1/b?project=test", json={"name": name})
+        answer.raise_for_status()
+        return name
+
+    def remote(self, prefix: str) -> dict[str, str]:
+        """DVC's settings of a remote in a new bucket."""
+        url = f"gs://{self.bucket()}/{prefix}"
+        settings = {"url": url, "endpointurl": self.url, "verify": "true"}
+        return {**settings, "allow_anonymous_login": "true"}
+
+
+def gcs(folder: Path) -> GcsStore:
+    """The emulator of Google Cloud Storage, a package of PyPI."""
+    port = free_port()
+    command = (str(BIN / "gcp-storage-emulator"), "start", "--host=127.0.0.1", f"--port={port}",
+               "--in-memory")  # fmt: skip
+    return GcsStore(command, folder, port, "", "")
 
 
 # --- repositories ------------------------------------------------------------------------
@@ -281,9 +327,9 @@ def s3_site(
     git(folder, "init", "--quiet", "--bare", "--initial-branch=main", "origin.git")
     git(folder, "clone", "--quiet", str(folder / "origin.git"), str(root))
     site = S3Site(root)
-    remotes = {"storage": _remote(store, "prefix/models")}
+    remotes = {"storage": store.remote("prefix/models")}
     if backup is not None:
-        remotes["backup"] = _remote(backup, "prefix/backup")
+        remotes["backup"] = backup.remote("prefix/backup")
     site.configure_remotes(remotes, "storage")
     write_text(root / ".dvc/.gitignore", "/config.local\n/tmp\n/cache\n")
     write_yaml(root / "conf/registry.yaml", {"remote": "origin"})
@@ -297,15 +343,6 @@ def s3_site(
     if push:
         site.push_plainly()
     return site
-
-
-def _remote(store: Store, prefix: str) -> dict[str, str]:
-    return {
-        "url": f"s3://{store.bucket()}/{prefix}",
-        "endpointurl": store.url,
-        "region": REGION,
-        "verify": "true",
-    }
 
 
 def some_bytes(size: int, seed: str) -> bytes:

@@ -50,6 +50,14 @@ def damage(path: Path, data: bytes | None) -> None:
 def test_nothing_is_found_where_all_is_well(moto: Store, tmp_path: Path) -> None:
     site = s3_site(tmp_path, moto, push=True)
     assert run(site) == []
+    from dvc.repo import Repo
+
+    (site.folder / "faces").write_text("data beside the models")
+    with Repo(str(site.folder)) as repo:
+        repo.add(str(site.folder / "faces"))
+    assert [(f["place"], f["kind"], f["item"]) for f in run(site)] == [
+        ("storage", "unpushed", "faces")
+    ]
 
 
 def test_a_place_that_is_away_hides_nothing_of_the_others(moto: Store, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from facemodels.cli.storage_setup import doctor, init
 from facemodels.errors import InputError, ToolError
 from facemodels.registry.packages import obtain
 from facemodels.storage.backup.create import back_up
+from facemodels.storage.remotes import s3_bucket
 from facemodels.storage.remotes.doctor import Checkup, examine
 from facemodels.storage.remotes.finding import RemoteFinding
 from facemodels.storage.remotes.policies import ROLES
@@ -306,6 +308,25 @@ def test_what_the_buckets_lack_is_found(site: S3Site, moto: Store) -> None:
     client.delete_bucket_encryption(Bucket=bucket)
     client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
     assert set(found(site)) == {("encryption-off", "storage"), ("versioning-off", "storage")}
+
+
+def test_uploads_that_nobody_ended_are_found(
+    site: S3Site, moto: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = bucket_of(site, "storage")
+    moto.client().create_multipart_upload(Bucket=bucket, Key="prefix/models/half")
+    finding = found(site)["unfinished-uploads", "storage"]  # moto dates all of 2010
+    assert "prefix/models/half" in finding.text
+    monkeypatch.setattr(s3_bucket, "_UNFINISHED", timedelta(days=365_000))
+    assert found(site) == {}  # somebody may still be sending
+
+
+def test_a_backup_on_the_disk_of_the_storage_is_found(empty: Path) -> None:
+    with (empty / ".dvc/config").open("a") as config:
+        config.write("    remote = storage\n")
+        for name in ("storage", "backup"):
+            config.write(f"""['remote "{name}"']\n    url = ../../{name}\n    verify = true\n""")
+    assert "backup-on-same-disk" in {one.kind for one in examine(empty)}
 
 
 @pytest.mark.parametrize("way", ["policy", "acl"])

@@ -96,13 +96,19 @@ class Mirror:
         info = self.files.info(name)
         if info is None:
             return False
-        key = f"{name} sha256:{digest}"
+        key = _key(name, digest)
         if not self._request.reread and self._ledger.knows(self.files.url, key, info):
             return True
         whole = self.files.digest(name) == digest
         if whole:
             self._ledger.note(self.files.url, key, info)
         return whole
+
+    def _note(self, name: str, digest: str) -> None:
+        """Remember an archive that was read after it was copied."""
+        info = self.files.info(name)
+        if info is not None:
+            self._ledger.note(self.files.url, _key(name, digest), info)
 
     def copy_objects(self, what: str, needed: Sequence[str]) -> set[str]:
         """Copy objects to the backup.
@@ -163,6 +169,7 @@ class Mirror:
             for name, digest in archives.items():
                 try:
                     ensure_copy(storage, self.files, name, digest)
+                    self._note(name, digest)
                 except IntegrityError as error:
                     failed[name] = str(error)
                 advance(1)
@@ -183,3 +190,8 @@ class Mirror:
             f"{self._request.to} took {name}, but what is there now is something else.",
             "Run it again; if it stays so, do not use that store.",
         )
+
+
+def _key(name: str, digest: str) -> str:
+    """The name under which the ledger knows an archive."""
+    return f"{name} sha256:{digest}"

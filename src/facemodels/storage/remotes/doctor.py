@@ -125,6 +125,27 @@ def _arrangement(
             "`facemodels storage init --force --backup-url` with another bucket, at best of "
             "another account.",
         )  # fmt: skip
+    elif default in remotes and _on_one_disk(remotes[default], remotes[backup]):
+        yield RemoteFinding(
+            "backup-on-same-disk", backup, "problem",
+            f"The backup is on the same disk as {default}: when it dies, both are gone.",
+            "`facemodels storage init --force --backup-url` with a folder on another disk or "
+            "machine, or a bucket.",
+        )  # fmt: skip
+
+
+def _on_one_disk(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two remotes are folders of one file system."""
+    urls = [str(remote["url"]) for remote in (one, other)]
+    if any("://" in url for url in urls):
+        return False
+    return len({_device(Path(url)) for url in urls}) == 1
+
+
+def _device(folder: Path) -> int:
+    """The number of the file system that holds a folder, or would hold it."""
+    whole = folder.expanduser().absolute()
+    return next(place for place in (whole, *whole.parents) if place.exists()).stat().st_dev
 
 
 # --- one remote --------------------------------------------------------------------------

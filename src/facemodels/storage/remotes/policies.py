@@ -27,6 +27,7 @@ _DOCTOR = [
     "s3:GetBucketPublicAccessBlock",
     "s3:GetBucketVersioning",
     "s3:GetEncryptionConfiguration",
+    "s3:ListBucketMultipartUploads",
 ]
 # Acts that would make a deletion final, or hide who may delete.
 _FINAL = [

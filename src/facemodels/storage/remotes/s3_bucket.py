@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from facemodels.storage.remotes.finding import RemoteFinding
 from facemodels.storage.stores.object_store import ObjectStore
 from facemodels.storage.stores.probe import note_code
+from facemodels.text import counted
 
 _CLEAR = ""  # the code of a question that was answered
 _BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+_UNFINISHED = timedelta(days=1)  # from which on nobody is still sending
 _EVERYBODY = ("/groups/global/AllUsers", "/groups/global/AuthenticatedUsers")
 
 
@@ -33,6 +36,7 @@ def examine_bucket(store: ObjectStore, *, own: bool) -> Iterator[RemoteFinding]:
     yield from _versioning(store.name, bucket, ask, codes)
     yield from _public(store.name, bucket, ask, codes)
     yield from _blocks(store.name, bucket, ask, codes, own=own)
+    yield from _leftovers(store.name, bucket, ask, codes)
     unknown = sorted(question for question, code in codes.items() if code != _CLEAR)
     if unknown:
         told = ", ".join(f"{question} ({codes[question]})" for question in unknown)
@@ -79,6 +83,28 @@ def _versioning(
             f"`aws s3api put-bucket-versioning --bucket {bucket} "
             "--versioning-configuration Status=Enabled`, and a lifecycle rule that ends old "
             "versions (docs/storage.md).",
+        )  # fmt: skip
+
+
+def _leftovers(
+    name: str, bucket: str, ask: Callable[..., Any], codes: dict[str, str]
+) -> Iterator[RemoteFinding]:
+    """Find uploads in parts that nobody ended: they are in no listing, and are paid for."""
+    old: list[Mapping[str, Any]] = []
+    with note_code(codes, "unfinished uploads"):
+        begun = ask("list_multipart_uploads", Bucket=bucket).get("Uploads") or ()
+        codes["unfinished uploads"] = _CLEAR
+        limit = datetime.now(UTC) - _UNFINISHED
+        old = [one for one in begun if one["Initiated"] < limit]
+    if old:
+        yield RemoteFinding(
+            "unfinished-uploads", name, "problem",
+            f"{bucket} keeps the parts of {counted(len(old), 'upload')} that were broken off, "
+            f"{old[0]['Key']} for one; they are in no listing and take room.",
+            f"`aws s3api put-bucket-lifecycle-configuration --bucket {bucket} "
+            "--lifecycle-configuration '{\"Rules\": [{\"ID\": \"unfinished\", \"Status\": "
+            '"Enabled", "Filter": {}, "AbortIncompleteMultipartUpload": '
+            '{"DaysAfterInitiation": 7}}]}\'` (beside the rules that it has).',
         )  # fmt: skip
 
 

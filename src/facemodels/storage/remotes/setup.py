@@ -60,13 +60,17 @@ class RemoteChange:
             write_text(self.path, self.after)
 
 
-def plan(root: Path, remotes: Sequence[Remote], *, force: bool = False) -> RemoteChange:
+def plan(
+    root: Path, remotes: Sequence[Remote], *, force: bool = False, in_use: bool = True
+) -> RemoteChange:
     """Plan the edit of .dvc/config that sets remotes up; comments and other settings stay.
 
     Args:
         root: the folder of the repository.
         remotes: the remotes; `storage` becomes the default one.
         force: change remotes that exist with other settings.
+        in_use: whether versions are registered, whose weights may lie in remotes that exist; if
+            not, remotes are changed without `force`.
 
     Raises:
         InputError: this is no DVC repository; a URL or the file holds a credential; the backup is
@@ -82,9 +86,14 @@ def plan(root: Path, remotes: Sequence[Remote], *, force: bool = False) -> Remot
             check_endpoint(remote.endpoint_url)
     _refuse_credentials(before)
     config = dvc_files.parse_config(before)
+    notes = []
     for remote in remotes:
-        _write(config, remote, root=root, force=force)
-    notes = _separate(config)
+        old = _section(config, f'remote "{remote.name}"').get("url")
+        _write(config, remote, root=root, force=force or not in_use)
+        now = config[f'remote "{remote.name}"']["url"]
+        if old not in (None, now):
+            notes.append(f"{remote.name} was {old}; what lies there stays there.")
+    notes += _separate(config)
     if any(remote.name == STORAGE for remote in remotes):
         core = _section(config, "core")
         if core.get("remote", STORAGE) != STORAGE:

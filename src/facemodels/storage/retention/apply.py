@@ -48,6 +48,7 @@ class RetentionOutcome:
         bytes: the bytes of the objects that were deleted from the remote.
         failed: why versions could not be archived, by id.
         returned: the ids of objects that were put back because a version needs them by now.
+        pointers: the files of the working tree that name an archived package (see `survey`).
     """
 
     plan: RetentionPlan
@@ -56,6 +57,7 @@ class RetentionOutcome:
     bytes: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     returned: list[str] = field(default_factory=list)
+    pointers: tuple[str, ...] = ()
 
 
 class RetentionRun:
@@ -103,7 +105,7 @@ class RetentionRun:
         seen = self._survey(state)
         if seen.plan.to_archive or seen.plan.objects:
             self._context.require_second_place()
-        outcome = RetentionOutcome(seen.plan)
+        outcome = RetentionOutcome(seen.plan, pointers=seen.pointers)
         outcome.failed |= dict.fromkeys(seen.broken, "the list of its files is nowhere")
         reasons = {one.id: one.reason for one in seen.plan.decisions}
         for identity in seen.plan.to_archive:

@@ -12,7 +12,7 @@ from facemodels.errors import IntegrityError
 from facemodels.storage.stores.errors import wrap_error
 from facemodels.storage.stores.object_info import ObjectInfo, read_info
 from facemodels.storage.stores.object_store import ObjectStore
-from facemodels.storage.stores.retries import Patience, Retries
+from facemodels.storage.stores.retries import Patience, Retries, settle
 
 Result = TypeVar("Result")
 _OBJECTS = "/files/md5"  # DVC's folder below a remote's URL
@@ -123,13 +123,17 @@ class NamedFiles:
             self._fs.put_file(str(source), path, **options)
 
         self._do(send)
+        if not self.store.is_local:
+            settle(lambda: self.info(name) is not None)
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a small file to the remote, as `send` does."""
+        """Write a small file to the remote, as `send` does, and wait until it is shown."""
         with tempfile.TemporaryDirectory(prefix="facemodels-") as folder:
             source = Path(folder, "data")
             source.write_bytes(data)
             self.send(source, name)
+        if not self.store.is_local:
+            settle(lambda: self.read(name) == data)
 
     def _do(self, act: Callable[[], Result]) -> Result:
         """Make one call to the remote, with retries, and turn its errors into ours."""

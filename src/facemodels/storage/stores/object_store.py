@@ -20,7 +20,7 @@ from facemodels.errors import InputError, IntegrityError
 from facemodels.files import atomic_path
 from facemodels.storage.stores.errors import wrap_error
 from facemodels.storage.stores.object_info import Listing, ObjectInfo, read_info
-from facemodels.storage.stores.retries import Retries
+from facemodels.storage.stores.retries import Retries, settle
 
 CACHE = "cache"
 _BLOCK = 1 << 20  # bytes hashed at once
@@ -200,11 +200,20 @@ class ObjectStore:
         except FileNotFoundError as error:
             raise IntegrityError(f"{oid} is not in {self.name}") from error
 
-    def put(self, source: Path, oid: str) -> None:
+    def put(self, source: Path, oid: str, *, before: ObjectInfo | None = None) -> ObjectInfo | None:
         """Copy a file into the store under an id, and replace what lies there.
 
         The caller knows that the file has the digest of the id; it is not read here. Objects in
-        the cache are made read-only, as DVC makes them.
+        the cache are made read-only, as DVC makes them. A store that shows what it took only
+        after a while is waited for.
+
+        Args:
+            source: the file.
+            oid: the id.
+            before: what the store said of the object that is replaced; None if there was none.
+
+        Returns:
+            What the store says of the object now; None if it still shows none.
 
         Raises:
             InputError: the bucket does not exist.
@@ -220,6 +229,16 @@ class ObjectStore:
         except FileNotFoundError as error:
             raise self._no_bucket(error) from error
         self._protect(oid)
+        shown = self.info(oid)
+
+        def is_shown() -> bool:
+            nonlocal shown
+            shown = self.info(oid) if shown in (None, before) else shown
+            return shown not in (None, before)
+
+        if not self.is_local and shown in (None, before):
+            settle(is_shown)
+        return shown
 
     def _no_bucket(self, error: FileNotFoundError) -> InputError:
         return InputError(
@@ -234,7 +253,9 @@ class ObjectStore:
             IntegrityError: the source does not have the object whole.
             FullError: the disk has no room for it.
         """
-        source.get(oid, Path(self.path(oid)))
+        path = Path(self.path(oid))
+        self.odb.makedirs(str(path.parent))  # in the mode of a cache that several users share
+        source.get(oid, path)
         self._protect(oid)
 
     def _protect(self, oid: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from facemodels import dvc_files
 from facemodels.errors import IntegrityError, ToolError
@@ -142,6 +143,15 @@ def with_children(oids: Iterable[str], stores: Sequence[ObjectStore]) -> set[str
                 continue
             break
     return found
+
+
+def is_linked(cache: ObjectStore, oid: str) -> bool:
+    """Whether files beside an object of the cache are the same file, by hard links.
+
+    Such a file of a working tree keeps its bytes when the object is replaced.
+    """
+    path = Path(cache.path(oid))
+    return path.exists() and path.stat().st_nlink > 1
 
 
 def name_versions(found: Mapping[str, tuple[str, ...]], oid: str) -> str:

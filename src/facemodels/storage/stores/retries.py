@@ -28,6 +28,25 @@ class Patience(Frozen):
     longest_wait_s: float = 15.0
 
 
+def settle(holds: Callable[[], bool], *, seconds: float = 10.0) -> bool:
+    """Wait until a store shows what it took: some do so only seconds later.
+
+    Args:
+        holds: asks the store; it is called at least once.
+        seconds: how long it may take.
+
+    Returns:
+        Whether it holds now.
+    """
+    end, pause_s = time.monotonic() + seconds, 0.1
+    while not holds():
+        if time.monotonic() + pause_s > end:
+            return False
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, 2.0)
+    return True
+
+
 class Retries:
     """Repeats calls while a store is away; all threads that use it share one clock.
 

@@ -15,6 +15,7 @@ from facemodels.storage.stores.proof import LEDGER, ProofLedger
 from facemodels.storage.stores.retries import Patience, Retries
 
 STORAGE, BACKUP = "storage", "backup"  # the remotes that `facemodels storage init` sets up
+_SILENCE_S = 30  # of a store in the middle of a body; s3fs then goes on from there
 JOBS = min(16, 4 * (os.cpu_count() or 1))  # transfers at once; they wait for the network most
 
 Item = TypeVar("Item")
@@ -139,6 +140,7 @@ def _leave_retries_to_us(filesystem: Any) -> None:
     if filesystem.protocol == "s3":
         settings = filesystem.fs_args.setdefault("config_kwargs", {})
         settings.setdefault("retries", {"total_max_attempts": 1})
+        settings.setdefault("read_timeout", _SILENCE_S)
 
 
 def each(

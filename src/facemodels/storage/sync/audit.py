@@ -22,6 +22,7 @@ from facemodels.storage.stores.object_info import Listing
 from facemodels.storage.stores.object_store import CACHE, ObjectStore
 from facemodels.storage.stores.objects import (
     ids_in_git,
+    is_linked,
     read_lists,
     stored_versions,
     versions_by_object,
@@ -35,6 +36,7 @@ from facemodels.storage.sync.archives import (
     repair_archive,
 )
 from facemodels.storage.sync.findings import AuditReport, Kind, ObjectFinding
+from facemodels.storage.sync.workspace import unpushed
 
 
 @dataclass(frozen=True)
@@ -117,10 +119,13 @@ def audit(
             unread[store.name] = error
         else:
             findings += found
+        if store.name == default_remote(stores.root):
+            listing = listings[store.name]
+            findings += unpushed(stores.root, store, listing, reached, names)
     findings.sort(key=lambda f: (f.store, f.kind, f.item.endswith(".dir"), f.item))
     if repair or dry_run:
         findings = run.repair(reached, findings, unread, dry_run=dry_run)
-    return AuditReport(facts, tuple(findings), repair and not dry_run, unread)
+    return AuditReport(facts, tuple(findings), repair and not dry_run, unread, run.linked)
 
 
 def _listings(audited: Sequence[ObjectStore]) -> tuple[dict[str, Listing], dict[str, ToolError]]:
@@ -177,6 +182,7 @@ class _AuditRun:
         self._jobs = jobs
         self._sample = sample
         self._archives = {one.path: one for one in recorded_archives(state)}
+        self.linked = 0
 
     def audit(
         self, store: ObjectStore, listing: Listing, needed: Iterable[str]
@@ -262,6 +268,7 @@ class _AuditRun:
             return repair_archive(archive, store, others, self._stores.root, dry_run=dry_run)
         source = find_whole(item, others)
         if source is not None and not dry_run:
+            self.linked += store.name == CACHE and is_linked(store, item)
             _copy(self._stores, item, source, store)
         return "" if source is None else source.name
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from facemodels.errors import IntegrityError, ToolError, some
+from facemodels.storage.stores.stores import BACKUP
 
-Kind = Literal["missing", "corrupt", "extra", "foreign"]
+Kind = Literal["missing", "corrupt", "extra", "foreign", "unpushed"]
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,8 @@ class ObjectFinding:
         store: the name of the store.
         kind: `missing`: a registered version needs it and it is not there; `corrupt`: its bytes are
             not what its name says; `extra`: no version and no commit names it; `foreign`: the file
-            is no object.
-        item: the object id; of an archive or a foreign file, its path.
+            is no object; `unpushed`: other data that DVC tracks in this working tree is not there.
+        item: the object id; of an archive, a foreign file or an output, its path.
         versions: the ids of the versions that the object belongs to.
         repair: the store that it was, or would be, copied from; empty if it was not repaired.
     """
@@ -34,7 +35,7 @@ class ObjectFinding:
 
     @property
     def is_wrong(self) -> bool:
-        """Whether an object is lost; extra and foreign files do no harm."""
+        """Whether an object is lost; the other kinds do no harm to a version."""
         return self.kind in ("missing", "corrupt")
 
 
@@ -48,12 +49,15 @@ class AuditReport:
         findings: what is not as it should be.
         repaired: whether the repairs were made, and not only looked for.
         unread: why stores could not be audited, by name.
+        linked: how many objects of the cache that were replaced have other links: files of a
+            working tree that go on to hold the damaged bytes.
     """
 
     stores: Mapping[str, Mapping[str, Any]]
     findings: tuple[ObjectFinding, ...]
     repaired: bool
     unread: Mapping[str, ToolError] = field(default_factory=dict)
+    linked: int = 0
 
     @property
     def open(self) -> tuple[ObjectFinding, ...]:
@@ -65,6 +69,7 @@ class AuditReport:
         return {
             "places": {name: dict(facts) for name, facts in self.stores.items()},
             "repaired": self.repaired,
+            "linked": self.linked,
             "unread": {name: str(error) for name, error in self.unread.items()},
             "findings": [
                 {
@@ -94,6 +99,11 @@ def explain(found: AuditReport) -> IntegrityError:
     versions = sorted({version for f in found.open for version in f.versions})
     counted = Counter((f.store, f.kind) for f in found.open)
     words = ", ".join(f"{count} {kind} in {store}" for (store, kind), count in counted.items())
+    if all(f.store == BACKUP for f in found.open) and not found.stores[BACKUP]["objects"]:
+        return IntegrityError(
+            f"{BACKUP} has no backup yet: {some(versions)} would be lost with the storage",
+            "Make it: facemodels storage backup",
+        )
     return IntegrityError(
         f"objects are not as they were pushed: {words}"
         + (f"; of {some(versions)}" if versions else "")

@@ -11,7 +11,12 @@ from facemodels.progress import progress
 from facemodels.registry.state import State
 from facemodels.storage.stores.errors import AccessError, FullError, TransientError
 from facemodels.storage.stores.object_store import ObjectStore
-from facemodels.storage.stores.objects import read_lists, stored_versions, versions_by_object
+from facemodels.storage.stores.objects import (
+    is_linked,
+    read_lists,
+    stored_versions,
+    versions_by_object,
+)
 from facemodels.storage.stores.stores import JOBS, Stores, each
 
 
@@ -26,6 +31,8 @@ class PullReport:
         fetched: the store that each fetched object came from, by object id.
         replaced: the ids of fetched objects that were damaged in the cache.
         refused: the ids of objects that were damaged in a store, by the name of the store.
+        linked: how many of the replaced objects have other links: files of a working tree that go
+            on to hold the damaged bytes.
     """
 
     remote: str
@@ -34,6 +41,7 @@ class PullReport:
     fetched: dict[str, str]
     replaced: tuple[str, ...]
     refused: dict[str, tuple[str, ...]]
+    linked: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The report as values of JSON."""
@@ -41,6 +49,7 @@ class PullReport:
             "remote": self.remote, "versions": list(self.versions), "objects": self.objects,
             "fetched": self.fetched, "replaced": list(self.replaced),
             "refused": {name: list(oids) for name, oids in self.refused.items()},
+            "linked": self.linked,
         }  # fmt: skip
 
 
@@ -92,6 +101,7 @@ def pull(
     return PullReport(
         source.name, tuple(one.id for one in objects), len(names),
         dict(sorted(fetch.fetched.items())), tuple(sorted(fetch.replaced)), refused,
+        fetch.linked,
     )  # fmt: skip
 
 
@@ -103,6 +113,7 @@ class _PullRun:
         self._sources = (first, *stores.others(stores.cache, first))
         self.fetched: dict[str, str] = {}
         self.replaced: list[str] = []
+        self.linked = 0
         self.lost: list[str] = []
         self.refused: dict[str, list[str]] = {store.name: [] for store in self._sources}
 
@@ -110,6 +121,7 @@ class _PullRun:
         digest = self._cache.digest(oid)
         if digest == oid.removesuffix(".dir"):
             return
+        linked = digest is not None and is_linked(self._cache, oid)
         problem: Exception | None = None
         for source in self._sources:
             try:
@@ -125,6 +137,7 @@ class _PullRun:
                 self.fetched[oid] = source.name
                 if digest is not None:
                     self.replaced.append(oid)
+                    self.linked += linked
                 return
         if problem is not None:
             raise problem

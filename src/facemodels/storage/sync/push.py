@@ -9,7 +9,7 @@ killed leaves objects that are whole or absent, and the next run sends what is l
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 from facemodels.errors import FacemodelsError, IntegrityError, some
 from facemodels.progress import Advance, progress
 from facemodels.registry.state import State
+from facemodels.storage.stores.object_info import ObjectInfo
 from facemodels.storage.stores.object_store import ObjectStore, md5
 from facemodels.storage.stores.objects import (
     VersionObjects,
@@ -44,6 +45,8 @@ class PushReport:
         missing: the bytes of each object that was not there and was sent, by id.
         repaired: the bytes of each object that was damaged there and was sent again, by id.
         dry_run: whether nothing was sent.
+        read_back: whether the bytes of all objects were read there, and not only what the store
+            says of them.
     """
 
     remote: str
@@ -54,11 +57,13 @@ class PushReport:
     missing: dict[str, int]
     repaired: dict[str, int]
     dry_run: bool = False
+    read_back: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The report as values of JSON."""
         return {
             "remote": self.remote, "url": self.url, "dry_run": self.dry_run,
+            "read_back": self.read_back,
             "versions": list(self.versions), "untracked": list(self.untracked),
             "objects": self.objects, "missing": self.missing, "repaired": self.repaired,
             "bytes": sum(self.missing.values()) + sum(self.repaired.values()),
@@ -72,6 +77,7 @@ def push(
     remote: str | None = None,
     jobs: int = JOBS,
     dry_run: bool = False,
+    read_back: bool = False,
 ) -> PushReport:
     """Make a remote hold every object of the versions that are not archived, each proven.
 
@@ -81,6 +87,7 @@ def push(
         remote: the name of the remote; None: the default one.
         jobs: the number of transfers at once.
         dry_run: check the objects, and send nothing.
+        read_back: read every object there, those that were sent included.
 
     Raises:
         InputError: there is no such remote, or no such bucket.
@@ -91,14 +98,14 @@ def push(
     target = stores.remote(remote)
     versions = stored_versions(state)
     objects, unknown = read_lists(versions, lambda: stores.all_from(stores.cache, target))
-    work = _PushRun(stores, target, objects, jobs)
+    work = _PushRun(stores, target, objects, jobs, read_back=read_back)
     missing, repaired = work.run(dry_run=dry_run)
     if unknown is not None:
         raise unknown
     untracked = [entry.id for entry in state.entries.values() if folder_of(entry) is None]
     return PushReport(
         target.name, target.url, tuple(one.id for one in objects), tuple(sorted(untracked)),
-        len(work.versions), missing, repaired, dry_run,
+        len(work.versions), missing, repaired, dry_run, read_back,
     )  # fmt: skip
 
 
@@ -106,13 +113,21 @@ class _PushRun:
     """One push to one remote."""
 
     def __init__(
-        self, stores: Stores, target: ObjectStore, objects: Sequence[VersionObjects], jobs: int
+        self,
+        stores: Stores,
+        target: ObjectStore,
+        objects: Sequence[VersionObjects],
+        jobs: int,
+        *,
+        read_back: bool,
     ) -> None:
         self.stores = stores
         self.target = target
         self.objects = objects
         self.jobs = jobs
         self.versions = versions_by_object(objects)
+        self._read_back = read_back
+        self._there: Mapping[str, ObjectInfo] = {}
 
     def run(self, *, dry_run: bool) -> tuple[dict[str, int], dict[str, int]]:
         """Send what is needed; return the bytes of missing and of damaged objects, by id."""
@@ -137,11 +152,11 @@ class _PushRun:
         return missing, {oid: sent[oid] for oid in needed if found[oid] == "wrong"}
 
     def _examine_all(self) -> dict[str, Condition]:
-        there = self.target.listing().objects
+        self._there = self.target.listing().objects
 
         def condition(oid: str) -> Condition:
             copy = Path(self.stores.cache.path(oid))
-            return examine(self.target, oid, there.get(oid), ledger=self.stores.ledger, copy=copy)
+            return self._condition(oid, self._there.get(oid), copy)
 
         found: dict[str, Condition] = {}
         with progress(f"prove {self.target.name}", len(self.versions)) as advance:
@@ -176,9 +191,8 @@ class _PushRun:
             advance(1)
 
     def _put(self, oid: str, path: Path) -> None:
-        self.target.put(path, oid)
-        info = self.target.info(oid)
-        found = examine(self.target, oid, info, ledger=self.stores.ledger, copy=path)
+        info = self.target.put(path, oid, before=self._there.get(oid))
+        found = self._condition(oid, info, path)
         if found != "whole":
             owners = name_versions(self.versions, oid)
             raise IntegrityError(
@@ -186,6 +200,10 @@ class _PushRun:
                 "Somebody else writes there, or the store is broken: run it again, and if it "
                 "stays so, do not use that store.",
             )
+
+    def _condition(self, oid: str, info: ObjectInfo | None, copy: Path) -> Condition:
+        ledger = self.stores.ledger
+        return examine(self.target, oid, info, ledger=ledger, copy=copy, read_back=self._read_back)
 
     @contextmanager
     def _source(self, oid: str) -> Iterator[Path | None]:

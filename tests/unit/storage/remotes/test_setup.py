@@ -97,6 +97,8 @@ def test_an_existing_remote_elsewhere_needs_force_and_forgets_what_was_said_of_t
     with pytest.raises(InputError, match="--force"):
         plan(root, [new])
     assert text(root) == before
+    begun = plan(root, [new], in_use=False)  # nothing is registered that could lie there
+    assert any("what lies there stays there" in note for note in begun.notes)
     plan(root, [new], force=True).apply()
     written = settings(root)["remote"]["storage"]
     assert written["url"] == "s3://new-bucket/faces"

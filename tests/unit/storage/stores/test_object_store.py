@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facemodels.errors import InputError, IntegrityError
-from facemodels.storage.stores.object_info import read_info
+from facemodels.storage.stores.object_info import ObjectInfo, read_info
 from facemodels.storage.stores.object_store import CACHE, ObjectStore, path_below
 
 
@@ -106,6 +106,47 @@ def test_a_put_replaces_what_was_there_and_a_delete_takes_it_away(tmp_path: Path
     store.delete(oid)
     store.delete(oid)
     assert store.sizes() == {}
+
+
+class LateStore(ObjectStore):
+    """A store of a cloud that shows what it took only at the third question."""
+
+    is_local = False
+    asked = 0
+    old: ObjectInfo | None = None
+
+    def info(self, oid: str) -> ObjectInfo | None:
+        self.asked += 1
+        return super().info(oid) if self.asked > 2 else self.old
+
+
+@pytest.mark.parametrize("old", [None, ObjectInfo(6, "1", "1", "")])
+def test_a_store_that_shows_an_object_only_later_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: ObjectInfo | None
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    store = LateStore("remote", folder_store(tmp_path / "store").odb)
+    store.old = old
+    (tmp_path / "new").write_bytes(b"new")
+    shown = store.put(tmp_path / "new", oid_of(b"new"), before=old)
+    assert shown is not None
+    assert shown.size == 3
+    assert waited == [0.1]
+
+
+def test_a_cache_that_several_users_share_keeps_the_modes_of_its_folders(tmp_path: Path) -> None:
+    from dvc_data.hashfile.db.local import LocalHashFileDB
+    from dvc_objects.fs.local import LocalFileSystem
+
+    (tmp_path / "cache").mkdir()
+    odb = LocalHashFileDB(LocalFileSystem(), str(tmp_path / "cache"), shared="group")
+    cache, source = ObjectStore(CACHE, odb), folder_store(tmp_path / "source")
+    oid = put_bytes(source, b"a")
+    cache.copy_from(source, oid)
+    path = Path(cache.path(oid))
+    assert path.parent.stat().st_mode & 0o7777 == 0o2775
+    assert path.stat().st_mode & 0o777 == 0o444
 
 
 def test_the_children_of_a_folder_are_those_of_a_list_that_is_whole(tmp_path: Path) -> None:

@@ -53,6 +53,16 @@ def test_a_forged_mark_of_the_store_is_no_proof_of_other_bytes(
     assert ledger.knows(store.url, oid, info)
 
 
+def test_damage_at_rest_under_a_right_checksum_shows_when_it_is_read_back(
+    tmp_path: Path, ledger: ProofLedger
+) -> None:
+    store = folder_store(tmp_path / "store")
+    oid = put_bytes(store, b"bad", oid_of(b"good"))
+    told = ObjectInfo(3, oid, "1", md5=oid)  # as S3 says what it once took
+    assert examine(store, oid, told, ledger=ledger) == "whole"
+    assert examine(store, oid, told, ledger=ledger, read_back=True) == "wrong"
+
+
 def test_an_object_that_goes_while_it_is_looked_at_is_missing(
     tmp_path: Path, ledger: ProofLedger
 ) -> None:

@@ -51,3 +51,10 @@ def test_what_is_extra_is_no_fault_and_what_was_repaired_is_none_any_more() -> N
     assert "1 corrupt in storage" in str(error)
     assert "v2" in str(error)
     assert "v1" not in str(error)
+
+
+def test_before_the_first_backup_the_advice_is_to_make_one() -> None:
+    findings = (ObjectFinding("backup", "missing", "a", ("v1",)),)
+    for there, word in ((0, "storage backup"), (7, "audit --repair")):
+        report = AuditReport({"backup": {"objects": there}}, findings, repaired=False)
+        assert word in str(explain(report))

@@ -13,7 +13,7 @@ FacemodelsError            exit code 1: the work failed
 ├── DivergedError          exit code 1: a loss, weight or metric of a training is not finite
 ├── GateError              exit code 4: a model is below a gate
 ├── RuleError              exit code 5: a rule of the registry refuses the act
-├── SealError          exit code 1: a stage did what dvc.yaml does not declare
+├── SealError              exit code 1: a stage did what dvc.yaml does not declare
 ├── ConflictError          exit code 6: someone else was faster; nothing was changed
 └── ToolError              exit code 1: git, dvc or another program or service failed
     ├── GitError           exit code 1: a git command failed

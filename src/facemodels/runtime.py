@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemodels.determinism import settled
+from facemodels.files import announce_read
 from facemodels.graph_rewriting import rewrite_file
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def onnx_session(model: Path | bytes, *, threads: int) -> InferenceSession:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    source = model if isinstance(model, bytes) else str(model)
+    source = model if isinstance(model, bytes) else announce_read(model)
     return ort.InferenceSession(source, options, providers=list(PROVIDERS))
 
 

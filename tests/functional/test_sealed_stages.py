@@ -235,14 +235,15 @@ def commit(root: Path) -> None:
 @pytest.mark.parametrize("points", [2, pytest.param(10, marks=pytest.mark.full)])
 def test_what_a_killed_stage_left_is_never_taken_for_a_run(built: Path, points: int) -> None:
     chance = random.Random(points)
+    record = built / "reports/sealed/make/good.json"
     for _ in range(points):
-        shutil.rmtree(built / "good/out", ignore_errors=True)  # as DVC does before it runs a stage
+        shutil.rmtree(built / "good/out", ignore_errors=True)  # DVC does so before it runs a stage
+        record.unlink(missing_ok=True)
         process = subprocess.Popen((sys.executable, "good/stage.py"), cwd=built)
         with suppress(subprocess.TimeoutExpired):
             process.wait(chance.uniform(0.05, 0.4))
         process.kill()
         process.wait()
-        record = built / "reports/sealed/make/good.json"
         ended = record.exists()
         record.touch()
         (built / "good/out").mkdir(exist_ok=True)

@@ -166,10 +166,15 @@ def _items(
 
 
 def _whole(value: Any, scope: Mapping[str, Any]) -> Any:
-    """The value that a text which is one placeholder stands for; other values as they are."""
-    if _is_text(value) and (match := _PLACEHOLDER.fullmatch(value)):
-        return _looked_up(match[1], scope)
-    return value
+    """A value with its placeholders filled in; a text that is one becomes what it stands for."""
+    if isinstance(value, Mapping):
+        return {key: _whole(inner, scope) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_whole(inner, scope) for inner in value]
+    if not _is_text(value):
+        return value
+    match = _PLACEHOLDER.fullmatch(value)
+    return _looked_up(match[1], scope) if match else _filled(value, scope)
 
 
 def _filled_all(texts: Sequence[str], scope: Mapping[str, Any]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import ast
 import filecmp
 import os
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -79,12 +79,13 @@ class _Covered:
     """
 
     def __init__(self, root: Path, paths: Iterable[str]) -> None:
+        self._resolved = cache(os.path.realpath)  # most files share a few folders
         places = [os.path.normpath(root / path) for path in paths]
         self._named = {os.path.realpath(place) for place in places}
-        self._named |= {_place(place) for place in places}
+        self._named |= {self._place(place) for place in places}
 
     def __contains__(self, path: str) -> bool:
-        place = _place(path)
+        place = self._place(path)
         while place not in self._named:
             above = os.path.dirname(place)  # noqa: PTH120
             if above == place:
@@ -92,11 +93,10 @@ class _Covered:
             place = above
         return True
 
-
-def _place(path: str) -> str:
-    """The path with its folder resolved: a link to a file is hashed under its own name."""
-    folder, name = os.path.split(path)
-    return os.path.join(os.path.realpath(folder), name)  # noqa: PTH118
+    def _place(self, path: str) -> str:
+        """The path with its folder resolved: a link to a file is hashed under its own name."""
+        folder, name = os.path.split(path)
+        return f"{self._resolved(folder)}/{name}"
 
 
 def judge(
@@ -149,7 +149,7 @@ class _Judge:
                 continue  # a folder, a file of a moment, or one that was looked for in vain
             elif act == "read":
                 own = path in self._created or path in self._imported
-                if not (own or here in self._deps or here in self._harmless):
+                if not (own or here in self._harmless or here in self._deps):
                     yield Breach("read", shown)
             elif here not in self._made:
                 yield Breach("write", shown)

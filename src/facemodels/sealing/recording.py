@@ -147,7 +147,8 @@ def _source_of(compiled: str) -> str:
 
 
 def _removed(recorder: _Recorder, path: Any, folder: Any = None) -> None:
-    if folder in {None, -1}:  # else the path is relative to an open folder: `shutil.rmtree` says it
+    # Relative to an open folder it is part of what `shutil.rmtree` removes, which says so itself.
+    if folder in {None, -1} and os.path.lexists(path):
         recorder.note("remove", path)
 
 

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.provenance.workshop import MODEL, Workshop, digest, parameters, pipeline
 
-from facemodels.dvc_files import plain
 from facemodels.errors import InputError, ParamsError
 from facemodels.names import ModelId
 from facemodels.provenance import difference
@@ -19,6 +18,7 @@ from facemodels.provenance.difference.values import bump, labels, metrics, pins,
 from facemodels.provenance.flat import changes, flatten, same, summary
 from facemodels.registry import rules, semver
 from facemodels.text import one_line, short, size_text
+from facemodels.yaml_text import plain
 
 V = "rec-facenet-v"
 INTERFACE = {

@@ -20,7 +20,7 @@ from facemodels import imaging
 from facemodels.architecture.contract import Architecture, Interface, TrainJob
 from facemodels.data.splits import LandmarkSplit
 from facemodels.errors import DataError, FacemodelsError
-from facemodels.files import atomic_path, write_bytes
+from facemodels.files import announce_read, atomic_path, write_bytes
 from facemodels.landmarks.batches import with_mirrored
 from facemodels.landmarks.metrics import nme
 from facemodels.landmarks.task import POINTS, LandmarkModel
@@ -149,7 +149,7 @@ class Dlib(Architecture[DlibNetwork, DlibTraining]):
         import dlib
 
         try:
-            return ShapePredictor(dlib.shape_predictor(str(weights)))
+            return ShapePredictor(dlib.shape_predictor(announce_read(weights)))
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise DataError(f"{weights} holds no shape predictor of dlib: {reason}.") from error

@@ -2,43 +2,56 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from stage_deps import ROOT, SCRIPTS, listed, needed, of_stage, rewritten, stages
+from facemodels.sealing.lists import Difference, differences, rewritten
+from facemodels.sealing.needs import SCRIPTS, StageNeeds
+
+ROOT = Path(__file__).resolve().parents[2]
+NEEDS = StageNeeds(ROOT)
 
 
 @pytest.mark.parametrize(
     ("stage", "model"),
-    [(stage, model) for stage in stages() for model in of_stage(stage)],
+    [(stage, model) for stage in NEEDS.stages for model in NEEDS.of_stage(stage)],
     ids=lambda value: value if isinstance(value, str) else value["name"],
 )
 def test_no_imported_module_is_missing_from_the_deps(stage: str, model: dict) -> None:
-    missing = needed(stage, model) - listed(stage, model)
+    missing = NEEDS.needed(stage, model) - NEEDS.listed(stage, model)
     assert sorted(str(path.relative_to(ROOT)) for path in missing) == []
 
 
-@pytest.mark.parametrize("stage", stages())
+@pytest.mark.parametrize("stage", NEEDS.stages)
 def test_no_dep_is_a_module_that_no_model_of_the_stage_imports(stage: str) -> None:
-    imported = {path for model in of_stage(stage) for path in needed(stage, model)}
-    deps = {path for model in of_stage(stage) for path in listed(stage, model)}
+    imported = {path for model in NEEDS.of_stage(stage) for path in NEEDS.needed(stage, model)}
+    deps = {path for model in NEEDS.of_stage(stage) for path in NEEDS.listed(stage, model)}
     own = {path for path in deps if path.name == "example.py"}  # scripts of model cards
     assert sorted(str(path.relative_to(ROOT)) for path in deps - imported - own) == []
 
 
-@pytest.mark.parametrize("stage", stages())
+@pytest.mark.parametrize("stage", NEEDS.stages)
 def test_a_stage_depends_on_its_own_script(stage: str) -> None:
-    assert f"stages/{SCRIPTS.get(stage, stage)}.py" in stages()[stage]["do"]["deps"]
+    assert f"stages/{SCRIPTS.get(stage, stage)}.py" in NEEDS.entries(stage)
 
 
-def test_the_lists_are_those_that_the_script_writes() -> None:
-    text = (ROOT / "dvc.yaml").read_text()
-    assert rewritten(text) == text, "run `python tools/stage_deps.py`"
+def test_the_lists_are_what_the_stages_import_and_what_they_used_when_they_last_ran() -> None:
+    assert differences(ROOT) == [], "run `facemodels deps --fix`"
 
 
 def test_a_missing_and_a_needless_dep_are_mended_and_nothing_else_changes() -> None:
     text = (ROOT / "dvc.yaml").read_text()
     line = "        - src/facemodels/files.py\n"
-    assert text.count(line) == len(stages())
+    assert text.count(line) == len(NEEDS.stages)
     needless = "        - src/facemodels/cli/serve.py\n"
-    assert rewritten(text.replace(line, "")) == text
-    assert rewritten(text.replace(line, line + needless)) == text
+    assert rewritten(text.replace(line, ""), NEEDS, []) == text
+    assert rewritten(text.replace(line, line + needless), NEEDS, []) == text
+
+
+def test_a_file_that_a_run_used_is_added_once_to_the_deps_of_its_stage() -> None:
+    text = (ROOT / "dvc.yaml").read_text()
+    used = Difference("train", "read", "data/extra.txt")
+    added = rewritten(text, NEEDS, [used, used])
+    assert added.replace("        - data/extra.txt\n", "") == text
+    assert added.count("data/extra.txt") == 1

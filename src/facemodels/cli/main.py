@@ -45,6 +45,8 @@ _COMMANDS = {
     "probes": ("probes", "Make the labelled probes that an environment replays."),
     "release": ("release", "Build, judge, tag and push the next version of a model."),
     "merge-lock": ("merge_lock", "Merge dvc.lock or params.yaml of two branches, for Git."),
+    "deps": ("deps", "Compare the deps in dvc.yaml with what the stages use."),
+    "check-lock": ("deps", "Find stages of dvc.lock that no sealed run made."),
     "storage": ("storage", "Push, audit, archive and back up weights."),
     "completion": ("completion", "Print the shell code that completes commands."),
 }

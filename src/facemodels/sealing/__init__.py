@@ -15,6 +15,6 @@ Modules in reading order:
 - `record`: what a sealed run made and of what, as one of its outputs
 - `judgement`: what was seen against what is declared
 - `run`: one sealed run of a stage
-- `import_graph`, `needs`: the source files that a stage imports, and the lists in dvc.yaml
+- `needs`, `lists`: the source files that a stage imports, and the lists in dvc.yaml
 - `lock`: dvc.lock against the records of the runs
 """

@@ -13,6 +13,7 @@ from typing import NoReturn
 from facemodels import params
 from facemodels.determinism import settle
 from facemodels.errors import FacemodelsError
+from facemodels.sealing.run import sealed
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -26,7 +27,8 @@ def guarded(action: Callable[..., None], *arguments: str) -> NoReturn:
     """
     try:
         settle(params.load().determinism)
-        action(*arguments)
+        with sealed(sys.argv):
+            action(*arguments)
     except FacemodelsError as error:
         sys.stderr.write(f"Error: {error}\n")
         sys.exit(error.exit_code)

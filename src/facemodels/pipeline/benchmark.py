@@ -41,9 +41,11 @@ def run_suite(package: Package, suite: Path, scratch: Path) -> dict[str, str]:
         raise InputError(f"{suite} is not a folder of tests.", "Use tests/model_tests/.")
     report = scratch / "suite.xml"
     command = [sys.executable, "-m", "pytest", str(suite), "-q", f"--junitxml={report}"]
+    # The settings and conftest.py files of folders above are no part of the suite.
+    alone = ["-c", os.devnull, f"--rootdir={suite}", f"--confcutdir={suite}"]
     timeout = ["-p", "pytest_timeout"] if find_spec("pytest_timeout") else []
     done = subprocess.run(
-        [*command, "-p", "no:cacheprovider", *timeout],
+        [*command, *alone, "--import-mode=importlib", "-p", "no:cacheprovider", *timeout],
         env={
             **os.environ,
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",

@@ -55,6 +55,11 @@ class Endpoint:
 
 PAGE = Endpoint("/", "info")
 OPENAPI = Endpoint("/openapi.json", "info")
+# The page of the API and its files; beside `docs` the addresses are relative to the root.
+REFERENCE = Endpoint("/docs", "info")
+REFERENCE_SCRIPT = Endpoint("/swagger-ui-bundle.js", "info")
+REFERENCE_STYLE = Endpoint("/swagger-ui.css", "info")
+_REFERENCES = (REFERENCE, REFERENCE_SCRIPT, REFERENCE_STYLE)
 METRICS = Endpoint("/metrics", "metrics")
 INFO = Endpoint("/api/model/info", "info")
 FEEDBACK = Endpoint("/api/feedback", "feedback", "POST")
@@ -83,16 +88,16 @@ MODEL_STATISTICS = Endpoint("/v2/models/{name}/stats", "info")
 VERSION_CONFIG = Endpoint("/v2/models/{name}/versions/{version}/config", "info")
 VERSION_STATISTICS = Endpoint("/v2/models/{name}/versions/{version}/stats", "info")
 ENDPOINTS = (
-    PAGE, OPENAPI, METRICS, INFO, FEEDBACK, ABILITY, *OF_SYSTEMS, SERVER, LIVE, READY,
+    PAGE, OPENAPI, *_REFERENCES, METRICS, INFO, FEEDBACK, ABILITY, *OF_SYSTEMS, SERVER, LIVE, READY,
     INDEX, ALL_STATISTICS, MODEL, MODEL_READY, MODEL_INFER, MODEL_CONFIG, MODEL_STATISTICS,
     VERSION, VERSION_READY, VERSION_INFER, VERSION_CONFIG, VERSION_STATISTICS,
 )  # fmt: skip
 
 
-# What the setting `open` may name, and the address that it opens.
+# What the setting `open` may name, and the addresses that it opens.
 Openable = Literal["page", "openapi", "info", "metrics"]
-OPENABLE: Mapping[Openable, Endpoint] = {
-    "page": PAGE, "openapi": OPENAPI, "info": INFO, "metrics": METRICS,
+OPENABLE: Mapping[Openable, tuple[Endpoint, ...]] = {
+    "page": (PAGE, *_REFERENCES), "openapi": (OPENAPI,), "info": (INFO,), "metrics": (METRICS,),
 }  # fmt: skip
 
 

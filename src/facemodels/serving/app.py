@@ -30,6 +30,7 @@ from facemodels.serving.memory import return_freed_memory, return_large_blocks
 from facemodels.serving.metrics import Metrics
 from facemodels.serving.oip.endpoints import add_oip
 from facemodels.serving.page import page
+from facemodels.serving.reference import add_reference
 from facemodels.serving.settings import Serving
 
 _PAGE_POLICY = (
@@ -73,7 +74,7 @@ def create(
 
 def opened_paths(settings: Serving) -> frozenset[str]:
     """The paths that need no token, by the settings."""
-    return frozenset(OPENABLE[name].path for name in settings.open)
+    return frozenset(endpoint.path for name in settings.open for endpoint in OPENABLE[name])
 
 
 def build(
@@ -102,6 +103,7 @@ def build(
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     add_endpoint(app, PAGE, _page, {"include_in_schema": False})
+    add_reference(app)
     served = _galleries(engine, galleries or {})
     api = add_api(app, engine, about, metrics, secured=secured, galleries=served)
     closed = secured and METRICS.path not in opened_paths(engine.settings)

@@ -87,8 +87,8 @@ class Serving(Frozen):
         limits: what clients may ask for.
         batching: how requests are gathered.
         workers: number of threads that decode, resize and post-process images.
-        open: what is answered without a token, beside health; `page` is the page alone, which
-            holds nothing of the model and asks for a token itself.
+        open: what is answered without a token, beside health; `page` is the page and that of
+            the API alone, which hold nothing of the model and ask for a token themselves.
         origins: the origins whose web pages may ask from a browser (CORS), `*` for all.
         root_path: the prefix of all addresses behind a proxy, such as `/faces`.
         proxies: addresses or networks of proxies whose `X-Forwarded-For` is believed in the log.

@@ -10,8 +10,8 @@ from functools import cache
 from importlib import resources
 
 _SCRIPTS = (
-    "base", "pictures", "camera", "detection", "landmarks", "comparison", "galleries", "system",
-    "start",
+    "base", "upload", "pictures", "camera", "detection", "landmarks", "comparison", "galleries",
+    "system", "start",
 )  # fmt: skip
 
 

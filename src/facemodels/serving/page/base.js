@@ -39,7 +39,8 @@ async function call(path, options = {}) {
   if (state.token) headers.set("authorization", `Bearer ${state.token}`);
   let response, body;
   try {
-    response = await fetch(path, { ...options, headers, cache: "no-store" });
+    response = options.signal ? await send(path, { ...options, headers })
+      : await fetch(path, { ...options, headers, cache: "no-store" });
     body = await response.json().catch(() => null);
   } catch (error) {
     if (error.name === "AbortError") throw error;
@@ -108,7 +109,9 @@ function duration(seconds) {
 
 function fail(error, again) {
   const box = element("div", "", { class: "card alert" });
-  box.append(element("p", error.message));
+  const words = WORDS[error.code];
+  box.append(element("p", words ?? error.message));
+  if (words) box.append(element("small", error.message), document.createElement("br"));
   if (error.id) box.append(element("small", `Request ${error.id}`));
   if (again && (error.status === 0 || error.status >= 500)) {
     const button = element("button", "Try again", { type: "button" });

@@ -82,6 +82,7 @@ async function run() {
   $("stage").setAttribute("aria-busy", "true");
   const from = performance.now();
   try {
+    await shrink();
     await show();
     if (running.signal.aborted) return;
     const answer = await task.run(running.signal);
@@ -118,6 +119,8 @@ function finish(answer, ms) {
     picture.hidden = picture.naturalWidth !== result.width;
     $("turned").hidden = !picture.hidden;
     frame(result.width, result.height);
+    $("box").hidden = state.info.task !== "landmarks";
+    if (!state.box) fields([0, 0, ...state.size]);  // a turned WebP has other sides here
   }
   $("answered").textContent = `${answer.model_name} ${answer.model_version}, ${Math.round(ms)} ms`;
   $("json").textContent = JSON.stringify(answer, null, 1).replace(

@@ -5,7 +5,8 @@ async function start() {
   try {
     info = await call("api/model/info");
   } catch (error) {
-    fail(error, start);
+    if (error.status === 401 && !state.token) askForToken(error.status);  // not an error yet
+    else fail(error, start);
     return;
   }
   $("alert").replaceChildren();
@@ -89,23 +90,6 @@ $("forget").addEventListener("click", () => {
   remember(null);
   $("token").value = "";
   start();
-});
-
-/** The addresses in words; a link would send no token, and show a person JSON. */
-$("api").addEventListener("click", async (event) => {
-  event.preventDefault();
-  const list = $("operations");
-  list.hidden = !list.hidden;
-  if (list.hidden) return;
-  try {
-    const { paths } = await call("openapi.json");
-    list.replaceChildren(...Object.entries(paths).flatMap(([path, methods]) =>
-      Object.entries(methods).map(([method, { summary }]) =>
-        element("li", `${method.toUpperCase()} ${path}: ${summary}`))));
-  } catch (error) {
-    list.hidden = true;
-    fail(error);
-  }
 });
 
 new ResizeObserver(() => { if (state.answer && state.size) draw(); }).observe($("stage"));

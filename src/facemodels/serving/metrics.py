@@ -23,6 +23,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from facemodels import __version__
+from facemodels.serving.client_sample import ClientSample
 from facemodels.serving.feedback import Feedback
 
 _LABELS = ("model_name", "model_version")
@@ -53,6 +54,7 @@ class Metrics:
         request_size: a histogram of the sizes of bodies in bytes.
         feedback: what users say of answers.
         in_flight: a gauge of the predictions in work or waiting.
+        clients: chooses the sample in which no client counts for many.
     """
 
     def __init__(self, name: str, version: str, digest: str) -> None:
@@ -71,6 +73,16 @@ class Metrics:
             (*_LABELS, "status"), registry=self.registry,
         )  # fmt: skip
         self._probes = {status: probes.labels(*self._own, status) for status in STATUSES}
+        self.clients = ClientSample()
+        sampled = Counter(
+            "facemodels_client_predictions_total", "Those of a sample of one a client in 2 s",
+            (*_LABELS, "status"), registry=self.registry,
+        )  # fmt: skip
+        self._sampled = {status: sampled.labels(*self._own, status) for status in STATUSES}
+        self._sampled_request = self._histogram(
+            "facemodels_client_request_duration_seconds",
+            "A prediction of a sample of one a client in 2 s", REQUEST_SECONDS,
+        )  # fmt: skip
         self._duration = self._histogram(
             "model_inference_duration_seconds", "One run of the model", _SECONDS
         )
@@ -100,22 +112,28 @@ class Metrics:
         made = Histogram(name, text, _LABELS, buckets=buckets, registry=self.registry)
         return made.labels(*self._own)
 
-    def count(self, status: str, *, probe: bool = False) -> None:
+    def count(self, status: str, *, probe: bool = False, sampled: bool = False) -> None:
         """Count a prediction.
 
         Args:
             status: how it ended, one of `STATUSES`.
             probe: whether it belongs to the golden set; such a one is counted apart.
+            sampled: whether `clients` took it.
         """
         (self._probes if probe else self._total)[status].inc()
+        if sampled and not probe:
+            self._sampled[status].inc()
 
-    def answered(self, seconds: float) -> None:
+    def answered(self, seconds: float, *, sampled: bool = False) -> None:
         """Record how long a prediction took.
 
         Args:
             seconds: the time from the complete request to the end of the answer.
+            sampled: whether `clients` took it.
         """
         self._request.observe(seconds)
+        if sampled:
+            self._sampled_request.observe(seconds)
 
     def ran(self, rows: int, took: float, waited: float) -> None:
         """Record one run of the model.

@@ -65,6 +65,7 @@ def test_a_run_is_observed_in_all_its_histograms() -> None:
     assert sums == {
         "model_inference_duration_seconds": 0.5,
         "model_batch_size": 3,
+        "facemodels_client_request_duration_seconds": 0,
         "model_request_duration_seconds": 0,
         "model_queue_duration_seconds": 0.25,
         "model_request_size_bytes": 0,

@@ -10,7 +10,7 @@ from math import log
 from facemodels.monitoring.analysis.e_processes import BOLD, EVEN, BettingEProcess, OddsEProcess
 from facemodels.monitoring.analysis.trigger_tests import FiredTrigger
 from facemodels.monitoring.analysis.verdict import MetricEvidence, Verdict, decide
-from facemodels.monitoring.metrics.windows import Tally, Window
+from facemodels.monitoring.metrics.windows import Tally, Window, without_crowding
 from facemodels.monitoring.settings import VerdictSettings
 
 SETTLED = 20
@@ -42,6 +42,11 @@ class SequentialTest:
     A pooled window is at least `window_s` long, and longer until both versions had a request.
     Requests within it may depend on each other in any way, so bursts that are shorter than a
     pooled window are allowed for, whether they strike the canary alone or both.
+
+    The requests of one client are no independent evidence. Where many clients ask (`FEWEST`), a
+    sample of one request a client in two seconds is judged: within-cluster resampling, Hoffman,
+    Sen and Weinberg, Biometrika 88, 2001. So the influence of a client on a window is that of one
+    request of many, however many it sends. A client that fails in all windows counts in all.
 
     It has no clock and no randomness: the same windows give the same verdict, for example when
     they are read from the store again after a restart.
@@ -75,7 +80,7 @@ class SequentialTest:
             self._requests += window.canary.requests
         if window.canary is None or window.stable is None:
             return
-        self._errors.add(window.canary, window.stable)
+        self._errors.add(*without_crowding(window.canary, window.stable))
         self._add_to_pool(window.canary, window.stable, span)
 
     def _add_to_pool(self, canary: Tally, stable: Tally, span: float) -> None:
@@ -91,7 +96,7 @@ class SequentialTest:
             return
         self._pool, self._pooled_s = None, 0.0
         for test in self._tests:
-            test.bet(canary, stable)
+            test.bet(*without_crowding(canary, stable))
 
     def verdict(self, now: float | None = None, fired: Sequence[FiredTrigger] = ()) -> Verdict:
         """The verdict after the windows so far; `verdict.decide` makes it from the evidence.

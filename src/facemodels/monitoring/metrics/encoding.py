@@ -6,6 +6,7 @@ import json
 import math
 import struct
 import zlib
+from typing import Any
 
 from facemodels.monitoring.metrics.reading import (
     NOTHING_BESIDE,
@@ -42,8 +43,11 @@ def encode(reading: Reading) -> bytes:
         math.nan if reading.gpu_memory_bytes is None else reading.gpu_memory_bytes,
         math.nan if reading.gpu_load is None else reading.gpu_load,
     )
-    packed = struct.pack(f"<{len(counts)}q", *counts)
-    return zlib.compress(_FLOATS.pack(*floats) + packed + _SIDE.pack(*reading.side), 1)
+    packed = struct.pack(f"<{len(counts)}q", *counts) + _SIDE.pack(*reading.side)
+    if reading.sampled_latency.bounds == reading.latency.bounds:
+        sample = (*reading.sampled, *reading.sampled_latency.counts)
+        packed += struct.pack(f"<{len(sample)}q", *sample)
+    return zlib.compress(_FLOATS.pack(*floats) + packed, 1)
 
 
 def decode(data: bytes, bounds: tuple[_Bounds, _Bounds]) -> Reading:
@@ -59,8 +63,9 @@ def decode(data: bytes, bounds: tuple[_Bounds, _Bounds]) -> Reading:
         floats = _FLOATS.unpack_from(plain)
         layout = struct.Struct(f"<{middle + len(inference) + 1}q")
         counts = layout.unpack_from(plain, _FLOATS.size)
-        tail = plain[_FLOATS.size + layout.size :]
-        side = SideCounts(*_SIDE.unpack(tail)) if tail else NOTHING_BESIDE  # of earlier releases
+        tail = plain[_FLOATS.size + layout.size :]  # earlier releases wrote none
+        side = SideCounts(*_SIDE.unpack_from(tail)) if tail else NOTHING_BESIDE
+        sample = struct.unpack(f"<{middle}q", tail[_SIDE.size :]) if tail[_SIDE.size :] else ()
     except (zlib.error, struct.error) as error:
         raise ValueError(f"no reading: {error}") from error
     return Reading(
@@ -72,7 +77,16 @@ def decode(data: bytes, bounds: tuple[_Bounds, _Bounds]) -> Reading:
         gpu_memory_bytes=_known(floats[4]),
         gpu_load=_known(floats[5]),
         side=side,
+        **_sample(sample, latency),
     )
+
+
+def _sample(counts: tuple[int, ...], bounds: _Bounds) -> dict[str, Any]:
+    """The parts of a reading that tell of the sample of one a client; none without it."""
+    if not counts:
+        return {}
+    statuses, latency = counts[: len(STATUSES)], counts[len(STATUSES) :]
+    return {"sampled": statuses, "sampled_latency": Histogram(bounds, latency, 0.0)}
 
 
 def _known(value: float) -> float | None:

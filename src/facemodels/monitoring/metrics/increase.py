@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 
 from facemodels.monitoring.metrics.reading import (
+    NO_HISTOGRAM,
     NOTHING_BESIDE,
     STATUSES,
     Histogram,
@@ -22,7 +23,6 @@ from facemodels.monitoring.metrics.reading import (
 from facemodels.monitoring.metrics.windows import Tally
 
 _INVALID, _SUCCESS = STATUSES.index("invalid"), STATUSES.index("success")
-_NONE = Histogram((), (0,), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,16 @@ class Increase:
         latency: the durations of requests, seconds.
         inference: the durations of the model's runs, seconds.
         side: what was counted beside the requests.
+        sampled: the statuses of a sample of one request a client.
+        sampled_latency: their durations.
     """
 
     statuses: tuple[int, ...] = field(default=(0,) * len(STATUSES))
-    latency: Histogram = _NONE
-    inference: Histogram = _NONE
+    latency: Histogram = NO_HISTOGRAM
+    inference: Histogram = NO_HISTOGRAM
     side: SideCounts = NOTHING_BESIDE
+    sampled: tuple[int, ...] = (0,) * len(STATUSES)
+    sampled_latency: Histogram = NO_HISTOGRAM
 
     def __add__(self, other: Increase) -> Increase:
         """The sum of both."""
@@ -65,6 +69,8 @@ class Increase:
             merge(self.latency, other.latency),
             merge(self.inference, other.inference),
             self.side.plus(other.side),
+            tuple(a + b for a, b in zip(self.sampled, other.sampled, strict=True)),
+            merge(self.sampled_latency, other.sampled_latency),
         )
 
     @property
@@ -75,17 +81,25 @@ class Increase:
     @property
     def tally(self) -> Tally:
         """The counts that the verdict takes; they leave out what the client got wrong."""
-        requests = sum(self.statuses) - self.statuses[_INVALID]
-        errors = requests - self.inferences
-        bounds = self.latency.bounds
-        # What the router lost has no latencies at all, and one bucket is none either.
-        return Tally(requests, errors, bounds, self.latency.counts if bounds else ())
+        sampled = _tally(self.sampled, self.sampled_latency)
+        return _tally(self.statuses, self.latency, sampled)
+
+
+def _tally(statuses: tuple[int, ...], latency: Histogram, sampled: Tally | None = None) -> Tally:
+    requests = sum(statuses) - statuses[_INVALID]
+    errors = requests - statuses[_SUCCESS]
+    bounds = latency.bounds
+    # What the router lost has no latencies at all, and one bucket is none either.
+    return Tally(requests, errors, bounds, latency.counts if bounds else (), sampled)
 
 
 def lost_reading(count: int) -> Reading:
     """The reading of a router that has counted requests which died inside a server."""
     statuses = tuple(count if status == "error" else 0 for status in STATUSES)
-    return Reading(statuses, _NONE, _NONE, memory_bytes=0.0, in_flight=0.0)
+    # Whose they were nobody knows; the sample has all of them.
+    return Reading(
+        statuses, NO_HISTOGRAM, NO_HISTOGRAM, memory_bytes=0.0, in_flight=0.0, sampled=statuses
+    )
 
 
 def merge(one: Histogram, other: Histogram) -> Histogram:
@@ -118,15 +132,23 @@ def _coarser(histogram: Histogram, bounds: tuple[float, ...]) -> Histogram:
 
 def between(before: Reading | None, after: Reading) -> Increase:
     """The increase between two readings of a process; all of `after` if it was started again."""
-    whole = Increase(after.statuses, after.latency, after.inference, after.side)
+    whole = Increase(
+        after.statuses, after.latency, after.inference, after.side, after.sampled,
+        after.sampled_latency,
+    )  # fmt: skip
     if before is None:
         return whole
     latency = _difference(before.latency, after.latency)
     inference = _difference(before.inference, after.inference)
     statuses = tuple(b - a for a, b in zip(before.statuses, after.statuses, strict=True))
+    sampled = tuple(b - a for a, b in zip(before.sampled, after.sampled, strict=True))
+    sampled_latency = _difference(before.sampled_latency, after.sampled_latency)
     if latency is None or inference is None or min(statuses) < 0:
         return whole
-    return Increase(statuses, latency, inference, after.side.since(before.side))
+    side = after.side.since(before.side)
+    if sampled_latency is None or min(sampled) < 0:  # the server keeps a sample only now
+        return Increase(statuses, latency, inference, side)
+    return Increase(statuses, latency, inference, side, sampled, sampled_latency)
 
 
 def _difference(before: Histogram, after: Histogram) -> Histogram | None:

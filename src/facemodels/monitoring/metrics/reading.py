@@ -24,6 +24,8 @@ GPU_LOAD = "model_gpu_utilization_ratio"
 IN_FLIGHT = "model_requests_in_flight"
 PROBE = "facemodels_probe_"  # and the name of a rate: a gauge of what the probes showed
 LOST = "facemodels_lost_requests_total"  # of the controller: requests that died inside a server
+SAMPLED = "facemodels_client_predictions_total"  # of a sample of one a client in 2 s
+SAMPLED_REQUEST = "facemodels_client_request_duration_seconds"
 CPU = "model_process_cpu_seconds_total"
 SCORES = "facemodels_user_feedback_total"
 SATISFACTION = "facemodels_user_satisfaction_ratio"
@@ -31,6 +33,7 @@ DECISIONS = "facemodels_reported_decisions_total"
 NAMES = (
     PREDICTIONS, f"{REQUEST}_bucket", f"{REQUEST}_sum", f"{INFERENCE}_bucket", f"{INFERENCE}_sum",
     MEMORY, GPU_MEMORY, GPU_LOAD, IN_FLIGHT, CPU, SCORES, SATISFACTION, DECISIONS,
+    SAMPLED, f"{SAMPLED_REQUEST}_bucket", f"{SAMPLED_REQUEST}_sum",
 )  # fmt: skip
 
 
@@ -69,6 +72,9 @@ class Histogram:
     bounds: tuple[float, ...]
     counts: tuple[int, ...]
     sum: float
+
+
+NO_HISTOGRAM = Histogram((), (0,), 0.0)
 
 
 class SideCounts(NamedTuple):
@@ -122,6 +128,8 @@ class Reading:
         gpu_memory_bytes: the memory on all GPUs together; None without a GPU.
         gpu_load: the load of the busiest GPU, 0 to 1; None without a GPU.
         side: what is counted beside the requests.
+        sampled: the statuses of a sample of one request a client, as `statuses`.
+        sampled_latency: their durations; without bounds where the server keeps no sample.
     """
 
     statuses: tuple[int, ...]
@@ -132,6 +140,8 @@ class Reading:
     gpu_memory_bytes: float | None = None
     gpu_load: float | None = None
     side: SideCounts = NOTHING_BESIDE
+    sampled: tuple[int, ...] = (0,) * len(STATUSES)
+    sampled_latency: Histogram = NO_HISTOGRAM
 
     @property
     def total(self) -> int:
@@ -180,7 +190,8 @@ def from_samples(samples: Samples, series: Series) -> Reading:
     """
     values: dict[str, list[float]] = defaultdict(list)
     statuses: dict[str, int] = {}
-    buckets: dict[str, dict[float, int]] = {REQUEST: {}, INFERENCE: {}}
+    sampled = dict.fromkeys(STATUSES, 0)
+    buckets: dict[str, dict[float, int]] = {REQUEST: {}, INFERENCE: {}, SAMPLED_REQUEST: {}}
     decisions: dict[str, float] = {}
     for name, labels, value in samples:
         whose = Series(labels.get("model_name", ""), labels.get("model_version", ""))
@@ -190,6 +201,8 @@ def from_samples(samples: Samples, series: Series) -> Reading:
             raise ValueError(f"{name} is {value}")
         if name == PREDICTIONS:
             statuses[labels["status"]] = int(value)
+        elif name == SAMPLED:
+            sampled[labels["status"]] = int(value)
         elif name == DECISIONS:
             decisions[_DECISIONS[labels["same_person"], labels["verdict"]]] = value
         elif name.endswith("_bucket"):
@@ -209,6 +222,10 @@ def from_samples(samples: Samples, series: Series) -> Reading:
         gpu_memory_bytes=sum(values[GPU_MEMORY]) if GPU_MEMORY in values else None,
         gpu_load=max(values[GPU_LOAD]) if GPU_LOAD in values else None,
         side=_side(values, decisions),
+        sampled=tuple(sampled[status] for status in STATUSES),
+        sampled_latency=_histogram(SAMPLED_REQUEST, buckets[SAMPLED_REQUEST], values)
+        if buckets[SAMPLED_REQUEST]
+        else NO_HISTOGRAM,
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 
+FEWEST = 10  # requests of a sample of one a client, in one window
+
 
 @dataclass(frozen=True, slots=True)
 class Tally:
@@ -16,12 +18,14 @@ class Tally:
         bounds: the upper bounds of the buckets of latency, seconds, rising; a last bucket without
             a bound follows.
         latency: the number of answers in each bucket, not cumulated; one more than `bounds`.
+        sampled: the same of a sample of one request a client in two seconds; None without it.
     """
 
     requests: int
     errors: int
     bounds: tuple[float, ...] = ()
     latency: tuple[int, ...] = ()
+    sampled: Tally | None = None
 
     @property
     def answers(self) -> int:
@@ -41,7 +45,28 @@ class Tally:
             self.errors + other.errors,
             longer.bounds,
             tuple(a + b for a, b in zip(longer.latency, latency, strict=True)),
+            self._sampled_with(other),
         )
+
+    def _sampled_with(self, other: Tally) -> Tally | None:
+        if self.sampled is None or other.sampled is None:
+            return self.sampled or other.sampled
+        return self.sampled + other.sampled
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether so many clients asked that the sample says enough."""
+        return self.sampled is not None and self.sampled.requests >= FEWEST
+
+
+def without_crowding(canary: Tally, stable: Tally) -> tuple[Tally, Tally]:
+    """The counts in which no client counts for many, where enough clients asked both versions.
+
+    Of few clients everything counts: their requests are all that there is to judge by.
+    """
+    if canary.is_sampled and stable.is_sampled and canary.sampled and stable.sampled:
+        return canary.sampled, stable.sampled
+    return canary, stable
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ class RequestMiddleware:
         response = ResponseWriter(send, request_id, body)
         status = await self._answer(scope, headers, body, response, needed, predicts=predicts)
         if predicts:
-            self._metrics.count(outcome(status), probe=probe)
+            self._metrics.count(outcome(status), probe=probe, sampled=self._is_sampled(scope))
             if status < 400 and not probe:
                 self._metrics.feedback.answered(request_id, scope["state"].get("decided"))
         self._log.info(
@@ -112,6 +112,14 @@ class RequestMiddleware:
             **scope["state"].get("holder", {}),
             **scope["state"].get("logged", {}),  # what the endpoint adds
         )
+
+    def _is_sampled(self, scope: MutableMapping[str, Any]) -> bool:
+        """Whether a prediction is in the sample of one a client, once and for all."""
+        state = scope["state"]
+        if "sampled" not in state:
+            who = state.get("holder", {}).get("holder") or state["client"] or ""
+            state["sampled"] = not state["probe"] and self._metrics.clients.takes(who)
+        return bool(state["sampled"])
 
     async def _answer(
         self, scope: MutableMapping[str, Any], headers: Mapping[bytes, bytes], body: RequestBody,
@@ -177,7 +185,8 @@ class RequestMiddleware:
             finally:
                 admission.leave()
             if not scope["state"]["probe"]:
-                self._metrics.answered(time.perf_counter() - start)
+                taken = time.perf_counter() - start
+                self._metrics.answered(taken, sampled=self._is_sampled(scope))
         finally:
             admission.buffer(-body.admitted)
 

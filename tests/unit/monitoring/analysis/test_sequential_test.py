@@ -19,8 +19,9 @@ from facemodels.monitoring.analysis import (
     Verdict,
     decide,
 )  # fmt: skip
+from facemodels.monitoring.analysis.trigger_tests import fired_triggers
 from facemodels.monitoring.metrics.windows import Tally, Window
-from facemodels.monitoring.settings import VerdictSettings
+from facemodels.monitoring.settings import Triggers, VerdictSettings
 
 BOUNDS = (0.04, 0.05, 0.063, 0.08, 0.1, 0.125, 0.16, 0.2, 0.25)
 SETTINGS = VerdictSettings(window_s=1.0)
@@ -362,3 +363,21 @@ def test_the_bound_rests_on_all_windows_before():
     """Twenty answers are enough, and four windows have them."""
     course = windows([tally(5)] * 6, [tally(5)] * 6)
     assert judge(course, SETTINGS).metrics[1].requests == 2 * 5
+
+
+@pytest.mark.parametrize("clients", [30, 5])
+def test_a_burst_of_one_client_of_many_does_not_condemn_a_version(clients: int) -> None:
+    """Fifty heavy requests that fail, all of them with the canary, in ten seconds."""
+    bounds = (0.1, 1.0)
+    quiet = Tally(clients, 0, bounds, (clients, 0, 0), Tally(clients, 0, bounds, (clients, 0, 0)))
+    kept = Tally(clients + 1, 1, bounds, (clients, 0, 1))
+    struck = Tally(clients + 10, 10, bounds, (clients, 0, 10), kept)
+    test = SequentialTest(VerdictSettings())
+    for number in range(30):
+        canary = struck if 10 <= number < 15 else quiet
+        test.add(Window(2.0 * number, 2.0 * number + 2, canary, quiet))
+    condemned = test.verdict().answer == "roll back"
+    # Of few clients everything counts, as there is nothing else to judge by.
+    assert condemned == (clients == 5)
+    if clients == 30:
+        assert fired_triggers(Triggers(), [struck] * 5, window_s=2.0) == ()

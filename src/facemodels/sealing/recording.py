@@ -11,7 +11,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -96,6 +97,21 @@ def join_run() -> None:
     log = os.environ.get(VARIABLE)
     if log and _recorder is None:
         _join(Path(log))
+
+
+@contextmanager
+def unrecorded() -> Iterator[None]:
+    """Record nothing of this process in the block.
+
+    It is for a library that looks at the repository itself, such as DVCLive, and gives the stage
+    nothing of what it read.
+    """
+    global _recorder  # noqa: PLW0603
+    kept, _recorder = _recorder, None
+    try:
+        yield
+    finally:
+        _recorder = kept
 
 
 def read_log(log: Path) -> list[Sight]:

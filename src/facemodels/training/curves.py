@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+from facemodels.sealing.recording import unrecorded
 
 
 class Curves(Protocol):
@@ -25,12 +27,19 @@ def curves(folder: Path) -> Iterator[Curves]:
     os.environ.setdefault("DVC_NO_ANALYTICS", "true")
     from dvclive.live import Live
 
-    with Live(dir=str(folder), resume=False, report=None, save_dvc_exp=False, dvcyaml=None) as live:
+    with unrecorded():  # it opens the repository, and in an experiment all of DVC's files
+        live: Any = Live(
+            dir=str(folder), resume=False, report=None, save_dvc_exp=False, dvcyaml=None
+        )
 
-        def log(record: Mapping[str, float]) -> None:
-            live.step = int(record["step"])
-            for name in sorted(record.keys() - {"step"}):
-                live.log_metric(name, record[name])
-            live.make_summary()
+    def log(record: Mapping[str, float]) -> None:
+        live.step = int(record["step"])
+        for name in sorted(record.keys() - {"step"}):
+            live.log_metric(name, record[name])
+        live.make_summary()
 
+    try:
         yield log
+    finally:
+        with unrecorded():
+            live.end()

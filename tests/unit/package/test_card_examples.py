@@ -24,7 +24,7 @@ from facemodels.training.weights import save_state
 
 from .conftest import content
 
-SCENES = 2
+SCENES = 9  # in six kinds of files: 54 pictures
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     made = []
     split = detection_split("test", seed=3, scenes=SCENES, image_size=200, workers=1)
     for number, scene in enumerate(split.images):
-        image = Image.fromarray(np.array(scene)[: 200 - 30 * number])
+        image = Image.fromarray(np.array(scene)[: 200 - 18 * number])
         grey = np.asarray(image.convert("L")).astype(np.uint16) * 200 + 77
         soft = image.convert("RGBA")
         soft.putalpha(image.convert("L"))
@@ -74,15 +74,17 @@ def numbers(package: Path, *arguments: object, monkeypatch: pytest.MonkeyPatch) 
     return printed.getvalue().replace(",", " ").splitlines()
 
 
+@pytest.mark.parametrize("scenes", [2, pytest.param(SCENES, marks=pytest.mark.full)])
 @pytest.mark.parametrize("kind", ["yolov8_package", "mtcnn_package"])
 def test_a_detectors_script_finds_what_the_server_finds(
-    kind: str, pictures: list[Path], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    kind: str, scenes: int, pictures: list[Path], request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     folder: Path = request.getfixturevalue(kind)
     package = open_package(folder)
     predictor = package.predictor()
     seen = 0
-    for picture in pictures:
+    for picture in pictures[: len(pictures) * scenes // SCENES]:
         lines = numbers(folder, picture, monkeypatch=monkeypatch)
         (own,) = predictor.detect([imaging.decode(picture)])
         points = own.points if own.points is not None else np.empty((len(own), 0))
@@ -94,7 +96,7 @@ def test_a_detectors_script_finds_what_the_server_finds(
         seen += len(expected)
         found = np.array([line.split() for line in lines], float)
         np.testing.assert_allclose(found, np.array(expected), atol=1e-4 + 5e-5)
-    assert seen >= SCENES
+    assert seen >= scenes
 
 
 def test_a_recognisers_script_compares_as_the_server_does(

@@ -55,9 +55,10 @@ def suppress(
 
 def squares(boxes: Array) -> tuple[Array, Array]:
     """Squares around the boxes, and their pixels inside of the picture; those without any go."""
-    centres, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-    half = sides.max(axis=1, keepdims=True) / 2
-    boxes = np.concatenate([centres - half, centres + half], axis=1)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    longer = sides.max(axis=1, keepdims=True)
+    corners = boxes[:, :2] + sides / 2 - longer / 2
+    boxes = np.concatenate([corners, corners + longer], axis=1)
     pixels = np.trunc(boxes).astype(int)  # the boxes count pixels from 1
     pixels = np.concatenate(
         [np.maximum(pixels[:, :2], 1) - 1, np.minimum(pixels[:, 2:], size)], axis=1
@@ -72,12 +73,13 @@ picture = np.asarray(image.reduce(factor))
 size = np.array(picture.shape[1::-1])  # width, height
 first, second, third = wanted["thresholds"]
 
-found, scale = [np.empty((0, 9))], 12 / wanted["min_face_size"]
+# 32 bits throughout, as the server: a corner that falls on a pixel's edge is cut off likewise.
+found, scale = [np.empty((0, 9), np.float32)], 12 / wanted["min_face_size"]
 while size.min() * scale >= 12:
     width, height = (size * scale + 1).astype(int)
     offsets, scores = look("pnet", picture, [(0, 0, *size)], height, width)
     rows, columns = np.nonzero(scores[0, 1] >= first)
-    corners = 2 * np.stack([columns, rows], axis=1)
+    corners = 2 * np.stack([columns, rows], axis=1).astype(np.float32)
     boxes = np.floor(np.concatenate([corners + 1, corners + 12], axis=1) / scale)
     level = np.concatenate(
         [boxes, scores[0, 1, rows, columns, None], offsets[0, :, rows, columns]], axis=1

@@ -15,7 +15,12 @@ from facemodels.deployment.controller.alarms import Alarms
 from facemodels.deployment.controller.backend import RunningRouter
 from facemodels.deployment.desired import Desired
 from facemodels.deployment.last_good import Settled, changed_ns, read_or_last_good
-from facemodels.deployment.router.lost_requests import as_scrapes, lost_requests
+from facemodels.deployment.router.counters import (
+    answers,
+    answers_as_scrape,
+    as_scrapes,
+    lost_requests,
+)
 from facemodels.deployment.servers.probe_secret import probe_secret
 from facemodels.deployment.settings import Environment
 from facemodels.errors import ToolError
@@ -66,6 +71,7 @@ class BackgroundMonitor:
         self._targets: Sequence[ScrapeTarget] = ()
         self._conduct: Mapping[str, ServerConduct] = {}
         self._lost_before: dict[str, dict[str, int]] = {}  # by the router's process and version
+        self._answered: dict[str, Mapping[str, int]] = {}  # by the router's process
         self._judgements: dict[str, ModelAssessment] = {}
         self._alarms = Alarms(structlog.get_logger("facemodels.deployment"))
         self._began = time.monotonic()
@@ -135,7 +141,7 @@ class BackgroundMonitor:
         self._store.put([*scraper.scrape(self._targets), *self._lost()])
 
     def _lost(self) -> list[Scrape]:
-        """What the routers lost since the last scrape; a number that stands is not stored again."""
+        """What the routers lost and answered; a number that stands is not stored again."""
         ids = [one.id for wanted in self._wanted.values() for one in wanted.served.receiving]
         found: list[Scrape] = []
         known: dict[str, dict[str, int]] = {}
@@ -146,7 +152,12 @@ class BackgroundMonitor:
                 continue
             router = f"{one.name}@{process.pid}-{process.started}"
             before = self._lost_before.get(router, {})
-            now = lost_requests(one.metrics(), ids)
+            told = one.metrics()
+            answered = answers(told)
+            if answered and answered != self._answered.get(router):
+                found.append(answers_as_scrape(answered, one.inside, router, process.started_s))
+                self._answered = {**self._answered, router: answered}
+            now = lost_requests(told, ids)
             known[router] = {**before, **now}
             new = {identity: n for identity, n in now.items() if n != before.get(identity, 0)}
             found += as_scrapes(new, one.inside, router, process.started_s)

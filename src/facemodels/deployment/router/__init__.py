@@ -7,6 +7,7 @@ Modules in reading order:
 - `routing`: makes the routes from the traffic and the running servers. Pure.
 - `settings`: the router's addresses and limits, and Traefik's static configuration. Pure.
 - `configuration`: makes Traefik's dynamic configuration from the routes. Pure.
+- `counters`: reads what Traefik counts: requests that died in a server, answers to clients. Pure.
 - `traefik`: Traefik's process.
 - `published`: writes the routes for Traefik, and remembers them over a restart.
 - `listener`: the sockets by which two routers share an address.

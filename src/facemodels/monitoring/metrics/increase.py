@@ -8,7 +8,7 @@ of a process that started earlier counts for nothing, because the times of its e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -95,7 +95,12 @@ def _tally(statuses: tuple[int, ...], latency: Histogram, sampled: Tally | None 
 
 def lost_reading(count: int) -> Reading:
     """The reading of a router that has counted requests which died inside a server."""
-    statuses = tuple(count if status == "error" else 0 for status in STATUSES)
+    return router_reading({"error": count})
+
+
+def router_reading(counts: Mapping[str, int]) -> Reading:
+    """The reading of a router, which counts requests by how they ended and times none."""
+    statuses = tuple(counts.get(status, 0) for status in STATUSES)
     # Whose they were nobody knows; the sample has all of them.
     return Reading(
         statuses, NO_HISTOGRAM, NO_HISTOGRAM, memory_bytes=0.0, in_flight=0.0, sampled=statuses

@@ -59,6 +59,9 @@ class Series(NamedTuple):
         return cls(str(parsed.name), str(parsed.version))
 
 
+ROUTER = Series("router", "clients")  # what the routers answered to clients, whatever the model
+
+
 @dataclass(frozen=True, slots=True)
 class Histogram:
     """The counts of a Prometheus histogram, by bucket.

@@ -28,10 +28,10 @@ from facemodels.monitoring.report.durations import duration_text, parse_duration
 from facemodels.monitoring.report.html import html
 from facemodels.monitoring.report.observation import (
     Agreement,
+    CountedShare,
     Curve,
     Observation,
     RolloutProgress,
-    UserShare,
     VersionFigures,
 )
 from facemodels.monitoring.report.text import markdown, table
@@ -41,10 +41,10 @@ __all__ = [
     "Arm",
     "ArmComparison",
     "ConfidenceInterval",
+    "CountedShare",
     "Curve",
     "Observation",
     "RolloutProgress",
-    "UserShare",
     "VersionFigures",
     "compare_arms",
     "duration_text",

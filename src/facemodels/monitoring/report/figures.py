@@ -11,8 +11,8 @@ from facemodels.monitoring.report.ab_test import Arm, ConfidenceInterval, share
 from facemodels.monitoring.report.durations import duration_text
 from facemodels.monitoring.report.observation import (
     Agreement,
+    CountedShare,
     Observation,
-    UserShare,
     VersionFigures,
 )
 from facemodels.text import one_line
@@ -46,7 +46,7 @@ def moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _said(found: UserShare | None) -> str:
+def _said(found: CountedShare | None) -> str:
     """What users said, with its interval and number, for example `93.0 % (90 to 95) of 412`."""
     if found is None:
         return _NOBODY
@@ -107,6 +107,8 @@ def facts(observation: Observation) -> list[tuple[str, str]]:
         made.append(("since", f"{moment(rollout.since)} by {rollout.by}"))
         if rollout.reason:
             made.append(("reason", rollout.reason))
+    if observation.answered is not None:
+        made.append(("answered, by the router's counters", _said(observation.answered)))
     return [(label, one_line(value)) for label, value in made]
 
 

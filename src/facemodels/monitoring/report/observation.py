@@ -28,12 +28,12 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class UserShare:
-    """A share of what users said, with its 95 % interval.
+class CountedShare:
+    """A share of what was counted, or said by users, with its 95 % interval.
 
     Attributes:
         interval: the share, 0 to 1.
-        answers: the number of answers that it is of.
+        answers: the number that it is of.
     """
 
     interval: ConfidenceInterval
@@ -81,9 +81,9 @@ class VersionFigures:
     gpu_utilization: float | None = None
     gpu_memory_mb: float | None = None
     cost_per_1000: float | None = None
-    satisfaction: UserShare | None = None
-    false_match: UserShare | None = None
-    false_non_match: UserShare | None = None
+    satisfaction: CountedShare | None = None
+    false_match: CountedShare | None = None
+    false_non_match: CountedShare | None = None
     accuracy: Mapping[str, float | None] | None = None
     series: Mapping[str, Curve] = field(default_factory=dict)
 
@@ -136,6 +136,7 @@ class Observation:
         rollout: the rollout that goes on; None if the environment does not serve the model.
         arms: for the strategy `ab`, the observed version against the other.
         agreement: for the strategy `shadow`.
+        answered: of all requests at the router, whatever the model, the share that was answered.
         leaning: which way the evidence leans while the verdict holds; None if it does not.
         notes: further sentences, for example about what could not be read.
     """
@@ -151,5 +152,6 @@ class Observation:
     rollout: RolloutProgress | None = None
     arms: ArmComparison | None = None
     agreement: Agreement | None = None
+    answered: CountedShare | None = None
     leaning: Leaning | None = None
     notes: tuple[str, ...] = ()

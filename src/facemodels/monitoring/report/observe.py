@@ -14,17 +14,17 @@ from facemodels.monitoring.analysis.verdict import decide
 from facemodels.monitoring.analysis.watch import ModelAssessment, Watch
 from facemodels.monitoring.metrics import measures
 from facemodels.monitoring.metrics.increase import Increase
-from facemodels.monitoring.metrics.reading import NOTHING_BESIDE, PROBE, Series
+from facemodels.monitoring.metrics.reading import NOTHING_BESIDE, PROBE, ROUTER, Series
 from facemodels.monitoring.metrics.source import SampleSource, total_increase, windows
 from facemodels.monitoring.metrics.windows import Tally
 from facemodels.monitoring.probes.result import RATES
 from facemodels.monitoring.report.ab_test import ArmComparison, compare_arms, share
 from facemodels.monitoring.report.observation import (
     Agreement,
+    CountedShare,
     Curve,
     Observation,
     RolloutProgress,
-    UserShare,
     VersionFigures,
 )
 from facemodels.monitoring.served import ServedModel
@@ -132,9 +132,17 @@ class VersionObserver:
             rollout=_progress(served),
             arms=self._arms(ids, now) if strategy == "ab" and len(ids) == 2 else None,
             agreement=self._agreement(identity) if strategy == "shadow" else None,
+            answered=self._answered(now),
             leaning=_leaning(identity, served, assessment, now),
             notes=tuple(self._notes(served)),
         )
+
+    def _answered(self, now: float) -> CountedShare | None:
+        """How many requests of clients the routers answered, from their own counters."""
+        done = total_increase(self._source, ROUTER, self._span.began, now)
+        if done is None:
+            return None
+        return _counted(done.tally.requests - done.tally.errors, done.tally.requests)
 
     def _notes(self, served: ServedModel | None) -> Iterator[str]:
         if served is None or str(self._model) not in served.ids:
@@ -165,9 +173,9 @@ class VersionObserver:
             cost_per_1000=self._cost(
                 seconds, done or Increase(), gpu=peaks is not None and peaks.gpu_load is not None
             ),
-            satisfaction=_of_users(said.score_sum, said.scores),
-            false_match=_of_users(said.false_matches, said.false_matches + said.true_non_matches),
-            false_non_match=_of_users(
+            satisfaction=_counted(said.score_sum, said.scores),
+            false_match=_counted(said.false_matches, said.false_matches + said.true_non_matches),
+            false_non_match=_counted(
                 said.false_non_matches, said.false_non_matches + said.true_matches
             ),
             accuracy=self._accuracy(series, now),
@@ -278,9 +286,9 @@ def _leaning(
     return leaning(assessment.verdict, now - candidate.since)
 
 
-def _of_users(part: float, whole: float) -> UserShare | None:
+def _counted(part: float, whole: float) -> CountedShare | None:
     found = share(part, whole)
-    return None if found is None else UserShare(found, round(whole))
+    return None if found is None else CountedShare(found, round(whole))
 
 
 def _mb(size: float | None) -> float | None:

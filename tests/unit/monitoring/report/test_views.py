@@ -37,7 +37,7 @@ def seen(
     own = {
         "percent": 10, "requests": 12345, "error_rate": 0.0024, "success_rate": 0.9976,
         "p50_ms": 12.34, "p95_ms": 45.67, "p99_ms": 99.1, "requests_per_s": 143.2,
-        "satisfaction": report.UserShare(report.ConfidenceInterval(0.93, 0.9, 0.95), 412),
+        "satisfaction": report.CountedShare(report.ConfidenceInterval(0.93, 0.9, 0.95), 412),
         "memory_mb": 812.4, "cost_per_1000": 0.0123, "accuracy": RATES,
         "series": {
             "p95_ms": series(40.0, 41.0, None, 45.67), "error_rate": series(0.0, 0.01, 0.002),

@@ -1,11 +1,16 @@
-"""Requests that died inside a server are evidence, though no server counted them."""
+"""The router counts what no server does: requests that died inside one, answers to clients."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from facemodels.deployment.router.lost_requests import as_scrapes, lost_requests
-from facemodels.monitoring.metrics.reading import Series
+from facemodels.deployment.router.counters import (
+    answers,
+    answers_as_scrape,
+    as_scrapes,
+    lost_requests,
+)
+from facemodels.monitoring.metrics.reading import ROUTER, Series
 from facemodels.monitoring.metrics.source import tally
 from facemodels.monitoring.metrics.store import SampleStore
 
@@ -39,4 +44,25 @@ def test_they_are_errors_of_the_version_in_what_the_verdict_reads(tmp_path: Path
     found = tally(store, Series.of(TWO), since, store.now())
     assert found is not None
     assert (found.requests, found.errors) == (5, 5)
+    store.close()
+
+
+def test_answers_to_clients_are_counted_by_how_they_ended(tmp_path: Path) -> None:
+    def told(**counts: int) -> str:
+        name = "traefik_entrypoint_requests_total"
+        return "".join(
+            f'{name}{{code="{code.strip("c")}",entrypoint="{entry}",method="POST"}} {count}\n'
+            for entry, more in (("web", 0), ("traefik", 1000))
+            for code, count in ((code, count + more) for code, count in counts.items())
+        )
+
+    text = told(c200=90, c201=3, c404=4, c503=2, c502=1, c499=8)
+    assert answers(text) == {"success": 93, "invalid": 4, "error": 3}
+    store = SampleStore(tmp_path / "samples.db")
+    store.put([])
+    since = store.now()
+    store.put([answers_as_scrape(answers(text), "http://127.0.0.1:1", "router@7")])
+    found = tally(store, ROUTER, since, store.now())
+    assert found is not None
+    assert (found.requests, found.errors) == (96, 3)
     store.close()

@@ -108,7 +108,8 @@ def facts(observation: Observation) -> list[tuple[str, str]]:
         if rollout.reason:
             made.append(("reason", rollout.reason))
     if observation.answered is not None:
-        made.append(("answered, by the router's counters", _said(observation.answered)))
+        share_of = f"{_rate(observation.answered.interval)} of {observation.answered.answers:,}"
+        made.append(("answered, by the router's counters", share_of))
     return [(label, one_line(value)) for label, value in made]
 
 

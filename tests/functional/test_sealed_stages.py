@@ -69,7 +69,7 @@ FILES = {
     "stage.py": STAGE,
     "raw/a.txt": "a\n",
     "raw/b.txt": "b\n",
-    **{f"other/{name}.txt": f"{name}\n" for name in ("extra", "child", "worker", "old")},
+    **{f"other/{name}.txt": f"{name}\n" for name in ("extra", "child", "worker", "fork", "old")},
     "other/helper.py": "VALUE = 1\n",
     "elsewhere/linked.txt": "linked\n",
     "elsewhere/deep.txt": "deep\n",
@@ -102,6 +102,10 @@ UNDECLARED: Deeds = {
         "ProcessPoolExecutor(1, multiprocessing.get_context('spawn'))"
         ".submit(Path.read_text, Path('other/worker.txt').absolute()).result()",
         "read undeclared/other/worker.txt",
+    ),
+    "a forked worker reads a file": (
+        "pid = os.fork()\nif not pid: open('other/fork.txt'); os._exit(0)\nos.waitpid(pid, 0)",
+        "read undeclared/other/fork.txt",
     ),
     "a file is written": ("Path('notes.txt').touch()", "wrote undeclared/notes.txt"),
     "a file is removed": ("Path('other/old.txt').unlink()", "removed undeclared/other/old.txt"),

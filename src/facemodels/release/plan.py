@@ -15,6 +15,7 @@ from facemodels.errors import InputError
 from facemodels.names import ModelId, ModelName, Version
 from facemodels.registry import semver
 from facemodels.registry.semver import Level
+from facemodels.sealing.declaration import record_path
 
 PARAMS = "params.yaml"
 CONFIG = "conf/config.yaml"
@@ -314,6 +315,8 @@ def files(name: str, facts: ReleaseFacts) -> tuple[str, ...]:
             f"reports/validate/{model}.json", f"reports/validate/{model}/.gitignore",
             f"reports/benchmark/{model}.json",
         ]  # fmt: skip
+    runs = {stage for model in (name, *facts.siblings) for stage in stages(model, task)}
+    found += sorted(record_path(stage) for stage in runs)
     if facts.previous is not None:
         found.append(facts.previous.dvc_file)
     return tuple(found)

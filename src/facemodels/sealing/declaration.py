@@ -22,6 +22,11 @@ RECORDS = "reports/sealed"  # an output below it is the record of the stage's se
 _PLACEHOLDER = re.compile(r"\$\{\s*([^{}\s]+)\s*\}")
 
 
+def record_path(stage: str) -> str:
+    """The path of the record of a stage's sealed run, as dvc.yaml declares it."""
+    return f"{RECORDS}/{stage.replace('@', '/')}.json"
+
+
 @dataclass(frozen=True)
 class StageDeclaration:
     """One stage of dvc.yaml.

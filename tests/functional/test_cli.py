@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from facemodels.data.sample.generate import (
     landmark_split,
     recognition_split,
 )
+from tests.traced import outside, plain_environment, traced
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = str(Path(sys.executable).parent / "facemodels")
@@ -136,6 +138,22 @@ def test_the_guides_commands_train_validate_and_package_a_facenet(work: Path) ->
     # Nothing is inherited from the card of params.yaml, which is of other weights.
     words = [metadata[name] for name in ("training_dataset", "author", "license")]
     assert words == ["my people", "unknown", "unknown"]
+
+
+@pytest.mark.full
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.parametrize(
+    "config", [("facenet.yaml", "people"), ("yolo.yaml", "scenes"), ("dlib.yaml", "points")]
+)
+def test_a_whole_training_speaks_to_nothing_beyond_this_machine(
+    config: tuple[str, str], work: Path, tmp_path: Path
+) -> None:
+    command = [COMMAND, "train", "--config", config[0], "--dataset", config[1]]
+    subprocess.run(
+        traced([*command, "--output", str(tmp_path / "out")], tmp_path / "trace"),
+        check=True, cwd=work, env=plain_environment(tmp_path), capture_output=True,
+    )  # fmt: skip
+    assert outside(tmp_path / "trace") == set()
 
 
 def test_the_commands_train_validate_and_package_a_detector(work: Path) -> None:

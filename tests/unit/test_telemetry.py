@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from facemodels import SILENT
+from tests.traced import outside, plain_environment, traced
 
 
 def test_opening_a_graph_leaves_nothing_of_the_vendor_in_the_home_folder(tmp_path: Path) -> None:
@@ -46,20 +45,14 @@ from facemodels.serving.server import serve_package
 import iterative_telemetry
 assert not iterative_telemetry.IterativeTelemetryLogger("t", "1", "", "").is_enabled()
 """
-# An address of a socket in strace's words; sockets of the kernel and of files have no such thing.
-_ADDRESS = re.compile(r'sin6?_addr(?:=inet_addr\(|\)?, ?)"([^"]+)"|inet_pton\(AF_INET6, "([^"]+)"')
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 def test_no_library_of_ours_speaks_to_anything_beyond_this_machine(tmp_path: Path) -> None:
     golden = Path(__file__).resolve().parents[1] / "golden/dlib-v1.0.0"
-    clean = {k: v for k, v in os.environ.items() if k not in SILENT}
     trace = tmp_path / "trace"
-    traced = ["strace", "-f", "-qq", "-o", str(trace), "-e", "trace=connect,sendto,sendmsg"]
     subprocess.run(
-        [*traced, sys.executable, "-c", _WORK, str(golden)],
-        check=True, env={**clean, "HOME": str(tmp_path)}, cwd=tmp_path,
+        traced([sys.executable, "-c", _WORK, str(golden)], trace),
+        check=True, env=plain_environment(tmp_path), cwd=tmp_path,
     )  # fmt: skip
-    found = [found for line in trace.read_text().splitlines() for found in _ADDRESS.findall(line)]
-    outside = {a or b for a, b in found} - {"127.0.0.1", "::1"}
-    assert outside == set()
+    assert outside(trace) == set()

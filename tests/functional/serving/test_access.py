@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
+from facemodels import SILENT
+from tests.traced import outside, traced
+
 from .conftest import COMMAND, GOLDEN, Server, Start
-from .wire import LIVE, Wire, picture, wait_until
+from .wire import LIVE, Wire, launched, picture, wait_until
 
 JPEG = {"content-type": "image/jpeg"}
 REQUESTS = {
@@ -264,3 +269,23 @@ def test_the_log_holds_nothing_that_clients_sent(guarded: Server, tokens: dict[s
     assert "jane-doe" not in text
     assert secret not in text
     assert all(line["event"] != "raw" for line in guarded.lines), "a line that is no JSON"
+
+
+@pytest.mark.full
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_a_whole_server_speaks_to_nothing_beyond_this_machine(
+    facenet: Path, tmp_path: Path
+) -> None:
+    """From its start over a prediction, its page and its metrics to its end."""
+    trace = tmp_path / "trace"
+    loud = ["env", *(f"--unset={name}" for name in SILENT)]
+    with launched(tmp_path, facenet, prefix=[*loud, *traced([], trace)]) as server:
+        answer = server.post(
+            "/api/embed", content=picture(), headers={"content-type": "image/jpeg"}
+        )
+        assert answer.status_code == 200
+        for path in ("/", "/docs", "/openapi.json", "/metrics", "/api/model/info"):
+            assert server.get(path).status_code == 200
+        psutil.Process(server.process.pid).children()[0].terminate()
+        server.process.wait(60)
+    assert outside(trace) == set()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import zlib
 from typing import Any
 
+import httpx
 import pytest
+from starlette.responses import PlainTextResponse
 
 from facemodels.serving.http.arrival import client_address, normalised, require_host, traced
 from facemodels.serving.http.bodies import media_type
+from facemodels.serving.http.cors import CrossOrigin
 from facemodels.serving.http.encodings import encoding_of, expanded
 from facemodels.serving.http.errors import RequestError
 
@@ -91,3 +95,31 @@ def test_the_other_names_of_jpeg_are_read() -> None:
     assert {media_type(f"{one}; q=1") for one in ("image/jpg", "image/pjpeg", "IMAGE/JPEG")} == {
         "image/jpeg"
     }
+
+
+def test_pages_of_named_origins_may_ask_and_their_preflights_need_no_token() -> None:
+    async def closed(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse("no token", 401)(scope, receive, send)
+
+    async def ask() -> list[httpx.Response]:
+        app, found = CrossOrigin(closed, ("https://ours.example",)), []
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            for origin in ("https://ours.example", "https://theirs.example"):
+                asked = {
+                    "origin": origin, "access-control-request-method": "POST",
+                    "access-control-request-headers": "authorization,content-type",
+                }  # fmt: skip
+                found.append(await client.options("/api/embed", headers=asked))
+                found.append(await client.post("/api/embed", headers={"origin": origin}))
+        return found
+
+    allowed, answered, refused, unread = asyncio.run(ask())
+    assert (allowed.status_code, answered.status_code) == (200, 401)
+    assert (refused.status_code, unread.status_code) == (400, 401)
+    for answer in (allowed, answered):
+        assert answer.headers["access-control-allow-origin"] == "https://ours.example"
+    for answer in (refused, unread):
+        assert "access-control-allow-origin" not in answer.headers
+    assert allowed.headers["x-request-id"]
+    assert "retry-after" in answered.headers["access-control-expose-headers"]

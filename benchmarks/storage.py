@@ -1,11 +1,13 @@
 """Pushing, pulling and proving weights, beside plain DVC, boto3 and sha256sum.
 
-python -m benchmarks.storage [--quick] [--rounds 3]
+python -m benchmarks.storage [--quick] [--rounds 3] [--shapes mix one small]
 
-A repository with 2 GB of packages (weights of 100 MB each, and the small files around them) and
-SeaweedFS as the store, on one machine. Everybody moves the same objects between the same disk and
-the same server, each time into an empty bucket or an empty cache; all take turns in every round.
-Ours proves each object by its digest, the others do not (`dvc pull` with `verify` does; it is on).
+A repository in one of three shapes and SeaweedFS as the store: 2 GB of packages (`mix`: weights of
+100 MB each, and the small files around them), one version whose weights are 1 GB (`one`), or one of
+10,000 files of 1 kB (`small`), on one machine. Everybody moves the same objects between the same
+disk and the same server, each time into an empty bucket or an empty cache; all take turns in every
+round. Ours proves each object by its digest, the others do not (`dvc pull` with `verify` does; it
+is on).
 Each is a process of its own, its start included. boto3 is its transfer manager with 10 threads.
 """
 
@@ -79,7 +81,7 @@ def large(folder: Path) -> Store:
     store = seaweed(folder)
     store.command = tuple(
         "-master.volumeSizeLimitMB=1024" if "volumeSizeLimitMB" in word
-        else "-volume.max=40" if word.startswith("-volume.max") else word
+        else "-volume.max=400" if word.startswith("-volume.max") else word
         for word in store.command
     )  # fmt: skip
     return store
@@ -141,6 +143,19 @@ class Contest:
         if who == "boto3":
             return [sys.executable, "-c", _BOTO, act, self.store.url, self.bucket, str(self.cache)]
         return [str(BIN / "facemodels"), "storage", act]
+
+
+def of_small_files(folder: Path, store: Store, count: int) -> S3Site:
+    """A repository with one version of many files of 1 kB each."""
+    site = s3_site(folder, store, versions=())
+    model = ModelId.parse("rec-facenet-v1.0.0")
+    path = site.folder / str(model.folder)
+    path.mkdir(parents=True)
+    for number, data in enumerate(np.random.default_rng(0).bytes(1000 * count)[i : i + 1000]
+                                  for i in range(0, 1000 * count, 1000)):  # fmt: skip
+        (path / f"{number}.bin").write_bytes(data)
+    site.track(model, {}, package="0" * 64)
+    return site
 
 
 def transfers(contest: Contest, rounds: int) -> list[dict[str, object]]:
@@ -253,6 +268,7 @@ def main() -> None:
     """Measure all, and print it."""
     parser = argparse.ArgumentParser(description="See the top of the file.")
     parser.add_argument("--quick", action="store_true", help="A tenth of the bytes, one round.")
+    parser.add_argument("--shapes", nargs="+", choices=("mix", "one", "small"), default=["mix"])
     parser.add_argument("--rounds", type=int, default=3, help="Turns of everybody.")
     options = parser.parse_args()
     count, size, rounds = (4, 50 * MB, 1) if options.quick else (20, 100 * MB, options.rounds)
@@ -263,18 +279,24 @@ def main() -> None:
             subprocess.run(("git", "config", "--global", key, value), check=True)
         print(markdown(digests(folder, rounds + 2)), "\n")
         print(markdown([planning(10_000, rounds)]), "\n")
-        place = folder / "store"
-        place.mkdir()
-        store = large(place)
+        (folder / "store").mkdir()
+        store = large(folder / "store")
         os.environ.update(store.credentials)
         store.start()
         try:
-            ids = tuple(f"rec-facenet-v1.{number}.0" for number in range(count))
-            site = s3_site(folder / "site", store, versions=ids, size=size)
-            oids = site.all_objects()
-            total = sum(site.cache.sizes()[oid] for oid in oids)
-            print(f"{total / MB:.0f} MB in {len(oids)} objects\n")
-            print(markdown(transfers(Contest(site, store, total), rounds)))
+            for shape in options.shapes:
+                place = folder / shape
+                if shape == "small":
+                    site = of_small_files(place, store, 10_000 // (10 if options.quick else 1))
+                else:
+                    many = shape == "mix"
+                    names = [f"rec-facenet-v1.{number}.0" for number in range(count if many else 1)]
+                    bytes_each = size if many else (100 if options.quick else 1000) * MB
+                    site = s3_site(place, store, versions=tuple(names), size=bytes_each)
+                sizes = site.cache.sizes()
+                total = sum(sizes[oid] for oid in site.all_objects())
+                print(f"{shape}: {total / MB:.0f} MB in {len(site.all_objects())} objects\n")
+                print(markdown(transfers(Contest(site, store, total), rounds)), flush=True)
         finally:
             store.kill()
 

@@ -242,17 +242,20 @@ class S3Site(EnvironmentSite):
 
     def enter(self, model: ModelId, facts: Mapping[str, Any]) -> None:
         """`dvc add` the package of a version, commit and register it."""
+        digest = open_package(self.folder / str(model.folder)).digest
+        self.track(model, facts, package=digest)
+
+    def track(self, model: ModelId, facts: Mapping[str, Any], *, package: str) -> None:
+        """`dvc add` the folder of a version, which need be no package, commit and register it."""
         from dvc.repo import Repo
 
         path = str(model.folder)
-        folder = self.folder / path
         with Repo(str(self.folder)) as repo:
-            stage = repo.add(str(folder))[0]
+            stage = repo.add(str(self.folder / path))[0]
         digest = stage.outs[0].hash_info.value
         git(self.folder, "add", "--all")
         git(self.folder, "commit", "--quiet", "-m", f"Make {model}")
         commit = git(self.folder, "rev-parse", "HEAD")
-        package = open_package(folder).digest
         evidence = {
             "package": f"sha256:{package}", "dvc": f"md5:{digest}", "suite": ["benchmark"],
         }  # fmt: skip

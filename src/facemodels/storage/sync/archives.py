@@ -30,12 +30,14 @@ class RecordedArchive:
         path: of the archive, below the URL of a remote.
         sha256: its hexadecimal SHA-256.
         bytes: its size; None where the record has none.
+        objects: the ids of the objects that nobody needed any more when it was made.
     """
 
     entry: Entry
     path: str
     sha256: str
     bytes: int | None
+    objects: frozenset[str] = frozenset()
 
 
 def recorded_archives(state: State) -> list[RecordedArchive]:
@@ -49,7 +51,11 @@ def recorded_archives(state: State) -> list[RecordedArchive]:
             entry = state.entries[identity]
             found.append(
                 RecordedArchive(
-                    entry, str(facts["path"]), digest, size if type(size) is int else None
+                    entry,
+                    str(facts["path"]),
+                    digest,
+                    size if type(size) is int else None,
+                    frozenset(map(str, facts.get("objects") or ())),
                 )
             )
     return found

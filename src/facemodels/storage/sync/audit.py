@@ -183,6 +183,9 @@ class _AuditRun:
         self._sample = sample
         self._archives = {one.path: one for one in recorded_archives(state)}
         self.linked = 0
+        # A backup keeps what an archive has by now; nothing mends it there, and nobody needs it.
+        left = (one.objects for one in self._archives.values())
+        self._left = frozenset().union(*left) - names.keys()
 
     def audit(
         self, store: ObjectStore, listing: Listing, needed: Iterable[str]
@@ -216,6 +219,8 @@ class _AuditRun:
                     digest is not None or oid in self._names
                 ):
                     kind: Kind = "missing" if digest is None else "corrupt"
+                    if oid in self._left:
+                        kind = "extra"
                     names = self._names.get(oid, ())
                     corrupt.append(ObjectFinding(store.name, kind, oid, names))
         return corrupt, read

@@ -20,7 +20,8 @@ class ObjectFinding:
     Attributes:
         store: the name of the store.
         kind: `missing`: a registered version needs it and it is not there; `corrupt`: its bytes are
-            not what its name says; `extra`: no version and no commit names it; `foreign`: the file
+            not what its name says; `extra`: no version and no commit names it, or it is damaged and
+            an archive holds it by now; `foreign`: the file
             is no object; `unpushed`: other data that DVC tracks in this working tree is not there.
         item: the object id; of an archive, a foreign file or an output, its path.
         versions: the ids of the versions that the object belongs to.

@@ -10,7 +10,7 @@ from facemodels.sealing.declaration import PIPELINE, read_stages
 from facemodels.sealing.digests import Ignored
 from facemodels.sealing.judgement import judge
 from facemodels.sealing.needs import StageNeeds
-from facemodels.sealing.recording import RUNS, read_log
+from facemodels.sealing.recording import RUNS, Sight, read_log
 
 _SOURCE = "src/"
 _ENTRY = "        - "
@@ -56,11 +56,20 @@ def _seen(root: Path) -> list[Difference]:
     found = []
     for name, stage in read_stages(root).items():
         log = root / RUNS / f"{name}.log"
-        if log.is_file():
-            breaches = judge(stage, read_log(log), root, package, ignored)
+        sights = read_log(log) if log.is_file() else []
+        if not _is_outdated(log, sights):
+            breaches = judge(stage, sights, root, package, ignored)
             used = [one.path for one in breaches if one.kind in {"read", "import"}]
             found += [Difference(stage.group, "read", path) for path in used]
     return found
+
+
+def _is_outdated(log: Path, sights: list[Sight]) -> bool:
+    """Whether a module was edited or removed since the run: the next one may need other files."""
+    imported = [Path(sight.path) for sight in sights if sight.act == "import"]
+    return any(
+        not path.is_file() or path.stat().st_mtime > log.stat().st_mtime for path in imported
+    )
 
 
 def fix(root: Path) -> list[Difference]:

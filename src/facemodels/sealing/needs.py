@@ -29,7 +29,11 @@ BY_NAME = {
         "facemodels.detection.decodes.*",
     ],
     "validate": ["facemodels.evaluate.{task}"],
-    "package": ["facemodels.{task}.example", "facemodels.evaluate.{task}"],
+    "package": [
+        "facemodels.{task}.example",
+        "facemodels.evaluate.{task}",
+        "facemodels.package.native_example",  # text of a model card, where there is no ONNX
+    ],
     "benchmark": ["facemodels.evaluate.speed_child"],
     "system": ["facemodels.evaluate.{task}", "facemodels.{task}.task"],
     "bundle": [],
@@ -139,7 +143,7 @@ class StageNeeds:
                 modules.add(name)
             elif package in self._graph.modules:  # not every task has each of them
                 modules |= self._graph.find_descendants(package)
-        return self._with_imports(modules)
+        return self._with_imports(modules & self._graph.modules)  # a plugin has its own
 
     def _scripts(self, stage: str) -> set[Path]:
         """What a stage runs beside the library: its script, and the suite of a package."""

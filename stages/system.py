@@ -1,4 +1,4 @@
-"""Stage system: the members of a system together, from the photo on, against its gates."""
+"""Stage system: the members of a system together, from the photo on."""
 
 import sys
 from pathlib import Path
@@ -11,8 +11,7 @@ from facemodels.text import markdown
 
 
 def main(name: str) -> None:
-    """Measure the system `name`; a gate that it misses stops the pipeline."""
-    from facemodels.evaluate import gates
+    """Measure the system `name`."""
     from facemodels.package.load import open_package
     from facemodels.pipeline.system import measure_system, members_of
     from facemodels.pipeline.validate import intervals_of, write_curves
@@ -34,10 +33,7 @@ def main(name: str) -> None:
     write_json(Path("build", name, "calibration.json"), measured.calibration.as_json())
     write_json(Path("reports/validate", f"{name}.json"), {name: figures})
     write_curves(found, Path("reports/validate", name))
-    judgements = gates.judge(found.metrics, system.gates)
     print(markdown([{"metric": metric, "value": v} for metric, v in found.metrics.items()]))
-    print(markdown([vars(row) for row in judgements]))
-    gates.require(judgements, name)
 
 
 if __name__ == "__main__":

@@ -111,7 +111,29 @@ def test_a_model_below_its_gate_stops_the_pipeline_before_package(small: Clone) 
     assert done.returncode != 0
     assert "below its gates" in done.stderr
     assert "≤ 0.0001" in done.stdout
-    assert stages_run(done.stdout) == ["validate@landmark-dlib"]
+    assert stages_run(done.stdout) == ["gate@landmark-dlib"]  # nothing is measured again
+    assert json.loads(small.read("reports/gate/landmark-dlib.json"))["landmark-dlib"]["nme"] > 0
+
+
+def test_an_experiment_below_its_gate_can_be_kept_and_looked_at(small: Clone) -> None:
+    changes = (
+        "-S",
+        "models.landmark-dlib.gates.nme.max=0.0001",
+        "-S",
+        "models.landmark-dlib.train.nu=0.3",
+    )
+    failed = small.run(
+        "dvc", "exp", "run", "-S", SMOKE, *changes, "package@landmark-dlib", check=False
+    )
+    assert failed.returncode != 0
+    assert "`dvc exp save` keeps its figures" in failed.stderr
+    small.run("dvc", "exp", "save", "--name", "below")
+    shown = json.loads(small.run("dvc", "exp", "show", "--json").stdout)
+    kept = next(one for one in shown[1]["experiments"] or () if one["name"] == "below")
+    metrics = kept["revs"][0]["data"]["metrics"]["reports/gate/landmark-dlib.json"]["data"]
+    measured = json.loads(small.read("reports/validate/landmark-dlib.json"))["landmark-dlib"]
+    nme = metrics["landmark-dlib"]["nme"]
+    assert nme == measured["metrics"]["nme"]
 
 
 def test_one_stage_of_one_model_can_be_asked_for(small: Clone) -> None:
@@ -140,15 +162,18 @@ def test_a_queued_experiment_runs(small: Clone) -> None:
 
 
 def test_metrics_diff_shows_accuracy_and_speed(copy: Clone) -> None:
-    path = copy.folder / "reports/benchmark/landmark-dlib.json"
+    path = copy.folder / "reports/speed/landmark-dlib.json"
     measured = json.loads(path.read_text())
-    measured["landmark-dlib"]["served"]["p50_ms"] += 1
+    measured["landmark-dlib"]["p50_ms"] += 1
     path.write_text(json.dumps(measured))
     shown = copy.run("dvc", "metrics", "diff", "HEAD").stdout
-    assert "landmark-dlib.served.p50_ms" in shown
-    everything = copy.run("dvc", "metrics", "show").stdout
-    assert "landmark-dlib.metrics.nme" in everything
-    assert "detection-yolov8.metrics.ap50_95" in everything
+    assert "landmark-dlib.p50_ms" in shown
+    everything = copy.run("dvc", "metrics", "show", "--json").stdout
+    files = json.loads(everything)[""]["data"]
+    few = {name: one["data"] for name, one in files.items()}
+    assert "nme" in few["reports/gate/landmark-dlib.json"]["landmark-dlib"]
+    assert "ap50_95" in few["reports/gate/detection-yolov8.json"]["detection-yolov8"]
+    assert all(len(values) <= 8 for one in few.values() for values in one.values())
 
 
 def test_plots_open_without_a_network(copy: Clone) -> None:

@@ -107,11 +107,7 @@ _READING = (  # options of `reading_options`; each is the key of conf/data/ of i
     ("--min-images", click.IntRange(min=1), "People with fewer pictures are not trained on."),
     ("--crop-fraction", click.FloatRange(0, 1, min_open=True), "Share of the side that is cut."),
     ("--allowed-broken", _SHARE, "Share of unusable files that is no error."),
-    (
-        "--allowed-shared",
-        click.FloatRange(0, 1, max_open=True),
-        "Share of pictures in two splits that is no error.",
-    ),
+    ("--allowed-shared", _SHARE, "Share of pictures in two splits that is no error."),
 )
 
 

@@ -11,10 +11,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from facemodels.data import sheet
 from facemodels.data.problems import Problem
@@ -53,7 +54,7 @@ class FilesSettings(DatasetSettings):
     """
 
     allowed_broken: Share = 0.05
-    allowed_shared: Share = 1.0
+    allowed_shared: Annotated[float, Field(ge=0, le=1)] = 1.0
 
 
 class DealtSettings(FilesSettings):

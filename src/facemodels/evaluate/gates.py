@@ -54,5 +54,6 @@ def require(judgements: list[GateResult], model: str) -> None:
         reasons = ", ".join(f"{row.metric} {row.value:.4f} is not {row.gate}" for row in failed)
         raise GateError(
             f"{model} is below its gates: {reasons}. Nothing is packaged.",
-            "Train it better, or change `gates` in conf/model/ and say why in the commit.",
+            "Train it better, or change `gates` in conf/ and say why in the commit. "
+            "`dvc exp save` keeps its figures as an experiment.",
         )

@@ -19,9 +19,12 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Frozen(BaseModel):
-    """Base of all schemas of settings: unknown keys are errors, and values cannot be changed."""
+    """Base of all schemas of settings: unknown keys are errors, and values cannot be changed.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    A default must fit as what is written in conf must.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
 Schema = TypeVar("Schema", bound=BaseModel)

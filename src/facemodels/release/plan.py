@@ -287,7 +287,11 @@ def targets(name: str, task: str) -> list[str]:
 
 def made_of(name: str, task: str) -> list[str]:
     """The stages that lead to the package of a version; a system's members have their own."""
-    own = (f"system@{name}",) if task == "system" else (f"train@{name}", f"validate@{name}")
+    own = (
+        (f"system@{name}", f"gate_system@{name}")
+        if task == "system"
+        else (f"train@{name}", f"validate@{name}", f"gate@{name}")
+    )
     return [f"prepare@{task}", *own, package_stage(name, task)]
 
 
@@ -313,7 +317,8 @@ def files(name: str, facts: ReleaseFacts) -> tuple[str, ...]:
     for model in facts.siblings:
         found += [
             f"reports/validate/{model}.json", f"reports/validate/{model}/.gitignore",
-            f"reports/benchmark/{model}.json",
+            f"reports/gate/{model}.json",
+            f"reports/benchmark/{model}.json", f"reports/speed/{model}.json",
         ]  # fmt: skip
     runs = {stage for model in (name, *facts.siblings) for stage in stages(model, task)}
     found += sorted(record_path(stage) for stage in runs)

@@ -29,6 +29,8 @@ BY_NAME = {
         "facemodels.detection.decodes.*",
     ],
     "validate": ["facemodels.evaluate.{task}"],
+    "gate": [],
+    "gate_system": [],
     "package": [
         "facemodels.{task}.example",
         "facemodels.evaluate.{task}",
@@ -46,9 +48,9 @@ BY_NAME = {
     ],
 }
 # Stages that load no architecture.
-WITHOUT_ARCHITECTURE = {"prepare", "bundle"}
+WITHOUT_ARCHITECTURE = {"prepare", "gate", "gate_system", "bundle"}
 # Stages whose script has another name.
-SCRIPTS = {"benchmark_system": "benchmark"}
+SCRIPTS = {"gate_system": "gate", "benchmark_system": "benchmark"}
 
 
 class StageNeeds:

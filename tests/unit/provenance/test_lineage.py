@@ -322,11 +322,12 @@ def test_our_own_dvc_lock(name: str) -> None:
     inputs = dvc_lock.from_lock(text, own["package"], name, "dvc.lock")
     assert inputs is not None
     assert [stage.name for stage in inputs.stages] == [
-        f"prepare@{own['task']}", f"train@{name}", f"validate@{name}", f"package@{name}",
+        f"prepare@{own['task']}", f"train@{name}", f"validate@{name}", f"gate@{name}",
+        f"package@{name}",
     ]  # fmt: skip
     assert f"data/prepared/{own['task']}" in [artifact.path for artifact in inputs.data]
     assert [a.path for a in inputs.built] == [
-        f"build/{name}/model", f"reports/validate/{name}.json"
+        f"build/{name}/model", f"reports/validate/{name}.json", f"reports/gate/{name}.json"
     ]  # fmt: skip
     assert own["code"] in [artifact.path for artifact in inputs.code]
     assert inputs.parameters[("train", "threads")] == own["train"]["threads"]

@@ -33,8 +33,8 @@ These exceptions are outside of the tree, because none of them ever ends a comma
 - `RequestError` (serving.http.errors) is an answer of the HTTP server. It carries a status of
   HTTP for the client instead of an exit code, and a text that must not name anything of the
   server, where messages of this tree name paths.
-- `TooMuchMemoryError` and
-- `NoMemoryLeftError` (serving.engine.budget) become the answers 413 and 503.
+- `TooMuchMemoryError` (serving.engine.budget) becomes the answer 413.
+- `NoMemoryLeftError` (serving.engine.budget) becomes the answer 503.
 - `AbandonedError` (serving.engine.inference) ends the work of a client that left.
 - `Disconnected` (serving.http.exchange) says that a client left; nothing failed.
 - `_RefusedError` (serving.http.connection) leaves the callbacks of the HTTP parser and is caught

@@ -152,7 +152,7 @@ def trim(clone: Clone) -> None:
     edit_profile(clone, lambda tree: [tree["models"].pop(name) for name in dropped])
     edit_profile(clone, lambda tree: tree.pop("systems"))
     pipeline = yaml.safe_load(clone.read("dvc.yaml"))
-    of_systems = ("system", "bundle", "benchmark_system")
+    of_systems = ("system", "gate_system", "bundle", "benchmark_system")
     for stage in of_systems:
         del pipeline["stages"][stage]
     pipeline["stages"]["compare"]["foreach"] = {"landmarks": {}}

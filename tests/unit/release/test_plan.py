@@ -144,7 +144,8 @@ def test_a_system_is_built_by_its_own_stages_and_has_its_card_in_conf_bundle() -
         "bundle@system-faces", "benchmark_system@system-faces", "compare@system",
     ]  # fmt: skip
     assert plan.made_of(name, "system") == [
-        "prepare@system", "system@system-faces", "bundle@system-faces",
+        "prepare@system", "system@system-faces", "gate_system@system-faces",
+        "bundle@system-faces",
     ]  # fmt: skip
     assert "conf/bundle/faces.yaml" in made.files
     assert "models/system/.gitignore" in made.files

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _USUAL_S = 300.0
 _LOOK_S = 0.2
+_ALONE_S = 10.0  # in which a controller that died is started anew by whoever watches over it
 
 
 def wait_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -40,15 +41,17 @@ def wait_for_traffic(
 
     Raises:
         GateError: the version was taken back meanwhile.
-        ToolError: traffic is not there in time.
+        ToolError: traffic is not there in time, or no controller runs here.
     """
     from facemodels.deployment.controller.arrival import arrival
     from facemodels.deployment.controller.status import read_status
 
-    deadline, told = time.monotonic() + seconds, ""
+    begun, told = time.monotonic(), ""
+    deadline, alone = begun + seconds, begun + _ALONE_S
     while True:
         state = opened.registry.repository.state()
-        found = arrival(state, environment, model, tag, read_status(opened.folder))
+        status = read_status(opened.folder)
+        found = arrival(state, environment, model, tag, status)
         if found.words != told:
             told = found.words
             sys.stderr.write(f"{told}\n")
@@ -56,6 +59,11 @@ def wait_for_traffic(
             raise GateError(f"It was taken back: {found.ended}.", "`facemodels status` tells more.")
         if found.done:
             return
+        if status["controller"] is None and time.monotonic() > alone:
+            raise ToolError(
+                f"No controller of {environment} runs here, so nobody says where traffic is.",
+                "Wait where it runs, or start it: `facemodels up`.",
+            )
         if time.monotonic() > deadline:
             raise ToolError(
                 f"Not within {seconds:g} s: {told}.", "`facemodels status` says what it waits for."

@@ -58,6 +58,10 @@ def test_it_fails_where_the_version_is_taken_back_and_where_time_is_over(
     opened = EnvironmentAccess(registry, None, tmp_path)  # type: ignore[arg-type]
     with pytest.raises(ToolError, match="Not within 0 s"):
         waiting.wait_for_traffic(opened, "production", MODEL, tag, 0.0)
+    monkeypatch.setattr(waiting, "_ALONE_S", -1.0)
+    monkeypatch.setattr(status, "read_status", lambda folder: told({V1: 100}, controller=None))
+    with pytest.raises(ToolError, match="No controller of production runs here"):
+        waiting.wait_for_traffic(opened, "production", MODEL, tag, 60.0)
     ledger.add(withdraw(V2, reason="it is slow"))
     with pytest.raises(GateError, match=r"withdrawn by .*: it is slow"):
         waiting.wait_for_traffic(opened, "production", MODEL, tag, 60.0)

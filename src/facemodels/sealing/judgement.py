@@ -140,7 +140,7 @@ class _Judge:
             if act == "import":
                 if path != here and not _same(path, here):
                     yield Breach("foreign", path)
-                elif here not in self._deps and is_code(Path(here), self._own):
+                elif here not in self._deps and self._is_code(Path(here)):
                     yield Breach("import", shown)
             elif act == "remove":
                 if path not in self._created and here not in self._made and not _is_there(here):
@@ -153,6 +153,9 @@ class _Judge:
                     yield Breach("read", shown)
             elif here not in self._made:
                 yield Breach("write", shown)
+
+    def _is_code(self, path: Path) -> bool:
+        return not path.is_file() or is_code(path, self._own)  # it was removed after its import
 
     @cached_property
     def _created(self) -> set[str]:

@@ -24,37 +24,42 @@ from facemodels import params
 from facemodels.data.sample import generate
 from facemodels.detection import batches
 from facemodels.detection.yolov8 import BoxTask, YoloV8
-from facemodels.recognition.facenet import EMBEDDING_SIZE, FaceNet
+from facemodels.models import architecture
+from facemodels.params import ModelParams
+from facemodels.recognition.embedding_architecture import EmbeddingArchitecture
 from facemodels.recognition.learning import EmbeddingTask
 from facemodels.text import markdown
 from facemodels.training.loop import Task, Trainer, deterministic
 from facemodels.training.settings import TorchTraining
 
 
-def recognition() -> tuple[Callable[[], nn.Module], Task, TorchTraining]:
-    """FaceNet's network, task and settings of params.yaml on a small sample."""
-    model = params.load().model("recognition-facenet")
-    kind, settings = FaceNet.of(model.network), FaceNet.settings(model.train)
+def learned(name: str) -> tuple[Callable[[], nn.Module], Task, TorchTraining]:
+    """Network, task and settings of a model of params.yaml, on a small sample."""
+    model = params.load().model(name)
+    return (recognition if model.task == "recognition" else detection)(model)
+
+
+def recognition(model: ModelParams) -> tuple[Callable[[], nn.Module], Task, TorchTraining]:
+    """A network of embeddings and what it learns."""
+    kind = architecture(model.task, model.architecture).of(model.network)
+    assert isinstance(kind, EmbeddingArchitecture)
+    settings = kind.settings(model.train)
     split = generate.recognition_split(
         "train",
         seed=1,
-        identities=24,
+        identities=40,
         images_per_identity=6,
         image_size=112,
         folds=2,
         pairs_per_fold=4,
         workers=2,
     )
-    return (
-        kind.build_for_training,
-        EmbeddingTask(settings, kind.inputs, EMBEDDING_SIZE, split, split),
-        settings,
-    )
+    task = EmbeddingTask(settings, kind.inputs, kind.embedding_size, split, split)
+    return kind.build_for_training, task, settings
 
 
-def detection() -> tuple[Callable[[], nn.Module], Task, TorchTraining]:
-    """YOLOv8's network, task and settings of params.yaml on a small sample."""
-    model = params.load().model("detection-yolov8")
+def detection(model: ModelParams) -> tuple[Callable[[], nn.Module], Task, TorchTraining]:
+    """YOLOv8 and what it learns."""
     kind, settings = YoloV8.of(model.network), YoloV8.settings(model.train)
     size = kind.network.image_size
     split = generate.detection_split("train", seed=1, scenes=40, image_size=320, workers=2)
@@ -76,7 +81,7 @@ def plain_step(
 
 def measure(name: str, steps: int, rounds: int) -> dict[str, object]:
     """Seconds a step of both loops, in turns of `steps` steps."""
-    build, task, settings = {"facenet": recognition, "yolov8": detection}[name]()
+    build, task, settings = learned(name)
     settings = settings.model_copy(
         update={"steps": steps, "validate_every": 10**9, "checkpoint_every": 10**9}
     )
@@ -113,7 +118,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    rows = [measure(name, options.steps, options.rounds) for name in ("facenet", "yolov8")]
+    rows = [
+        measure(name, options.steps, options.rounds)
+        for name in ("recognition-facenet", "detection-yolov8")
+    ]
     print(markdown(rows))
 
 

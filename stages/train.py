@@ -12,7 +12,8 @@ def main(name: str) -> None:
     from facemodels.models import architecture
     from facemodels.pipeline.train import train
 
-    model = params.load().model(name)
+    settings = params.load()
+    model = settings.model(name)
     kind = architecture(model.task, model.architecture)
     train(
         kind.of(model.network),
@@ -20,6 +21,7 @@ def main(name: str) -> None:
         data=Path("data/prepared", model.task),
         output=Path("build", name, "model"),
         curves_folder=Path("build", name, "curves"),
+        workers=settings.train.workers,
     )
 
 

@@ -32,6 +32,7 @@ class TrainJob:
         checkpoint: the file that a killed training resumes from.
         advance: is called with the number of units that were done since the last call.
         log: is called with every validation record (`step`, `loss`, metrics).
+        workers: the processes that may share the work; they change no byte of the result.
         teacher: the predictor of the package that `Architecture.teacher` names.
         compatible: the predictor of the package that `Architecture.compatible_with` names.
     """
@@ -41,6 +42,7 @@ class TrainJob:
     checkpoint: Path
     advance: Advance
     log: Callable[[Mapping[str, float]], None]
+    workers: int = 1
     teacher: Predictor | None = None
     compatible: Predictor | None = None
 

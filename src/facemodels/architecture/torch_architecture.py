@@ -90,6 +90,7 @@ class TorchArchitecture(Architecture[NetworkT, TorchTrainingT]):
             weights=job.output / self.weights_file,
             advance=job.advance,
             log=job.log,
+            workers=job.workers,
         )
 
     def load(self, weights: Path, *, threads: int) -> Predictor:

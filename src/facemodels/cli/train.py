@@ -35,6 +35,13 @@ from facemodels.files import refuse_file
     help="YAML with network and train, as in conf/model/; model, dataset, epochs and output "
     "may stand there too.",
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default="one for each core",
+    help="Processes that share the work; the weights are the same for any number.",
+)
 @detector_option
 @reading_options
 @json_option
@@ -44,6 +51,7 @@ def train(
     epochs: int | None,
     folder: Path | None,
     config: Path | None,
+    workers: int,
     detector: Path | None,
     reading: dict[str, Any],
     as_json: bool,
@@ -82,7 +90,14 @@ def train(
     with given as data, _saying_how_to_go_on():
         if epochs:
             settings = trained.budget(settings, epochs=epochs, images=_images(data))
-        run(trained, settings, data=data, output=target, curves_folder=target / "curves")
+        run(
+            trained,
+            settings,
+            data=data,
+            output=target,
+            curves_folder=target / "curves",
+            workers=workers,
+        )
         remember(data, target)
     weights = target / kind.weights_file
     output({"weights": str(weights)}, f"Wrote {weights}\n", as_json=as_json)

@@ -17,7 +17,7 @@ from facemodels.params.datasets import Data, DatasetParams
 from facemodels.params.model import Int8, ModelParams, OperatingPoint, WeightsDownload
 from facemodels.params.system import Members, SystemParams
 from facemodels.params.version import UNKNOWN, Card, Gate, PlottedCurve
-from facemodels.params.whole import Benchmark, Compare, Params, load
+from facemodels.params.whole import Benchmark, Compare, Params, TrainingWork, load
 
 __all__ = [
     "UNKNOWN",
@@ -38,6 +38,7 @@ __all__ = [
     "PlottedCurve",
     "Share",
     "SystemParams",
+    "TrainingWork",
     "WeightsDownload",
     "load",
     "load_yaml",

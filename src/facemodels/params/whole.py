@@ -61,12 +61,24 @@ class Compare(Frozen):
     compatibility_margin: Annotated[float, Field(ge=0, le=1)] = 0.01
 
 
+class TrainingWork(Frozen):
+    """How the work of any training is shared out. It is no part of a result.
+
+    Attributes:
+        workers: number of processes; 0: as many as there are cores. A training has no use for more
+            than its `micro_batches`, and with `determinism: machine` it is one process.
+    """
+
+    workers: Annotated[int, Field(ge=0)] = 0
+
+
 class Params(Frozen):
     """All of params.yaml.
 
     Attributes:
         determinism: portable: the same bytes on every x86-64 machine with AVX2; machine: faster,
             the same bytes on one kind of machine. See docs/determinism.md.
+        train: how the work of trainings is shared out.
         real_root: folder in which conf/data/real.yaml looks for its datasets.
         data: one dataset for each task.
         weights: the weights that others publish, by name.
@@ -77,6 +89,7 @@ class Params(Frozen):
     """
 
     determinism: Determinism = "portable"
+    train: TrainingWork = TrainingWork()
     real_root: str
     data: Data
     weights: dict[str, WeightsDownload] = Field(default_factory=dict)

@@ -14,6 +14,7 @@ from facemodels.errors import InputError
 from facemodels.files import canonical_json, list_files, sha256, write_json, write_yaml
 from facemodels.models import AnyArchitecture
 from facemodels.package.load import Package, open_package
+from facemodels.pipeline.cores import usable_cores
 from facemodels.progress import progress
 from facemodels.training.curves import curves
 from facemodels.training.settings import TrainingSettings
@@ -29,6 +30,7 @@ def train(
     output: Path,
     curves_folder: Path,
     checkpoints: Path = CHECKPOINTS,
+    workers: int = 0,
 ) -> None:
     """Train an architecture; a killed training resumes when it is called again.
 
@@ -43,6 +45,7 @@ def train(
         output: the folder that gets the weights and their records.
         curves_folder: the folder that gets the curves.
         checkpoints: the folder that holds the checkpoints of all trainings.
+        workers: processes that share the work, no part of the result; 0: one for each core.
     """
     config = {
         "task": architecture.task,
@@ -84,6 +87,7 @@ def train(
             checkpoint=checkpoints / key / "checkpoint.pt",
             advance=advance,
             log=log,
+            workers=_workers(workers),
             teacher=teacher.predictor(threads=1) if teacher else None,
             compatible=kept.predictor(threads=1) if kept else None,
         )
@@ -91,6 +95,13 @@ def train(
     write_yaml(output / "config.yaml", config)
     write_json(output / "training.json", provenance)
     shutil.rmtree(checkpoints / key, ignore_errors=True)
+
+
+def _workers(wanted: int) -> int:
+    """Processes of a training: portably one thread each; else `train.threads` share the work."""
+    if determinism.settled() == "machine":
+        return 1
+    return wanted or usable_cores()
 
 
 def _other(architecture: AnyArchitecture, folder: Path | None, setting: str) -> Package | None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from facemodels.training.finite import StepGuard
 from facemodels.training.flat import shared
 from facemodels.training.micro_batches import MicroBatches
 from facemodels.training.portable_functions import PortableFunctions
+from facemodels.training.process_group import launched, launched_team
 from facemodels.training.settings import TorchTraining
 from facemodels.training.weights import save_state
 from facemodels.training.workers import Team, team
@@ -200,7 +201,7 @@ class Trainer:
             log(self.fit.history[-1])
         if self.fit.step < self.settings.steps and not self._exhausted():
             gradients = self._micro_batches()
-            with team(self.workers) as members:
+            with self._team() as members:
                 self._steps(gradients, members, checkpoint, advance, log)
         self.guard.weights(self.fit.step, [self.current.state_dict()])
         return self.fit.best or _cpu_state(self.current)
@@ -217,16 +218,16 @@ class Trainer:
         with ThreadPoolExecutor(1, thread_name_prefix="batches") as loader:
             for inputs, answers in self._batches(loader):
                 self._step(gradients, members, inputs, answers)
-                if not members.leads:
-                    continue
-                advance(1)
                 done = self.fit.step
+                if members.leads:
+                    advance(1)
                 if done % self.settings.validate_every == 0 or done == self.settings.steps:
-                    self._validate()
-                    log(self.fit.history[-1])
-                    if self._exhausted():
+                    if members.leads:
+                        self._validate()
+                        log(self.fit.history[-1])
+                    if members.agreed(self._exhausted()):
                         break
-                if done % self.settings.checkpoint_every == 0:
+                if members.leads and done % self.settings.checkpoint_every == 0:
                     self._save(checkpoint)
 
     @property
@@ -241,6 +242,11 @@ class Trainer:
             while len(waiting) < _PREFETCH and step + len(waiting) < self.settings.steps:
                 waiting.append(loader.submit(self.task.batch, step + len(waiting)))
             yield to_device(waiting.pop(0).result(), self.device)
+
+    def _team(self) -> AbstractContextManager[Team]:
+        if launched():
+            return launched_team(self.settings.micro_batches)
+        return team(self.workers)
 
     def _micro_batches(self) -> MicroBatches:
         """What computes the gradients, with memory for as many processes as there will be."""

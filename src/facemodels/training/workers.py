@@ -42,6 +42,9 @@ class Team(Protocol):
             fill: computes piece i and writes `rows[i]`; it may be called again for a piece.
         """
 
+    def agreed(self, decision: bool) -> bool:
+        """Return what the process that leads decides; every process asks after the same step."""
+
 
 class Alone:
     """A team of one process."""
@@ -53,6 +56,10 @@ class Alone:
         """Do every piece."""
         for index in range(len(rows)):
             fill(index)
+
+    def agreed(self, decision: bool) -> bool:
+        """Return the decision."""
+        return decision
 
 
 class ForkedTeam:
@@ -101,6 +108,10 @@ class ForkedTeam:
             self._gather(len(rows), fill)
         else:
             self._report()
+
+    def agreed(self, decision: bool) -> bool:
+        """Return the decision of the process that leads, which ends the others if it is to stop."""
+        return decision and self.leads
 
     def close(self) -> None:
         """End the other processes; they hold nothing that is needed."""

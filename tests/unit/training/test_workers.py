@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -121,6 +122,29 @@ def test_an_error_of_the_data_is_the_error_of_one_process(tmp_path: Path) -> Non
 
     with pytest.raises(InputError, match="last part"):
         train(tmp_path, 4, Broken())
+
+
+def test_processes_of_a_launcher_give_the_bits_of_one(
+    alone: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three processes with the variables that torchrun sets; the first one writes."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    for name, value in {"WORLD_SIZE": 3, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
+        monkeypatch.setenv(name, str(value))
+    processes = []
+    for rank in range(3):
+        processes.append(os.fork())
+        if processes[-1] == 0:
+            os.environ["RANK"] = str(rank)
+            try:
+                torch.save(train(tmp_path / str(rank), 1), tmp_path / f"{rank}.pt")
+            finally:
+                os._exit(0)
+    for process in processes:
+        os.waitpid(process, 0)
+    assert same(torch.load(tmp_path / "0.pt", weights_only=True), alone)
+    assert sorted(path.name for path in tmp_path.glob("*.pt")) == ["0.pt"]
 
 
 def test_workers_end_when_the_first_process_is_killed() -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Fill = Callable[[int], None]
+_DONE = b"done"
 
 
 class Team(Protocol):
@@ -77,6 +78,7 @@ class ForkedTeam:
         self._alive = list(range(size))
         self._links: dict[int, Connection] = {}  # of the first process to each other one
         self._children: dict[int, int] = {}
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         for rank in range(1, size):
             ours, theirs = Pipe()
             child = os.fork()
@@ -89,6 +91,7 @@ class ForkedTeam:
                 break
             theirs.close()
             self._links[rank], self._children[rank] = ours, child
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     @property
     def leads(self) -> bool:
@@ -113,20 +116,27 @@ class ForkedTeam:
         """Return the decision of the process that leads, which ends the others if it is to stop."""
         return decision and self.leads
 
+    def fail(self, error: BaseException) -> NoReturn:
+        """End this process, which is not the first one, and tell that one why."""
+        with suppress(OSError):
+            self._leader.send_bytes(f"{type(error).__name__}: {error}".encode())
+        leave()
+
     def close(self) -> None:
         """End the other processes; they hold nothing that is needed."""
         for rank in list(self._links):
             self._bury(rank)
 
     def _gather(self, count: int, fill: Fill) -> None:
-        lost = [rank for rank, link in self._links.items() if not _received(link)]
-        for rank in lost:
+        answers = {rank: _answer(link) for rank, link in self._links.items()}
+        lost = {rank: answer for rank, answer in answers.items() if answer != _DONE}
+        for rank, answer in lost.items():
             cause = self._bury(rank)
             for index in pieces(count, self._alive, rank):
                 fill(index)  # an error that is not the worker's own is raised here again
             sys.stderr.write(
-                f"Warning: worker {rank} of {self._size - 1} {cause}; the others go on with its "
-                "work. The result is the same.\n"
+                f"Warning: worker {rank} of {self._size - 1} {answer.decode() or cause}; the "
+                "others go on with its work. The result is the same.\n"
             )
         self._alive = [rank for rank in self._alive if rank not in lost]
         for link in self._links.values():
@@ -135,7 +145,7 @@ class ForkedTeam:
 
     def _report(self) -> None:
         try:
-            self._leader.send_bytes(b"done")
+            self._leader.send_bytes(_DONE)
             self._alive = self._leader.recv()
         except (EOFError, OSError):
             leave()
@@ -177,7 +187,7 @@ def team(size: int) -> Iterator[Team]:
         yield forked
     except BaseException as error:
         if not forked.leads:
-            leave(error)
+            forked.fail(error)
         raise
     finally:
         if not forked.leads:
@@ -185,14 +195,14 @@ def team(size: int) -> Iterator[Team]:
         forked.close()
 
 
-def leave(error: BaseException | None = None) -> NoReturn:
-    """End a forked process at once: what the first one has open is not this one's to close."""
-    os._exit(1 if error else 0)
+def leave() -> NoReturn:
+    """End a process that does not lead: what the first one has open is not its to close."""
+    os._exit(0)
 
 
-def _received(link: Connection) -> bool:
+def _answer(link: Connection) -> bytes:
+    """`_DONE`, or why a process failed; nothing of one that was ended."""
     try:
-        link.recv_bytes()
+        return link.recv_bytes()
     except (EOFError, OSError):
-        return False
-    return True
+        return b""

@@ -107,10 +107,10 @@ def test_what_fails_in_one_worker_alone_is_done_by_the_others(
 ) -> None:
     def fail(calls: int) -> None:
         if calls == 3:
-            raise MemoryError
+            raise MemoryError("no room")
 
     assert same(train(tmp_path, 2, Watched(fail)), alone)
-    assert "worker 1 of 1 ended with code 1" in capsys.readouterr().err
+    assert "worker 1 of 1 MemoryError: no room; the others go on" in capsys.readouterr().err
 
 
 def test_an_error_of_the_data_is_the_error_of_one_process(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 """The gradient of a batch from its micro-batches, with the same bits whoever computes them.
 
 Every micro-batch goes through the network alone: its outputs are a function of the weights, the
-seed, the step and its index. The loss sees the outputs of all of them at once, so that losses
-over pairs and triplets, and means over the batch, are those of the whole batch; only the
-statistics of batch norm are a micro-batch's own, as in torch's DistributedDataParallel. Then the
-gradient of the outputs goes back through each micro-batch (Gao et al., "Scaling Deep Contrastive
-Learning Batch Size under Memory Limited Setup", RepL4NLP 2021, known as GradCache), and the
-gradients of the weights are joined by `tree_sum`.
+seed, the step and its index. Micro-batch i of k has the rows i, i + k, i + 2k, ... of the batch:
+neighbours are alike (they may be one person's crops), and each batch norm is to see all kinds.
+
+The loss sees the outputs of all micro-batches at once, so that losses over pairs and triplets, and
+means over the batch, are those of the whole batch; only the statistics of batch norm are a
+micro-batch's own, as in torch's DistributedDataParallel. Then the gradient of the outputs goes
+back through each micro-batch (Gao et al., "Scaling Deep Contrastive Learning Batch Size under
+Memory Limited Setup", RepL4NLP 2021, known as GradCache), and the gradients of the weights are
+joined by `tree_sum`.
 
 A process that sent a micro-batch forward keeps its graph for the way back. One that takes it
 over from a process that died sends it forward again, which gives the same graph.
@@ -66,7 +69,7 @@ class MicroBatches:
         with torch.no_grad():
             part = self._forward(0, 0, inputs)
         self._restore()
-        self._outputs = allocate(len(inputs), *part.shape[1:])
+        self._outputs = allocate(count, *part.shape)
 
     def __call__(
         self, team: Team, step: int, inputs: Tensor, loss_of: Callable[[Tensor], Tensor]
@@ -87,11 +90,12 @@ class MicroBatches:
         """
         self._begin()
         team.share(
-            [[self._outputs[self._part(index)]] for index in range(self.count)],
+            [[part] for part in self._outputs],
             lambda index: self._fill_outputs(step, index, inputs),
         )
         torch.manual_seed(self._seed_of(step, self.count))
-        outputs = self._outputs.detach().requires_grad_()
+        # In the order of the batch again.
+        outputs = self._outputs.transpose(0, 1).flatten(0, 1).detach().requires_grad_()
         loss = loss_of(outputs)
         loss.backward()  # type: ignore[no-untyped-call]
         gradient = outputs.grad if outputs.grad is not None else torch.zeros_like(outputs)
@@ -113,10 +117,6 @@ class MicroBatches:
     def _seed_of(self, step: int, index: int) -> int:
         return (self._seed * 1_000_003 + step) ^ (index << 40)
 
-    def _part(self, index: int) -> slice:
-        size = len(self._outputs) // self.count
-        return slice(index * size, (index + 1) * size)
-
     def _begin(self) -> None:
         """Note the buffers from which every micro-batch of the step starts."""
         self._start = [b.clone() for b in (*self._averaged, *self._counted)]
@@ -131,12 +131,11 @@ class MicroBatches:
     def _forward(self, step: int, index: int, inputs: Tensor) -> Tensor:
         self._restore()
         torch.manual_seed(self._seed_of(step, index))
-        size = len(inputs) // self.count
-        return self._outputs_of(inputs[index * size : (index + 1) * size])
+        return self._outputs_of(inputs[index :: self.count].clone())  # dense, as kernels want it
 
     def _fill_outputs(self, step: int, index: int, inputs: Tensor) -> None:
         self._graphs[index] = self._forward(step, index, inputs)
-        self._outputs[self._part(index)] = self._graphs[index].detach()
+        self._outputs[index] = self._graphs[index].detach()
         inside = self._slot_views[index][len(self._parameters) :]
         for view, buffer in zip(inside, self._averaged, strict=True):
             view.copy_(buffer)
@@ -146,7 +145,7 @@ class MicroBatches:
             self._fill_outputs(step, index, inputs)
         for parameter in self._parameters:
             parameter.grad = None
-        self._graphs.pop(index).backward(gradient[self._part(index)])  # type: ignore[no-untyped-call]
+        self._graphs.pop(index).backward(gradient[index :: self.count])  # type: ignore[no-untyped-call]
         inside = self._slot_views[index]
         for place, parameter in enumerate(self._parameters):
             if parameter.grad is None:

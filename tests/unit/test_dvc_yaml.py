@@ -64,10 +64,7 @@ def test_a_file_that_a_run_used_is_added_once_to_the_deps_of_its_stage() -> None
     assert added.replace("        - data/extra.txt\n", "") == text
     assert added.count("data/extra.txt") == 1
 
-    assert rewritten(text.replace(line, "")) == text
-    assert rewritten(text.replace(line, line + needless)) == text
 
-
-@pytest.mark.parametrize("stage", stages())
+@pytest.mark.parametrize("stage", NEEDS.stages)
 def test_how_work_is_shared_out_makes_no_stage_stale(stage: str) -> None:
-    assert not any(name.split(".")[0] == "train" for name in stages()[stage]["do"]["params"])
+    assert not any(name.startswith("train") for name in NEEDS.stages[stage]["do"]["params"])

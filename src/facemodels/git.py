@@ -61,6 +61,8 @@ def _remedy(stderr: str) -> str:
         return "If no other git runs here, remove the lock file that it names."
     if "Permission denied" in stderr or "uthentication" in stderr:
         return "Check your access to the remote."
+    if "aborted by hook" in stderr:
+        return "A reference-transaction hook of this clone (core.hooksPath) refuses; mend it."
     return ""
 
 

@@ -218,14 +218,35 @@ def _advance(
         store.publish(remote.place, theirs, missing, known[-1].object)
         store.move_head(known[-1].object, ours)
     elif (missing or ahead) and whole:
-        raise IntegrityError(
-            f"{remote} lacks events that are known here, or its head is behind them",
-            "If somebody deleted them, or they were made before there was a remote: "
-            "`facemodels registry sync --publish` sends them.",
-            missing=tuple(event.tag for event in missing),
-        )
+        raise _lacking(remote, theirs, missing)
     elif theirs is not None and _place(events, theirs) > _place(events, ours):
         store.move_head(theirs, ours)
+
+
+def _lacking(
+    remote: RegistryRemote, theirs: str | None, missing: Sequence[Event]
+) -> IntegrityError:
+    """Why the deciding place has not all that is known here, and what to do about it."""
+    sends = "`facemodels registry sync --publish` sends"
+    if remote.mirror:
+        return IntegrityError(
+            f"{remote} pushes to {remote.place}, which lacks events that {remote.mirror}, from "
+            "which it fetches, or this clone has",
+            "If that is the wrong place: git remote set-url --push "
+            f"{remote.name} {remote.mirror} (see pushInsteadOf too). If it is right, {sends} them.",
+            missing=tuple(event.tag for event in missing),
+        )
+    if theirs is None and not missing:
+        return IntegrityError(
+            f"{remote} has every event and shows no {reading.HEAD}, the head of their chain",
+            "If the host hides it (`transfer.hideRefs`, or a rule for other refs than branches and "
+            f"tags), whoever keeps the host has to show it; if somebody deleted it, {sends} it.",
+        )
+    return IntegrityError(
+        f"{remote} lacks events that are known here, or its head is behind them",
+        f"If somebody deleted them, or they were made before there was a remote: {sends} them.",
+        missing=tuple(event.tag for event in missing),
+    )
 
 
 def _require_continuation(

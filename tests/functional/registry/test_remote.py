@@ -100,6 +100,19 @@ def test_remote_without_atomic_pushes_is_refused(site: RegistrySite, one: Clone)
     _refused(site, one, "does not support --atomic push")
 
 
+def test_a_head_that_the_host_hides_is_no_deletion(site: RegistrySite, one: Clone) -> None:
+    git(site.origin, "config", "transfer.hideRefs", "refs/facemodels")
+    with pytest.raises(IntegrityError, match=r"shows no refs/facemodels/head.*hideRefs"):
+        one.add(move(ONE, "production"))
+
+
+def test_a_push_url_that_leads_elsewhere_is_named(site: RegistrySite, one: Clone) -> None:
+    git(site.folder, "init", "--quiet", "--bare", "elsewhere.git")
+    one.git("config", "remote.origin.pushurl", "../elsewhere.git")
+    with pytest.raises(IntegrityError, match=r"pushes to \.\./elsewhere\.git.*set-url --push"):
+        one.add(move(ONE, "production"))
+
+
 class _Deaf(Git):
     """Every push is done, and reported as failed."""
 
@@ -517,7 +530,7 @@ def test_head_deleted_or_moved_back_on_the_remote_is_told_and_publishing_heals(
     for command in (("--delete-ref", HEAD), (HEAD, first)):
         words = ("-d", HEAD) if command[0] == "--delete-ref" else command
         git(site.origin, "update-ref", *words)
-        with pytest.raises(IntegrityError, match="its head is behind them"):
+        with pytest.raises(IntegrityError, match=r"head of their chain|its head is behind them"):
             one.sync()
         one.sync(publish=True)
         site.assert_agree(one, two)

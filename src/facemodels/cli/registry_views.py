@@ -85,6 +85,7 @@ def list_(
     print_table(
         ("model_id", "status", "created_at", "deployed_at", "tags", "changelog"),
         [_row(row) for row in rows],
+        spare=("created_at", "deployed_at", "tags"),
     )
 
 
@@ -250,11 +251,14 @@ def history(name: str | None, model_id: str | None, as_json: bool) -> None:
         output(rows, "", as_json=True)
         return
     columns = ("time", "act", "model_id", "status", "actor", "reason", "tag")
-    print_table(columns, [[row[column] for column in columns] for row in rows])
+    cells = [[row[column] for column in columns] for row in rows]
+    print_table(columns, cells, spare=("tag", "actor"))
 
 
 def _act(event: Event) -> str:
-    """A rollout with its strategy and share: `rollout canary 10 %`; an emergency is named."""
+    """An act with its terms: `rollout canary 10 %`, `alias champion`; an emergency is named."""
+    if event.act in ("alias", "unalias"):
+        return f"{event.act} {event.name.stage}"
     record = event.record or {}
     urgent = " (emergency)" if record.get("emergency") else ""
     terms = record.get("rollout")

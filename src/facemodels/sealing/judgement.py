@@ -65,10 +65,12 @@ class SealError(FacemodelsError):
         lines = [f"  - {breach.explained(stage)}." for breach in breaches[:_SHOWN]]
         if len(breaches) > _SHOWN:
             lines.append(f"  - and {len(breaches) - _SHOWN} more.")
-        after = f"Its outputs were moved to {moved}. " if moved else ""
+        after = f"Its outputs were moved to {moved}." if moved else ""
+        if any(breach.kind in {"read", "import"} for breach in breaches):
+            after += " `facemodels deps --fix` adds what is missing."
         super().__init__(
             "\n".join([f"stage {stage.name} is not what {PIPELINE} says:", *lines]),
-            f"\n{after}`facemodels deps --fix` adds what is missing.",
+            f"\n{after.strip()}",
         )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from facemodels.deployment.controller.pace import Pace
 from facemodels.deployment.controller.pending_rollbacks import PendingRollbacks
 from facemodels.deployment.controller.reaction import Reaction, answer_alert, react
 from facemodels.deployment.controller.recording import EventRecorder
-from facemodels.deployment.controller.status import ToldFile, describe, verdicts
+from facemodels.deployment.controller.status import ToldFile, describe, is_settled, verdicts
 from facemodels.deployment.desired import Desired, desired
 from facemodels.deployment.last_good import changed_ns
 from facemodels.deployment.reserve import Reserve
@@ -338,15 +338,8 @@ class Controller:
         found = self.status()
         deployments = {Series.of(one): event for one, event in self._terms().items()}
         self._told_targets.tell(targets(self._servers.targets(), deployments))
-        if self._told.tell(found) or not self._is_settled(found):
+        if self._told.tell(found) or self._git.busy() or not is_settled(found):
             self._pace.moved()
-
-    def _is_settled(self, status: Mapping[str, Any]) -> bool:
-        """Whether nothing has to change: no event is added, and all are ready."""
-        ready = all(one["ready"] for one in status["servers"])
-        return bool(status["router"]["applied"] and ready) and not (
-            status["decisions"] or self._git.busy()
-        )
 
     def status(self) -> dict[str, Any]:
         """The status document: what serves which share, since when, by whom, and the alarms."""

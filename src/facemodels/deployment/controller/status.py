@@ -47,6 +47,12 @@ def describe(
     }
 
 
+def is_settled(status: Mapping[str, Any]) -> bool:
+    """Whether nothing has to change: the routes are in use, all is ready, no rollback waits."""
+    ready = all(one["ready"] for one in status["servers"])
+    return bool(status["router"]["applied"]) and ready and not status["decisions"]
+
+
 def verdicts(models: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """What the controller's address tells of the rollouts that go on, by model.
 

@@ -34,6 +34,7 @@ from facemodels.sealing.run import sealed
 def work(here):
     text = "".join(path.read_text() for path in sorted((here / "raw").glob("*.txt")))
     text += (here / "linked.txt").read_text()
+    Path(".git").read_text()  # as Git's own tools do, where it is a file
     case = yaml.safe_load(Path("params.yaml").read_text())["cases"][here.name]
     os.chdir(here)
     exec(case["also"])
@@ -134,7 +135,8 @@ def build(root: Path, cases: dict[str, dict[str, str]]) -> Path:
     (root / "dvc.yaml").write_text(PIPELINE)
     (root / ".dvcignore").write_text("__pycache__\n.cache\n")
     (root / ".gitignore").write_text(".cache\n")
-    subprocess.run(("git", "init", "--quiet", str(root)), check=True)
+    git = root.with_name(f"{root.name}.git")  # outside, as in a tree of `git worktree`
+    subprocess.run(("git", "init", "--quiet", f"--separate-git-dir={git}", str(root)), check=True)
     (root / ".dvc/tmp").mkdir(parents=True)
     (root / ".dvc/config").touch()
     return root

@@ -43,6 +43,7 @@ class _Recorder:
         source = str(Path(__file__).resolve().parents[1])
         self.inside = (f"{root}/", f"{source}/")
         self.outside = tuple(f"{root}/{name}/" for name in _OUTSIDE)
+        self.git_file = f"{root}/.git"  # what a worktree has instead of the folder
         self.file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         self.seen: set[Sight] = set()
 
@@ -57,6 +58,8 @@ class _Recorder:
             return
         name = os.path.normpath(name)
         if name.startswith(self.outside) and not name.startswith(self.inside[1]):
+            return
+        if name == self.git_file:
             return
         sight = Sight(act, name)
         if sight not in self.seen:

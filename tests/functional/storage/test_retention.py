@@ -646,7 +646,8 @@ def test_archives_survive_dvc_gc(site: S3Site, tmp_path: Path) -> None:
 
 
 def test_on_s3_archives_have_their_storage_class_and_come_back(moto: Store, tmp_path: Path) -> None:
-    site = s3_site(tmp_path, moto, versions=(V0, V1), size=SIZE, push=True)
+    site = s3_site(tmp_path, moto, versions=(V0, V1), backup=moto, size=SIZE, push=True)
+    site.push_plainly("backup")
     old = ModelId.parse(V0)
     site.repository.add(lambda now: rules.deprecate(now, old, reason="superseded"))
     settings = RetentionSettings(archive=ArchiveSettings(level=3, storage_class="GLACIER_IR"))

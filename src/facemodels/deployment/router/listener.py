@@ -5,7 +5,8 @@ router serves on at once where the first one dies, and nobody connects to a clos
 
 A router listens before it has read its routes, and answers 404 for as long as that takes. Its
 socket is therefore made by us, with a filter that drops what arrives: a client's first packet is
-sent again a second later, and meets the other router or a filter that is open.
+sent again a second later, and meets the other router or a filter that is open. Some kernels let no
+ordinary user set one; there a new router answers 404 for the moment.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import errno
 import socket
 import struct
 import sys
+from contextlib import suppress
 
 from facemodels.errors import InputError
 
@@ -40,10 +42,7 @@ def listen(host: str, port: int) -> socket.socket:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         one.bind((host, port))
-        if sys.platform == "linux":
-            code = ctypes.create_string_buffer(_DROP)
-            program = struct.pack("HL", 1, ctypes.addressof(code))
-            one.setsockopt(socket.SOL_SOCKET, _ATTACH, program)
+        _keep_out(one)
         one.listen(_WAITING)
     except PermissionError as error:
         one.close()
@@ -65,7 +64,17 @@ def listen(host: str, port: int) -> socket.socket:
     return one
 
 
+def _keep_out(one: socket.socket) -> None:
+    """Drop what arrives, where the kernel lets this user do so."""
+    if sys.platform == "linux":
+        code = ctypes.create_string_buffer(_DROP)
+        program = struct.pack("HL", 1, ctypes.addressof(code))
+        with suppress(PermissionError):
+            one.setsockopt(socket.SOL_SOCKET, _ATTACH, program)
+
+
 def let_in(listener: socket.socket) -> None:
     """Take connections from now on."""
     if sys.platform == "linux":
-        listener.setsockopt(socket.SOL_SOCKET, _DETACH, struct.pack("i", 0))
+        with suppress(FileNotFoundError):  # there is no filter
+            listener.setsockopt(socket.SOL_SOCKET, _DETACH, struct.pack("i", 0))

@@ -238,7 +238,7 @@ def test_the_new_package_is_on_the_remote_object_by_object(
 @pytest.mark.parametrize(
     "steps",
     [
-        pytest.param(("compose", "judge", "push", "register"), id="some"),
+        pytest.param(("judge", "push"), id="some"),
         pytest.param(
             ("freeze", "card", "compose", "rebuild", "judge", "commit", "push", "register"),
             id="all", marks=pytest.mark.full,
@@ -304,6 +304,7 @@ def test_a_bump_too_small_is_refused_and_can_be_raised_or_given_up(
     settled(site.one)
 
 
+@pytest.mark.full
 def test_worse_accuracy_needs_somebody_who_answers_for_it(
     second: ReleaseSite, tmp_path: Path
 ) -> None:

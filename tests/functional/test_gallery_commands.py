@@ -39,7 +39,7 @@ def clone(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     folder = tmp_path / "clone"
     subprocess.run(["cp", "-a", str(template), str(folder)], check=True)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("facemodels.package.load.open_package", lambda path, **_: path.name)
+    monkeypatch.setattr("facemodels.package.policies.open_package", lambda path, **_: path.name)
     spaces = {"old": system(OLD), "new": system(NEW, dimension=32)}
     monkeypatch.setattr(GallerySystem, "of", lambda package, threads: spaces[package])
     for name in spaces:

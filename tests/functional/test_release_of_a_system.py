@@ -33,12 +33,18 @@ stages:
       params: [systems.system-faces.members]
       deps: [data/prepared/system]
       outs: [build/system-faces/calibration.json]
+  gate_system:
+    foreach: [system-faces]
+    do:
+      cmd: python make.py gate
+      deps: [build/system-faces/calibration.json]
+      outs: [build/system-faces/gate.json]
   bundle:
     foreach: [system-faces]
     do:
       cmd: python make.py bundle
       params: [systems.system-faces]
-      deps: [build/system-faces/calibration.json, recogniser]
+      deps: [build/system-faces/calibration.json, build/system-faces/gate.json, recogniser]
       outs: ["${systems.system-faces.package}"]
   benchmark_system:
     foreach: [system-faces]
@@ -72,8 +78,9 @@ if act == "prepare":
     for name in ("val", "test"):
         photo_split(name, seed=1, people=12, photos=14, image_size=120, workers=1).save(folder / name)
     save_group_names(folder, ("light", "medium", "dark"))
-elif act == "system":
-    write_json(Path("build/system-faces/calibration.json"), {})
+elif act in ("system", "gate"):
+    name = {"system": "calibration", "gate": "gate"}[act]
+    write_json(Path(f"build/system-faces/{name}.json"), {})
 elif act == "bundle":
     system, members = params.load().system("system-faces"), Path(os.environ["MEMBERS"])
     packages = [members / "det-mtcnn-v1.0.0", members / Path("recogniser").read_text().strip()]

@@ -327,7 +327,7 @@ def test_our_own_dvc_lock(name: str) -> None:
     ]  # fmt: skip
     assert f"data/prepared/{own['task']}" in [artifact.path for artifact in inputs.data]
     assert [a.path for a in inputs.built] == [
-        f"build/{name}/model", f"reports/validate/{name}.json", f"reports/gate/{name}.json"
+        f"build/{name}/model", f"reports/gate/{name}.json", f"reports/validate/{name}.json"
     ]  # fmt: skip
     assert own["code"] in [artifact.path for artifact in inputs.code]
     assert inputs.parameters[("train", "threads")] == own["train"]["threads"]

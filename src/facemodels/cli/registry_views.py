@@ -252,7 +252,7 @@ def history(name: str | None, model_id: str | None, as_json: bool) -> None:
         return
     columns = ("time", "act", "model_id", "status", "actor", "reason", "tag")
     cells = [[row[column] for column in columns] for row in rows]
-    print_table(columns, cells, spare=("tag", "actor"))
+    print_table(columns, cells, spare=["tag", "actor"])
 
 
 def _act(event: Event) -> str:

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from facemodels.cli.environment import _read
 from facemodels.deployment.controller import lock
 from facemodels.deployment.controller.pending_rollbacks import PendingRollbacks
+from facemodels.deployment.controller.status import read_status
 from facemodels.deployment.router import Router, RouterSettings
 from facemodels.deployment.router.configuration import configuration
 from facemodels.deployment.router.published import PublishedRoutes
@@ -95,6 +95,7 @@ def test_what_was_published_goes_on(folder: Path) -> None:
     assert (traffic.stable, dict(traffic.shares)) == (NEW, {NEW: 100})
     written = json.loads((folder / "serving.json").read_bytes())
     written["recognition-facenet"]["traffic"] |= {"stand_ins": [], "since": 0.0}  # not noted then
+    written["recognition-facenet"]["route"] |= {"sticky_s": 600}
     assert _as_json(published.models) == written
 
 
@@ -119,12 +120,12 @@ def test_samples_are_read_and_continued(folder: Path) -> None:
 
 
 def test_status_and_lock_are_read(folder: Path) -> None:
-    status = _read(folder)
+    status = read_status(folder)
     assert status["models"][0]["serving"] == {NEW: 100}
     assert status["controller"] is None  # the file names a process that holds no lock
     assert not lock.is_held(folder)
     with lock.held(folder):
-        assert _read(folder)["controller"] is not None
+        assert read_status(folder)["controller"] is not None
 
 
 def test_what_is_left_of_an_old_controller_is_found(

@@ -86,7 +86,8 @@ def test_the_pipeline_of_this_repository_resolves_as_in_dvc() -> None:
     ours = as_we_have_them(ROOT)
     assert ours == as_dvc_has_them(ROOT)
     assert len(ours) > 30
-    assert all(one.record == record_path(name) for name, one in read_stages(ROOT).items())
+    for name, one in read_stages(ROOT).items():  # a gate makes nothing that a release could hold
+        assert one.record == (None if one.group.startswith("gate") else record_path(name)), name
 
 
 def find(root: Path, *argv: str) -> StageDeclaration:

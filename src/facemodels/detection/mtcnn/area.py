@@ -6,14 +6,30 @@ floor(i m / n) up to ceil((i + 1) m / n), so neighbouring cells may share a pixe
 libraries weigh the fractions of pixels instead; a face then looks different to the networks and
 its box moves. An integral image (Viola and Jones, CVPR 2001) gives the sum over any cell by four
 look-ups.
+
+The three channels of a pixel share one number of 64 bits, 21 bits each, so that one sum and one
+look-up serve all of them. Sums over much of a picture run over into the next channel and past the
+last bit, but everything is taken modulo 2^64, where the four look-ups of a cell still give the
+packed sums of the cell itself. Those fit as long as the cell has few enough pixels; larger ones
+are looked up in a table for each channel.
 """
 
 from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Whole = NDArray[np.intp]
+Sums = NDArray[np.uint64]
+
+_BITS = 21  # of a channel in a packed sum
+_CHANNEL = 2**_BITS - 1
+_MOST_IN_CELL = _CHANNEL // 255  # pixels
 
 
 class AreaSums:
@@ -29,20 +45,19 @@ class AreaSums:
 
     def __init__(self, picture: NDArray[np.uint8]) -> None:
         self.height, self.width = picture.shape[:2]
-        # Sums may exceed 32 bits and wrap around. Their differences, which is all that is
-        # used, are right modulo 2^32, and no cell has 2^32 / 255 pixels.
-        self._table = np.zeros((self.height + 1, self.width + 1, 3), np.uint32)
-        inner = self._table[1:, 1:]
-        np.cumsum(picture, axis=0, dtype=np.uint32, out=inner)
-        np.cumsum(inner, axis=1, dtype=np.uint32, out=inner)
+        self._picture = picture
 
     def resized(self, height: int, width: int) -> NDArray[np.float32]:
         """The whole picture, float32 (1, 3, height, width), 0 to 255."""
         top, bottom = _cells(np.array([0]), np.array([self.height]), height)
         left, right = _cells(np.array([0]), np.array([self.width]), width)
-        rows = self._table[bottom[0]] - self._table[top[0]]
-        sums = rows.take(right[0], axis=1) - rows.take(left[0], axis=1)
-        return _means(sums[None], bottom - top, right - left)
+
+        def sums(table: Sums) -> Sums:
+            rows = table[bottom[0]] - table[top[0]]
+            found: Sums = rows.take(right[0], axis=1) - rows.take(left[0], axis=1)
+            return found[None]
+
+        return self._means(sums, bottom - top, right - left)
 
     def crops(self, boxes: Whole, size: int) -> NDArray[np.float32]:
         """Crops of the picture, resized: float32 (K, 3, size, size), 0 to 255.
@@ -54,15 +69,54 @@ class AreaSums:
         """
         left, right = _cells(boxes[:, 0], boxes[:, 2], size)
         top, bottom = _cells(boxes[:, 1], boxes[:, 3], size)
-        sums = self._at(bottom, right) - self._at(top, right)
-        sums -= self._at(bottom, left) - self._at(top, left)
-        return _means(sums, bottom - top, right - left)
+        left, right = left[:, None, :], right[:, None, :]
+        above, below = ((rows * (self.width + 1))[:, :, None] for rows in (top, bottom))
 
-    def _at(self, rows: Whole, columns: Whole) -> NDArray[np.uint32]:
-        """The table at each pair of a row and a column: (K, S) and (K, S) to (K, S, S, 3)."""
-        places = rows[:, :, None] * (self.width + 1) + columns[:, None, :]
-        found: NDArray[np.uint32] = self._table.reshape(-1, 3).take(places, axis=0)
-        return found
+        def sums(table: Sums) -> Sums:
+            flat = table.reshape(-1)
+            found: Sums = flat.take(below + right) - flat.take(above + right)
+            found -= flat.take(below + left) - flat.take(above + left)
+            return found
+
+        return self._means(sums, bottom - top, (right - left)[:, 0])
+
+    def _means(
+        self, sums: Callable[[Sums], Sums], rows: Whole, columns: Whole
+    ) -> NDArray[np.float32]:
+        """The means (K, 3, S, T) of cells; `sums` gives their sums (K, S, T) from a table.
+
+        The cells have so many rows (K, S) and columns (K, T).
+        """
+        means = np.empty((len(rows), 3, rows.shape[1], columns.shape[1]), np.float32)
+        if (rows.max(axis=1) * columns.max(axis=1)).max() <= _MOST_IN_CELL:
+            packed = sums(self._packed).view(np.int64)  # which NumPy converts faster
+            for channel in range(3):
+                means[:, channel] = (packed >> channel * _BITS) & _CHANNEL
+        else:
+            for channel in range(3):
+                means[:, channel] = sums(_table(self._picture[..., channel]))
+        means /= rows[:, None, :, None].astype(np.float32)
+        means /= columns[:, None, None, :].astype(np.float32)
+        return means
+
+    @cached_property
+    def _packed(self) -> Sums:
+        """The table (H + 1, W + 1) of the three channels."""
+        red, green, blue = np.moveaxis(self._picture, 2, 0)
+        pixels = blue.astype(np.uint64)
+        for channel in (green, red):
+            pixels <<= _BITS
+            pixels |= channel
+        return _table(pixels)
+
+
+def _table(pixels: NDArray[np.unsignedinteger[Any]]) -> Sums:
+    """The sums over everything above and to the left: (H, W) to (H + 1, W + 1), modulo 2^64."""
+    table = np.zeros((pixels.shape[0] + 1, pixels.shape[1] + 1), np.uint64)
+    np.cumsum(pixels, axis=1, dtype=np.uint64, out=table[1:, 1:])
+    for above, row in itertools.pairwise(table):  # faster than a sum along the first axis
+        np.add(above, row, out=row)
+    return table
 
 
 def _cells(start: Whole, stop: Whole, count: int) -> tuple[Whole, Whole]:
@@ -71,11 +125,3 @@ def _cells(start: Whole, stop: Whole, count: int) -> tuple[Whole, Whole]:
     first = start[:, None] + step[:, :-1] * length // count
     last = start[:, None] - (-step[:, 1:] * length) // count
     return first, last
-
-
-def _means(sums: NDArray[np.uint32], rows: Whole, columns: Whole) -> NDArray[np.float32]:
-    """Sums (K, S, S, 3) over cells of so many rows and columns, as means (K, 3, S, S)."""
-    means = np.moveaxis(sums, 3, 1).astype(np.float32, order="C")
-    means /= rows[:, None, :, None].astype(np.float32)
-    means /= columns[:, None, None, :].astype(np.float32)
-    return means

@@ -1,7 +1,7 @@
 """Non-maximum suppression over many boxes at once, by the rules that MTCNN uses.
 
-The overlaps of a few hundred boxes with each other fit into one matrix, which NumPy fills at
-once; what is left to a loop is to walk down the boxes and strike out what a kept one covers.
+The best boxes are walked down in blocks; what the kept ones of a block cover of all that follows
+is struck out at once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-_BLOCK = 512  # boxes whose overlaps with all later ones are held at a time
+_BLOCK = 64  # boxes that are walked down together
 
 Overlap = Literal["union", "smaller"]
 
@@ -45,13 +45,30 @@ def suppress(
     by_union = overlap == "union"
     order = np.argsort(-scores, kind="stable") if by_union else np.argsort(scores)[::-1]
     ranked = boxes[order]
-    alive = np.ones(len(order), np.bool_)
-    for start in range(0, len(order), _BLOCK):
-        covered = _overlaps(ranked[start : start + _BLOCK], ranked[start:], overlap) > threshold
-        for row, covers in enumerate(covered):
-            if alive[start + row]:
-                alive[start + row + 1 :] &= ~covers[row + 1 :]
-    return order[alive]
+    kept, left = [np.empty(0, np.intp)], np.arange(len(order))
+    while len(left):
+        block, left = left[:_BLOCK], left[_BLOCK:]
+        covered = _overlaps(ranked[block], ranked[block], overlap) > threshold
+        block = block[_uncovered(covered)]
+        kept.append(block)
+        if len(left):
+            covered = _overlaps(ranked[block], ranked[left], overlap) > threshold
+            left = left[~covered.any(axis=0)]
+    return order[np.concatenate(kept)]
+
+
+def _uncovered(covered: NDArray[np.bool_]) -> list[int]:
+    """The boxes, best first, that no kept one before them covers.
+
+    Args:
+        covered: (N, N), whether the box of the row covers that of the column.
+    """
+    kept, gone = [], 0  # the second has a bit for each box
+    for row, bits in enumerate(np.packbits(covered, axis=1, bitorder="little")):
+        if not gone >> row & 1:
+            kept.append(row)
+            gone |= int.from_bytes(bits, "little")
+    return kept
 
 
 def _overlaps(
@@ -59,18 +76,23 @@ def _overlaps(
 ) -> NDArray[np.float32]:
     """The overlap of each of (N, 4) with each of (M, 4), as (N, M)."""
     border = np.float32(overlap == "smaller")
+    some, many = some.T[:, :, None], many.T[:, None, :]  # x0, y0, x1, y1
     own, other = (
-        (boxes[:, 2] - boxes[:, 0] + border) * (boxes[:, 3] - boxes[:, 1] + border)
-        for boxes in (some, many)
+        (boxes[2] - boxes[0] + border) * (boxes[3] - boxes[1] + border) for boxes in (some, many)
     )
-    low = np.maximum(some[:, None, :2], many[None, :, :2])
-    high = np.minimum(some[:, None, 2:], many[None, :, 2:])
-    sides = np.maximum(high - low + border, 0)
-    shared = sides[..., 0] * sides[..., 1]
-    if overlap == "smaller":
-        whole = np.minimum(own[:, None], other[None])
-    else:
-        whole = own[:, None] + other[None] - shared
+    shared, height = (_shared(some[i::2], many[i::2], border) for i in range(2))
+    shared *= height
+    whole = np.minimum(own, other) if overlap == "smaller" else own + other - shared
     ratio: NDArray[np.float32] = np.zeros_like(shared)
     np.divide(shared, whole, out=ratio, where=whole > 0)
     return ratio
+
+
+def _shared(
+    some: NDArray[np.float32], many: NDArray[np.float32], border: np.float32
+) -> NDArray[np.float32]:
+    """The length that each of (2, N, 1) ranges has in common with each of (2, 1, M): (N, M)."""
+    length: NDArray[np.float32] = np.minimum(some[1], many[1])
+    length -= np.maximum(some[0], many[0])
+    length += border
+    return np.maximum(length, 0, out=length)

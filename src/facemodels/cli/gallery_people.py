@@ -52,8 +52,9 @@ def enrol(
 ) -> None:
     """Enrol the faces of photos under a name: all of them, or none.
 
-    The same photo twice is one row. A face that stands under another name is refused: whose
-    similarity reaches the system's threshold, or that of --fmr.
+    The same photo twice is one row. A face that stands under another name is refused. Without
+    --fmr or --threshold the similarity for that rises with the number of enrolled faces, so that
+    a new face is like somebody else's in one of a hundred enrolments at most.
 
     \b
     Example:
@@ -66,12 +67,13 @@ def enrol(
 
     system = open_system(package, threads)
     folder = folder_of(name)
+    asked = threshold is not None or fmr is not None
     at = system.operating_threshold(threshold=threshold, fmr=fmr)
     rules = EnrolmentRules(
         choose=choose,
         also=also,
         keep_photos=keep_photos,
-        threshold=at.threshold,
+        threshold=at.threshold if asked else None,
     )
     done = enrol_photos(folder, system, person, [read_photo(path) for path in photos], rules)
     known = f", {len(done.known)} known before" if done.known else ""

@@ -31,7 +31,8 @@ class EnrolmentRules:
         also: enrol a face that stands under another name already.
         leave_out: leave out a photo that is refused, and enrol the others.
         keep_photos: keep the photos' bytes, so that the gallery can be migrated.
-        threshold: similarity from which two faces are one person's; the system's own if None.
+        threshold: similarity from which two faces are one person's; if None that of the
+            system for a gallery of this size, see `GallerySystem.threshold_among`.
         tracked: let DVC track what came of it.
         dry_run: find and judge the faces, and write nothing.
     """
@@ -172,7 +173,6 @@ class _Batch:
 
     def __init__(self, system: GallerySystem, rules: EnrolmentRules, when: datetime) -> None:
         self._system, self._rules, self._when = system, rules, when
-        self._threshold = system.threshold if rules.threshold is None else rules.threshold
         self._refused: dict[str, list[str]] = {}
 
     def faces(self, person: str, photos: Sequence[SourcePhoto]) -> list[tuple[SourcePhoto, Face]]:
@@ -218,12 +218,15 @@ class _Batch:
     def _require_free(self, others: GalleryIndex, photo: SourcePhoto, face: Face) -> None:
         """Refuse a face that stands under another name."""
         (found,) = others.search(face.embedding[None])
-        if found and found[0].similarity >= self._threshold:
+        threshold = self._rules.threshold
+        if threshold is None:
+            threshold = self._system.threshold_among(len(others))
+        if found and found[0].similarity >= threshold:
             raise FaceError(
                 "other_person",
                 photo.name,
                 f"shows a face that stands under {found[0].person} already: similarity "
-                f"{found[0].similarity:.3f}, and from {self._threshold:.3f} on two faces count as "
+                f"{found[0].similarity:.3f}, and from {threshold:.3f} on two faces count as "
                 "one person's.",
                 "Enrol it under that name, or with `--also` under this one too.",
             )

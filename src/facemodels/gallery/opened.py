@@ -13,6 +13,9 @@ from facemodels.system.calibration import Calibration
 from facemodels.system.faces import Face
 from facemodels.system.quality import QualityLimits
 
+# The chance that a face that is enrolled is like somebody else's, where no rate is asked for.
+_FALSE_CONFLICTS = 0.01
+
 Find = Callable[..., list[Face]]  # as `FaceSystem.find`
 
 
@@ -99,3 +102,14 @@ class GallerySystem:
             threshold = self.calibration.threshold(fmr)
         chosen = self.threshold if threshold is None else threshold
         return OperatingThreshold(chosen, self.calibration.fmr(chosen))
+
+    def threshold_among(self, faces: int) -> float:
+        """The threshold at which a stranger is rarely like one of so many enrolled faces.
+
+        One in a hundred strangers is, by the false match rate of one comparison divided by the
+        number of faces; more where the calibration's pairs show no rate so low. It is never
+        below the system's own threshold.
+        """
+        lowest, highest = self.calibration.rates[0], self.calibration.rates[-1]
+        rate = min(max(_FALSE_CONFLICTS / max(faces, 1), lowest), highest)
+        return max(self.threshold, self.calibration.threshold(rate))

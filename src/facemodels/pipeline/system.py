@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from facemodels.errors import InputError
 from facemodels.evaluate import system as protocol
@@ -82,8 +83,8 @@ def measure_system(
     system = _opened(members, threads)
     if calibration is None:
         measured = protocol.calibration(system, data, source=f"val of {source}")
-        calibration = replace(measured, embedding_space=_space(members))
-    _require_space(calibration, members)
+        calibration = replace(measured, **_recogniser(members))
+    _require_recogniser(calibration, members)
     judged = replace(system, threshold=calibration.threshold(fmr))
     return MeasuredSystem(calibration, evaluate("system", judged, data))
 
@@ -93,16 +94,25 @@ def _opened(members: Mapping[str, Package], threads: int) -> FaceSystem:
     return served_members(predictors, {"min_score": min_score(members)})
 
 
-def _space(members: Mapping[str, Package]) -> str:
-    return str(members["recognition"].metadata["embedding_space"])
+def _recogniser(members: Mapping[str, Package]) -> dict[str, Any]:
+    """Whose similarities a calibration with these members is of."""
+    known = members["recognition"].metadata
+    return {
+        "embedding_space": str(known["embedding_space"]),
+        "recogniser": str(known["checksum"]),
+    }
 
 
-def _require_space(calibration: Calibration, members: Mapping[str, Package]) -> None:
-    """Refuse thresholds that are of the similarities of another recogniser."""
-    if calibration.embedding_space != _space(members):
-        known = calibration.embedding_space or "unknown"
-        raise InputError(
-            f"the calibration is of the embedding space {known}, and that of "
-            f"{members['recognition'].id} is {_space(members)}.",
-            "Measure it anew: give photos of people by --test-data, and no calibration.",
-        )
+def _require_recogniser(calibration: Calibration, members: Mapping[str, Package]) -> None:
+    """Refuse thresholds that are of the similarities of another recogniser.
+
+    Two recognisers of one space can be compared with each other; how often each takes
+    strangers for one person at a threshold is its own.
+    """
+    for field, own in _recogniser(members).items():
+        if (measured := getattr(calibration, field)) != own:
+            raise InputError(
+                f"the calibration is of the {field.replace('_', ' ')} {measured or 'unknown'}, "
+                f"and that of {members['recognition'].id} is {own}.",
+                "Measure it anew: give photos of people by --test-data, and no calibration.",
+            )

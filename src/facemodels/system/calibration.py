@@ -21,6 +21,7 @@ from facemodels.recognition.error_rates.support import least_rate, require_suppo
 
 _A_DECADE = 20  # rates of the grid
 _HIGHEST = 0.1  # no system is run at more
+_WORDS = ("source", "embedding_space", "recogniser")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Calibration:
         impostor_pairs: the pairs that the rates were measured on.
         source: the data that they are of; empty where the reader knows it.
         embedding_space: whose similarities they are; empty where the reader knows it.
+        recogniser: checksum of the recogniser that they were measured with, `sha256:…`; another
+            one of the same space, compatible or quantized, has other rates at a threshold.
     """
 
     rates: tuple[float, ...]
@@ -40,6 +43,7 @@ class Calibration:
     impostor_pairs: int
     source: str = ""
     embedding_space: str = ""
+    recogniser: str = ""
 
     def threshold(self, fmr: float) -> float:
         """The threshold at which at most `fmr` of all impostors are accepted.
@@ -65,6 +69,7 @@ class Calibration:
         return {
             "source": self.source,
             "embedding_space": self.embedding_space,
+            "recogniser": self.recogniser,
             "impostor_pairs": self.impostor_pairs,
             "rates": list(self.rates),
             "thresholds": list(self.thresholds),
@@ -80,7 +85,7 @@ class Calibration:
         try:
             rates, thresholds = tuple(values["rates"]), tuple(values["thresholds"])
             pairs = int(values["impostor_pairs"])
-            words = (str(values.get(key, "")) for key in ("source", "embedding_space"))
+            words = (str(values.get(key, "")) for key in _WORDS)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"a calibration is not readable: {error!r}.") from error
         falling = sorted(thresholds, reverse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -75,6 +76,14 @@ def test_a_face_under_another_name_is_refused_unless_it_is_wanted(staff: Path) -
     assert refused.value.problem == "other_person"
     enrol(staff, system(), "Grace", [drawn(1, take=1)], EnrolmentRules(also=True))
     assert [name for name, _ in people(staff)] == ["Ada", "Grace"]
+
+
+def test_the_larger_the_gallery_the_more_alike_are_two_faces_of_one_person() -> None:
+    assert [system().threshold_among(faces) for faces in (0, 1, 2, 10, 10**6)] == [
+        0.7, 0.7, 0.9, 0.9, 0.9,
+    ]  # fmt: skip
+    strict = replace(system(), threshold=0.8)
+    assert [strict.threshold_among(faces) for faces in (1, 10)] == [0.8, 0.9]
 
 
 @pytest.mark.parametrize(

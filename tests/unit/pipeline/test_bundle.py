@@ -131,8 +131,9 @@ def test_thresholds_of_other_photos_are_taken_where_they_are_of_the_same_recogni
     assert json.loads(text)["threshold"] == package.config["threshold"]  # figures are at it
     assert package.config["calibration"]["thresholds"] == raised
     assert package.metadata["threshold_source"] == "FMR 0.1: elsewhere"
-    file.write_text(yaml.safe_dump({**told, "embedding_space": "recognition-other-0123"}))
-    assert "recognition-other-0123" in run(
+    # Of the same embedding space, as a compatible one is.
+    file.write_text(yaml.safe_dump({**told, "recogniser": "sha256:0123"}))
+    assert "recogniser sha256:0123" in run(
         members, *given, "--calibration", str(file), "--dry-run", code=2
     )
 

@@ -34,6 +34,7 @@ from facemodels.serving.metrics import Metrics
 from facemodels.system.faces import Face
 
 _CHOICES = tuple(one for one in FACE_CHOICES if one != "all")  # a photo gives one face of a person
+_THRESHOLDS = {"threshold", "fmr"}  # of the query
 _FLAGS = {"true": True, "false": False}
 # What a removal on this machine cannot reach, and the command that does.
 _LEFT = (
@@ -100,7 +101,9 @@ class GalleryChanges:
             choose=_choice(query),
             also=_flag(query, "also"),
             keep_photos=_flag(query, "keep"),
-            threshold=self._answers.operating(query).threshold,
+            threshold=(
+                self._answers.operating(query).threshold if _THRESHOLDS & set(query) else None
+            ),
             tracked=False,
         )
         sources = [

@@ -11,6 +11,7 @@ Its addresses are listed in `facemodels.routes`. In reading order:
 - `oip`: the endpoints of `/v2`, the Open Inference Protocol, which take tensors.
 - `page`: the page at `/`, for people.
 - `app`: the ASGI application with all endpoints behind the middleware.
+- `doorman`: a process that accepts connections and answers for health.
 - `server`: the process: its socket, its signals and its end.
 
 Example, which serves until SIGTERM:

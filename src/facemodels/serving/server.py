@@ -27,6 +27,7 @@ import uvicorn
 from facemodels.errors import InputError
 from facemodels.package.load import Package
 from facemodels.serving.app import create
+from facemodels.serving.doorman.service import Doorman, doorman_for
 from facemodels.serving.engine.inference import Engine
 from facemodels.serving.heartbeat import Heartbeat, HeartbeatThread
 from facemodels.serving.http.access import is_loopback
@@ -43,7 +44,7 @@ _FILES = 128  # file descriptors for everything but connections
 _TICKS = 10  # runs of uvicorn's main loop a second
 _IDLE_GRACE_S = 0.5  # at the end, before connections without a request are closed
 # After so long a thread gives the interpreter's lock to one that waits, as the event loop does each
-# time that it wakes. At Python's 5 ms health takes a tenth of a second beside busy threads.
+# time that it wakes.
 _SWITCH_S = 0.0005
 _THREADS_S = 0.5  # at the end, for threads whose results nobody waits for
 _END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -97,6 +98,9 @@ class _Server(uvicorn.Server):
         self._readiness = readiness
         self._drain_s = drain_s
         self._heartbeat: HeartbeatThread | None = None
+        self._doorman: Doorman | None = None
+        self._accepting: asyncio.Server | None = None
+        self._taken: set[asyncio.Task[Any]] = set()
         self.ticked_s = time.monotonic()
         self._log = log
         self._leave_at: float | None = None
@@ -117,11 +121,19 @@ class _Server(uvicorn.Server):
         """Start a thread of heartbeats as soon as the server is ready."""
         self._heartbeat = thread
 
+    def let_in_by(self, doorman: Doorman | None) -> None:
+        """Take connections from a doorman; None accepts them here."""
+        self._doorman = doorman
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and then say that the server is ready."""
-        await super().startup(sockets)
+        self._listener = (sockets or [])[0]
+        await super().startup([] if self._doorman else sockets)
         self._readiness.ready = True
-        host, port = (sockets or [])[0].getsockname()[:2]
+        if self._doorman is not None:
+            self._doorman.open(self._take)
+            self._doorman.tell(ready=True)
+        host, port = self._listener.getsockname()[:2]
         if self._heartbeat is not None:
             self._heartbeat.start()
         self._log.info("ready", host=host, port=port)
@@ -132,6 +144,10 @@ class _Server(uvicorn.Server):
         if counter % _TICKS == 0:
             for connection in list(self.server_state.connections):
                 connection.check(now)  # type: ignore[union-attr]
+        if self._doorman is not None:
+            self._doorman.tell(ready=self._readiness.ready)
+            if not self._doorman.works:
+                await self._stand_in()
         if self._leave_at is not None and now >= self._leave_at:
             return True
         return await super().on_tick(counter)
@@ -141,6 +157,8 @@ class _Server(uvicorn.Server):
         name = signal.Signals(number).name
         if self._leave_at is None:
             self._readiness.ready = False
+            if self._doorman is not None:
+                self._doorman.tell(ready=False)
             self._leave_at = time.monotonic() + self._drain_s
             self._log.info("ending", signal=name)
             return
@@ -154,18 +172,38 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Finish the requests in work, for up to `grace_s` seconds."""
-        loop = asyncio.get_running_loop()
-        clients = [client for listener in sockets or () for client in _refuse_more(listener)]
-        tasks = [loop.connect_accepted_socket(self._connection, client) for client in clients]
-        late = asyncio.gather(*tasks)
+        if self._doorman is not None:
+            await self._doorman.dismiss()
+        for client in _refuse_more(self._listener):
+            self._take(client)
+        if self._accepting is not None:
+            self._accepting.close()
         # A request may be on its way on a connection without one, so those are closed later.
-        loop.call_later(_IDLE_GRACE_S, self._close_idle)
+        asyncio.get_running_loop().call_later(_IDLE_GRACE_S, self._close_idle)
         await super().shutdown(sockets)
-        await late
         left = len(self.server_state.tasks)  # uvicorn cancels them and does not wait for them
         if left and not self.code:
             self._log.warning("work given up", requests=left)
             self.code = 1
+
+    async def _stand_in(self) -> None:
+        """Accept connections here, as the doorman does not any more."""
+        self._log.warning("no doorman", reason="it ended, or hangs")
+        doorman, self._doorman = self._doorman, None
+        if doorman is not None:
+            await doorman.dismiss()
+        loop = asyncio.get_running_loop()
+        self._accepting = await loop.create_server(
+            self._connection, sock=self._listener, backlog=_BACKLOG
+        )
+
+    def _take(self, client: socket.socket) -> None:
+        """Serve a connection that was accepted elsewhere."""
+        client.setblocking(False)
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(_joined(loop, self._connection, client))
+        self._taken.add(task)
+        task.add_done_callback(self._taken.discard)
 
     def _connection(self) -> asyncio.Protocol:
         made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
@@ -176,6 +214,13 @@ class _Server(uvicorn.Server):
     def _close_idle(self) -> None:
         for connection in list(self.server_state.connections):
             connection.close_unless_busy()  # type: ignore[union-attr]
+
+
+async def _joined(
+    loop: asyncio.AbstractEventLoop, protocol: Callable[[], asyncio.Protocol], client: socket.socket
+) -> None:
+    with suppress(OSError):  # it has left
+        await loop.connect_accepted_socket(protocol, client)
 
 
 def serve_package(
@@ -234,6 +279,7 @@ def serve_package(
         outer = CrossOrigin(app, settings.origins) if settings.origins else app
         config = _config(outer, limits, readiness, settings.proxies)
         server = _Server(config, readiness=readiness, drain_s=limits.drain_s, log=log)
+        server.let_in_by(doorman_for(listener, prefix=settings.root_path, idle_s=limits.idle_s))
         if heartbeat is not None:
             server.show_heartbeat(
                 HeartbeatThread(

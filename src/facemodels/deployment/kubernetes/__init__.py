@@ -9,6 +9,7 @@ Modules, lowest first:
 - `http_routes`: Gateway API's HTTPRoutes of a model and of its versions. Pure.
 - `models`: the objects of a model beside its route: ServiceMonitor, NetworkPolicy. Pure.
 - `manifests`: all objects of an environment, in the order in which they are applied. Pure.
+- `acceptance`: whether the Gateway uses a route. Pure.
 - `client`: lists, watches, applies and deletes objects through an API server.
 - `reconciler`: keeps the objects as they must be, in threads.
 - `backend`: servers and router for the controller's loop.

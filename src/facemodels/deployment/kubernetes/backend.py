@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from facemodels.deployment.kubernetes.client import KINDS, ClusterClient
+from facemodels.deployment.kubernetes.acceptance import is_accepted, refusal
+from facemodels.deployment.kubernetes.client import KINDS, ClusterClient, key_of
 from facemodels.deployment.kubernetes.http_routes import model_route, version_routes
 from facemodels.deployment.kubernetes.manifests import cluster_target, serving_config
 from facemodels.deployment.kubernetes.models import model_objects
 from facemodels.deployment.kubernetes.plan import require_no_hash, service_url
-from facemodels.deployment.kubernetes.reconciler import Reconciler
+from facemodels.deployment.kubernetes.reconciler import MayStay, Reconciler
 from facemodels.deployment.kubernetes.target import Object, object_name
 from facemodels.deployment.kubernetes.versions import version_objects
 from facemodels.deployment.router.routes import Route, check
@@ -28,7 +29,6 @@ from facemodels.monitoring.analysis.conduct import ServerConduct
 from facemodels.monitoring.metrics.scraper import ScrapeTarget
 from facemodels.registry.state import Entry
 
-_NAME, _INSTANCE = "app.kubernetes.io/name", "app.kubernetes.io/instance"
 _ID = "facemodels/model-id"
 
 
@@ -52,12 +52,15 @@ class Cluster:
         self._root, self._environment = root, environment
         self.target = cluster_target(root, environment, settings)
         scraped = bool(self.target.cluster.monitoring_namespace)
-        client = ClusterClient(self.target.namespace, self.target.labels(), kubeconfig)
+        client = ClusterClient(
+            self.target.namespace, self.target.labels(), self.target.manager, kubeconfig
+        )
         self.reconciler = Reconciler(client, kinds(scraped=scraped))
         self._servers: list[Object] = []
         self._routes: list[Object] = []
-        self._waiting: set[str] = set()  # models whose routes stay as they are in the cluster
-        self._busy: set[str] = set()
+        self._waiting: Set[str] = frozenset()  # models whose routes stay as the cluster has them
+        self._lost = False  # whether the tags name no version at all
+        self._busy: Set[str] = frozenset()  # versions whose objects stay, as these are called
 
     def configure(self, settings: Environment) -> None:
         """Take over changed settings, except those of the connection."""
@@ -68,7 +71,8 @@ class Cluster:
         config = serving_config(self.target)
         name = config["metadata"]["name"] if config else ""
         models = sorted({entry.model for entry in entries.values()})
-        self._busy = {object_name(identity) for identity in busy}
+        self._busy = frozenset(object_name(identity) for identity in busy)
+        self._lost = not entries
         self._servers = [
             *([config] if config else []),
             *(one for model in models for one in model_objects(model, self.target)),
@@ -97,19 +101,37 @@ class Cluster:
         found = [model_route(r, self.target, default=r.model == chosen) for r in routes]
         for route in routes:
             found += version_routes(route, self.target)
-        self._routes, self._waiting = found, set(waiting)
+        self._routes, self._waiting = found, frozenset(waiting)
         self._want()
         return hashlib.sha256(canonical_json(found).encode()).hexdigest()[:32]
 
     def _want(self) -> None:
-        self.reconciler.want([*self._servers, *self._routes], self._may_stay)
+        """Servers that nobody wants stay while requests may reach them."""
+        stays = MayStay(frozenset(self._waiting), frozenset(self._busy), everything=self._lost)
+        self.reconciler.want([*self._servers, *self._routes], stays)
 
-    def _may_stay(self, one: Object) -> bool:
-        """Servers of versions that may still get requests, and routes of models that wait."""
-        labels = one["metadata"].get("labels", {})
-        if one["kind"] == "HTTPRoute":
-            return labels.get(_NAME) in self._waiting
-        return labels.get(_INSTANCE) in self._busy
+    @property
+    def problem(self) -> str:
+        """Why the cluster is not as it must be; "" if nothing hinders it."""
+        refusals = (refusal(route) for route in self.reconciler.live("HTTPRoute"))
+        return self.reconciler.problem or self._why_lost() or next(filter(None, refusals), "")
+
+    def _why_lost(self) -> str:
+        """A clone without tags says that nothing is to run; what runs is not ended by that."""
+        left = len(self.reconciler.live("Deployment"))
+        if not self._lost or not left:
+            return ""
+        return (
+            f"the tags name no version for {self._environment}, and the cluster has {left}, which "
+            f"stay. `facemodels registry sync` fetches tags; if it is meant so, delete the "
+            f"namespace {self.target.namespace}"
+        )
+
+    def is_routed(self) -> bool:
+        """Whether the Gateway routes by the routes that were published last."""
+        wanted = {key_of(one) for one in self._routes}
+        live = [one for one in self.reconciler.live("HTTPRoute") if key_of(one) in wanted]
+        return self.reconciler.settled("HTTPRoute") and all(is_accepted(one) for one in live)
 
 
 def kinds(*, scraped: bool) -> tuple[str, ...]:
@@ -148,11 +170,12 @@ class ClusterServers:
         self._cluster.run_versions(wanted, busy | draining)
 
     def urls(self) -> dict[str, tuple[str, ...]]:
-        """The address of each version that has a ready pod."""
+        """The address of each version that has a ready pod, and a Service to reach it."""
+        services = {key_of(one)[1] for one in self._cluster.reconciler.live("Service")}
         return {
             _id_of(one): (service_url(_id_of(one), self._cluster.target),)
             for one in self._cluster.reconciler.live("Deployment")
-            if _ready_pods(one)
+            if _ready_pods(one) and key_of(one)[1] in services
         }
 
     def running_urls(self) -> Set[str] | None:
@@ -227,7 +250,7 @@ class GatewayRouter:
     @property
     def problem(self) -> str:
         """Why the cluster is not as it must be; "" if nothing hinders it."""
-        return self._cluster.reconciler.problem
+        return self._cluster.problem
 
     @property
     def url(self) -> str:
@@ -245,8 +268,8 @@ class GatewayRouter:
             self._cluster.reconciler.start()
 
     def applied(self, published: str) -> bool:
-        """Whether the cluster has the routes that were published last."""
-        return bool(published) and self._cluster.reconciler.settled("HTTPRoute")
+        """Whether the Gateway uses the routes that were published last."""
+        return bool(published) and self._cluster.is_routed()
 
     def configure(self, hang_s: float) -> None:
         """Nothing: a Gateway has a supervisor of its own."""

@@ -5,13 +5,14 @@ lightkube is the extra `facemodels[kubernetes]`; this is the only module that im
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from facemodels.deployment.kubernetes.target import MANAGER, Object
+from facemodels.deployment.kubernetes.target import Object
 from facemodels.errors import FacemodelsError, InputError, ToolError
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ KINDS = {
     "HorizontalPodAutoscaler": ("horizontalpodautoscalers", "autoscaling", "v2"),
     "HTTPRoute": ("httproutes", "gateway.networking.k8s.io", "v1"),
 }
-_SILENCE_S = 60  # after so long without an event the server ends a watch, and a new one begins
+_SEEN_ONLY = {"Pod": ("pods", "", "v1")}
+_WATCH_S = 60.0  # after so long the server ends a watch, and a new one begins
 
 
 @dataclass(frozen=True)
@@ -50,19 +52,31 @@ class ClusterClient:
     Args:
         namespace: the namespace.
         labels: the labels of every object of the environment; nothing else is listed.
+        manager: the name under which fields are owned.
         kubeconfig: the configuration of the connection; None reads $KUBECONFIG, ~/.kube/config or
             the account of the pod.
+        watch_s: the seconds after which the server ends a watch.
 
     Raises:
         InputError: lightkube is not installed, or there is no configuration.
     """
 
     def __init__(
-        self, namespace: str, labels: dict[str, str], kubeconfig: dict[str, Any] | None = None
+        self,
+        namespace: str,
+        labels: dict[str, str],
+        manager: str,
+        kubeconfig: dict[str, Any] | None = None,
+        *,
+        watch_s: float = _WATCH_S,
     ) -> None:
         self._namespace = namespace
         self._labels: dict[str, Any] = dict(labels)
-        self._client = _connect(kubeconfig)
+        self._client = _connect(kubeconfig, manager)
+        self._watch_s = watch_s
+        # lightkube reads a watch without a timeout, so one whose peer went away silently would be
+        # believed for ever.
+        self._client._client._watch_timeout.read = 1.25 * watch_s
 
     def list(self, kind: str) -> tuple[list[Object], str]:
         """The objects of a kind, and the version of the list, from which a watch goes on.
@@ -89,16 +103,21 @@ class ClusterClient:
                 namespace=self._namespace,
                 labels=self._labels,
                 resource_version=version,
-                server_timeout=_SILENCE_S,
+                server_timeout=math.ceil(self._watch_s),
             )
             for what, found in events:
                 yield Seen(_plain(found), deleted=what == "DELETED")
 
-    def apply(self, wanted: Object) -> Object:
-        """Make an object's named fields what they must be, whoever had set them.
+    def apply(self, wanted: Object, *, ours: bool) -> Object:
+        """Make an object's named fields what they must be.
 
         Server-side apply with a field manager of our own: fields that are not named, such as the
-        number of replicas, stay with whoever owns them.
+        number of replicas, stay with whoever owns them. Fields of an object of the environment are
+        taken over from others; a stranger's object of that name is left as it is.
+
+        Args:
+            wanted: the object.
+            ours: whether the cluster is known to have it with the labels of the environment.
 
         Returns:
             The object as the server has it now.
@@ -108,7 +127,7 @@ class ClusterClient:
         """
         kind, name = key_of(wanted)
         with _errors(f"apply {kind} {name}"):
-            made = self._client.apply(_resource(kind)(wanted), force=True)
+            made = self._client.apply(_resource(kind)(wanted), force=ours)
             return _plain(made)
 
     def delete(self, kind: str, name: str) -> None:
@@ -125,8 +144,8 @@ class ClusterClient:
                 raise
 
     def close(self) -> None:
-        """Close the connections; watches that go on end with an error."""
-        self._client._client.close()  # type: ignore[no-untyped-call]  # it has no `close`
+        """Close the connections. No thread may be in a call of this client any more."""
+        self._client.close()
 
 
 def key_of(one: Object) -> tuple[str, str]:
@@ -138,7 +157,7 @@ def key_of(one: Object) -> tuple[str, str]:
 def _resource(kind: str) -> Any:
     from lightkube.generic_resource import create_namespaced_resource
 
-    plural, group, version = KINDS[kind]
+    plural, group, version = (KINDS | _SEEN_ONLY)[kind]
     return create_namespaced_resource(group, version, kind, plural)
 
 
@@ -148,7 +167,7 @@ def _plain(found: Any) -> Object:
     return plain
 
 
-def _connect(kubeconfig: dict[str, Any] | None) -> Client:
+def _connect(kubeconfig: dict[str, Any] | None, manager: str) -> Client:
     try:
         from lightkube import Client
         from lightkube.config.kubeconfig import KubeConfig
@@ -159,7 +178,7 @@ def _connect(kubeconfig: dict[str, Any] | None) -> Client:
         ) from error
     try:
         config = KubeConfig.from_dict(kubeconfig) if kubeconfig else KubeConfig.from_env()
-        return Client(config=config, field_manager=MANAGER, trust_env=kubeconfig is None)
+        return Client(config=config, field_manager=manager, trust_env=kubeconfig is None)
     except ConfigError as error:
         raise InputError(
             f"no cluster is configured: {error}.", "Set KUBECONFIG, or run in a pod."
@@ -171,7 +190,8 @@ def status_of(error: FacemodelsError) -> int:
     refusal = error.__cause__
     if isinstance(refusal, _api_error()):
         return int(refusal.status.code or refusal.response.status_code)
-    return 0
+    # The answer to a watch, or that of a proxy, whose text is no Status.
+    return int(getattr(getattr(refusal, "response", None), "status_code", 0))
 
 
 def retry_after_s(error: FacemodelsError) -> float:
@@ -191,17 +211,19 @@ def _api_error() -> Any:
 @contextmanager
 def _errors(what: str) -> Iterator[None]:
     """Turn the errors of lightkube into ours; the functions above read the cause."""
-    import httpx2
-
     try:
         yield
     except _api_error() as error:
+        taken = error.status.code == 409
         raise ToolError(
             f"cannot {what}: {error}.",
-            "`kubectl auth can-i --list` shows what the controller may do.",
+            "If the object is somebody else's, rename or delete it; nothing of it was changed."
+            if taken
+            else "`kubectl auth can-i --list` shows what the controller may do.",
         ) from error
-    # A client that is closed while another thread waits for it raises RuntimeError.
-    except (httpx2.HTTPError, httpx2.StreamError, ValueError, RuntimeError) as error:
+    # Whatever it is (a connection, a plugin for credentials, half a line of JSON): a thread that
+    # ended by it would leave a kind of objects unseen for ever.
+    except Exception as error:
         raise ToolError(
             f"cannot {what}: the API server does not answer ({error}).",
             "What serves goes on; it is tried again.",

@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 from facemodels.deployment.kubernetes.target import (
+    INSTANCE,
     PORT,
     ClusterTarget,
     Object,
@@ -72,7 +73,7 @@ def pod_template(entry: Entry, target: ClusterTarget, serving_config: str) -> Ob
 def selector(identity: str, target: ClusterTarget) -> dict[str, str]:
     """The labels that choose the pods of one version; they never change."""
     return {
-        "app.kubernetes.io/instance": object_name(identity),
+        INSTANCE: object_name(identity),
         "facemodels/environment": target.environment,
     }
 

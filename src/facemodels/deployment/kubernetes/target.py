@@ -15,7 +15,8 @@ from facemodels.names import ModelId
 from facemodels.serving.settings import Serving
 
 Object = dict[str, Any]  # one object of Kubernetes, as its JSON is
-MANAGER = "facemodels"  # the field manager, and the value of the label managed-by
+MANAGER = "facemodels"  # the value of the label managed-by
+NAME, INSTANCE = "app.kubernetes.io/name", "app.kubernetes.io/instance"  # the model, the version
 PORT = 8000  # on which a server listens in its pod
 # Names of pods get a suffix, and a Service's name has at most 63 characters (RFC 1035).
 _LONGEST = 50
@@ -46,6 +47,11 @@ class ClusterTarget:
     def namespace(self) -> str:
         """The namespace of all objects."""
         return self.cluster.namespace or f"facemodels-{self.environment}"
+
+    @property
+    def manager(self) -> str:
+        """The field manager: one an environment, as two in one namespace are strangers."""
+        return f"{MANAGER}-{self.environment}"
 
     def service(self, identity: str) -> str:
         """The name of the Service of a version; KServe names its own after the predictor."""
@@ -90,7 +96,7 @@ def model_labels(model: str) -> dict[str, str]:
     Raises:
         InputError: the name is no value of a label.
     """
-    return {"app.kubernetes.io/name": _label(model)}
+    return {NAME: _label(model)}
 
 
 def version_labels(identity: str) -> dict[str, str]:
@@ -102,7 +108,7 @@ def version_labels(identity: str) -> dict[str, str]:
     parsed = ModelId.parse(identity)
     return {
         **model_labels(str(parsed.name)),
-        "app.kubernetes.io/instance": object_name(identity),
+        INSTANCE: object_name(identity),
         "app.kubernetes.io/version": str(parsed.version),
     }
 

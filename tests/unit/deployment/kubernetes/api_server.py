@@ -29,6 +29,7 @@ _KINDS = {
     "poddisruptionbudgets": "PodDisruptionBudget",
     "horizontalpodautoscalers": "HorizontalPodAutoscaler",
     "httproutes": "HTTPRoute",
+    "pods": "Pod",
 }
 
 
@@ -50,6 +51,8 @@ class ApiServer:
         requests: method, kind and name of every request that changed something or was refused.
         busy: how many of the next requests that change something get the status 429.
         refused: kinds whose applies are refused with 403.
+        gateway: what the Gateway answers to routes, as status and reason; None if there is none.
+        mute: whether watches tell nothing any more and stay open, as after a cut of the network.
     """
 
     def __init__(self) -> None:
@@ -62,6 +65,8 @@ class ApiServer:
         self.requests: list[tuple[str, str, str]] = []
         self.busy = 0
         self.refused: set[str] = set()
+        self.gateway: tuple[str, str] | None = ("True", "Accepted")
+        self.mute = False
         self._port = 0
         self.start()
 
@@ -112,12 +117,26 @@ class ApiServer:
             found["status"] = {"availableReplicas": pods} if pods else {}
             self._changed("MODIFIED", found)
 
+    def set_gateway(self, status: str, reason: str) -> None:
+        """Let the Gateway judge all routes, now and from now on."""
+        with self._lock:
+            self.gateway = (status, reason)
+            for (kind, _), route in self._objects.items():
+                if kind == "HTTPRoute":
+                    self._judge(route)
+                    self._changed("MODIFIED", route)
+
     def edit(self, kind: str, name: str, manager: str, **fields: Any) -> None:
         """Server-side apply by another manager, forced, as `kubectl edit` in effect is."""
         found = self.get(kind, name)
         assert found is not None
         wanted = {"apiVersion": found["apiVersion"], "kind": kind, "metadata": {"name": name}}
         self.apply(kind, name, wanted | fields, manager, force=True)
+
+    def put(self, kind: str, name: str, manager: str, **fields: Any) -> None:
+        """Server-side apply by somebody else of an object that there may not be yet."""
+        found = {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}}
+        self.apply(kind, name, found | fields, manager, force=True)
 
     def forget(self) -> None:
         """Compact the history, so that watches from before get 410, and cut those that go on."""
@@ -213,10 +232,26 @@ class ApiServer:
             known = (kind, name) in self._objects
             if known and _without_version(live) == _without_version(self._objects[kind, name]):
                 return live  # nothing changed: no new version
+            metadata, before = live["metadata"], self._objects.get((kind, name), {})
+            spec_changed = live.get("spec") != before.get("spec")
+            metadata["generation"] = metadata.get("generation", 0) + spec_changed
             self._objects[kind, name] = live
+            if kind == "HTTPRoute":
+                self._judge(live)
             self._changed("MODIFIED" if known else "ADDED", live)
             self.requests.append(("apply", kind, name))
             return copy.deepcopy(live)
+
+    def _judge(self, route: Object) -> None:
+        """What the controller of the Gateway writes into the status of a route."""
+        if self.gateway is None:
+            return
+        status, reason = self.gateway
+        verdict = {"observedGeneration": route["metadata"]["generation"], "reason": reason}
+        kinds = (("Accepted", status), ("ResolvedRefs", "True"))
+        conditions = [{"type": kind, "status": one, **verdict} for kind, one in kinds]
+        parents = route["spec"].get("parentRefs", [])
+        route["status"] = {"parents": [{"parentRef": p, "conditions": conditions} for p in parents]}
 
     def delete(self, kind: str, name: str) -> Object:
         with self._lock:
@@ -242,7 +277,7 @@ class ApiServer:
         seen = copy.deepcopy(one)
         self._history.append((self._version, what, seen))
         for kind, events in self._watchers:
-            if kind == one["kind"]:
+            if kind == one["kind"] and not self.mute:
                 events.put((what, seen))
 
 
@@ -343,6 +378,7 @@ def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
             with suppress(OSError):
                 for event in events:
                     self.wfile.write(json.dumps(event).encode() + b"\n")
+                self.wfile.write(b'{"type": "MODI')  # it is cut in mid-line
 
         def _answer(self, code: int, value: Object, headers: dict[str, str] | None = None) -> None:
             data = json.dumps(value).encode()

@@ -13,14 +13,17 @@ from pathlib import Path
 
 import pytest
 from tests.unit.deployment.kubernetes.api_server import ApiServer
-from tests.unit.deployment.kubernetes.cluster import LEAST, ROOT, target
+from tests.unit.deployment.kubernetes.cluster import LEAST, ROOT, made, target
 from tests.unit.deployment.plans import beside, promote, roll_out, withdraw
-from tests.unit.registry.conftest import V1, V2, V3, move, start
+from tests.unit.registry.conftest import V1, V2, V3, Ledger, move, start
 
 from facemodels.deployment.controller.backend import cluster_backend
 from facemodels.deployment.controller.loop import Controller
-from facemodels.deployment.kubernetes.backend import Cluster, ClusterServers
+from facemodels.deployment.kubernetes import reconciler
+from facemodels.deployment.kubernetes.backend import Cluster, ClusterServers, GatewayRouter
+from facemodels.deployment.kubernetes.client import ClusterClient
 from facemodels.deployment.kubernetes.plan import plan
+from facemodels.deployment.kubernetes.reconciler import MayStay, Reconciler
 from facemodels.deployment.kubernetes.target import object_name
 from facemodels.deployment.router.published import PublishedRoutes
 from facemodels.deployment.router.traffic import Traffic
@@ -163,7 +166,7 @@ def test_an_edit_by_hand_is_undone_and_the_number_of_pods_is_the_autoscalers(sit
     assert deployment is not None
     assert deployment["spec"]["replicas"] == 7
     managers = {one["manager"] for one in deployment["metadata"]["managedFields"]}
-    assert managers == {"facemodels", "autoscaler"}
+    assert managers == {"facemodels-production", "autoscaler"}
 
 
 def test_a_refusal_is_told_and_hinders_no_other_object(site: Site) -> None:
@@ -175,6 +178,85 @@ def test_a_refusal_is_told_and_hinders_no_other_object(site: Site) -> None:
     site.server.refused = set()
     until(lambda: not site.cluster.reconciler.problem)
     assert object_name(V1) in site.server.names("HorizontalPodAutoscaler")
+
+
+def test_a_rollback_waits_for_no_object_that_is_refused(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.server.refused = {"HorizontalPodAutoscaler"}
+    site.deploy(V1)
+    site.ledger.add(roll_out(V2, 10))
+    monkeypatch.setattr(reconciler, "_FIRST_WAIT_S", 1000.0)  # the next try of what is refused
+    site.deploy(V2)
+    site.until_weights(v1_0_0=90, v1_1_0=10)
+    site.ledger.add(withdraw(V2))
+    site.until_weights(v1_0_0=100)
+    assert "HorizontalPodAutoscaler" in site.cluster.reconciler.problem
+
+
+def test_routes_are_applied_before_all_else_that_changed(site: Site) -> None:
+    site.ledger.add(roll_out(V2, 10))
+    site.deploy(V1, V2)
+    site.until_weights(v1_0_0=90, v1_1_0=10)
+    objects = made(site.state)
+    until(lambda: site.cluster.reconciler.settled("HTTPRoute"))
+    for one in objects:
+        one["metadata"]["annotations"] = {"changed": "yes"}
+    del site.server.requests[:]
+    site.cluster.reconciler.want(objects, MayStay(everything=True))
+    until(lambda: len(site.server.requests) == len(objects))
+    kinds = [kind for _, kind, _ in site.server.requests]
+    assert kinds == sorted(kinds, key=lambda kind: kind != "HTTPRoute")
+
+
+def test_an_object_of_somebody_else_is_left_as_it_is_and_gets_no_requests(site: Site) -> None:
+    name = object_name(V1)
+    site.server.put("Service", name, "facemodels-staging", spec={"type": "LoadBalancer"})
+    site.deploy(V1)
+    until(lambda: "somebody else's" in site.cluster.problem)
+    site.turn()
+    assert (site.server.get("Service", name) or {})["spec"] == {"type": "LoadBalancer"}
+    assert site.weights() == {}
+
+
+def test_routes_count_when_the_gateway_uses_them_and_its_refusal_is_told(site: Site) -> None:
+    router = GatewayRouter(site.cluster)
+    site.server.gateway = None
+    site.deploy(V1)
+    site.until_weights(v1_0_0=100)
+    until(lambda: site.cluster.reconciler.settled("HTTPRoute"))
+    assert not router.applied("it")
+    assert not router.problem
+    site.server.set_gateway("False", "NotAllowedByListeners")
+    until(lambda: "NotAllowedByListeners" in router.problem)
+    site.server.set_gateway("True", "Accepted")
+    until(lambda: site.turned(router.applied("it")))
+
+
+def test_tags_that_name_no_version_end_nothing(site: Site) -> None:
+    site.deploy(V1)
+    site.until_weights(v1_0_0=100)
+    site.ledger = Ledger()
+    del site.server.requests[:]
+    site.turn()
+    until(lambda: "the tags name no version" in site.cluster.problem)
+    site.cluster.reconciler._turn()
+    assert [one for one in site.server.requests if one[0] == "delete"] == []
+
+
+def test_a_watch_whose_network_is_cut_silently_is_begun_anew() -> None:
+    server = ApiServer()
+    where = target(LEAST)
+    client = ClusterClient("n", where.labels(), "us", server.kubeconfig, watch_s=0.2)
+    seen = Reconciler(client, ["Service"])
+    seen.start()
+    until(lambda: seen.has_seen("Service"))
+    server.mute = True
+    server.put("Service", "s", "us", metadata={"name": "s", "labels": where.labels()})
+    until(lambda: len(seen.live("Service")) == 1)
+    server.stop()
+    seen.close()
+    gc.collect()
 
 
 def test_a_new_controller_deletes_nothing_before_it_has_seen_all(site: Site) -> None:

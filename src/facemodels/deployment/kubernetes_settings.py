@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -62,6 +63,28 @@ class GatewayReference(Frozen):
     hostnames: tuple[str, ...] = ()
 
 
+class EgressPeer(Frozen):
+    """Whom pods may call.
+
+    Attributes:
+        cidr: a network, for example `10.20.0.0/16`; `0.0.0.0/0` is everybody.
+        namespace: a namespace of the cluster, in the place of a network.
+        ports: the TCP ports.
+    """
+
+    cidr: str = ""
+    namespace: OptionalNamespace = ""
+    ports: Annotated[tuple[Port, ...], Field(min_length=1)] = (443,)
+
+    @model_validator(mode="after")
+    def _one_peer(self) -> Self:
+        if bool(self.cidr) == bool(self.namespace):
+            raise ValueError("whom pods may call is either a cidr or a namespace")
+        if self.cidr:
+            ip_network(self.cidr)
+        return self
+
+
 class KubernetesSettings(Frozen):
     """Where and how an environment runs on Kubernetes.
 
@@ -69,6 +92,8 @@ class KubernetesSettings(Frozen):
         image: the image of the server, with a tag or a digest.
         repository: the URL of the Git repository from which pods pull the packages.
         gateway: the Gateway that clients call.
+        egress: whom pods may call, beside the cluster's name servers: Git and the object store. If
+            it is empty, nobody.
         namespace: the namespace of all objects; if it is empty, `facemodels-<environment>`.
         max_replicas: the most servers of a version; `replicas` are the fewest.
         cpu_percent: the use of the reserved CPU at which a version gets more servers, in percent.
@@ -82,7 +107,8 @@ class KubernetesSettings(Frozen):
         pull_secrets: the Secrets with which the image is pulled.
         galleries_claim: the PersistentVolumeClaim with a folder for each of the environment's
             galleries; servers read it.
-        egress_ports: the TCP ports of Git and the object store that pods may call, beside DNS.
+        dns_namespace: the namespace of the cluster's name servers; if it is empty, pods may ask any
+            address for names, as name servers on the nodes themselves are in no namespace.
         monitoring_namespace: the namespace whose Prometheus scrapes the servers; if it is empty,
             nobody does, and there are no ServiceMonitors.
     """
@@ -90,6 +116,7 @@ class KubernetesSettings(Frozen):
     image: Annotated[str, AfterValidator(_pinned)]
     repository: Annotated[str, Field(min_length=1)]
     gateway: GatewayReference
+    egress: tuple[EgressPeer, ...]
     namespace: OptionalNamespace = ""
     max_replicas: Count = 10
     cpu_percent: Annotated[int, Field(ge=1, le=100)] = 70
@@ -101,7 +128,7 @@ class KubernetesSettings(Frozen):
     credentials_files: OptionalName = ""
     pull_secrets: tuple[Name, ...] = ()
     galleries_claim: OptionalName = ""
-    egress_ports: tuple[Port, ...] = (22, 443)
+    dns_namespace: OptionalNamespace = ""
     monitoring_namespace: OptionalNamespace = ""
 
     @model_validator(mode="after")

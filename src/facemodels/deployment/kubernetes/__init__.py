@@ -9,6 +9,7 @@ Modules, lowest first:
 - `http_routes`: Gateway API's HTTPRoutes of a model and of its versions. Pure.
 - `models`: the objects of a model beside its route: ServiceMonitor, NetworkPolicy. Pure.
 - `manifests`: all objects of an environment, in the order in which they are applied. Pure.
+- `manifest_folder`: the same objects as a folder of files.
 - `acceptance`: whether the Gateway uses a route. Pure.
 - `client`: lists, watches, applies and deletes objects through an API server.
 - `reconciler`: keeps the objects as they must be, in threads.

@@ -40,7 +40,7 @@ def cluster_target(
     if settings.kubernetes is None:
         raise InputError(
             f"conf/deploy/{environment}.yaml has no section `kubernetes`.",
-            "docs/kubernetes.md shows the least of it: image, repository, gateway.",
+            "docs/kubernetes.md shows the least of it: image, repository, gateway, egress.",
         )
     path = root / settings.serving
     text = path.read_text(encoding="utf-8") if path.is_file() else ""

@@ -9,6 +9,7 @@ from facemodels.deployment.kubernetes.target import (
     model_labels,
     object_name,
 )
+from facemodels.deployment.kubernetes_settings import EgressPeer
 from facemodels.routes import METRICS
 
 _NAMESPACE = "kubernetes.io/metadata.name"  # a label that every namespace has
@@ -35,17 +36,31 @@ def _network_policy(model: str, target: ClusterTarget) -> Object:
     cluster = target.cluster
     callers = [cluster.gateway.pods_namespace or cluster.gateway.namespace]
     callers += [cluster.monitoring_namespace] if cluster.monitoring_namespace else []
-    peers = [{"namespaceSelector": {"matchLabels": {_NAMESPACE: one}}} for one in callers]
-    names = [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]
-    stores = [{"protocol": "TCP", "port": port} for port in cluster.egress_ports]
+    served = [{"protocol": "TCP", "port": PORT}]
+    names: Object = {"ports": [{"protocol": one, "port": 53} for one in ("UDP", "TCP")]}
+    names |= {"to": [_namespace(cluster.dns_namespace)]} if cluster.dns_namespace else {}
     return _object("NetworkPolicy", "networking.k8s.io/v1", model, target) | {
         "spec": {
             "podSelector": {"matchLabels": _pods(model, target)},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{"from": peers, "ports": [{"protocol": "TCP", "port": PORT}]}],
-            "egress": [{"ports": [*names, *stores]}],
+            "ingress": [
+                {
+                    "from": [_namespace(one) for one in callers],
+                    "ports": [{"protocol": "TCP", "port": PORT}],
+                }
+            ],
+            "egress": [names, *(_egress(peer) for peer in cluster.egress)],
         }
     }
+
+
+def _egress(peer: EgressPeer) -> Object:
+    to: Object = {"ipBlock": {"cidr": peer.cidr}} if peer.cidr else _namespace(peer.namespace)
+    return {"to": [to], "ports": [{"protocol": "TCP", "port": port} for port in peer.ports]}
+
+
+def _namespace(name: str) -> Object:
+    return {"namespaceSelector": {"matchLabels": {_NAMESPACE: name}}}
 
 
 def _service_monitor(model: str, target: ClusterTarget) -> Object:

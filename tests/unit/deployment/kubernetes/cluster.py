@@ -22,6 +22,7 @@ LEAST = {
     "image": "registry.example.org/facemodels:1.0.0",
     "repository": "https://git.example.org/faces.git",
     "gateway": {"name": "public", "namespace": "gateways"},
+    "egress": [{"cidr": "0.0.0.0/0", "ports": [443]}],
     "no_auth": True,
 }
 FULL = {
@@ -33,6 +34,8 @@ FULL = {
         "section": "https",
         "hostnames": ["faces.example.org"],
     },
+    "egress": [{"cidr": "10.20.0.0/16", "ports": [22, 443]}, {"namespace": "storage"}],
+    "dns_namespace": "kube-system",
     "no_auth": False,
     "tokens_secret": "tokens",
     "metrics_secret": "metrics-token",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.unit.deployment.kubernetes.cluster import FULL, LEAST, ROOT, made, on
 from tests.unit.deployment.plans import beside, roll_out, rolled_out, withdraw
 from tests.unit.registry.conftest import V1, V2, V3
 
+from facemodels.deployment.kubernetes import manifest_folder
 from facemodels.deployment.kubernetes.manifests import as_yaml
 from facemodels.deployment.kubernetes.pods import USER
 from facemodels.deployment.kubernetes.target import Object, object_name
@@ -57,6 +59,45 @@ def test_equal_tags_give_equal_bytes_and_they_read_back_as_the_objects() -> None
 
 def test_what_other_parsers_of_yaml_take_for_a_number_is_quoted() -> None:
     assert "'1e3'" in as_yaml(made(beside().state, target({**LEAST, "pull_secrets": ["1e3"]})))
+
+
+def test_a_folder_gets_a_file_an_object_and_loses_only_what_it_listed_before(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "production"
+    manifest_folder.write(folder, manifest_folder.changes(folder, made(rolled_out().state)))
+    (folder / "configmap-mine.yaml").write_text("mine")
+    listed = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
+    read = [yaml.safe_load((folder / name).read_text()) for name in listed]
+    assert read == made(rolled_out().state)
+    assert not any(vars(manifest_folder.changes(folder, read)).values())
+    back = manifest_folder.changes(folder, made(beside().state))
+    assert {name for name in back.removed if "about" not in name} == {
+        f"{kind}-{CANARY}.yaml"
+        for kind in ("deployment", "service", "poddisruptionbudget", "horizontalpodautoscaler")
+    }
+    assert sorted(back.written) == ["httproute-recognition-facenet.yaml", "kustomization.yaml"]
+    manifest_folder.write(folder, back)
+    assert sorted(one.name for one in folder.iterdir()) == sorted(
+        [*map(manifest_folder.file_name, made(beside().state)),
+         "configmap-mine.yaml", "kustomization.yaml"]
+    )  # fmt: skip
+    (folder / "kustomization.yaml").write_text("resources: [../../x.yaml]\n")
+    with pytest.raises(InputError, match="was not written by"):
+        manifest_folder.changes(folder, [])
+
+
+def test_a_pod_calls_nobody_but_who_is_named() -> None:
+    policy = one(made(beside().state, target(FULL)), "NetworkPolicy", MODEL)["spec"]
+    names, *others = policy["egress"]
+    asked = {"kubernetes.io/metadata.name": "kube-system"}
+    assert names["to"] == [{"namespaceSelector": {"matchLabels": asked}}]
+    assert [(rule["to"][0], [p["port"] for p in rule["ports"]]) for rule in others] == [
+        ({"ipBlock": {"cidr": "10.20.0.0/16"}}, [22, 443]),
+        ({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "storage"}}}, [443]),
+    ]
+    closed = one(made(beside().state, target({**FULL, "egress": []})), "NetworkPolicy", MODEL)
+    assert closed["spec"]["egress"] == [names]
 
 
 def test_a_step_of_a_canary_and_a_rollback_change_one_route_and_no_server() -> None:
@@ -188,6 +229,8 @@ def test_different_versions_have_different_names_that_a_service_may_have(ids: li
         ({"tokens_secret": "tokens"}, "either tokens_secret or no_auth"),
         ({"no_auth": False, "tokens_secret": "t", "monitoring_namespace": "m"}, "metrics_secret"),
         ({"namespace": "Faces"}, "namespace"),
+        ({"egress": [{"cidr": "10.1.2.3/8"}]}, "host bits"),
+        ({"egress": [{"cidr": "10.0.0.0/8", "namespace": "s"}]}, "either a cidr or a namespace"),
     ],
 )
 def test_wrong_settings_of_a_cluster_are_refused(change: dict[str, Any], words: str) -> None:

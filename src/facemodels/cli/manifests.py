@@ -9,6 +9,7 @@ import click
 
 from facemodels.cli.environment_options import config_option, environment_option
 from facemodels.cli.options import FOLDER, json_option, output
+from facemodels.errors import InputError
 
 
 @click.command()
@@ -17,6 +18,7 @@ from facemodels.cli.options import FOLDER, json_option, output
 @click.option("--kserve", is_flag=True, help="One InferenceService a version, for KServe.")
 @click.option("--output", "folder", type=FOLDER, help="Write one file an object there.")
 @click.option("--dry-run", is_flag=True, help="With --output: say what would change there.")
+@click.option("--allow-empty", is_flag=True, help="Also where the tags name no version.")
 @json_option
 def manifests(
     environment: str,
@@ -24,6 +26,7 @@ def manifests(
     kserve: bool,
     folder: Path | None,
     dry_run: bool,
+    allow_empty: bool,
     as_json: bool,
 ) -> None:
     """Print the objects of Kubernetes for what the tags say of an environment, as YAML.
@@ -49,7 +52,13 @@ def manifests(
     registry = open_registry(Path.cwd())
     loaded = settings.load(registry.root, environment, config)
     target = cluster_target(registry.root, environment, loaded, kserve=kserve)
-    found = objects(plan(registry.repository.state(), target), target)
+    planned = plan(registry.repository.state(), target)
+    if not planned.versions and not allow_empty:
+        raise InputError(
+            f"The tags name no version for {environment}; a GitOps tool would end what runs.",
+            "`git fetch --tags` brings them (in CI, a clone may lack them); or --allow-empty.",
+        )
+    found = objects(planned, target)
     if folder is None:
         output(as_list(found), as_yaml(found), as_json=as_json)
     else:

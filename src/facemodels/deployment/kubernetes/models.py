@@ -36,7 +36,6 @@ def _network_policy(model: str, target: ClusterTarget) -> Object:
     cluster = target.cluster
     callers = [cluster.gateway.pods_namespace or cluster.gateway.namespace]
     callers += [cluster.monitoring_namespace] if cluster.monitoring_namespace else []
-    served = [{"protocol": "TCP", "port": PORT}]
     names: Object = {"ports": [{"protocol": one, "port": 53} for one in ("UDP", "TCP")]}
     names |= {"to": [_namespace(cluster.dns_namespace)]} if cluster.dns_namespace else {}
     return _object("NetworkPolicy", "networking.k8s.io/v1", model, target) | {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -13,3 +13,12 @@ def bounded(cases: Iterable[Any], always: Collection[Any]) -> list[Any]:
     return [
         case if case in always else pytest.param(case, marks=pytest.mark.full) for case in cases
     ]
+
+
+# How far apart the points are at which a test interrupts: all of them in `make test-full`.
+STRIDES = [pytest.param(4, id="some points"), pytest.param(1, id="any point", marks=pytest.mark.full)]  # fmt: skip
+
+
+def points(count: int, stride: int, always: Sequence[int] = ()) -> list[int]:
+    """Every so manieth of `count` points, the last one, and those that are always wanted."""
+    return sorted({*range(0, count, stride), count - 1, *always})

@@ -41,12 +41,14 @@ DEADLINE = 60.0
 Behaviour = Literal["good", "failing", "slow", "broken"]
 
 
-def wait_until(true: Callable[[], Any], what: str, seconds: float = DEADLINE) -> Any:
+def wait_until(
+    true: Callable[[], Any], what: str, seconds: float = DEADLINE, *, pause_s: float = 0.02
+) -> Any:
     """The first true value of a condition that is looked at again and again."""
     deadline = time.monotonic() + seconds
     while not (found := true()):
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
+        time.sleep(pause_s)
     return found
 
 
@@ -221,6 +223,10 @@ class EnvironmentSite:
 
     def state(self) -> State:
         return self.repository.state()
+
+    def wait_event(self, act: str) -> None:
+        """Wait until the last event is of this kind; each look takes four processes of Git."""
+        wait_until(lambda: self.state().events[-1].act == act, f"the event {act}", pause_s=0.2)
 
     def findings(self) -> list[audit.AuditFinding]:
         plain = Git(self.folder)

@@ -81,7 +81,7 @@ def test_an_alert_of_prometheus_takes_a_version_in_production_back(
     prometheus = watch(production, tmp_path / "monitoring", watchers)
     with Load(production, failing_share=0.5):
         production.wait_for(v1_0_0=100)
-    wait_until(lambda: site.state().events[-1].act == "rollback", "the event")
+    site.wait_event("rollback")
     event = site.state().events[-1]
     assert event.reason == "ModelErrorRateHigh"
     assert site.state().production == {"recognition-facenet": "rec-facenet-v1.0.0"}

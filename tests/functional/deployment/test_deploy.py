@@ -61,7 +61,7 @@ def test_a_canary_that_fails_half_its_requests_is_taken_back_by_itself(
     with Load(production, failing_share=0.5) as load:
         production.wait_for(v1_0_0=100)
     assert load.failed == 0  # who met the canary's failures was answered by the other
-    wait_until(lambda: site.state().events[-1].act == "withdraw", "the event")
+    site.wait_event("withdraw")
     event = site.state().events[-1]
     assert "worse in errors" in event.reason
     assert event.record is not None

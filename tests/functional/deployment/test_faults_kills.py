@@ -192,10 +192,10 @@ def recover_old(production: Environment, victim: str, before: int) -> None:
 
 TURNS = [
     pytest.param(s, v, marks=() if (s, v) in KEPT else _full)
-    for KEPT in [{("blue-green", ("router", "candidate"))}]
+    for KEPT in [{("blue-green", ("candidate",))}]
     for s, v in product(
         ("canary", "progressive", "blue-green", "shadow", "ab"),
-        (("controller", "stable"), ("router", "candidate"), ("warm",)),
+        (("controller", "stable"), ("router", "warm"), ("candidate",)),
     )
 ]  # fmt: skip
 
@@ -228,22 +228,6 @@ def test_a_kill_while_a_rollout_is_completed_or_rolled_back_ends_as_the_tags_say
     assert acts == ["rollout", "promote", "rollback"] * len(victims)
 
 
-def test_a_kill_of_the_version_that_came_back_at_its_event_fails_no_request(
-    production: Environment,
-) -> None:
-    roll_out(production, "blue-green")
-    complete = ("deploy", "--model-id", CANDIDATE, "--environment", "production")
-    production.site.begin(*complete, "--strategy", "complete").communicate(timeout=60)
-    production.wait_for(v1_2_0=100)
-    production.wait_ready(STABLE)
-    with no_failures(production, "candidate"):
-        turn(
-            production, "candidate", BACK,
-            "rollback", "--model-type", "recognition", "--reason", "no",
-        )  # fmt: skip
-        production.wait_for(v1_1_0=100)
-
-
 def turn(production: Environment, victim: str, names: Mapping[str, str], *words: str) -> None:
     """A command, and a kill as soon as its event is there."""
     count = len(production.site.state().events)
@@ -271,17 +255,17 @@ def busy() -> Iterator[None]:
         one.wait()
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(100, marks=_full)])
+@pytest.mark.full
 def test_a_kill_at_any_moment_of_a_turn_on_a_busy_machine_fails_no_request(
-    production: Environment, busy: None, kills: int
+    production: Environment, busy: None
 ) -> None:
-    chance = random.Random(kills)
+    chance = random.Random(100)
     complete = (
         "deploy", "--model-id", CANDIDATE, "--environment", "production", "--strategy", "complete",
         "--reason", "again",
     )  # fmt: skip
     back = ("rollback", "--model-type", "recognition", "--reason", "no")
-    for number in range(kills):
+    for number in range(100):
         if number % 2 == 0:
             roll_out(production, chance.choice(("canary", "blue-green", "shadow", "progressive")))
         forward = number % 2 == 0
@@ -318,6 +302,7 @@ def test_a_kill_between_the_steps_of_a_progressive_rollout_does_not_stop_it(
     assert acts[-3:] == ["rollout", "rollout", "promote"]
 
 
+@pytest.mark.full
 def test_a_controller_that_is_killed_ten_times_under_load_fails_no_request(
     site: EnvironmentSite, production: Environment
 ) -> None:
@@ -429,7 +414,8 @@ BROKEN = "rec-facenet-v1.3.0"  # whole by its checksums, and no server can load 
 FAULTS = ("it dies again and again", "it never gets ready", "it is stopped", "memory runs out")
 
 
-@pytest.mark.parametrize("runs", [4, pytest.param(20, marks=_full)])
+# The first two: killed, and never ready.
+@pytest.mark.parametrize("runs", [2, pytest.param(20, marks=_full)])
 def test_candidates_whose_servers_misbehave_are_taken_back_and_fail_no_request(
     site: EnvironmentSite, up: Up, runs: int
 ) -> None:
@@ -444,7 +430,7 @@ def test_candidates_whose_servers_misbehave_are_taken_back_and_fail_no_request(
         candidate = BROKEN if fault == "it never gets ready" else CANDIDATE
         with Load(production) as load:
             site.deploy(candidate, "--strategy", "canary")
-            wait_until(partial(taken_back, production, candidate, fault, set()), fault)
+            wait_until(partial(taken_back, production, candidate, fault, set()), fault, pause_s=0.1)
             production.wait_for(v1_1_0=100)
         assert load.problems == [], fault
         event = site.state().events[-1]

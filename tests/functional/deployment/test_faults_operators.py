@@ -201,7 +201,7 @@ def test_a_rollback_while_the_remote_is_away_changes_traffic_and_is_in_the_chain
         wait_until(lambda: "not in the chain yet" in production.alarms(), "an alarm")
         assert production.shares() == {OLD: 100}
         remote.come()
-        wait_until(lambda: site.state().events[-1].act == "rollback", "the event")
+        site.wait_event("rollback")
         wait_until(lambda: not production.alarms(), "no alarm")
     assert load.problems == []
     assert site.state().events[-1].reason == "it fails"
@@ -225,7 +225,7 @@ def test_a_failing_canary_is_taken_back_while_the_remote_is_away(
         production.wait_for(v1_0_0=100)
         assert site.state().events[-1].act == "rollout"
         remote.come()
-        wait_until(lambda: site.state().events[-1].act == "withdraw", "the event")
+        site.wait_event("withdraw")
     assert load.problems == []
     all_is_right(site, OLD)
 
@@ -252,7 +252,7 @@ def test_a_remote_that_says_nothing_holds_no_rollback_and_no_end(
     wait_until(lambda: not [p for p in production.processes() if "git" not in p.name()], "an end")
     git(site.folder, "remote", "set-url", "origin", url)
     production.start()
-    wait_until(lambda: site.state().events[-1].act == "rollback", "the event")
+    site.wait_event("rollback")
     production.wait_for(v1_0_0=100)
     all_is_right(site, OLD)
 
@@ -278,7 +278,7 @@ def test_a_hook_that_never_ends_holds_no_rollback(site: EnvironmentSite, up: Up)
         told, _ = command.communicate(timeout=60)
         assert command.returncode == 0
         assert "Traffic goes back to rec-facenet-v1.0.0 now" in told
-        wait_until(lambda: site.state().events[-1].act == "rollback", "the event")
+        site.wait_event("rollback")
     assert load.problems == []
     all_is_right(site, OLD)
 

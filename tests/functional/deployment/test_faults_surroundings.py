@@ -383,7 +383,7 @@ def test_a_clock_that_jumps_keeps_nobody_from_restarting_judging_and_draining(
     assert load.problems == []
     with Load(production, failing_share=0.5) as load:
         production.wait_for(v1_0_0=100)
-    wait_until(lambda: site.state().events[-1].act == "withdraw", "the event")
+    site.wait_event("withdraw")
     wait_until(lambda: not production.server(NEW), "the drained server's end")
     assert load.problems == []
     record = site.state().events[-1].record
@@ -394,7 +394,7 @@ def test_a_clock_that_jumps_keeps_nobody_from_restarting_judging_and_draining(
     production.wait_for(v1_0_0=70, v1_1_0=30)
     with Load(production, failing_share=0.5):
         production.wait_for(v1_0_0=100)
-    wait_until(lambda: site.state().events[-1].act == "withdraw", "the event")
+    site.wait_event("withdraw")
     all_is_right(site, OLD)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from facemodels.errors import FacemodelsError, InputError, RuleError, ToolError
 from facemodels.registry.proposals import Proposal
-from tests.bounded import bounded
+from tests.bounded import STRIDES, bounded, points
 
 from .site import (
     Clone,
@@ -56,15 +56,16 @@ def history(request: pytest.FixtureRequest, site: RegistrySite) -> tuple[Registr
     return site, request.param
 
 
+@pytest.mark.parametrize("stride", STRIDES)
 @pytest.mark.parametrize("name", bounded(ACTS, ("register", "promote to production")))
 def test_killed_before_any_git_command_is_done_or_not_and_a_retry_works(
-    history: tuple[RegistrySite, str], sites: Copies, name: str
+    history: tuple[RegistrySite, str], sites: Copies, name: str, stride: int
 ) -> None:
     original, remote = history
     trial = Clone(sites(original).clone("one").folder, remote=remote)
     done = trial.add(ACTS[name](trial))
     outcomes = []
-    for index in range(len(trial.commands)):
+    for number, index in enumerate(points(len(trial.commands), stride)):
         here = sites(original)
         one = Clone(here.clone("one").folder, remote=remote)
         deciding = here.refs if remote else one.refs
@@ -79,7 +80,7 @@ def test_killed_before_any_git_command_is_done_or_not_and_a_retry_works(
         assert one.findings() == []
         outcomes.append(bool(new))
         # Somebody else, or the same person again: the act is possible exactly if it is not done.
-        again = here.clone("two") if remote and index % 2 else one
+        again = here.clone("two") if remote and number % 2 else one
         again.reset()
         if new:
             with pytest.raises((InputError, RuleError)):
@@ -120,13 +121,14 @@ def test_killed_at_any_git_command_of_a_sync_leaves_a_clone_that_syncs(
         here.assert_agree(two, here.clone("one"))
 
 
+@pytest.mark.parametrize("stride", STRIDES)
 def test_killed_at_any_git_command_of_publishing_leaves_a_clone_that_publishes(
-    site: RegistrySite, sites: Copies
+    site: RegistrySite, sites: Copies, stride: int
 ) -> None:
     _history(site.alone("one"))
     trial = sites(site).clone("one")
     trial.sync(publish=True)
-    for index in range(len(trial.commands)):
+    for index in points(len(trial.commands), stride):
         here = sites(site)
         one = here.clone("one")
         one.reset({index: _kill})

@@ -11,7 +11,7 @@ import pytest
 from facemodels.errors import ConflictError, FacemodelsError, InputError, RuleError
 from facemodels.registry.events import Event
 from facemodels.registry.proposals import Proposal
-from tests.bounded import bounded
+from tests.bounded import STRIDES, bounded, points
 
 from .site import Clone, RegistrySite, by_the_book, move, register, retire, version
 
@@ -105,15 +105,17 @@ def _index(commands: list[tuple[str, ...]], word: str) -> int:
     return next(index for index, command in enumerate(commands) if command[0] == word)
 
 
+@pytest.mark.parametrize("stride", STRIDES)
 @pytest.mark.parametrize("name", bounded(RACES, ALWAYS))
 def test_whole_operation_of_another_clone_at_any_point_leaves_one_winner(
-    site: RegistrySite, sites: Copies, name: str
+    site: RegistrySite, sites: Copies, name: str, stride: int
 ) -> None:
     race = RACES[name]
     _prepare(site, race)
     commands = _commands(site, sites, race.first)
     fetched, pushed = _index(commands, "ls-remote"), _index(commands, "push")
-    for index in range(len(commands)):
+    decisive = (fetched, fetched + 1, pushed, pushed + 1)
+    for index in points(len(commands), stride, decisive):
         here = sites(site)
         one, two = here.clone("one"), here.clone("two")
         before = here.refs()
@@ -165,13 +167,15 @@ def test_loser_has_no_ref_of_its_own_before_it_fetches_anything(site: RegistrySi
     assert one.refs() == site.refs()
 
 
+@pytest.mark.parametrize("stride", STRIDES)
 def test_whole_operation_on_another_model_at_any_point_lets_both_win(
-    site: RegistrySite, sites: Copies
+    site: RegistrySite, sites: Copies, stride: int
 ) -> None:
     def mine(clone: Clone) -> Proposal:
         return register(REC[1], clone.commit(1))
 
-    for index in range(len(_commands(site, sites, mine))):
+    commands = _commands(site, sites, mine)
+    for index in points(len(commands), stride, (_index(commands, "push"),)):
         here = sites(site)
         one, two = here.clone("one"), here.clone("two")
         one.reset({index: lambda two=two: two.add(register(DET[1], two.commit(1)))})
@@ -217,10 +221,11 @@ def test_somebody_always_faster_ends_in_a_clear_error(site: RegistrySite) -> Non
     assert str(REC[1]) not in one.statuses()
 
 
+@pytest.mark.parametrize("stride", STRIDES)
 @pytest.mark.parametrize("remote", bounded(("origin", ""), ("origin",)))
 @pytest.mark.parametrize("name", bounded(RACES, ALWAYS))
 def test_two_processes_in_one_clone_leave_one_winner(
-    site: RegistrySite, sites: Copies, name: str, remote: str
+    site: RegistrySite, sites: Copies, name: str, remote: str, stride: int
 ) -> None:
     race = RACES[name]
     clone = Clone(site.clone("one").folder, remote=remote)
@@ -228,7 +233,7 @@ def test_two_processes_in_one_clone_leave_one_winner(
         clone.add(plan(clone))
     trial = Clone(sites(site).clone("one").folder, remote=remote)
     trial.add(race.first(trial))
-    for index in range(len(trial.commands)):
+    for index in points(len(trial.commands), stride):
         here = sites(site)
         one = Clone(here.clone("one").folder, remote=remote)
         twin = Clone(one.folder, remote=remote)
@@ -250,13 +255,14 @@ def test_two_processes_in_one_clone_leave_one_winner(
             here.assert_agree(one)
 
 
+@pytest.mark.parametrize("stride", STRIDES)
 @pytest.mark.parametrize("remote", bounded(("origin", ""), ("origin",)))
 def test_two_processes_in_one_clone_on_two_models_both_win(
-    site: RegistrySite, sites: Copies, remote: str
+    site: RegistrySite, sites: Copies, remote: str, stride: int
 ) -> None:
     trial = Clone(sites(site).clone("one").folder, remote=remote)
     trial.add(register(REC[1], trial.commit(1)))
-    for index in range(len(trial.commands)):
+    for index in points(len(trial.commands), stride):
         here = sites(site)
         one = Clone(here.clone("one").folder, remote=remote)
         twin = Clone(one.folder, remote=remote)

@@ -15,10 +15,12 @@ from facemodels.cli.options import FILE
 @click.argument("theirs", type=FILE)
 @click.argument("path")
 def merge_lock(base: Path, ours: Path, theirs: Path, path: str) -> None:
-    """Merge dvc.lock or params.yaml for Git; the result is written over OURS.
+    """Merge what the pipeline writes for Git; the result is written over OURS.
 
     Git runs it (`make setup` sets that up). A stage comes from the side that changed it; one that
-    both sides changed is left out, and `dvc repro` builds it.
+    both sides changed is left out, and `dvc repro` builds it. Values of params.yaml are merged one
+    by one. Of two records of a sealed run, or two lists of code, ours is kept: the next run writes
+    it anew.
 
     \b
     Example:

@@ -125,20 +125,21 @@ def foreign(found: Iterable[FileChange], own: Collection[str], deps: Collection[
 
     Args:
         found: the files that differ from HEAD.
-        own: the paths that the release writes.
+        own: the files and folders that the release writes.
         deps: the paths that the stages read. An untracked file below one of them counts, because
             a fresh clone would not have it; other untracked files do not count.
     """
     return [
         change.path
         for change in found
-        if change.path not in own
-        and (not change.untracked or any(_below(change.path, dep) for dep in deps))
+        if not _covering(change.path, own)
+        and (not change.untracked or _covering(change.path, deps))
     ]
 
 
-def _below(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(f"{folder}/")
+def _covering(path: str, places: Iterable[str]) -> str:
+    """The first file or folder that a path is, or lies in; "" if there is none."""
+    return next((one for one in places if path == one or path.startswith(f"{one}/")), "")
 
 
 def commit(git: Git, files: Collection[str], message: str) -> bool:
@@ -150,7 +151,7 @@ def commit(git: Git, files: Collection[str], message: str) -> bool:
     Raises:
         GitError: a hook, or git, refused.
     """
-    paths = [change.path for change in changes(git) if change.path in files]
+    paths = [change.path for change in changes(git) if _covering(change.path, files)]
     if not paths:
         return False
     git.text("add", "--all", "--", *paths)
@@ -236,13 +237,14 @@ def abandon(
 
     Args:
         found: the files that differ from HEAD.
-        own: the paths that a release writes.
+        own: the files and folders that a release writes.
         folder: the folder of the new package; Git ignores it until .gitignore is restored.
         stages: the stages whose outputs come back from DVC's cache.
     """
-    mine = [change for change in found if change.path in own]
-    edited = [change.path for change in mine if not change.untracked]
-    added = [change.path for change in mine if change.untracked] + [folder]
+    mine = [(_covering(change.path, own), change.untracked) for change in found]
+    mine = [(place, untracked) for place, untracked in mine if place]
+    edited = dict.fromkeys(place for place, untracked in mine if not untracked)
+    added = [*dict.fromkeys(place for place, untracked in mine if untracked), folder]
     if not mine:
         return ""
     commands = [f"git restore --staged --worktree -- {' '.join(edited)}"] if edited else []

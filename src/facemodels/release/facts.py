@@ -18,6 +18,7 @@ from facemodels.registry.registry import Registry
 from facemodels.registry.state import Entry, State
 from facemodels.release import branch, card, dvc, plan
 from facemodels.release.plan import PreviousVersion, ReleaseFacts, ReleaseRequest
+from facemodels.sealing.code import CODE_STAGE, edited_code
 from facemodels.yaml_text import parse_yaml
 
 _REMEDY = "Commit, stash or remove them first: a release must be what everybody else can build."
@@ -172,7 +173,7 @@ def _config_is_foreign(git: Git, root: Path, facts: ReleaseFacts) -> bool:
 
 def _foreign_stages(git: Git, facts: ReleaseFacts, now: Mapping[str, Any]) -> list[str]:
     """The stages of other tasks whose entries in dvc.lock differ from HEAD."""
-    own = {*facts.siblings, facts.model.name.task}
+    own = {*facts.siblings, facts.model.name.task, CODE_STAGE}
     before = dvc_files.read_lock(git, "HEAD")
     return [
         stage
@@ -234,7 +235,7 @@ def changes(
     """List what differs from the previous version.
 
     Parameters, the words of the card and the entries of dvc.lock are compared. If they are equal,
-    `dvc status` is asked for code or data that was not built yet.
+    `dvc status` is asked for data that was not built yet, and the lists of code for modules.
     """
     task = previous.id.name.task
     kind = "systems" if task == "system" else "models"
@@ -249,7 +250,7 @@ def changes(
     found += [
         f"{dvc_files.LOCK}: {stage}" for stage in stages if then.get(stage) != lock.get(stage)
     ]
-    return found or dvc.stale(root, stages)
+    return found or dvc.stale(root, stages) or edited_code(root, stages)
 
 
 def _lock_at(git: Git, root: Path, commit: str, now: Mapping[str, Any]) -> Mapping[str, Any]:

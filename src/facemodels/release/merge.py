@@ -1,8 +1,11 @@
-"""Merges dvc.lock and params.yaml by what they say, where Git would merge their lines. Pure.
+"""Merges what the pipeline writes by what it says, where Git would merge its lines. Pure.
 
 A stage of dvc.lock is the record of one run, so it is taken whole from the side that changed it. A
 stage that both sides changed is left out: DVC takes it for one that never ran and builds it. What a
 stage was made of stands in its record, so that DVC also sees where the other side changed that.
+
+Stages that are built write their records of sealed runs and their lists of code anew, so where both
+sides changed one, it does not matter which is kept.
 """
 
 from __future__ import annotations
@@ -15,10 +18,13 @@ from typing import Any
 from facemodels import dvc_files
 from facemodels.errors import ConflictError, InputError
 from facemodels.release.plan import PARAMS
+from facemodels.sealing.code import CODE
+from facemodels.sealing.declaration import RECORDS
 from facemodels.yaml_text import parse_yaml
 
 _STAGE = re.compile(r"  (?P<name>[^\s#].*?):\n")
 _HEAD = "schema: '2.0'\nstages:\n"
+_REWRITTEN = (f"{RECORDS}/", f"{CODE}/")
 _ABSENT = object()
 
 
@@ -39,13 +45,14 @@ def merge(path: str, base: str, ours: str, theirs: str) -> MergedFile:
     """Merge three versions of a file.
 
     Args:
-        path: the path of the file in the repository: one of dvc.lock or params.yaml.
+        path: the path of the file in the repository: dvc.lock, params.yaml, the record of a sealed
+            run or a list of code.
         base: the text of the common ancestor; "" where it had no such file.
         ours: the text of this side.
         theirs: the text of the other side.
 
     Raises:
-        InputError: the file is neither of the two, or not as DVC writes it.
+        InputError: the file is none of these, or not as DVC writes it.
         ConflictError: both sides changed one value of params.yaml in different ways.
         ParamsError: one of the texts does not parse.
     """
@@ -53,9 +60,12 @@ def merge(path: str, base: str, ours: str, theirs: str) -> MergedFile:
     kinds: dict[str, Callable[[str, str, str], MergedFile]] = {
         dvc_files.LOCK: _merge_lock, PARAMS: _merge_params,
     }  # fmt: skip
+    if path.startswith(_REWRITTEN):
+        chosen = _choose(base, ours, theirs)
+        return MergedFile(ours if chosen is _ABSENT else chosen)
     if name not in kinds:
         raise InputError(
-            f"{path} is neither {dvc_files.LOCK} nor {PARAMS}.", "Merge it as text: git merge-file"
+            f"{path} is nothing that the pipeline writes.", "Merge it as text: git merge-file"
         )
     return kinds[name](base, ours, theirs)
 

@@ -15,6 +15,7 @@ from facemodels.errors import InputError
 from facemodels.names import ModelId, ModelName, Version
 from facemodels.registry import semver
 from facemodels.registry.semver import Level
+from facemodels.sealing.code import CODE, CODE_STAGE
 from facemodels.sealing.declaration import record_path
 
 PARAMS = "params.yaml"
@@ -118,7 +119,7 @@ class ReleasePlan:
         target: the version that the release makes.
         previous: the version before it; None for a first release.
         steps: the steps in their order.
-        files: the paths of the files that its commit may contain, from the root.
+        files: the files and folders that its commit may contain, from the root.
         notes: sentences that the user should read before the release starts.
     """
 
@@ -297,17 +298,17 @@ def made_of(name: str, task: str) -> list[str]:
 
 def stages(name: str, task: str) -> list[str]:
     """All stages that a release may run."""
-    return [*made_of(name, task), *targets(name, task)[1:]]
+    return [CODE_STAGE, *made_of(name, task), *targets(name, task)[1:]]
 
 
 def files(name: str, facts: ReleaseFacts) -> tuple[str, ...]:
-    """The paths of all files in Git that a release writes; its commit contains no others.
+    """The files in Git, and one folder, that a release writes; its commit contains no others.
 
     `compare` builds all models of the task, so their reports are among them.
     """
     task = facts.model.name.task
     found = [
-        card_file(facts.model.name), CONFIG, PARAMS, dvc_files.LOCK,
+        card_file(facts.model.name), CONFIG, PARAMS, dvc_files.LOCK, CODE,
         f"models/{task}/.gitignore",
         f"reports/prepare/{task}.json", "reports/prepare/.gitignore",
         f"reports/suite/{task}/.gitignore",

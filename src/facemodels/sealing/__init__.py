@@ -13,8 +13,9 @@ Modules in reading order:
 - `digests`: files and folders digested as DVC does, and what changed between two looks
 - `recording`: the hook that sees the files a process opens; child processes join it
 - `record`: what a sealed run made and of what, as one of its outputs
+- `code`: the list of the source files that a stage executes, which stage `code` makes
 - `judgement`: what was seen against what is declared
 - `run`: one sealed run of a stage
-- `needs`, `lists`: the source files that a stage imports, and the lists in dvc.yaml
+- `needs`, `lists`: the source files that a stage imports, and what dvc.yaml has of them
 - `lock`: dvc.lock against the records of the runs
 """

@@ -125,10 +125,12 @@ class Digests:
         found = {path: known for path, stamp in there.items() if (known := self._find(path, stamp))}
         absent = [path for path in there if path not in found]
         large = [path for path in absent if there[path].size >= _LARGE]
-        found |= {path: _md5(self._root / path) for path in absent if there[path].size < _LARGE}
+        found |= {
+            path: file_digest(self._root / path) for path in absent if there[path].size < _LARGE
+        }
         if large:
             with ThreadPoolExecutor(os.cpu_count()) as pool:
-                made = pool.map(lambda path: _md5(self._root / path), large)
+                made = pool.map(lambda path: file_digest(self._root / path), large)
                 found |= zip(large, made, strict=True)
             for path in large:
                 self._known[path] = [*there[path][:3], found[path]]
@@ -140,7 +142,8 @@ class Digests:
         return str(known[3]) if known and known[:3] == list(stamp[:3]) else None
 
 
-def _md5(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """MD5 of a file, as DVC has it."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import filecmp
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -19,9 +19,12 @@ from facemodels.sealing.recording import Sight
 _INSTALLED = ".egg-info"
 _SHOWN = 12  # breaches in a message
 _UNDECLARED = "which is no dep of it: add `- {path}` to the deps of stage `{group}` in dvc.yaml"
+_BY_NAME = "which no import statement leads to: name it in BY_NAME of facemodels.sealing.needs"
 _EXPLAINED = {
     "read": "it read {path}, " + _UNDECLARED,
     "import": "it imported {path}, " + _UNDECLARED,
+    "unlisted": "it imported {path}, " + _BY_NAME,
+    "outdated": "{path} is not as stage `code` saw it: run `dvc repro` without --single-item",
     "foreign": "it imported {path}, which is not the file of this working tree",
     "write": "it wrote {path}, which is no output of it: add `- {path}` to the outs of stage "
     "`{group}` in dvc.yaml, or write below .cache",
@@ -40,7 +43,10 @@ class Breach(NamedTuple):
         path: to which file, from the root where it lies below it; `FILE: KEY` for a parameter.
     """
 
-    kind: Literal["read", "import", "foreign", "write", "remove", "changed", "added", "lost"]
+    kind: Literal[
+        "read", "import", "unlisted", "outdated", "foreign",
+        "write", "remove", "changed", "added", "lost",
+    ]  # fmt: skip
     path: str
 
     def explained(self, stage: StageDeclaration) -> str:
@@ -102,7 +108,12 @@ class _Covered:
 
 
 def judge(
-    stage: StageDeclaration, sights: Iterable[Sight], root: Path, package: Path, ignored: Ignored
+    stage: StageDeclaration,
+    sights: Iterable[Sight],
+    root: Path,
+    package: Path,
+    ignored: Ignored,
+    code: Collection[str] = (),
 ) -> list[Breach]:
     """Find what a stage did that its declaration does not allow.
 
@@ -113,8 +124,9 @@ def judge(
         package: the folder of `facemodels` that was imported; in the working copy of a queued
             experiment it is that of another working tree.
         ignored: names that DVC leaves out.
+        code: the files of the list of its code, if it depends on one.
     """
-    return sorted(set(_Judge(stage, list(sights), root, package, ignored).breaches()))
+    return sorted(set(_Judge(stage, list(sights), root, package, ignored, code).breaches()))
 
 
 class _Judge:
@@ -125,11 +137,12 @@ class _Judge:
         root: Path,
         package: Path,
         ignored: Ignored,
+        code: Collection[str],
     ) -> None:
-        self._stage, self._sights = stage, sights
+        self._stage, self._sights, self._code = stage, sights, code
         self._root, self._package, self._ignored = root, package, ignored
         made = (*stage.outs, *stage.measured, *stage.scratch)
-        self._deps = _Covered(root, (*stage.deps, *stage.params, PIPELINE, *made))
+        self._deps = _Covered(root, (*stage.deps, *code, *stage.params, PIPELINE, *made))
         self._harmless = _Covered(root, stage.harmless_reads)
         self._made = _Covered(root, made)
 
@@ -143,7 +156,7 @@ class _Judge:
                 if path != here and not _same(path, here):
                     yield Breach("foreign", path)
                 elif here not in self._deps and self._is_code(Path(here)):
-                    yield Breach("import", shown)
+                    yield Breach("unlisted" if self._code else "import", shown)
             elif act == "remove":
                 if path not in self._created and here not in self._made and not _is_there(here):
                     yield Breach("remove", shown)

@@ -1,11 +1,13 @@
-"""The deps in dvc.yaml against what the stages need, and a dvc.yaml that has what they need."""
+"""What dvc.yaml declares of code and files, against what the stages need and used."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from facemodels.errors import InputError, some
 from facemodels.files import write_text
+from facemodels.sealing.code import CODE_STAGE, code_of
 from facemodels.sealing.declaration import PIPELINE, read_stages
 from facemodels.sealing.digests import Ignored
 from facemodels.sealing.judgement import judge
@@ -13,7 +15,6 @@ from facemodels.sealing.needs import StageNeeds
 from facemodels.sealing.recording import RUNS, Sight, read_log
 
 _SOURCE = "src/"
-_ENTRY = "        - "
 
 
 class Difference(NamedTuple):
@@ -21,8 +22,8 @@ class Difference(NamedTuple):
 
     Attributes:
         stage: the key in dvc.yaml.
-        kind: `missing`: a module that the stage imports; `needless`: one that it does not;
-            `read`: a file that its last sealed run used and no dep covers.
+        kind: `missing`: a module that a stage imports; `needless`: one that none does; `read`: a
+            file that the last sealed run of the stage used and nothing covers.
         path: the entry, with placeholders.
     """
 
@@ -38,28 +39,44 @@ def differences(root: Path) -> list[Difference]:
         root: the folder of dvc.yaml.
 
     Raises:
-        ParamsError: dvc.yaml or params.yaml cannot be read.
+        ParamsError: dvc.yaml cannot be read, or is of unknown models.
     """
-    needs = StageNeeds(root)
-    found = []
-    for stage in needs.stages:
-        generated = set(needs.generated(stage))
-        listed = {one for one in needs.entries(stage) if one.startswith(_SOURCE)}
-        found += [Difference(stage, "missing", one) for one in generated - listed]
-        found += [Difference(stage, "needless", one) for one in listed - generated]
-    return sorted(set(found + _seen(root)))
+    return sorted({*_unlisted(StageNeeds(root)), *_seen(root)})
+
+
+def require_listed(needs: StageNeeds) -> None:
+    """Check that stage `code` depends on every module that a stage imports.
+
+    Raises:
+        InputError: it lacks one, so that an edit of it would make no stage run again.
+    """
+    missing = [one.path for one in _unlisted(needs) if one.kind == "missing"]
+    if missing:
+        raise InputError(
+            f"stage `{CODE_STAGE}` in {PIPELINE} lacks what stages import: {some(missing)}.",
+            "Run `facemodels deps --fix`.",
+        )
+
+
+def _unlisted(needs: StageNeeds) -> list[Difference]:
+    """How the deps of stage `code` differ from the modules that the stages import."""
+    generated = set(needs.generated())
+    listed = {one for one in needs.entries(CODE_STAGE) if one.startswith(_SOURCE)}
+    found = [Difference(CODE_STAGE, "missing", one) for one in generated - listed]
+    found += [Difference(CODE_STAGE, "needless", one) for one in listed - generated]
+    return sorted(found)
 
 
 def _seen(root: Path) -> list[Difference]:
-    """What the last sealed runs used, as far as the deps of today do not cover it."""
+    """What the last sealed runs used, as far as the declarations of today do not cover it."""
     package, ignored = root / "src" / "facemodels", Ignored(root)
     found = []
     for name, stage in read_stages(root).items():
         log = root / RUNS / f"{name}.log"
         sights = read_log(log) if log.is_file() else []
-        if not _is_outdated(log, sights):
-            breaches = judge(stage, sights, root, package, ignored)
-            used = [one.path for one in breaches if one.kind in {"read", "import"}]
+        if sights and not _is_outdated(log, sights):
+            breaches = judge(stage, sights, root, package, ignored, code_of(stage, root))
+            used = [one.path for one in breaches if one.kind in {"read", "import", "unlisted"}]
             found += [Difference(stage.group, "read", path) for path in used]
     return found
 
@@ -94,7 +111,7 @@ def fix(root: Path) -> list[Difference]:
 
 
 def rewritten(text: str, needs: StageNeeds, seen: list[Difference]) -> str:
-    """The text of dvc.yaml with the generated `src/` entries, and with files that runs used.
+    """The text of dvc.yaml with the `src/` entries of stage `code`, and with files that runs used.
 
     Args:
         text: the text of dvc.yaml.
@@ -102,17 +119,20 @@ def rewritten(text: str, needs: StageNeeds, seen: list[Difference]) -> str:
         seen: files that the last runs used and no dep covers.
     """
     lines: list[str] = []
-    stage, in_deps = "", False
+    stage, deps_at = "", ""  # deps_at: the line's own indent, while its entries are read
     for line in [*text.split("\n"), ""]:
         name = line.strip().removesuffix(":")
         if line == f"  {name}:" and name in needs.stages:
             stage = name
-        if in_deps and not line.startswith(_ENTRY):
+        entry = f"{deps_at}  - "
+        if deps_at and not line.startswith(entry):
             used = [one.path for one in seen if one.stage == stage]
-            added = [path for path in used if not path.startswith(_SOURCE)]
-            lines += [f"{_ENTRY}{dep}" for dep in [*sorted(set(added)), *needs.generated(stage)]]
-            in_deps = False
-        if not (in_deps and line.startswith(f"{_ENTRY}{_SOURCE}")):
+            added = sorted({path for path in used if not path.startswith(_SOURCE)})
+            modules = needs.generated() if stage == CODE_STAGE else []
+            lines += [f"{entry}{dep}" for dep in [*added, *modules]]
+            deps_at = ""
+        if not (deps_at and stage == CODE_STAGE and line.startswith(f"{entry}{_SOURCE}")):
             lines.append(line)
-        in_deps = in_deps or line == "      deps:"
+        if line.strip() == "deps:":
+            deps_at = line.removesuffix("deps:")
     return "\n".join(lines[:-1])

@@ -1,27 +1,30 @@
 """The source files that each stage executes, from the import graph.
 
-A stage must run again when a module that it imports changes, so its `deps` list these modules.
+Stage `code` writes them with their digests, a list for each other stage, which depends on its list:
+so a stage runs again when a module that it imports changes, and dvc.yaml names no modules but those
+that `code` itself depends on, all of them together.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import grimp
 
-from facemodels.sealing.declaration import PARAMS, PIPELINE
+from facemodels.names import TASKS, ModelName
+from facemodels.sealing.code import CODE_STAGE, code_path
+from facemodels.sealing.declaration import PIPELINE
 from facemodels.sealing.judgement import is_code
 from facemodels.yaml_text import parse_yaml
 
-Model = Mapping[str, Any]  # one entry of `models` or `systems` in params.yaml
+CONFIG = "conf/config.yaml"  # names the models and systems
 
 # Modules that a stage reaches by name and not by an import statement; {task} is filled in,
-# and a name that ends with .* stands for the modules of that package. The deps name the folder
-# of such a package, so that a new module needs no edit of dvc.yaml.
+# and a name that ends with .* stands for the modules of that package.
 BY_NAME = {
     "prepare": [
         "facemodels.data.kinds.*",
@@ -29,8 +32,6 @@ BY_NAME = {
         "facemodels.detection.decodes.*",
     ],
     "validate": ["facemodels.evaluate.{task}"],
-    "gate": [],
-    "gate_system": [],
     "package": [
         "facemodels.{task}.example",
         "facemodels.evaluate.{task}",
@@ -38,17 +39,15 @@ BY_NAME = {
     ],
     "benchmark": ["facemodels.evaluate.speed_child"],
     "system": ["facemodels.evaluate.{task}", "facemodels.{task}.task"],
-    "bundle": [],
     "benchmark_system": ["facemodels.evaluate.speed_child", "facemodels.{task}.task"],
     "compare": [
         "facemodels.evaluate.speed_child",
         "facemodels.evaluate.{task}",
-        "facemodels.{task}.task",
-        "facemodels.{task}.decodes.*",
+        "facemodels.{task}.*",  # a pinned baseline may be of any architecture
     ],
 }
 # Stages that load no architecture.
-WITHOUT_ARCHITECTURE = {"prepare", "gate", "gate_system", "bundle"}
+WITHOUT_ARCHITECTURE = {"prepare", "gate", "gate_system", "bundle", CODE_STAGE}
 # Stages whose script has another name.
 SCRIPTS = {"gate_system": "gate", "benchmark_system": "benchmark"}
 
@@ -57,8 +56,8 @@ class StageNeeds:
     """What the stages of a working tree need, and what its dvc.yaml lists.
 
     Args:
-        root: the folder of dvc.yaml and params.yaml, which holds `src/facemodels`, the package
-            that is imported.
+        root: the folder of dvc.yaml and conf/, which holds `src/facemodels`, the package that is
+            imported.
     """
 
     def __init__(self, root: Path) -> None:
@@ -68,11 +67,6 @@ class StageNeeds:
         self._has_code = cache(lambda path: is_code(path, self._source))
 
     @cached_property
-    def parameters(self) -> dict[str, Any]:
-        """The values of params.yaml."""
-        return parse_yaml((self.root / PARAMS).read_text(encoding="utf-8"), PARAMS)
-
-    @cached_property
     def stages(self) -> dict[str, Any]:
         """The stages of dvc.yaml by name."""
         text = (self.root / PIPELINE).read_text(encoding="utf-8")
@@ -80,57 +74,73 @@ class StageNeeds:
 
     @cached_property
     def _graph(self) -> grimp.ImportGraph:
-        return grimp.build_graph("facemodels")
+        return grimp.build_graph("facemodels", cache_dir=None)
 
-    def of_stage(self, stage: str) -> list[Model]:
-        """The models or systems that a stage runs for; both where it runs for each task."""
-        over = self.stages[stage]["foreach"]
-        models, systems = (list(self.parameters[key].values()) for key in ("models", "systems"))
-        return {"${models}": models, "${systems}": systems}.get(over, [*models, *systems])
+    def keys(self, stage: str) -> list[str]:
+        """The models, systems or tasks that a stage runs for; [""] for one that runs once."""
+        over: str | dict[str, Any] = self.stages[stage].get("foreach", {"": None})
+        if isinstance(over, dict):
+            return list(over)
+        tasks: list[str] = list(TASKS)
+        return {
+            "${data}": tasks,
+            "${models}": self._chosen("model"),
+            "${systems}": [f"system-{name}" for name in self._chosen("bundle")],
+        }[over]
 
-    def needed(self, stage: str, model: Model) -> set[Path]:
-        """The source files that a stage executes for one model or system."""
-        if "members" not in model:
-            return self._needed(stage, model["task"], (f"{model['task']}.{model['architecture']}",))
-        folders = set(model["members"].values())
-        members = [one for one in self.parameters["models"].values() if one["package"] in folders]
-        parts = [
-            f"{one['task']}.{part}" for one in members for part in ("task", one["architecture"])
-        ]
-        return self._needed(stage, model["task"], tuple(parts))
+    @cached_property
+    def _defaults(self) -> list[Any]:
+        text = (self.root / CONFIG).read_text(encoding="utf-8")
+        return list(parse_yaml(text, CONFIG)["defaults"])
 
-    def listed(self, stage: str, model: Model) -> set[Path]:
-        """The source files that the deps of a stage name, with the placeholders of one model."""
-        found: set[Path] = set()
-        for text in self.entries(stage):
-            path = self.root / self._filled(stage, text, model)
-            if path.is_relative_to(self._source):
-                found |= set(path.rglob("*.py")) if path.is_dir() else {path}
-        return {path for path in found if self._has_code(path)}
+    def _chosen(self, group: str) -> list[str]:
+        """The files of one group of conf/ that its list of defaults names."""
+        lists = [entry[group] for entry in self._defaults if group in entry]
+        return [str(name) for names in lists for name in names]
+
+    def needed(self, stage: str, key: str) -> set[Path]:
+        """The source files that a stage executes for one model, system or task."""
+        task = key if key in {*TASKS, ""} else ModelName.parse(key).task
+        models = [ModelName.parse(name) for name in self._chosen("model")]
+        if task == "system":  # which members a system has is no matter of this list
+            parts = [part for one in models for part in ("task", one.architecture)]
+            tasks = [one.task for one in models for _ in range(2)]
+            loaded = [f"{of}.{part}" for of, part in zip(tasks, parts, strict=True)]
+        else:
+            own = [one for one in models if str(one) == key or one.task == key]
+            loaded = [f"{one.task}.{one.architecture}" for one in own]
+        return self._needed(stage, task, tuple(loaded))
 
     def entries(self, stage: str) -> list[str]:
         """The deps of a stage as dvc.yaml has them."""
-        return list(self.stages[stage]["do"]["deps"])
+        written = self.stages[stage]
+        return list(written.get("do", written)["deps"])
 
-    def generated(self, stage: str) -> list[str]:
-        """The `src/` entries that the deps of a stage must have, sorted.
+    def lists(self) -> dict[str, list[str]]:
+        """The files of each list that stage `code` makes, from the root, sorted; by its path."""
+        return {
+            code_path(f"{stage}@{key}" if key else stage): sorted(
+                path.relative_to(self.root).as_posix() for path in self.needed(stage, key)
+            )
+            for stage in self.stages
+            for key in self.keys(stage)
+            if stage != CODE_STAGE
+        }
 
-        A folder stands for its files where the stage needs each of them: DVC writes dvc.lock anew
-        after every stage, which takes it a second for 5,000 lines.
+    def generated(self) -> list[str]:
+        """The `src/` entries that the deps of stage `code` must have, sorted.
+
+        A folder stands for its files where each of them is needed.
         """
-        models = self.of_stage(stage)
-        entries = {
-            entry
-            for model in models
-            for path in self.needed(stage, model)
-            if (entry := self._entry(stage, path, model, models)) is not None
+        files = {
+            path
+            for stage in self.stages
+            for key in self.keys(stage)
+            for path in self.needed(stage, key)
         }
-        root = self.root
-        folders = self._whole_folders({root / entry for entry in entries})
-        covered = {
-            entry for entry in entries if any((root / entry).is_relative_to(one) for one in folders)
-        }
-        return sorted(entries - covered | {one.relative_to(root).as_posix() for one in folders})
+        folders = self._whole_folders(files)
+        single = {path for path in files if not any(map(path.is_relative_to, folders))}
+        return sorted(path.relative_to(self.root).as_posix() for path in {*single, *folders})
 
     def _find_needed(self, stage: str, task: str, parts: tuple[str, ...]) -> set[Path]:
         modules: set[str] = set()
@@ -188,42 +198,3 @@ class StageNeeds:
             if len(code) > 1 and code <= files and not any(map(folder.is_relative_to, whole)):
                 whole.append(folder)
         return whole
-
-    def _is_per_task(self, stage: str) -> bool:
-        return bool(self.stages[stage]["foreach"] == "${data}")
-
-    def _filled(self, stage: str, text: str, model: Model) -> str:
-        """An entry of the deps with the placeholders of one model filled in."""
-        text = text.replace("${item.task}", model["task"]).replace("${item.code}", model["code"])
-        if self._is_per_task(stage):
-            text = text.replace("${key}", model["task"])
-            for key in ("source", "needs"):
-                value = self.parameters["data"][model["task"]][key]
-                text = text.replace(f"${{item.{key}}}", value)
-        return text
-
-    def _entry(self, stage: str, path: Path, model: Model, models: list[Model]) -> str | None:
-        """How the deps name a source file; None if an entry that stays covers it."""
-        others = [
-            self.root / self._filled(stage, text, model)
-            for text in self.entries(stage)
-            if not text.startswith("src/")
-        ]
-        if any(path.is_relative_to(other) for other in others):
-            return None
-        for pattern in BY_NAME.get(stage, []):
-            folder = f"src/{pattern.removesuffix('.*').replace('.', '/')}"
-            if pattern.endswith(".*") and path.is_relative_to(self.root / folder):
-                return folder
-        task, per_task = model["task"], self._is_per_task(stage)
-        compared = per_task and stage not in WITHOUT_ARCHITECTURE
-        if compared and path.is_relative_to(self._source / task):
-            return "src/facemodels/${key}"  # all architectures of the task are compared
-        literal = path.relative_to(self.root).as_posix()
-        if any(path in self.needed(stage, other) for other in models if other["task"] != task):
-            return literal
-        placeholder = "${key}" if per_task else "${item.task}"
-        general = literal.replace(f"/{task}/", f"/{placeholder}/")
-        general = general.replace(f"/{task}.py", f"/{placeholder}.py")
-        filled = (self.root / self._filled(stage, general, other) for other in models)
-        return general if all(file.is_file() for file in filled) else literal

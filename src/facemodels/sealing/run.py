@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from facemodels.sealing import recording
+from facemodels.sealing.code import code_of
 from facemodels.sealing.declaration import StageDeclaration, find_stage, values_of
-from facemodels.sealing.digests import Digests, Ignored, look_at
+from facemodels.sealing.digests import Digests, Ignored, Stamps, look_at
 from facemodels.sealing.judgement import Breach, SealError, compare, judge
 from facemodels.sealing.record import write_record
 
@@ -62,9 +63,13 @@ class _Run:
         if stage.record is not None:
             (root / stage.record).unlink(missing_ok=True)
         self._params = values_of(stage, root)
-        self._before = look_at(root, stage.deps, self._ignored)
+        self._code = code_of(stage, root)
+        self._before = self._look()
         # Hashed before the run: what is read later may be something else.
-        self._deps = self._digests.of_files(self._before) if stage.record else {}
+        self._deps = self._digests.of_files(self._before) if stage.record or self._code else {}
+        outdated = [path for path, seen in self._code.items() if self._deps.get(path) != seen]
+        if outdated:
+            raise SealError(stage, [Breach("outdated", path) for path in sorted(outdated)], "")
         self.log = root / recording.RUNS / f"{stage.name}.log"
 
     def close(self) -> None:
@@ -73,7 +78,7 @@ class _Run:
         Raises:
             SealError: something was against the declaration.
         """
-        after = look_at(self._root, self._stage.deps, self._ignored)
+        after = self._look()
         breaches = compare(self._before, after, _started_ns())
         now = values_of(self._stage, self._root)
         for file, values in self._params.items():
@@ -81,7 +86,7 @@ class _Run:
             breaches += [Breach("changed", f"{file}: {key}") for key in differ]
         package = Path(sys.modules["facemodels"].__file__ or "").parent
         sights = recording.read_log(self.log)
-        breaches += judge(self._stage, sights, self._root, package, self._ignored)
+        breaches += judge(self._stage, sights, self._root, package, self._ignored, self._code)
         if breaches:
             raise SealError(self._stage, breaches, self._take_away())
         write_record(
@@ -92,6 +97,10 @@ class _Run:
             digests=self._digests,
             ignored=self._ignored,
         )
+
+    def _look(self) -> Stamps:
+        """What tells of each file that the stage depends on whether it was written."""
+        return look_at(self._root, (*self._stage.deps, *self._code), self._ignored)
 
     def _take_away(self) -> str:
         """Move the outputs where DVC does not look; the folder, or "" if there were none."""

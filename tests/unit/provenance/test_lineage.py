@@ -228,7 +228,7 @@ def test_stages_in_a_circle_are_each_met_once() -> None:
         "b": {"cmd": "b", "deps": [{"path": "data/x"}], "outs": [{"path": "data/y"}]},
         "c": {"cmd": "c", "deps": [{"path": "data/x/part"}], "outs": [{"path": "models/m"}]},
     }}  # fmt: skip
-    inputs = dvc_lock.from_lock(yaml.safe_dump(lock), "models/m", MODEL, "dvc.lock")
+    inputs = dvc_lock.from_lock(yaml.safe_dump(lock), "models/m", MODEL, "dvc.lock", lambda _: None)
     assert inputs is not None
     assert sorted(stage.name for stage in inputs.stages) == ["a", "b", "c"]
     assert inputs.stages[-1].name == "c"
@@ -238,7 +238,9 @@ def test_stages_that_disagree_on_a_parameter_are_named() -> None:
     lock = pipeline("1.0.0")
     package = lock["stages"]["package@recognition-facenet"]
     package["params"]["params.yaml"][f"models.{MODEL}.train"] = {"steps": 7}
-    inputs = dvc_lock.from_lock(yaml.safe_dump(lock), f"{FOLDER}1.0.0", MODEL, "dvc.lock")
+    inputs = dvc_lock.from_lock(
+        yaml.safe_dump(lock), f"{FOLDER}1.0.0", MODEL, "dvc.lock", lambda _: None
+    )
     assert inputs is not None
     assert inputs.parameters[("train", "steps")] == 100
     assert inputs.notes == ("package@recognition-facenet ran with train.steps 7.",)
@@ -319,7 +321,7 @@ def test_numbers_of_yaml_1_2_are_numbers() -> None:
 def test_our_own_dvc_lock(name: str) -> None:
     own = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["models"][name]
     text = (ROOT / "dvc.lock").read_text(encoding="utf-8")
-    inputs = dvc_lock.from_lock(text, own["package"], name, "dvc.lock")
+    inputs = dvc_lock.from_lock(text, own["package"], name, "dvc.lock", lambda _: None)
     assert inputs is not None
     assert [stage.name for stage in inputs.stages] == [
         f"prepare@{own['task']}", f"train@{name}", f"validate@{name}", f"gate@{name}",

@@ -1,12 +1,14 @@
 """Finds what a package was made of in the texts of dvc.lock, `.dvc` files and params.yaml. Pure.
 
-The stages of dvc.lock are followed backwards from the one whose output is the package. A package
+The stages of dvc.lock are followed backwards from the one whose output is the package. What a stage
+executes stands in a list beside dvc.lock (`facemodels.sealing.code`). A package
 that is kept beside a newer version has a `.dvc` file instead, which records its digest only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from facemodels.dvc_files import digest_of, parse_dvc_file, parse_lock
@@ -14,13 +16,16 @@ from facemodels.errors import ParamsError
 from facemodels.names import ModelId
 from facemodels.provenance.flat import Flat, Key, flatten, same
 from facemodels.provenance.lineage.inputs import Artifact, Inputs, Stage
+from facemodels.sealing.code import CODE, CODE_STAGE, read_code
 from facemodels.yaml_text import parse_yaml
 
 # the keys of a model in params.yaml that its stages read
 _GROUPS = ("name", "version", "variant", "network", "train", "gates", "card")
 
 
-def from_lock(text: str, package: str, model: str, where: str) -> Inputs | None:
+def from_lock(
+    text: str, package: str, model: str, where: str, list_at: Callable[[str], str | None]
+) -> Inputs | None:
     """Follow the stages of dvc.lock backwards from a package; None if no stage makes it.
 
     Args:
@@ -28,11 +33,13 @@ def from_lock(text: str, package: str, model: str, where: str) -> Inputs | None:
         package: the folder of the package, from the root of the repository.
         model: the name of the model, for example `recognition-facenet`.
         where: the name of the file in errors.
+        list_at: reads the list of a stage's code; None where the commit has no such file.
 
     Raises:
         ParamsError: the text is no dvc.lock.
     """
-    stages = _stages(text, where)
+    stages = [_with_code(stage, list_at) for stage in _stages(text, where)]
+    stages = [stage for stage in stages if stage.name != CODE_STAGE]
     last = next((stage for stage in stages if _makes(stage, package)), None)
     if last is None:
         return None
@@ -71,6 +78,16 @@ def _stage(name: str, entry: Mapping[str, Any]) -> Stage:
         _artifacts(entry.get("outs") or []),
         {file: dict(values) for file, values in (entry.get("params") or {}).items()},
     )
+
+
+def _with_code(stage: Stage, list_at: Callable[[str], str | None]) -> Stage:
+    """A stage with the files of its lists in place of the lists."""
+    deps: list[Artifact] = []
+    for dep in stage.deps:
+        text = list_at(dep.path) if _within(dep.path, CODE) else None
+        files = {} if text is None else read_code(text, dep.path)
+        deps += [Artifact(path, digest) for path, digest in files.items()] or [dep]
+    return replace(stage, deps=tuple(deps))
 
 
 def _artifacts(entries: Sequence[Mapping[str, Any]]) -> tuple[Artifact, ...]:

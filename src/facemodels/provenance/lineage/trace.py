@@ -193,7 +193,10 @@ def _inputs(git: Git, commit: str, path: str, model: ModelId) -> Inputs:
 def _from_dvc(git: Git, commit: str, path: str, model: str) -> Inputs:
     lock = read_file(git, commit, dvc_files.LOCK)
     if lock is not None:
-        inputs = dvc_lock.from_lock(lock, path, model, _where(commit, dvc_files.LOCK))
+        where = _where(commit, dvc_files.LOCK)
+        inputs = dvc_lock.from_lock(
+            lock, path, model, where, lambda code: read_file(git, commit, code)
+        )
         if inputs is not None:
             return inputs
     for file in dvc_files.dvc_files_of(path):

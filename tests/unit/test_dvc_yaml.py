@@ -1,45 +1,61 @@
-"""dvc.yaml against the code: the deps of a stage are the modules that it imports."""
+"""dvc.yaml against the code: what the lists of stage `code` hold, and what it depends on."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from facemodels.cli.main import main
-from facemodels.sealing.lists import Difference, rewritten
+from facemodels.errors import InputError
+from facemodels.sealing.code import CODE_STAGE
+from facemodels.sealing.declaration import read_stages
+from facemodels.sealing.lists import Difference, require_listed, rewritten
 from facemodels.sealing.needs import SCRIPTS, StageNeeds
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDS = StageNeeds(ROOT)
+LISTS = NEEDS.lists()
+ENTRY = "      - src/facemodels/files.py\n"
 
 
-@pytest.mark.parametrize(
-    ("stage", "model"),
-    [(stage, model) for stage in NEEDS.stages for model in NEEDS.of_stage(stage)],
-    ids=lambda value: value if isinstance(value, str) else value["name"],
-)
-def test_no_imported_module_is_missing_from_the_deps(stage: str, model: dict) -> None:
-    missing = NEEDS.needed(stage, model) - NEEDS.listed(stage, model)
-    assert sorted(str(path.relative_to(ROOT)) for path in missing) == []
+def listed(stage: str, key: str) -> Sequence[str]:
+    return [
+        path.removeprefix("src/facemodels/") for path in LISTS[f"reports/code/{stage}/{key}.json"]
+    ]
 
 
-@pytest.mark.parametrize("stage", NEEDS.stages)
-def test_no_dep_is_a_module_that_no_model_of_the_stage_imports(stage: str) -> None:
-    imported = {path for model in NEEDS.of_stage(stage) for path in NEEDS.needed(stage, model)}
-    deps = {path for model in NEEDS.of_stage(stage) for path in NEEDS.listed(stage, model)}
-    own = {path for path in deps if path.name == "example.py"}  # scripts of model cards
-    assert sorted(str(path.relative_to(ROOT)) for path in deps - imported - own) == []
+def test_every_stage_depends_on_the_list_of_its_code_and_on_no_module_of_its_own_accord() -> None:
+    declared = read_stages(ROOT)
+    depended = {dep for one in declared.values() for dep in one.deps if dep in LISTS}
+    assert depended == set(LISTS)
+    assert len(LISTS) == len(declared) - 1  # `code` makes them
 
 
-@pytest.mark.parametrize("stage", NEEDS.stages)
+@pytest.mark.parametrize("stage", [stage for stage in NEEDS.stages if stage != CODE_STAGE])
 def test_a_stage_depends_on_its_own_script(stage: str) -> None:
     assert f"stages/{SCRIPTS.get(stage, stage)}.py" in NEEDS.entries(stage)
 
 
-def test_the_lists_are_what_the_stages_import_and_what_they_used_when_they_last_ran(
+def test_a_list_holds_what_is_imported_and_what_is_loaded_by_name_and_no_more() -> None:
+    train = listed("train", "recognition-facenet")
+    assert {"training/loop.py", "recognition/facenet.py", "recognition/task.py"} <= set(train)
+    assert "recognition/dlib/__init__.py" not in train
+    assert "training/loop.py" not in listed("train", "landmark-dlib")
+    assert "evaluate/landmarks.py" in listed("validate", "landmark-dlib")
+    assert "evaluate/speed_child.py" in listed("benchmark", "landmark-dlib")
+    assert "recognition/arcface/__init__.py" in listed("compare", "recognition")
+    assert not any("serving" in path for files in LISTS.values() for path in files)
+
+
+def test_modules_of_words_alone_are_in_no_list() -> None:
+    assert not any("src/facemodels/sealing/__init__.py" in files for files in LISTS.values())
+
+
+def test_stage_code_depends_on_what_the_stages_import_and_they_used_nothing_else_when_they_last_ran(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(ROOT)
@@ -50,11 +66,18 @@ def test_the_lists_are_what_the_stages_import_and_what_they_used_when_they_last_
 
 def test_a_missing_and_a_needless_dep_are_mended_and_nothing_else_changes() -> None:
     text = (ROOT / "dvc.yaml").read_text()
-    line = "        - src/facemodels/files.py\n"
-    assert text.count(line) == len(NEEDS.stages)
-    needless = "        - src/facemodels/cli/serve.py\n"
-    assert rewritten(text.replace(line, ""), NEEDS, []) == text
-    assert rewritten(text.replace(line, line + needless), NEEDS, []) == text
+    assert text.count(ENTRY) == 1
+    needless = "      - src/facemodels/cli/serve.py\n"
+    assert rewritten(text.replace(ENTRY, ""), NEEDS, []) == text
+    assert rewritten(text.replace(ENTRY, ENTRY + needless), NEEDS, []) == text
+
+
+def test_stage_code_refuses_to_make_lists_of_modules_that_it_does_not_depend_on() -> None:
+    needs = StageNeeds(ROOT)
+    require_listed(needs)
+    needs.stages[CODE_STAGE]["deps"].remove("src/facemodels/files.py")
+    with pytest.raises(InputError, match=r"lacks .*files\.py"):
+        require_listed(needs)
 
 
 def test_a_file_that_a_run_used_is_added_once_to_the_deps_of_its_stage() -> None:
@@ -67,4 +90,5 @@ def test_a_file_that_a_run_used_is_added_once_to_the_deps_of_its_stage() -> None
 
 @pytest.mark.parametrize("stage", NEEDS.stages)
 def test_how_work_is_shared_out_makes_no_stage_stale(stage: str) -> None:
-    assert not any(name.startswith("train") for name in NEEDS.stages[stage]["do"]["params"])
+    written = NEEDS.stages[stage]
+    assert not any(str(one).startswith("train") for one in written.get("do", written)["params"])

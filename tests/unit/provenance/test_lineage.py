@@ -117,6 +117,27 @@ def test_the_stages_are_walked_back_to_their_inputs(family: lineage.Lineage) -> 
     assert inputs.notes == version.notes == ()
 
 
+def test_the_files_of_a_list_of_code_stand_in_its_place_and_the_stage_that_makes_it_is_left_out(
+    workshop: Workshop,
+) -> None:
+    lock = pipeline("1.0.0")
+    path = f"reports/code/train/{MODEL}.json"
+    lock["stages"]["train@recognition-facenet"]["deps"][1] = {"path": path, "md5": digest("l")}
+    lock["stages"]["code"] = {
+        "cmd": "python stages/code.py",
+        "deps": [{"path": "src/other.py", "md5": digest("x")}],
+        "outs": [{"path": "reports/code", "md5": digest("f", folder=True)}],
+    }
+    workshop.commit({"dvc.lock": lock, path: json.dumps({"src/loop.py": digest("m")})})
+    workshop.register("1.0.0")
+    inputs = workshop.trace(f"{V}1.0.0").versions[0].inputs
+    assert [(one.path, one.md5) for one in inputs.code] == [
+        ("src/loop.py", digest("m")), ("src/net.py", digest("c1")),
+        ("stages/prepare.py", digest("s1")),
+    ]  # fmt: skip
+    assert "code" not in [stage.name for stage in inputs.stages]
+
+
 def test_the_code_digest_is_of_digests_and_paths(family: lineage.Lineage) -> None:
     lines = f"{digest('c2')}  src/net.py\n{digest('s1')}  stages/prepare.py\n"
     inputs = family.versions[0].inputs

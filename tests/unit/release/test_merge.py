@@ -71,8 +71,17 @@ def test_a_lock_with_conflict_markers_or_another_file_is_refused() -> None:
     text = lock({"a": 1})
     with pytest.raises(InputError):
         merge("dvc.lock", text, f"<<<<<<< ours\n{text}", text)
-    with pytest.raises(InputError, match="neither"):
+    with pytest.raises(InputError, match="nothing that the pipeline writes"):
         merge("conf/config.yaml", "", "", "")
+
+
+@pytest.mark.parametrize("path", ["reports/sealed/train/x.json", "reports/code/train/x.json"])
+def test_a_file_that_stages_write_anew_comes_from_the_side_that_changed_it_or_from_ours(
+    path: str,
+) -> None:
+    assert merge(path, "a", "a", "b").text == "b"
+    assert merge(path, "a", "b", "a").text == "b"
+    assert merge(path, "a", "b", "c").text == "b"
 
 
 def test_two_releases_that_each_pin_a_baseline_merge(tmp_path: Path) -> None:

@@ -64,6 +64,14 @@ def test_harmless_reads_excuse_no_import_and_modules_of_words_alone_need_no_dep(
     assert is_code(root / unused, root / "src/facemodels")
 
 
+def test_a_module_that_is_not_in_the_list_of_the_code_is_named_as_such(root: Path) -> None:
+    base, unused = root / "src/facemodels", "src/facemodels/unused.py"
+    seen = [Sight("import", str(root / unused))]
+    judged = [judge(STAGE, seen, root, base, Ignored(root), code) for code in ({"a"}, {unused})]
+    assert judged == [[Breach("unlisted", unused)], []]
+    assert "BY_NAME" in judged[0][0].explained(STAGE)
+
+
 def test_outputs_scratch_and_measurements_may_be_written_and_a_dep_may_not(root: Path) -> None:
     written = [("write", path) for path in ("out/c", "curves/a", "times/b", "raw/d", "gone.json")]
     assert breaches(root, "here", *written) == [Breach("write", "raw/d")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -59,12 +60,28 @@ def require_listed(needs: StageNeeds) -> None:
 
 
 def _unlisted(needs: StageNeeds) -> list[Difference]:
-    """How the deps of stage `code` differ from the modules that the stages import."""
-    generated = set(needs.generated())
-    listed = {one for one in needs.entries(CODE_STAGE) if one.startswith(_SOURCE)}
-    found = [Difference(CODE_STAGE, "missing", one) for one in generated - listed]
-    found += [Difference(CODE_STAGE, "needless", one) for one in listed - generated]
-    return sorted(found)
+    """How the deps of stage `code` differ from the modules that the stages import.
+
+    A folder may hold more than they do: a model that conf/ leaves out is no reason to edit it.
+    """
+    listed = [one for one in needs.entries(CODE_STAGE) if one.startswith(_SOURCE)]
+    missing = {path for path in needs.files if not _any_covers(needs.root, listed, path)}
+    lacking = [
+        one
+        for one in needs.generated()
+        if any(_any_covers(needs.root, [one], path) for path in missing)
+    ]
+    needless = [
+        one
+        for one in listed
+        if not any(_any_covers(needs.root, [one], path) for path in needs.files)
+    ]
+    found = [Difference(CODE_STAGE, "missing", one) for one in lacking]
+    return found + [Difference(CODE_STAGE, "needless", one) for one in needless]
+
+
+def _any_covers(root: Path, entries: Sequence[str], path: Path) -> bool:
+    return any(path.is_relative_to(root / one) for one in entries)
 
 
 def _seen(root: Path) -> list[Difference]:

@@ -127,19 +127,19 @@ class StageNeeds:
             if stage != CODE_STAGE
         }
 
+    @cached_property
+    def files(self) -> set[Path]:
+        """The source files that any stage executes."""
+        keys = [(stage, key) for stage in self.stages for key in self.keys(stage)]
+        return {path for stage, key in keys for path in self.needed(stage, key)}
+
     def generated(self) -> list[str]:
         """The `src/` entries that the deps of stage `code` must have, sorted.
 
         A folder stands for its files where each of them is needed.
         """
-        files = {
-            path
-            for stage in self.stages
-            for key in self.keys(stage)
-            for path in self.needed(stage, key)
-        }
-        folders = self._whole_folders(files)
-        single = {path for path in files if not any(map(path.is_relative_to, folders))}
+        folders = self._whole_folders(self.files)
+        single = {path for path in self.files if not any(map(path.is_relative_to, folders))}
         return sorted(path.relative_to(self.root).as_posix() for path in {*single, *folders})
 
     def _find_needed(self, stage: str, task: str, parts: tuple[str, ...]) -> set[Path]:

@@ -31,13 +31,14 @@ BY_NAME = {
         "facemodels.detection.mtcnn.cascade",  # the finder's steps
         "facemodels.detection.decodes.*",
     ],
-    "validate": ["facemodels.evaluate.{task}"],
+    "validate": ["facemodels.evaluate.{task}", "facemodels.{task}.task"],
     "package": [
+        "facemodels.{task}.task",
         "facemodels.{task}.example",
         "facemodels.evaluate.{task}",
         "facemodels.package.native_example",  # text of a model card, where there is no ONNX
     ],
-    "benchmark": ["facemodels.evaluate.speed_child"],
+    "benchmark": ["facemodels.evaluate.speed_child", "facemodels.{task}.task"],
     "system": ["facemodels.evaluate.{task}", "facemodels.{task}.task"],
     "benchmark_system": ["facemodels.evaluate.speed_child", "facemodels.{task}.task"],
     "compare": [

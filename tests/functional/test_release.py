@@ -116,6 +116,7 @@ def origin(trimmed: Clone, tmp_path_factory: pytest.TempPathFactory) -> ReleaseS
     config = seed.read("conf/config.yaml").replace("- profile: laptop", "- profile: smoke")
     (seed.folder / "conf/config.yaml").write_text(config)
     seed.run("facemodels", "params", "--check")
+    seed.run("dvc", "repro", "code")  # it depends on the list of conf/config.yaml
     seed.run("dvc", "remote", "add", "--force", "--default", "storage", "../storage")
     seed.commit("Small, with a remote")
     seed.run("dvc", "config", "--local", "cache.dir", str(trimmed.folder / ".dvc/cache"))

@@ -239,7 +239,7 @@ def test_the_new_package_is_on_the_remote_object_by_object(
 @pytest.mark.parametrize(
     "steps",
     [
-        pytest.param(("judge", "push"), id="some"),
+        pytest.param(("push",), id="last"),
         pytest.param(
             ("freeze", "card", "compose", "rebuild", "judge", "commit", "push", "register"),
             id="all", marks=pytest.mark.full,

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from facemodels.data.sample.generate import detection_split
+from tests.bounded import bounded
 
 from .answers import check
 from .conftest import COMMAND, GOLDEN, Server, Start
@@ -221,6 +222,10 @@ def fuzz(server: Server, folder: Path, *, examples: int) -> None:
     assert not [line for line in server.lines if line["event"] in ("failed", "raw")]
 
 
+# The others ask for nothing that is not asked of these two.
+@pytest.mark.parametrize(
+    "server", bounded(SERVERS, ("landmark_server", "system_server")), indirect=True
+)
 def test_schemathesis_finds_nothing(server: Server, tmp_path: Path) -> None:
     fuzz(server, tmp_path, examples=5)
 

@@ -31,6 +31,7 @@ from facemodels.storage.stores.object_store import CACHE, ObjectStore
 from facemodels.storage.stores.stores import Stores
 from facemodels.storage.sync.audit import Sample, audit
 from facemodels.storage.sync.findings import AuditReport
+from tests.bounded import STRIDES, points
 from tests.functional.deployment.site import git
 from tests.functional.storage.stores import S3Site, Store, s3_site
 
@@ -463,9 +464,9 @@ def audited(site: S3Site, **options: Any) -> AuditReport:
 # --- kills ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.full)])
+@pytest.mark.parametrize("stride", STRIDES)
 def test_killed_before_any_step_nothing_is_lost_and_the_next_run_finishes(
-    copies: Callable[[], S3Site], tmp_path: Path, every: int
+    copies: Callable[[], S3Site], tmp_path: Path, stride: int
 ) -> None:
     settings = RetentionSettings(keep_production=2, keep=(V0, V1), archive=ArchiveSettings(level=1))
     goes = (OLD, V2)
@@ -475,7 +476,7 @@ def test_killed_before_any_step_nothing_is_lost_and_the_next_run_finishes(
     final = first.place().sizes().keys(), first.cache.sizes().keys()
     objects = {one: copies().objects(one).oids for one in (*goes, V0, V1, V3, V4)}
     assert len(steps) > 20
-    for index in range(0, len(steps), every):
+    for index in points(len(steps), stride):
         site = copies()
         seen: list[str] = []
 
@@ -496,8 +497,9 @@ def test_killed_before_any_step_nothing_is_lost_and_the_next_run_finishes(
         assert site.findings() == []
 
 
+@pytest.mark.parametrize("stride", STRIDES)
 def test_killed_before_any_step_of_a_restoration_the_next_one_finishes(
-    copies: Callable[[], S3Site], template: Path, tmp_path: Path
+    copies: Callable[[], S3Site], template: Path, tmp_path: Path, stride: int
 ) -> None:
     settled = copies()
     keeper(settled).apply()
@@ -507,7 +509,7 @@ def test_killed_before_any_step_of_a_restoration_the_next_one_finishes(
     restorer(settled, before=steps.append).restore(ModelId.parse(V1))
     oids = settled.objects(V1).oids
     assert len(steps) >= 8
-    for index in range(len(steps)):
+    for index in points(len(steps), stride):
         shutil.rmtree(settled.folder.parent)
         shutil.copytree(store, settled.folder.parent, symlinks=True)
         site = S3Site(settled.folder)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.bounded import bounded
 
 from facemodels.errors import IntegrityError
 from facemodels.registry import audit, reading
@@ -142,7 +143,7 @@ def test_a_tag_with_another_date_in_its_record_too_is_named(
     assert kinds(fresh)[tag] & {"rewritten", "re-dated"}
 
 
-@pytest.mark.parametrize("tag", [FIRST, MIDDLE, LAST])
+@pytest.mark.parametrize("tag", bounded((FIRST, MIDDLE, LAST), (MIDDLE,)))
 @pytest.mark.parametrize(
     "record",
     [
@@ -167,7 +168,7 @@ def test_an_edited_record_is_named(clone: Clone, tag: str, record: dict[str, obj
             assert findings == []  # the first names no event before it anyway
 
 
-@pytest.mark.parametrize("tag", [FIRST, MIDDLE, LAST])
+@pytest.mark.parametrize("tag", bounded((FIRST, MIDDLE, LAST), (MIDDLE,)))
 @pytest.mark.parametrize("record", [None, {"actor": "Mallory <test@example.invalid>"}], ids=str)
 def test_a_tag_of_another_tagger_is_named(
     clone: Clone, tag: str, record: dict[str, object] | None
@@ -220,22 +221,20 @@ def test_a_tag_that_gto_made_is_inserted(clone: Clone) -> None:
         assert kinds(findings) == each(made, "inserted")
 
 
-@pytest.mark.parametrize(
-    "tag",
-    [
+def test_tags_in_words_and_lightweight_tags_are_inserted(clone: Clone) -> None:
+    tags = (
         "recognition-facenet@v9.0.0", "recognition-facenet@v9.0.0!", "recognition-facenet@v9.0.0#9",
         "recognition-facenet#production#99", "recognition-facenet#production!#99",
         "recognition-facenet#QA_eu", "recognition-facenet@v9.0.0-rc.1", "recognition-facenet@created",
         "recognition-facenet@v1000000.0.0", "recognition-facenet#production#12345678901",
         "recognition-facenet@deprecated", "landmark-dlib@v1.0.0",
-    ],
-)  # fmt: skip
-def test_a_tag_in_words_and_a_lightweight_tag_are_inserted(clone: Clone, tag: str) -> None:
-    clone.run("tag", "--annotate", "--message=by hand", tag)
-    assert [kinds(findings) for findings in both(clone)] == [{tag: {"inserted"}}] * 2
-    clone.run("tag", "--delete", tag)
-    clone.run("tag", tag)
-    assert [kinds(findings) for findings in both(clone)] == [{tag: {"inserted"}}] * 2
+    )  # fmt: skip
+    for tag in tags:
+        clone.run("tag", "--annotate", "--message=by hand", tag)
+    assert [kinds(findings) for findings in both(clone)] == [each(tags, "inserted")] * 2
+    for tag in tags:
+        clone.run("tag", "--force", tag)
+    assert [kinds(findings) for findings in both(clone)] == [each(tags, "inserted")] * 2
 
 
 def test_a_record_that_forks_the_chain_is_inserted(clone: Clone) -> None:
@@ -698,7 +697,7 @@ def campaign(folder: Path, seed: int) -> None:
             assert set(kinds(findings)) == {attacked}, (seed, attack.__name__)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", bounded((1, 2, 3), (1,)))
 def test_attacks_on_random_real_registries_are_named(tmp_path: Path, seed: int) -> None:
     campaign(tmp_path, seed)
 

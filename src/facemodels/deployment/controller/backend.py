@@ -171,4 +171,4 @@ def cluster_backend(
     cluster = Cluster(root, environment, settings, kubeconfig)
     router = GatewayRouter(cluster)
     published = PublishedRoutes(folder, cluster.publish)
-    return Backend(NoPackages(), ClusterServers(cluster), router, router, published)
+    return Backend(NoPackages(), ClusterServers(cluster, folder), router, router, published)

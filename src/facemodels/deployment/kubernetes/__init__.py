@@ -10,6 +10,8 @@ Modules, lowest first:
 - `models`: the objects of a model beside its route: ServiceMonitor, NetworkPolicy. Pure.
 - `manifests`: all objects of an environment, in the order in which they are applied. Pure.
 - `manifest_folder`: the same objects as a folder of files.
+- `pod_states`: how often a server died and of what, and why a pod is not ready. Pure.
+- `conduct`: keeps that, for the verdicts.
 - `acceptance`: whether the Gateway uses a route. Pure.
 - `client`: lists, watches, applies and deletes objects through an API server.
 - `reconciler`: keeps the objects as they must be, in threads.

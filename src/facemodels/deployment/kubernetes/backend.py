@@ -14,12 +14,14 @@ from typing import Any
 
 from facemodels.deployment.kubernetes.acceptance import is_accepted, refusal
 from facemodels.deployment.kubernetes.client import KINDS, ClusterClient, key_of
+from facemodels.deployment.kubernetes.conduct import PodConduct
 from facemodels.deployment.kubernetes.http_routes import model_route, version_routes
 from facemodels.deployment.kubernetes.manifests import cluster_target, serving_config
 from facemodels.deployment.kubernetes.models import model_objects
 from facemodels.deployment.kubernetes.plan import require_no_hash, service_url
+from facemodels.deployment.kubernetes.pod_states import why_not_ready
 from facemodels.deployment.kubernetes.reconciler import MayStay, Reconciler
-from facemodels.deployment.kubernetes.target import Object, object_name
+from facemodels.deployment.kubernetes.target import MODEL_ID, Object, object_name
 from facemodels.deployment.kubernetes.versions import version_objects
 from facemodels.deployment.router.routes import Route, check
 from facemodels.deployment.settings import Environment
@@ -29,7 +31,9 @@ from facemodels.monitoring.analysis.conduct import ServerConduct
 from facemodels.monitoring.metrics.scraper import ScrapeTarget
 from facemodels.registry.state import Entry
 
-_ID = "facemodels/model-id"
+# That it came no further in time, and that the cluster takes no pods of it (quota, policies).
+_AGAINST = {("Progressing", "False"), ("ReplicaFailure", "True")}
+_STALE_S = 2.0  # the most that counts as time without a ready server between two turns
 
 
 class Cluster:
@@ -55,7 +59,7 @@ class Cluster:
         client = ClusterClient(
             self.target.namespace, self.target.labels(), self.target.manager, kubeconfig
         )
-        self.reconciler = Reconciler(client, kinds(scraped=scraped))
+        self.reconciler = Reconciler(client, kinds(scraped=scraped), ["Pod"])
         self._servers: list[Object] = []
         self._routes: list[Object] = []
         self._waiting: Set[str] = frozenset()  # models whose routes stay as the cluster has them
@@ -144,10 +148,13 @@ class ClusterServers:
 
     Args:
         cluster: the environment.
+        folder: the state folder, which keeps how the servers behaved.
     """
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
         self._cluster = cluster
+        self._conduct = PodConduct(folder)
+        self._tended = time.monotonic()
         self._idle: dict[str, float] = {}  # since when a version is not wanted, monotonic
 
     def configure(self, settings: Environment) -> None:
@@ -168,6 +175,15 @@ class ClusterServers:
         drain_s = self._cluster.target.settings.drain_s
         draining = {one for one, since in self._idle.items() if now - since < drain_s}
         self._cluster.run_versions(wanted, busy | draining)
+        self._note_conduct(terms or {}, min(now - self._tended, _STALE_S))
+        self._tended = now
+
+    def _note_conduct(self, terms: Mapping[str, str], passed_s: float) -> None:
+        """What cannot be seen counts for nothing and against nobody."""
+        reconciler = self._cluster.reconciler
+        if all(reconciler.hears(kind) for kind in ("Deployment", "Service", "Pod")):
+            pods = reconciler.live("Pod")
+            self._conduct.note(terms, pods, self.urls().keys(), passed_s)
 
     def urls(self) -> dict[str, tuple[str, ...]]:
         """The address of each version that has a ready pod, and a Service to reach it."""
@@ -191,8 +207,8 @@ class ClusterServers:
         return []
 
     def conduct(self) -> dict[str, ServerConduct]:
-        """Nothing: Kubernetes restarts servers, and the metrics tell of requests that failed."""
-        return {}
+        """How the servers behaved since their version has its present place, by version."""
+        return self._conduct.all()
 
     def overloads(self) -> dict[str, str]:
         """Nothing: the autoscaler answers load."""
@@ -200,6 +216,7 @@ class ClusterServers:
 
     def describe(self) -> list[dict[str, Any]]:
         """The state of every version, for `facemodels status`."""
+        pods, conduct = self._cluster.reconciler.live("Pod"), self._conduct.all()
         return [
             {
                 "model_id": _id_of(one),
@@ -207,9 +224,10 @@ class ClusterServers:
                 "pid": None,
                 "port": None,
                 "ready": bool(_ready_pods(one)),
-                "restarts": 0,
+                "restarts": conduct.get(_id_of(one), ServerConduct()).deaths,
                 "next_start": None,
-                "problem": _why_not(one),
+                "problem": why_not_ready(p for p in pods if _id_of(p) == _id_of(one))
+                or _why_not(one),
             }
             for one in sorted(self._cluster.reconciler.live("Deployment"), key=_id_of)
         ]
@@ -299,8 +317,8 @@ class NoPackages:
         """Nothing."""
 
 
-def _id_of(deployment: Object) -> str:
-    return str(deployment["metadata"].get("annotations", {}).get(_ID, ""))
+def _id_of(one: Object) -> str:
+    return str(one["metadata"].get("annotations", {}).get(MODEL_ID, ""))
 
 
 def _ready_pods(deployment: Object) -> int:
@@ -310,6 +328,6 @@ def _ready_pods(deployment: Object) -> int:
 def _why_not(deployment: Object) -> str:
     """What the conditions of a Deployment say against it."""
     for condition in deployment.get("status", {}).get("conditions", ()):
-        if (condition.get("type"), condition.get("status")) == ("Progressing", "False"):
+        if (condition.get("type"), condition.get("status")) in _AGAINST:
             return str(condition.get("message", ""))
     return ""

@@ -23,6 +23,7 @@ from facemodels.names import ModelId
 from facemodels.registry.state import Entry
 from facemodels.routes import LIVE, READY
 
+PULL, SERVER = "pull", "server"  # the names of the containers
 USER = 10001  # of the image, see Containerfile
 _PACKAGES, _SERVING, _ABOUT = "/packages", "/etc/facemodels/serving", "/etc/facemodels/about"
 _TOKENS, _CREDENTIALS = "/etc/facemodels/tokens", "/etc/facemodels/credentials"
@@ -30,6 +31,7 @@ _GALLERIES = "/galleries"
 SERVING_KEY, ABOUT_KEY = "serving.yaml", "about.json"
 _READY_EVERY_S, _START_EVERY_S = 1, 2
 _LIVE_FAILURES = 3
+_LAST_LINES = "FallbackToLogsOnError"  # the status of a pod tells of what a container died
 _SPARE_S = 5  # between the end of a server's own patience and SIGKILL
 
 
@@ -46,7 +48,7 @@ def pod_template(entry: Entry, target: ClusterTarget, serving_config: str) -> Ob
             "labels": {**version_labels(entry.id), **target.labels()},
             "annotations": {
                 **version_annotations(entry.id),
-                "kubectl.kubernetes.io/default-container": "server",
+                "kubectl.kubernetes.io/default-container": SERVER,
             },
         },
         "spec": {
@@ -106,7 +108,7 @@ def _pull(entry: Entry, target: ClusterTarget) -> Object:
     digest = entry.evidence.get("package")
     cluster = target.cluster
     container: Object = {
-        "name": "pull",
+        "name": PULL,
         "image": cluster.image,
         "command": ["facemodels"],
         "args": [
@@ -114,6 +116,7 @@ def _pull(entry: Entry, target: ClusterTarget) -> Object:
             *(["--digest", str(digest)] if digest else []),
         ],
         "env": _environment(),
+        "terminationMessagePolicy": _LAST_LINES,
         "resources": _resources(target),
         "securityContext": _security(),
         "volumeMounts": [_mount("packages", _PACKAGES, write=True), _mount("tmp", "/tmp", write=True)],  # noqa: E501, S108
@@ -147,7 +150,7 @@ def _server(entry: Entry, target: ClusterTarget, serving_config: str) -> Object:
             arguments += ["--gallery", f"{name}={_GALLERIES}/{name}"]
         mounts.append(_mount("galleries", _GALLERIES))
     return {
-        "name": "server",
+        "name": SERVER,
         "image": cluster.image,
         "command": ["facemodels"],
         "args": arguments,
@@ -155,6 +158,7 @@ def _server(entry: Entry, target: ClusterTarget, serving_config: str) -> Object:
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
         **_probes(target),
         "lifecycle": {"preStop": {"sleep": {"seconds": max(1, math.ceil(settings.drain_s))}}},
+        "terminationMessagePolicy": _LAST_LINES,
         "resources": _resources(target),
         "securityContext": _security(),
         "volumeMounts": mounts,

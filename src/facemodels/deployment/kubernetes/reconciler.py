@@ -155,6 +155,11 @@ class Reconciler:
         with self._lock:
             return kind in self._live
 
+    def hears(self, kind: str) -> bool:
+        """Whether the objects of a kind are known as they are now."""
+        with self._lock:
+            return kind in self._live and kind not in self._deaf
+
     def settled(self, kind: str) -> bool:
         """Whether all wanted objects of a kind are in the cluster as they must be."""
         with self._lock:

@@ -18,6 +18,7 @@ Object = dict[str, Any]  # one object of Kubernetes, as its JSON is
 MANAGER = "facemodels"  # the value of the label managed-by
 NAME, INSTANCE = "app.kubernetes.io/name", "app.kubernetes.io/instance"  # the model, the version
 PORT = 8000  # on which a server listens in its pod
+MODEL_ID = "facemodels/model-id"  # the annotation that holds a version's id as it is
 # Names of pods get a suffix, and a Service's name has at most 63 characters (RFC 1035).
 _LONGEST = 50
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
@@ -115,7 +116,7 @@ def version_labels(identity: str) -> dict[str, str]:
 
 def version_annotations(identity: str) -> dict[str, str]:
     """The annotation that holds the whole id."""
-    return {"facemodels/model-id": identity}
+    return {MODEL_ID: identity}
 
 
 def _label(text: str) -> str:

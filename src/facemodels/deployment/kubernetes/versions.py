@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import math
 
-from facemodels.deployment.kubernetes.pods import ABOUT_KEY, about_name, pod_template, selector
+from facemodels.deployment.kubernetes.pods import (
+    ABOUT_KEY,
+    SERVER,
+    about_name,
+    pod_template,
+    selector,
+)
 from facemodels.deployment.kubernetes.target import (
     ClusterTarget,
     Object,
@@ -128,7 +134,7 @@ def _autoscaler(entry: Entry, target: ClusterTarget) -> Object:
             "metrics": [
                 {
                     "type": "ContainerResource",
-                    "containerResource": {"name": "cpu", "container": "server", "target": use},
+                    "containerResource": {"name": "cpu", "container": SERVER, "target": use},
                 }
             ],
             "behavior": {"scaleDown": {"stabilizationWindowSeconds": _DOWN_S}},

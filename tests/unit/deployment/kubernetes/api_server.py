@@ -126,6 +126,14 @@ class ApiServer:
                     self._judge(route)
                     self._changed("MODIFIED", route)
 
+    def put_pod(self, deployment: str, **status: Any) -> None:
+        """Let a Deployment have a pod with this status."""
+        found = self.get("Deployment", deployment)
+        assert found is not None
+        metadata = copy.deepcopy(found["spec"]["template"]["metadata"])
+        metadata |= {"name": deployment, "uid": deployment}
+        self.put("Pod", deployment, "kubelet", metadata=metadata, status=status)
+
     def edit(self, kind: str, name: str, manager: str, **fields: Any) -> None:
         """Server-side apply by another manager, forced, as `kubectl edit` in effect is."""
         found = self.get(kind, name)

@@ -30,6 +30,7 @@ from facemodels.deployment.router.traffic import Traffic
 from facemodels.deployment.settings import FOLDER, load, state_folder
 from facemodels.errors import FacemodelsError
 from facemodels.files import write_yaml
+from facemodels.monitoring.analysis.conduct import ServerConduct
 from facemodels.registry.registry import Registry
 from facemodels.registry.state import State
 
@@ -38,6 +39,7 @@ pytest.importorskip("lightkube")
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 MODEL = "recognition-facenet"
 LIMIT_S = 20.0
+KILLED = {"terminated": {"reason": "OOMKilled", "exitCode": 137}}
 
 
 def until(holds: Callable[[], bool], what: str = "") -> None:
@@ -63,7 +65,7 @@ class Site:
         settings = target(LEAST, drain_s=0.0).settings
         self.cluster = Cluster(ROOT, "production", settings, self.server.kubeconfig)
         self.cluster.reconciler.start()
-        self.servers = ClusterServers(self.cluster)
+        self.servers = ClusterServers(self.cluster, self.folder)
         self.published = PublishedRoutes(self.folder, self.cluster.publish)
         self.traffic: dict[str, Traffic] = self.published.traffic()
 
@@ -374,6 +376,16 @@ def test_the_controllers_loop_runs_a_cluster_from_the_tags_of_a_clone(tmp_path: 
         clone.add(withdraw(V2))
         until(lambda: shares() == {V1: 100})
         assert [one["ready"] for one in controller.status()["servers"]] == [True, True]
+        clone.add(roll_out(V2, 10))
+        until(lambda: shares() == {V1: 90, V2: 10})
+        dead = {"name": "server", "restartCount": 3, "lastState": KILLED}
+        server.put_pod(object_name(V2), containerStatuses=[dead])
+
+        def deaths() -> ServerConduct | None:
+            controller.tick()
+            return controller._servers.conduct().get(V2)
+
+        until(lambda: deaths() == ServerConduct(3, "OOMKilled (exit code 137)"))
     finally:
         server.stop()
         controller.stop()

@@ -93,7 +93,8 @@ class Controller:
         self._reserve = Reserve(self.folder)
 
         self._git = GitWorker(registry, settings.fetch_interval_s)
-        self._pending = PendingRollbacks(self.folder / DECISIONS)
+        self._decisions = self.folder / DECISIONS
+        self._pending = PendingRollbacks(self._decisions)
         self._recorder = EventRecorder(
             self._git, self._pending, self._alarms, settings.fetch_interval_s
         )
@@ -146,9 +147,8 @@ class Controller:
 
     def _signs(self) -> object:
         """What shows that something is asked for, or a process ended; turns find all the rest."""
-        decisions = changed_ns(self.folder / DECISIONS)
-        asked = self._git.signs(), decisions, changed_ns(self._source), self._alerts.empty()
-        return asked, some_ended()
+        changed = changed_ns(self._decisions), changed_ns(self._source)
+        return self._git.signs(), changed, self._alerts.empty(), some_ended()
 
     def tick(self) -> None:
         """Take one step in every part."""

@@ -97,6 +97,9 @@ class KubernetesSettings(Frozen):
         namespace: the namespace of all objects; if it is empty, `facemodels-<environment>`.
         max_replicas: the most servers of a version; `replicas` are the fewest.
         cpu_percent: the use of the reserved CPU at which a version gets more servers, in percent.
+        reserve_percent: the pods that each version keeps which one command may give all of the
+            requests (in a rollout, or the one before), in percent of what they need now. It needs
+            the controller.
         resources: what a server gets.
         tokens_secret: the Secret whose key `tokens.yaml` is a file of `facemodels token`.
         metrics_secret: the Secret whose key `token` is a bearer token of the scope `metrics`.
@@ -120,6 +123,7 @@ class KubernetesSettings(Frozen):
     namespace: OptionalNamespace = ""
     max_replicas: Count = 10
     cpu_percent: Annotated[int, Field(ge=1, le=100)] = 70
+    reserve_percent: Annotated[int, Field(ge=0, le=100)] = 100
     resources: PodResources = PodResources()
     tokens_secret: OptionalName = ""
     metrics_secret: OptionalName = ""

@@ -10,6 +10,7 @@ Modules, lowest first:
 - `models`: the objects of a model beside its route: ServiceMonitor, NetworkPolicy. Pure.
 - `manifests`: all objects of an environment, in the order in which they are applied. Pure.
 - `manifest_folder`: the same objects as a folder of files.
+- `capacity`: how many pods a version keeps for requests that may come to it at once. Pure.
 - `pod_states`: how often a server died and of what, and why a pod is not ready. Pure.
 - `conduct`: keeps that, for the verdicts.
 - `acceptance`: whether the Gateway uses a route. Pure.

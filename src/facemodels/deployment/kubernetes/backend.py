@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from facemodels.deployment.kubernetes.acceptance import is_accepted, refusal
+from facemodels.deployment.kubernetes.capacity import least_pods
 from facemodels.deployment.kubernetes.client import KINDS, ClusterClient, key_of
 from facemodels.deployment.kubernetes.conduct import PodConduct
 from facemodels.deployment.kubernetes.http_routes import model_route, version_routes
@@ -21,7 +22,7 @@ from facemodels.deployment.kubernetes.models import model_objects
 from facemodels.deployment.kubernetes.plan import require_no_hash, service_url
 from facemodels.deployment.kubernetes.pod_states import why_not_ready
 from facemodels.deployment.kubernetes.reconciler import MayStay, Reconciler
-from facemodels.deployment.kubernetes.target import MODEL_ID, Object, object_name
+from facemodels.deployment.kubernetes.target import Object, id_of, object_name
 from facemodels.deployment.kubernetes.versions import version_objects
 from facemodels.deployment.router.routes import Route, check
 from facemodels.deployment.settings import Environment
@@ -62,6 +63,7 @@ class Cluster:
         self.reconciler = Reconciler(client, kinds(scraped=scraped), ["Pod"])
         self._servers: list[Object] = []
         self._routes: list[Object] = []
+        self._shares: dict[str, dict[str, int]] = {}  # of the routes, by model and version
         self._waiting: Set[str] = frozenset()  # models whose routes stay as the cluster has them
         self._lost = False  # whether the tags name no version at all
         self._busy: Set[str] = frozenset()  # versions whose objects stay, as these are called
@@ -70,8 +72,11 @@ class Cluster:
         """Take over changed settings, except those of the connection."""
         self.target = cluster_target(self._root, self._environment, settings)
 
-    def run_versions(self, entries: Mapping[str, Entry], busy: set[str]) -> None:
+    def run_versions(
+        self, entries: Mapping[str, Entry], busy: set[str], terms: Mapping[str, str]
+    ) -> None:
         """Want the objects of these versions; objects of busy ones stay."""
+        least = self._least_pods(entries, terms)
         config = serving_config(self.target)
         name = config["metadata"]["name"] if config else ""
         models = sorted({entry.model for entry in entries.values()})
@@ -80,9 +85,30 @@ class Cluster:
         self._servers = [
             *([config] if config else []),
             *(one for model in models for one in model_objects(model, self.target)),
-            *(one for e in entries.values() for one in version_objects(e, self.target, name)),
+            *(
+                one
+                for e in entries.values()
+                for one in version_objects(e, self.target, name, least.get(e.id, 0))
+            ),
         ]
         self._want()
+
+    def _least_pods(self, entries: Mapping[str, Entry], terms: Mapping[str, str]) -> dict[str, int]:
+        """The pods that versions keep for more requests than they get; flags bring no more."""
+        live = self.reconciler.live("Deployment")
+        pods = {id_of(one): int(one["spec"].get("replicas", 1)) for one in live}
+        flagged = {flag.model_id for flag in self.target.settings.flags if flag.enabled}
+        found: dict[str, int] = {}
+        for model, shares in self._shares.items():
+            may = [e.id for e in entries.values() if e.model == model]
+            found |= least_pods(
+                [one for one in may if one in terms or one not in flagged],
+                shares,
+                pods,
+                percent=self.target.cluster.reserve_percent,
+                most=self.target.cluster.max_replicas,
+            )
+        return found
 
     def publish(self, routes: Sequence[Route], default: str, waiting: Sequence[str]) -> str:
         """Want these routes.
@@ -105,6 +131,7 @@ class Cluster:
         found = [model_route(r, self.target, default=r.model == chosen) for r in routes]
         for route in routes:
             found += version_routes(route, self.target)
+        self._shares = {r.model: {arm.id: arm.weight for arm in r.arms} for r in routes}
         self._routes, self._waiting = found, frozenset(waiting)
         self._want()
         return hashlib.sha256(canonical_json(found).encode()).hexdigest()[:32]
@@ -166,7 +193,7 @@ class ClusterServers:
     ) -> None:
         """Want the objects of these versions; others go `drain_s` after their last request."""
         now = time.monotonic()
-        running = {_id_of(one) for one in self._cluster.reconciler.live("Deployment")}
+        running = {id_of(one) for one in self._cluster.reconciler.live("Deployment")}
         for identity in [*self._idle]:
             if identity in wanted or identity in busy or identity not in running:
                 del self._idle[identity]
@@ -174,7 +201,7 @@ class ClusterServers:
             self._idle.setdefault(identity, now)
         drain_s = self._cluster.target.settings.drain_s
         draining = {one for one, since in self._idle.items() if now - since < drain_s}
-        self._cluster.run_versions(wanted, busy | draining)
+        self._cluster.run_versions(wanted, busy | draining, terms or {})
         self._note_conduct(terms or {}, min(now - self._tended, _STALE_S))
         self._tended = now
 
@@ -189,7 +216,7 @@ class ClusterServers:
         """The address of each version that has a ready pod, and a Service to reach it."""
         services = {key_of(one)[1] for one in self._cluster.reconciler.live("Service")}
         return {
-            _id_of(one): (service_url(_id_of(one), self._cluster.target),)
+            id_of(one): (service_url(id_of(one), self._cluster.target),)
             for one in self._cluster.reconciler.live("Deployment")
             if _ready_pods(one) and key_of(one)[1] in services
         }
@@ -199,7 +226,7 @@ class ClusterServers:
         reconciler = self._cluster.reconciler
         if not reconciler.has_seen("Deployment"):
             return None
-        ids = (_id_of(one) for one in reconciler.live("Deployment"))
+        ids = (id_of(one) for one in reconciler.live("Deployment"))
         return {service_url(identity, self._cluster.target) for identity in ids}
 
     def targets(self) -> list[ScrapeTarget]:
@@ -219,17 +246,17 @@ class ClusterServers:
         pods, conduct = self._cluster.reconciler.live("Pod"), self._conduct.all()
         return [
             {
-                "model_id": _id_of(one),
+                "model_id": id_of(one),
                 "replica": _ready_pods(one),
                 "pid": None,
                 "port": None,
                 "ready": bool(_ready_pods(one)),
-                "restarts": conduct.get(_id_of(one), ServerConduct()).deaths,
+                "restarts": conduct.get(id_of(one), ServerConduct()).deaths,
                 "next_start": None,
-                "problem": why_not_ready(p for p in pods if _id_of(p) == _id_of(one))
+                "problem": why_not_ready(p for p in pods if id_of(p) == id_of(one))
                 or _why_not(one),
             }
-            for one in sorted(self._cluster.reconciler.live("Deployment"), key=_id_of)
+            for one in sorted(self._cluster.reconciler.live("Deployment"), key=id_of)
         ]
 
     def close(self) -> None:
@@ -315,10 +342,6 @@ class NoPackages:
 
     def close(self) -> None:
         """Nothing."""
-
-
-def _id_of(one: Object) -> str:
-    return str(one["metadata"].get("annotations", {}).get(MODEL_ID, ""))
 
 
 def _ready_pods(deployment: Object) -> int:

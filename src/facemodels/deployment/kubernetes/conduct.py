@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from facemodels.deployment.kubernetes.pod_states import last_death, restarts
-from facemodels.deployment.kubernetes.target import MODEL_ID, Object
+from facemodels.deployment.kubernetes.target import Object, id_of
 from facemodels.deployment.servers.conduct import ConductBook
 from facemodels.files import write_json
 from facemodels.monitoring.analysis.conduct import ServerConduct
@@ -46,7 +46,7 @@ class PodConduct:
         new = {identity for identity, event in terms.items() if self._book.begin(identity, event)}
         counted = {}
         for pod in pods:
-            identity, uid = _id_of(pod), str(pod["metadata"]["uid"])
+            identity, uid = id_of(pod), str(pod["metadata"]["uid"])
             total = restarts(pod)
             if identity in terms and identity not in new:
                 for _ in range(total - self._counted.get(uid, 0)):
@@ -63,7 +63,3 @@ class PodConduct:
     def all(self) -> dict[str, ServerConduct]:
         """The conduct of every version, by id."""
         return self._book.all()
-
-
-def _id_of(pod: Object) -> str:
-    return str(pod["metadata"].get("annotations", {}).get(MODEL_ID, ""))

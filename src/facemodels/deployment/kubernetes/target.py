@@ -119,6 +119,11 @@ def version_annotations(identity: str) -> dict[str, str]:
     return {MODEL_ID: identity}
 
 
+def id_of(one: Object) -> str:
+    """The id of the version that an object belongs to; "" if it is none of ours."""
+    return str(one["metadata"].get("annotations", {}).get(MODEL_ID, ""))
+
+
 def _label(text: str) -> str:
     if not _LABEL.fullmatch(text):
         raise InputError(

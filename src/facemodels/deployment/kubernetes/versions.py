@@ -25,7 +25,9 @@ _PULL_S = 600  # that the package may take to arrive, before the Deployment says
 _DOWN_S = 300  # of less load before a server is taken away
 
 
-def version_objects(entry: Entry, target: ClusterTarget, serving_config: str) -> list[Object]:
+def version_objects(
+    entry: Entry, target: ClusterTarget, serving_config: str, least_pods: int = 0
+) -> list[Object]:
     """ConfigMap, Deployment, Service, PodDisruptionBudget and HorizontalPodAutoscaler.
 
     With KServe an InferenceService stands for all but the first and the budget.
@@ -34,6 +36,7 @@ def version_objects(entry: Entry, target: ClusterTarget, serving_config: str) ->
         entry: the version as the registry has it.
         target: the environment and its cluster.
         serving_config: the name of the ConfigMap with conf/serving.yaml; "" for the defaults.
+        least_pods: the pods that it keeps, where these are more than `replicas`.
     """
     if target.kserve:
         return [
@@ -46,7 +49,7 @@ def version_objects(entry: Entry, target: ClusterTarget, serving_config: str) ->
         _deployment(entry, target, serving_config),
         _service(entry, target),
         _disruption_budget(entry, target),
-        _autoscaler(entry, target),
+        _autoscaler(entry, target, least_pods),
     ]
 
 
@@ -123,13 +126,13 @@ def _disruption_budget(entry: Entry, target: ClusterTarget) -> Object:
     }
 
 
-def _autoscaler(entry: Entry, target: ClusterTarget) -> Object:
+def _autoscaler(entry: Entry, target: ClusterTarget, least_pods: int) -> Object:
     scaled = {"apiVersion": "apps/v1", "kind": "Deployment", "name": object_name(entry.id)}
     use = {"type": "Utilization", "averageUtilization": target.cluster.cpu_percent}
     return _object("HorizontalPodAutoscaler", "autoscaling/v2", entry, target) | {
         "spec": {
             "scaleTargetRef": scaled,
-            "minReplicas": target.settings.replicas,
+            "minReplicas": max(target.settings.replicas, least_pods),
             "maxReplicas": target.cluster.max_replicas,
             "metrics": [
                 {

@@ -171,6 +171,25 @@ def test_an_edit_by_hand_is_undone_and_the_number_of_pods_is_the_autoscalers(sit
     assert managers == {"facemodels-production", "autoscaler"}
 
 
+def test_a_version_in_a_rollout_keeps_the_pods_that_all_requests_need(site: Site) -> None:
+    site.deploy(V1)
+    site.until_weights(v1_0_0=100)
+    site.server.edit("Deployment", object_name(V1), "autoscaler", spec={"replicas": 7})
+    site.ledger.add(roll_out(V2, 10))
+
+    def least(identity: str) -> int:
+        site.turn()
+        found = site.server.get("HorizontalPodAutoscaler", object_name(identity))
+        return found["spec"]["minReplicas"] if found else 0
+
+    until(lambda: least(V2) == 7)
+    site.deploy(V2)
+    until(lambda: least(V2) == 8)  # 7 do 90 % of the work
+    site.server.set_ready(object_name(V1), 0)  # all of its pods die: theirs stay
+    for _ in range(3):
+        assert (least(V1), least(V2)) == (1, 8)
+
+
 def test_a_refusal_is_told_and_hinders_no_other_object(site: Site) -> None:
     site.server.refused = {"HorizontalPodAutoscaler"}
     site.deploy(V1)

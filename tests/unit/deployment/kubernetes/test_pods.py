@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.unit.registry.conftest import V1, V2
 
+from facemodels.deployment.kubernetes.capacity import least_pods
 from facemodels.deployment.kubernetes.conduct import PodConduct
 from facemodels.deployment.kubernetes.pod_states import why_not_ready
 from facemodels.deployment.kubernetes.target import Object
@@ -86,3 +87,23 @@ def test_every_death_in_a_term_counts_once_also_while_no_controller_runs(tmp_pat
     assert again.all()[V1].deaths == 3
     again.note({V1: "tag 3"}, now, {V1}, 1.0)  # deployed anew
     assert again.all() == {V1: ServerConduct()}
+
+
+@pytest.mark.parametrize(
+    ("shares", "pods", "percent", "kept"),
+    [
+        ({V1: 100}, {V1: 8, V2: 1}, 100, {V2: 8}),  # it may be promoted, or rolled back to
+        ({V1: 90, V2: 10}, {V1: 8, V2: 1}, 100, {V2: 9}),
+        ({V1: 90, V2: 10}, {V1: 8, V2: 1}, 50, {V2: 4}),
+        ({V1: 10, V2: 90}, {V1: 8, V2: 20}, 100, {V1: 20}),  # no more than may be
+        ({V1: 50, V2: 50}, {V1: 4, V2: 4}, 100, {V2: 8}),
+        ({V1: 90, V2: 10}, {V1: 1}, 100, {V2: 1}),
+        ({V1: 100}, {V1: 8}, 0, {}),
+        ({V1: 100}, {}, 100, {}),
+        ({}, {V1: 8}, 100, {}),
+    ],
+)
+def test_versions_follow_the_one_that_serves_most(
+    shares: dict[str, int], pods: dict[str, int], percent: int, kept: dict[str, int]
+) -> None:
+    assert least_pods([V1, V2], shares, pods, percent=percent, most=20) == kept

@@ -95,6 +95,8 @@ class Architecture(ABC, Generic[NetworkT, TrainingT]):
             implements `export_graphs`.
         requirements: the distributions that the served form needs.
         training_requirements: the distributions that training and the weights need.
+        shares_steps: whether processes of a launcher can share the work of `train`; if not, that
+            of rank 0 does it and the others wait.
         network_type: the schema of the `network` parameters.
         training_type: the schema of the `train` parameters.
         pretrained: the weights that `init: pretrained` starts from, where a Python distribution
@@ -111,6 +113,7 @@ class Architecture(ABC, Generic[NetworkT, TrainingT]):
     runtimes: ClassVar[tuple[Runtime, ...]]
     requirements: ClassVar[tuple[str, ...]]
     training_requirements: ClassVar[tuple[str, ...]] = ()
+    shares_steps: ClassVar[bool] = False
     pretrained: ClassVar[Pretrained | None] = None
     network_type: type[NetworkT]
     training_type: type[TrainingT]

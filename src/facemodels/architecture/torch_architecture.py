@@ -28,6 +28,7 @@ class TorchArchitecture(Architecture[NetworkT, TorchTrainingT]):
     framework = "pytorch"
     framework_package = "torch"
     weights_file = "model.pt"
+    shares_steps = True
     runtimes = ("onnx", "torch")
     requirements = ("numpy", "onnxruntime", "pillow", "PyYAML")
 

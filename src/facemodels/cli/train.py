@@ -90,7 +90,7 @@ def train(
     with given as data, _saying_how_to_go_on():
         if epochs:
             settings = trained.budget(settings, epochs=epochs, images=_images(data))
-        run(
+        wrote = run(
             trained,
             settings,
             data=data,
@@ -98,9 +98,11 @@ def train(
             curves_folder=target / "curves",
             workers=workers,
         )
-        remember(data, target)
-    weights = target / kind.weights_file
-    output({"weights": str(weights)}, f"Wrote {weights}\n", as_json=as_json)
+        if wrote:
+            remember(data, target)
+    if wrote:
+        weights = target / kind.weights_file
+        output({"weights": str(weights)}, f"Wrote {weights}\n", as_json=as_json)
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import tempfile
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from facemodels.package.load import Package, open_package
 from facemodels.pipeline.cores import usable_cores
 from facemodels.progress import progress
 from facemodels.training.curves import curves
+from facemodels.training.launch import Launched, launched
 from facemodels.training.settings import TrainingSettings
 
 CHECKPOINTS = Path(".cache", "checkpoints")
@@ -31,8 +34,11 @@ def train(
     curves_folder: Path,
     checkpoints: Path = CHECKPOINTS,
     workers: int = 0,
-) -> None:
+) -> bool:
     """Train an architecture; a killed training resumes when it is called again.
+
+    Where a launcher started several processes, all of them call this and share the work; that of
+    rank 0 alone writes.
 
     Writes the weights, config.yaml (what it takes to load them) and training.json (where
     they come from) to `output`, and the curves to `curves_folder`. The checkpoint lies
@@ -46,6 +52,10 @@ def train(
         curves_folder: the folder that gets the curves.
         checkpoints: the folder that holds the checkpoints of all trainings.
         workers: processes that share the work, no part of the result; 0: one for each core.
+            Processes that a launcher started make no others.
+
+    Returns:
+        Whether this is the process that wrote.
     """
     config = {
         "task": architecture.task,
@@ -76,25 +86,45 @@ def train(
     key = hashlib.sha256(canonical_json([config, provenance, _code_digest()]).encode()).hexdigest()[
         :24
     ]
-    output.mkdir(parents=True, exist_ok=True)
-    with (
-        progress(f"train {architecture.name}", architecture.units(settings)) as advance,
-        curves(curves_folder) as log,
-    ):
-        job = TrainJob(
-            data=data,
-            output=output,
-            checkpoint=checkpoints / key / "checkpoint.pt",
-            advance=advance,
-            log=log,
-            workers=_workers(workers),
-            teacher=teacher.predictor(threads=1) if teacher else None,
-            compatible=kept.predictor(threads=1) if kept else None,
-        )
-        architecture.train(settings, job)
-    write_yaml(output / "config.yaml", config)
-    write_json(output / "training.json", provenance)
-    shutil.rmtree(checkpoints / key, ignore_errors=True)
+    job = TrainJob(
+        data=data,
+        output=output,
+        checkpoint=checkpoints / key / "checkpoint.pt",
+        advance=lambda units: None,
+        log=lambda record: None,
+        workers=_workers(workers),
+        teacher=teacher.predictor(threads=1) if teacher else None,
+        compatible=kept.predictor(threads=1) if kept else None,
+    )
+    with launched() as process:
+        process.require_same(key)
+        if not process.leads:
+            _help(architecture, settings, job, process)
+            return False
+        process.share_file(job.checkpoint)
+        output.mkdir(parents=True, exist_ok=True)
+        with (
+            progress(f"train {architecture.name}", architecture.units(settings)) as advance,
+            curves(curves_folder) as log,
+        ):
+            architecture.train(settings, replace(job, advance=advance, log=log))
+        write_yaml(output / "config.yaml", config)
+        write_json(output / "training.json", provenance)
+        shutil.rmtree(checkpoints / key, ignore_errors=True)
+    return True
+
+
+def _help(
+    architecture: AnyArchitecture, settings: TrainingSettings, job: TrainJob, process: Launched
+) -> None:
+    """Work with the process that leads; what that one writes goes into a folder of no interest."""
+    with tempfile.TemporaryDirectory(prefix="facemodels-") as scratch:
+        mine = replace(job, output=Path(scratch), checkpoint=Path(scratch, "checkpoint.pt"))
+        if job.checkpoint.exists():
+            mine.checkpoint.symlink_to(job.checkpoint.absolute())
+        process.share_file(mine.checkpoint)
+        if architecture.shares_steps:
+            architecture.train(settings, mine)
 
 
 def _workers(wanted: int) -> int:

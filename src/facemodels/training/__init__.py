@@ -5,7 +5,7 @@ Modules in reading order:
 - `initial_weights`: what a training starts from: random weights, a file, pretrained ones.
 - `settings`: the hyperparameters that trainings share, with the learning rate schedule.
 - `workers`: the processes that share out the pieces of a step.
-- `process_group`: the same for processes that torchrun started.
+- `launch`, `process_group`: the same for processes that torchrun, Ray or srun started.
 - `flat`, `tree_sum`: many tensors as one row of numbers, and sums in a fixed order.
 - `micro_batches`: the gradient of a batch from its micro-batches.
 - `loop`: `Trainer`, with checkpoints and validation, and `train_to_file`.

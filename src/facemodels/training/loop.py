@@ -32,7 +32,7 @@ from facemodels.training.finite import StepGuard
 from facemodels.training.flat import shared
 from facemodels.training.micro_batches import MicroBatches
 from facemodels.training.portable_functions import PortableFunctions
-from facemodels.training.process_group import launched, launched_team
+from facemodels.training.process_group import ProcessGroupTeam, device_of_process, is_launched
 from facemodels.training.settings import TorchTraining
 from facemodels.training.weights import save_state
 from facemodels.training.workers import Team, team
@@ -149,7 +149,7 @@ class Trainer:
         # A CUDA device is one, and a process that has used it cannot be forked.
         self.workers = min(workers, settings.micro_batches) if settings.device == "cpu" else 1
         self.task = task
-        self.device = torch.device(settings.device)
+        self.device = device_of_process(settings.device)
         self.network = network.to(self.device)
         self.head: nn.Module = getattr(task, "head", nn.Identity()).to(self.device)
         self.trained = nn.ModuleList([self.network, self.head])
@@ -244,8 +244,8 @@ class Trainer:
             yield to_device(waiting.pop(0).result(), self.device)
 
     def _team(self) -> AbstractContextManager[Team]:
-        if launched():
-            return launched_team(self.settings.micro_batches)
+        if is_launched():
+            return nullcontext(ProcessGroupTeam(self.settings.micro_batches))
         return team(self.workers)
 
     def _micro_batches(self) -> MicroBatches:

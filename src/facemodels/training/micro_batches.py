@@ -99,11 +99,12 @@ class MicroBatches:
         loss = loss_of(outputs)
         loss.backward()  # type: ignore[no-untyped-call]
         gradient = outputs.grad if outputs.grad is not None else torch.zeros_like(outputs)
-        team.share(
-            [[slot] for slot in self._slots],
-            lambda index: self._fill_slot(step, index, inputs, gradient),
-        )
         runs = self._layout.runs(team.size)
+        team.share(
+            [[slot[self._layout.span(run)] for run in runs] for slot in self._slots],
+            lambda index: self._fill_slot(step, index, inputs, gradient),
+            parted=True,
+        )
         team.share([self._results(run) for run in runs], lambda index: self._reduce(runs[index]))
         self._end()
         return loss.detach(), self._norms

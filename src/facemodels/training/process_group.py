@@ -1,31 +1,57 @@
-"""A team of processes that a launcher started: torchrun, on one machine or several.
+"""A team of processes that a launcher started, on one machine or several.
 
-    torchrun --nproc-per-node 2 stages/train.py recognition-facenet
-
-Every process runs the whole stage; the one of rank 0 writes, and the others end with the last
-step. What a piece writes is sent to all by `torch.distributed` (gloo), since no memory is shared.
-A process that dies ends the run here, and the next run goes on from the checkpoint, which all of
-them have to see.
+No memory is shared, so what a piece writes is sent by `torch.distributed`: gloo on CPUs, NCCL on
+GPUs. Nothing is added up on the way, because the order of a sum would then depend on the number of
+processes. A process that dies ends the run here: the launcher starts all of them again, and they
+go on from the checkpoint.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, distributed
 
 from facemodels.errors import InputError
-from facemodels.training.workers import Fill, Team, leave, pieces
+from facemodels.training.workers import Fill, pieces
+
+
+def device_of_process(kind: str) -> torch.device:
+    """The device that this process computes on: on a machine with several, each has its own.
+
+    Args:
+        kind: cpu or cuda.
+    """
+    if kind == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device(kind)
+
+
+def is_launched() -> bool:
+    """Whether this is one of several processes of a process group."""
+    return distributed.is_initialized() and distributed.get_world_size() > 1
 
 
 class ProcessGroupTeam:
-    """The processes of torch's default process group."""
+    """The processes of torch's default process group.
 
-    def __init__(self) -> None:
+    Args:
+        micro_batches: parts of a batch.
+
+    Raises:
+        InputError: there are more processes than parts, so that some would have no work.
+    """
+
+    def __init__(self, micro_batches: int) -> None:
         self._rank, self._size = distributed.get_rank(), distributed.get_world_size()
+        if self._size > micro_batches:
+            raise InputError(
+                f"{self._size} processes were launched, and a batch has {micro_batches} "
+                "micro-batches.",
+                "Launch fewer, or raise train.micro_batches, which is part of the result.",
+            )
 
     @property
     def leads(self) -> bool:
@@ -37,50 +63,36 @@ class ProcessGroupTeam:
         """The number of processes."""
         return self._size
 
-    def share(self, rows: Sequence[Sequence[Tensor]], fill: Fill) -> None:
-        """Do this process's pieces, send them, and receive the others'; see `Team.share`."""
+    def share(self, rows: Sequence[Sequence[Tensor]], fill: Fill, *, parted: bool = False) -> None:
+        """Do this process's pieces and exchange what they wrote; see `Team.share`."""
         ranks = range(self._size)
         for index in pieces(len(rows), ranks, self._rank):
             fill(index)
-        for rank in ranks:
-            for index in pieces(len(rows), ranks, rank):
-                for tensor in rows[index]:
-                    if tensor.numel():
-                        distributed.broadcast(tensor, src=rank)
+        transfers = []
+        for owner in ranks:
+            for index in pieces(len(rows), ranks, owner):
+                for place, tensor in enumerate(rows[index]):
+                    readers = [place] if parted else ranks
+                    transfers += self._transfers(tensor, owner, readers)
+        if transfers:
+            for work in distributed.batch_isend_irecv(transfers):
+                work.wait()
 
     def agreed(self, decision: bool) -> bool:
         """Return the decision of rank 0."""
-        told = torch.tensor([decision])
-        distributed.broadcast(told, src=0)
-        return bool(told)
+        told = [decision]
+        distributed.broadcast_object_list(told, src=0)
+        return told[0]
 
-
-def launched() -> bool:
-    """Whether a launcher started this process as one of several, as torchrun's variables say."""
-    return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
-
-
-@contextmanager
-def launched_team(pieces_of_a_step: int) -> Iterator[Team]:
-    """Run the block in all processes that were launched; only that of rank 0 leaves it.
-
-    Args:
-        pieces_of_a_step: the micro-batches.
-
-    Raises:
-        InputError: there are more processes than micro-batches.
-    """
-    size = int(os.environ["WORLD_SIZE"])
-    if size > pieces_of_a_step:
-        raise InputError(
-            f"{size} processes were launched, and a batch has {pieces_of_a_step} micro-batches.",
-            "Launch fewer, or raise train.micro_batches, which is part of the result.",
-        )
-    distributed.init_process_group("gloo")
-    try:
-        made = ProcessGroupTeam()
-        yield made
-        if not made.leads:
-            leave()
-    finally:
-        distributed.destroy_process_group()
+    def _transfers(
+        self, tensor: Tensor, owner: int, readers: Sequence[int]
+    ) -> list[distributed.P2POp]:
+        """What this process sends or receives of a tensor, in the same order everywhere."""
+        if not tensor.numel():
+            return []
+        if self._rank == owner:
+            others = [rank for rank in readers if rank != owner]
+            return [distributed.P2POp(distributed.isend, tensor, rank) for rank in others]
+        if self._rank in readers:
+            return [distributed.P2POp(distributed.irecv, tensor, owner)]
+        return []

@@ -35,12 +35,14 @@ class Team(Protocol):
     def size(self) -> int:
         """The number of processes at the start."""
 
-    def share(self, rows: Sequence[Sequence[Tensor]], fill: Fill) -> None:
+    def share(self, rows: Sequence[Sequence[Tensor]], fill: Fill, *, parted: bool = False) -> None:
         """Have every piece done by some process, and return when all are.
 
         Args:
             rows: for each piece the tensors that it writes; afterwards all processes see them.
             fill: computes piece i and writes `rows[i]`; it may be called again for a piece.
+            parted: the row of each piece has `size` tensors, of which the next call, with as many
+                pieces, reads number j in piece j alone. No other process need see it.
         """
 
     def agreed(self, decision: bool) -> bool:
@@ -53,7 +55,7 @@ class Alone:
     leads = True
     size = 1
 
-    def share(self, rows: Sequence[Sequence[Tensor]], fill: Fill) -> None:
+    def share(self, rows: Sequence[Sequence[Tensor]], fill: Fill, *, parted: bool = False) -> None:
         """Do every piece."""
         for index in range(len(rows)):
             fill(index)
@@ -103,7 +105,7 @@ class ForkedTeam:
         """The number of processes at the start, the present one included."""
         return self._size
 
-    def share(self, rows: Sequence[Sequence[Tensor]], fill: Fill) -> None:
+    def share(self, rows: Sequence[Sequence[Tensor]], fill: Fill, *, parted: bool = False) -> None:
         """Do this process's pieces and wait for the others; see `Team.share`."""
         for index in pieces(len(rows), self._alive, self._rank):
             fill(index)

@@ -6,6 +6,8 @@ import os
 import random
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,10 +20,13 @@ from torch import Tensor, nn
 
 from facemodels.errors import InputError
 from facemodels.training.flat import FlatLayout
+from facemodels.training.launch import first_host, launched
 from facemodels.training.loop import Trainer, deterministic
 from facemodels.training.tree_sum import tree_sum
 from facemodels.training.workers import pieces, team
 
+ROOT = Path(__file__).resolve().parents[3]
+TORCHRUN = {"GLOO_SOCKET_IFNAME": "lo", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
 MICRO_BATCHES = 4
 
 
@@ -124,27 +129,80 @@ def test_an_error_of_the_data_is_the_error_of_one_process(tmp_path: Path) -> Non
         train(tmp_path, 4, Broken())
 
 
-def test_processes_of_a_launcher_give_the_bits_of_one(
-    alone: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+SHOT = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from tests.unit.training.test_workers import Watched, train
+from facemodels.training.launch import launched
+
+def shoot(calls):
+    if (calls, os.environ["RANK"], os.environ["TORCHELASTIC_RESTART_COUNT"]) == (9, "1", "0"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+task = Watched(shoot)
+task.first = None
+with launched() as process:
+    folder = Path(sys.argv[1], os.environ["RANK"])
+    process.share_file(folder / "c.pt")
+    state = train(folder, 1, task)
+    if process.leads:
+        torch.save(state, Path(sys.argv[1], "weights.pt"))
+"""
+
+
+@pytest.mark.timeout(300)
+def test_torchrun_starts_a_shot_worker_again_and_the_bits_are_those_of_one(
+    alone: dict[str, Tensor], tmp_path: Path
 ) -> None:
-    """Three processes with the variables that torchrun sets; the first one writes."""
+    """Two processes, one of them killed in the middle of step 5; checkpoints come every 3."""
+    script = tmp_path / "script.py"
+    script.write_text(SHOT)
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [sys.executable, *launcher, "--max-restarts", "1", str(script), str(tmp_path)],
+        check=False, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **TORCHRUN},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "failed (exitcode: -9) local_rank: 1" in done.stderr
+    assert same(torch.load(tmp_path / "weights.pt", weights_only=True), alone)
+
+
+def test_processes_of_a_launcher_with_other_work_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three processes with the variables that srun sets; one of them has other data."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    for name, value in {"WORLD_SIZE": 3, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
-        monkeypatch.setenv(name, str(value))
+    given = {"JOB_ID": 7, "STEP_ID": 0, "STEP_NUM_TASKS": 3, "STEP_NODELIST": "localhost"}
+    for name, value in given.items():
+        monkeypatch.setenv(f"SLURM_{name}", str(value))
+    monkeypatch.setenv("MASTER_PORT", str(port))
     processes = []
     for rank in range(3):
         processes.append(os.fork())
         if processes[-1] == 0:
-            os.environ["RANK"] = str(rank)
+            os.environ["SLURM_PROCID"] = os.environ["SLURM_LOCALID"] = str(rank)
             try:
-                torch.save(train(tmp_path / str(rank), 1), tmp_path / f"{rank}.pt")
+                with launched() as process:
+                    process.require_same("data" if rank != 2 else "other data")
+            except InputError as error:
+                (tmp_path / str(rank)).write_text(str(error))
             finally:
                 os._exit(0)
     for process in processes:
         os.waitpid(process, 0)
-    assert same(torch.load(tmp_path / "0.pt", weights_only=True), alone)
-    assert sorted(path.name for path in tmp_path.glob("*.pt")) == ["0.pt"]
+    said = [(tmp_path / str(rank)).read_text() for rank in range(3)]
+    assert all("rank 2 have other code, data" in error for error in said)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "first"),
+    [("n1", "n1"), ("n1,n2", "n1"), ("node[007-012,020],gpu1", "node007"), ("r[1,3]n,x", "r1n")],
+)
+def test_the_first_host_of_slurms_list_is_where_the_tasks_meet(nodes: str, first: str) -> None:
+    assert first_host(nodes) == first
 
 
 def test_workers_end_when_the_first_process_is_killed() -> None:

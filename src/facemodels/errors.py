@@ -118,7 +118,7 @@ class IntegrityError(FacemodelsError):
         self.changed = changed
         listed = (("extra", extra), ("missing", missing), ("changed", changed))
         detail = "; ".join(f"{kind}: {some(paths, 10)}" for kind, paths in listed if paths)
-        super().__init__(f"{what} ({detail})." if detail else what, remedy)
+        super().__init__(f"{what} ({detail})." if detail else f"{what.rstrip('.')}.", remedy)
 
 
 class GateError(FacemodelsError):

@@ -93,14 +93,21 @@ class Git:
         *arguments: str,
         stdin: bytes | None = None,
         environment: Mapping[str, str] | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> bytes:
         """Run a git command and return its standard output.
+
+        Args:
+            arguments: the command and its arguments.
+            stdin: what it reads.
+            environment: variables beside those of this process.
+            settings: values that go before git's configuration.
 
         Raises:
             GitError: the exit code was not 0.
             ToolError: git is not installed, or did not answer in time.
         """
-        return self._run(arguments, stdin, environment).stdout
+        return self._run(arguments, stdin, environment, settings).stdout
 
     def messages(self, *arguments: str) -> str:
         """Run a git command and return what it wrote to standard error.
@@ -115,6 +122,7 @@ class Git:
         arguments: Sequence[str],
         stdin: bytes | None,
         environment: Mapping[str, str] | None,
+        settings: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
         if self._before is not None:
             self._before(arguments)
@@ -122,7 +130,7 @@ class Git:
         limit_s = self._limits_s.get(command, _LIMIT_S)
         try:
             process = subprocess.Popen(
-                ["git", *arguments],
+                ["git", *_set(settings or {}), *arguments],
                 cwd=self.root,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -160,10 +168,11 @@ class Git:
         *arguments: str,
         stdin: str | None = None,
         environment: Mapping[str, str] | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> str:
         """Run a git command and return its standard output as text, without the final newline."""
         data = None if stdin is None else stdin.encode()
-        output = self.raw(*arguments, stdin=data, environment=environment)
+        output = self.raw(*arguments, stdin=data, environment=environment, settings=settings)
         return output.decode(errors="surrogateescape").removesuffix("\n")
 
     def config(self, key: str) -> str:
@@ -194,6 +203,10 @@ class Git:
             return self.raw("cat-file", "blob", f"{commit}:{path}").decode()
         except GitError:
             return None
+
+
+def _set(settings: Mapping[str, str]) -> list[str]:
+    return [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
 
 
 def clean_environment() -> dict[str, str]:
@@ -290,6 +303,11 @@ def find_root(start: Path) -> Path:
         if (folder / ".git").exists():
             _require_supported(folder, project or folder)
             return folder
+        if (folder / "HEAD").is_file() and (folder / "objects").is_dir():
+            raise InputError(
+                f"{folder} is a bare repository, without files.",
+                f"Run it in a clone: git clone {folder} models",
+            )
     raise InputError(
         f"{start} lies in no Git repository.", "Change into your clone of the models' repository."
     )

@@ -9,6 +9,13 @@ from __future__ import annotations
 # (fragments, of which one is in what git wrote; what that means; what to do)
 _KNOWN = (
     (
+        ("insufficient permission", "Read-only file system", "Operation not permitted",
+         "Unable to create temporary file", ".lock': Permission denied"),
+        "its files cannot be written there",
+        "Have whoever keeps the host give you write access to the repository's folder. Nothing was "
+        "changed.",
+    ),
+    (
         (".lock': File exists", "cannot lock ref", "Unable to create"),
         "a file locks a ref there",
         "If no other git runs there, remove the lock file that it names. Nothing was changed.",
@@ -20,8 +27,9 @@ _KNOWN = (
         "Set `git config receive.advertiseAtomic true` in the repository on the host, or use "
         "another host as the registry's remote.",
     ),
-    (
-        ("GH013", "GH006", "protected tag", "Protected tag", "create protected", "rule violations"),
+    (  # GitHub, GitLab, Azure DevOps, Gerrit
+        ("GH013", "GH006", "protected tag", "Protected tag", "create protected", "rule violations",
+         "as it is protected", "'CreateTag'", "TF402455", "prohibited by Gerrit"),
         "the host protects these tags or refs",
         "Have its rules let you create tags named MODEL@… and MODEL#… and change "
         "refs/facemodels/head.",
@@ -43,13 +51,13 @@ _KNOWN = (
     ),
     (
         (
-            "Permission denied", "uthentication failed", "could not read Username", "403", "401",
-            "Permission to", "not allowed to push", "read-only", "access rights",
+            "Permission denied", "uthentication failed", "could not read Username", "error: 403",
+            "error: 401", "Permission to", "not allowed to push", "read-only", "access denied",
         ),
         "it does not let you push",
         "Check your access to the remote (`git push --dry-run`). Nothing was changed.",
     ),
-    (
+    (  # git adds words about access rights to most of these
         ("Could not resolve host", "Connection refused", "unable to access", "timed out",
          "does not appear to be a git repository", "Could not read from remote"),
         "it cannot be reached",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from facemodels.errors import InputError, RuleError
+from facemodels.git import Git
 from facemodels.params import UNKNOWN
 
 Role = Literal["register", "promote"]
@@ -107,10 +108,11 @@ def load(root: Path, path: Path | None = None) -> RegistryPolicy:
         path: the file to read; None reads conf/registry.yaml.
 
     Raises:
-        InputError: the file is not what it should be.
+        InputError: the file is not what it should be, or is committed and not here.
     """
     path = path or root / PATH
     if not path.is_file():
+        _require_none(root, path)
         return RegistryPolicy()
     # pydantic takes 0.1 s to import, and reading the registry must not wait for it.
     from pydantic import TypeAdapter, ValidationError
@@ -128,3 +130,19 @@ def load(root: Path, path: Path | None = None) -> RegistryPolicy:
         raise InputError(
             f"{PATH}: {where}: {problem['msg']}.", "See docs/formats/registry.md."
         ) from error
+
+
+def _require_none(root: Path, path: Path) -> None:
+    """Stop where the rules are committed, and the working tree, a sparse one perhaps, lacks them.
+
+    Raises:
+        InputError: they are, so that an act would go by no rules.
+    """
+    if path != root / PATH or not (root / ".git").exists():
+        return
+    if Git(root).file("HEAD", PATH.as_posix()) is not None:
+        raise InputError(
+            f"{PATH} is committed, and this working tree does not have it: whose signature an "
+            "event needs is not known.",
+            f"git restore {PATH}; in a sparse checkout: git sparse-checkout add {PATH.parent}",
+        )

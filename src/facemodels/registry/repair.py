@@ -29,7 +29,7 @@ class RepairedTag:
 
 
 def repair(store: TagStore, *, dry_run: bool = False) -> list[RepairedTag]:
-    """Give back tags that were deleted or made lightweight in this clone.
+    """Give back tags that were deleted, moved or made lightweight in this clone.
 
     Args:
         store: the tag store of the clone.
@@ -44,10 +44,19 @@ def repair(store: TagStore, *, dry_run: bool = False) -> list[RepairedTag]:
         return done
     theirs = sync.remote_refs(store.git, remote.place, peeled=True)
     ours = reading.read_objects(store.git)
+    moved = {
+        event.tag: event.object
+        for event in _chain(store)
+        if event.tag in ours and event.object == theirs.get(event.tag) != ours[event.tag]
+    }
+    if moved and not dry_run:
+        store.restore_tags(moved)
+        ours |= moved
+    done += [RepairedTag(tag, f"was moved here; the chain and {remote} agree") for tag in moved]
     light = {
         tag: oid
         for tag, oid in theirs.items()
-        if tag in ours and ours[tag] != oid and ours[tag] == theirs.get(f"{tag}^{{}}")
+        if tag in ours.keys() - moved and oid != ours[tag] == theirs.get(f"{tag}^{{}}")
     }
     if light and not dry_run:
         store.fetch(remote.place, light, force=True)
@@ -58,13 +67,18 @@ def repair(store: TagStore, *, dry_run: bool = False) -> list[RepairedTag]:
     return done + [RepairedTag(tag, f"was not here; fetched from {remote}") for tag in missing]
 
 
-def _restore(store: TagStore, *, dry_run: bool) -> list[RepairedTag]:
+def _chain(store: TagStore) -> tuple[Event, ...]:
+    """The events of the chain, with those whose object alone is left."""
     events, head = reading.read_events(store.git), reading.read_head(store.git)
     originals = reading.read_originals(store.git, events, head)
-    here = {event.tag: event for event in events}
+    return audit.link([*events, *originals.values()], head).events
+
+
+def _restore(store: TagStore, *, dry_run: bool) -> list[RepairedTag]:
+    here = {event.tag: event for event in reading.read_events(store.git)}
     wanted: dict[str, str] = {}
     done = []
-    for event in audit.link([*events, *originals.values()], head).events:
+    for event in _chain(store):
         now = here.get(event.tag)
         if now is None:
             what = "was deleted here; its object was not"

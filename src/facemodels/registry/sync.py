@@ -164,6 +164,12 @@ def _follow(store: RefWriter, remote: RegistryRemote, *, publish: bool) -> Synce
             "`facemodels registry repair` fetches them as they are.",
             changed=light,
         )
+    if moved and (ours_alone := _moved_here(store.git, moved, theirs, head)):
+        raise IntegrityError(
+            f"tags of this clone were moved; {remote} has what the chain names",
+            "`facemodels registry repair` gives them back.",
+            changed=ours_alone,
+        )
     if moved:
         raise IntegrityError(
             f"tags on {remote} are not what they were when they were fetched",
@@ -182,6 +188,20 @@ def _follow(store: RefWriter, remote: RegistryRemote, *, publish: bool) -> Synce
     if publish:
         send_copies(store, remote)
     return SyncedEvents(len(new), read)
+
+
+def _moved_here(
+    git: Git, moved: Sequence[str], theirs: Mapping[str, str], head: str | None
+) -> tuple[str, ...]:
+    """The tags that differ from the remote's, if the chain of this clone names all of the remote's.
+
+    Then this clone's were moved, by `git tag --force` or a fetch from elsewhere.
+    """
+    events = reading.read_events(git)
+    originals = reading.read_originals(git, events, head)
+    chain = audit.link([*events, *originals.values()], head).events
+    named = {event.tag: event.object for event in chain}
+    return tuple(moved) if all(named.get(tag) == theirs[tag] for tag in moved) else ()
 
 
 def _ask(git: Git, remote: RegistryRemote, *, publish: bool) -> tuple[str, dict[str, str]]:
@@ -212,6 +232,7 @@ def _advance(
     known = audit.link(events, ours or theirs).events
     missing = [event for event in known if event.tag not in refs]
     if theirs is not None and theirs != ours and (whole or not missing):
+        event_at(store.git, ours, events)
         _require_continuation(remote, ours, theirs, events, known, missing)
     ahead = bool(known) and known[-1].object != theirs and _is_behind(events, theirs, known[-1])
     if (missing or ahead) and publish:

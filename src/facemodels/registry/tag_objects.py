@@ -90,4 +90,12 @@ def write(
                 if sign
                 else "Nothing was changed.",
             ) from error
-        return git.text("rev-parse", f"refs/tags/{tag}", environment=inside)
+        oid = git.text("rev-parse", f"refs/tags/{tag}", environment=inside)
+        if sign and "\n-----BEGIN " not in git.text("cat-file", "tag", oid):
+            # git 2.39 makes the tag without one where the SSH agent has no such key.
+            raise ToolError(
+                f"git did not sign the tag {tag}, though it was told to.",
+                "Is the key at hand (`ssh-add -l`)? See `git config user.signingKey`. Nothing was "
+                "changed.",
+            )
+        return oid

@@ -31,7 +31,11 @@ from facemodels.registry.sync import SyncedEvents
 _NOBODY = "0" * 40
 # Whatever the user's configuration adds to a push of his own is not part of ours.
 # His hooks are for his branches: those of `dvc install` take 17 s to push every object.
-_PUSH = ("--quiet", "--atomic", "--no-follow-tags", "--no-verify", "--no-signed")
+# `push.recurseSubmodules=only` would push nothing and say nothing.
+_PUSH = (
+    "--quiet", "--atomic", "--no-follow-tags", "--no-verify", "--no-signed",
+    "--recurse-submodules=no",
+)  # fmt: skip
 _BATCH = 1000  # refs of one push; the system limits the length of a command line
 _TRIAL = "facemodels-trial"  # the tag of a rehearsal, which no ref ever has
 _ATTEMPTS = 32  # others who were faster on other models, before we give up
@@ -137,9 +141,24 @@ class TagStore:
         specs = [f"{event.object}:refs/tags/{event.tag}" for event in missing]
         lease = f"--force-with-lease={reading.HEAD}:{theirs or ''}"
         while len(specs) > _BATCH:
-            self.git.text("push", *_PUSH, place, *specs[:_BATCH])
+            self._send(place, *specs[:_BATCH])
             del specs[:_BATCH]
-        self.git.text("push", *_PUSH, lease, place, *specs, f"{to}:{reading.HEAD}")
+        self._send(place, lease, *specs, f"{to}:{reading.HEAD}")
+
+    def _send(self, place: str, *words: str) -> None:
+        """Push to a remote, whatever the user's configuration adds to pushes of his own.
+
+        Args:
+            place: the name of the remote, or its URL.
+            words: further options, and what is pushed.
+
+        Raises:
+            GitError: git failed.
+        """
+        plain = {"push.pushOption": "", f"remote.{place}.mirror": "false"}
+        options = [word for word in words if word.startswith("--")]
+        specs = [word for word in words if not word.startswith("--")]
+        self.git.text("push", *_PUSH, *options, place, *specs, settings=plain)
 
     def restore_tags(self, objects: Mapping[str, str]) -> None:
         """Give tag objects that are in this clone their tags back; tags that are there move.
@@ -234,7 +253,7 @@ class TagStore:
         if remote is not None:
             spec = f"{oid}:refs/tags/{_TRIAL}"
             try:
-                self.git.text("push", "--dry-run", *_PUSH, remote.place, spec)
+                self._send(remote.place, "--dry-run", spec)
             except GitError as error:
                 raise _refused(remote, "a trial push of a tag", error) from error
 
@@ -269,7 +288,7 @@ class TagStore:
         lease = f"--force-with-lease={reading.HEAD}:{head or ''}"
         refs = (f"{oid}:refs/tags/{tag}", f"{oid}:{reading.HEAD}")
         try:
-            self.git.text("push", *_PUSH, lease, remote.place, *refs)
+            self._send(remote.place, lease, *refs)
         except GitError as error:
             theirs = self._refs_after(remote, tag, error)
             if oid in (theirs.get(tag), theirs.get(reading.HEAD)):
@@ -283,6 +302,13 @@ class TagStore:
         try:
             return sync.remote_refs(self.git, remote.place)
         except GitError:
+            if remote.mirror:
+                raise ToolError(
+                    f"{remote} pushes to {remote.place}, which cannot be reached: {push.stderr}",
+                    "Where pushes are switched off on purpose, have somebody do it who may push. "
+                    f"To push to where it fetches from: git remote set-url --push {remote} "
+                    f"{remote.mirror}",
+                ) from push
             raise ToolError(
                 f"{remote} was lost while it was sent {tag}, which may be done or not: "
                 f"{push.stderr}",

@@ -196,7 +196,11 @@ def test_users_own_push_configuration_sends_nothing_else(
     site: RegistrySite, one: Clone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GIT_COMMITTER_DATE", f"@{int(CLOCK)} +0000")
-    one.git("config", "push.followTags", "true")
+    for key, value in (
+        ("push.followTags", "true"), ("push.pushOption", "ci.skip"),
+        ("push.recurseSubmodules", "only"), ("remote.origin.mirror", "true"),
+    ):  # fmt: skip
+        one.git("config", key, value)  # each would refuse the event, or keep it here in silence
     one.git("tag", "--annotate", "--message", "mine", "my-own", one.commit(0))
     one.git("tag", "--annotate", "--message", "mine", "recognition-facenet@v9.0.0", one.commit(0))
     before = set(site.refs())
@@ -440,6 +444,17 @@ def test_tags_that_a_checkout_made_lightweight_are_named_and_repaired(
         assert clone.refs() != site.refs()
         assert _registry(clone.folder, "repair").exit_code == 0
     site.assert_sound(one, two)
+
+
+def test_a_tag_that_was_moved_in_this_clone_accuses_nobody_and_comes_back(
+    site: RegistrySite, one: Clone
+) -> None:
+    one.add(move(ONE, "production"))
+    one.git("tag", "--force", "--annotate", "--message", "mine", REGISTERED, "HEAD")
+    with pytest.raises(IntegrityError, match=r"of this clone were moved.*registry repair"):
+        one.sync()
+    assert "was moved here" in _registry(one.folder, "repair").output
+    site.assert_sound(one)
 
 
 def test_unpublished_tags_that_a_fetch_pruned_come_back(site: RegistrySite, one: Clone) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from facemodels import params
 from facemodels.errors import InputError, RuleError
+from facemodels.git import Git
 from facemodels.registry import policy
 from facemodels.registry.policy import RegistryPolicy
 
@@ -26,6 +27,17 @@ def written(root: Path, text: str) -> Path:
 
 def test_a_repository_without_the_file_has_the_defaults(tmp_path: Path) -> None:
     assert policy.load(tmp_path) == RegistryPolicy()
+
+
+def test_a_file_that_is_committed_and_not_in_the_working_tree_is_no_default(
+    tmp_path: Path, isolated: None
+) -> None:
+    git = Git(written(tmp_path, "signatures: required\n"))
+    for words in (("init",), ("add", "conf"), ("commit", "--message=rules")):
+        git.text(*words[:1], "--quiet", *words[1:])
+    (tmp_path / policy.PATH).unlink()
+    with pytest.raises(InputError, match=r"is committed.*sparse-checkout add conf"):
+        policy.load(tmp_path)
 
 
 def test_the_projects_own_file_says_the_defaults_and_the_licences() -> None:

@@ -168,7 +168,7 @@ def cluster_backend(
         NoPackages,
     )
 
-    cluster = Cluster(root, environment, settings, kubeconfig)
+    cluster = Cluster(root, environment, folder, settings, kubeconfig)
     router = GatewayRouter(cluster)
     published = PublishedRoutes(folder, cluster.publish)
     return Backend(NoPackages(), ClusterServers(cluster, folder), router, router, published)

@@ -15,6 +15,7 @@ Modules, lowest first:
 - `conduct`: keeps that, for the verdicts.
 - `acceptance`: whether the Gateway uses a route. Pure.
 - `client`: lists, watches, applies and deletes objects through an API server.
+- `lease`: lets one controller at a time change them.
 - `reconciler`: keeps the objects as they must be, in threads.
 - `backend`: servers and router for the controller's loop.
 """

@@ -17,6 +17,7 @@ from facemodels.deployment.kubernetes.capacity import least_pods
 from facemodels.deployment.kubernetes.client import KINDS, ClusterClient, key_of
 from facemodels.deployment.kubernetes.conduct import PodConduct
 from facemodels.deployment.kubernetes.http_routes import model_route, version_routes
+from facemodels.deployment.kubernetes.lease import EnvironmentLease
 from facemodels.deployment.kubernetes.manifests import cluster_target, serving_config
 from facemodels.deployment.kubernetes.models import model_objects
 from facemodels.deployment.kubernetes.plan import require_no_hash, service_url
@@ -43,6 +44,7 @@ class Cluster:
     Args:
         root: the root folder of the repository.
         environment: `staging` or `production`.
+        folder: the state folder.
         settings: the settings of the environment.
         kubeconfig: the configuration of the connection; None reads the usual places.
     """
@@ -51,6 +53,7 @@ class Cluster:
         self,
         root: Path,
         environment: str,
+        folder: Path,
         settings: Environment,
         kubeconfig: dict[str, Any] | None = None,
     ) -> None:
@@ -60,13 +63,26 @@ class Cluster:
         client = ClusterClient(
             self.target.namespace, self.target.labels(), self.target.manager, kubeconfig
         )
-        self.reconciler = Reconciler(client, kinds(scraped=scraped), ["Pod"])
+        self.lease = EnvironmentLease(client, self.target, folder)
+        self.reconciler = Reconciler(
+            client, kinds(scraped=scraped), ["Pod"], may_act=self.lease.is_held
+        )
         self._servers: list[Object] = []
         self._routes: list[Object] = []
         self._shares: dict[str, dict[str, int]] = {}  # of the routes, by model and version
         self._waiting: Set[str] = frozenset()  # models whose routes stay as the cluster has them
         self._lost = False  # whether the tags name no version at all
         self._busy: Set[str] = frozenset()  # versions whose objects stay, as these are called
+
+    def start(self) -> None:
+        """Start the threads."""
+        self.lease.start(self.reconciler.look_again)
+        self.reconciler.start()
+
+    def close(self) -> None:
+        """Stop changing objects, and let another controller do it."""
+        self.reconciler.close()
+        self.lease.close()
 
     def configure(self, settings: Environment) -> None:
         """Take over changed settings, except those of the connection."""
@@ -145,7 +161,8 @@ class Cluster:
     def problem(self) -> str:
         """Why the cluster is not as it must be; "" if nothing hinders it."""
         refusals = (refusal(route) for route in self.reconciler.live("HTTPRoute"))
-        return self.reconciler.problem or self._why_lost() or next(filter(None, refusals), "")
+        known = (self.lease.problem, self.reconciler.problem, self._why_lost(), *refusals)
+        return next(filter(None, known), "")
 
     def _why_lost(self) -> str:
         """A clone without tags says that nothing is to run; what runs is not ended by that."""
@@ -261,7 +278,7 @@ class ClusterServers:
 
     def close(self) -> None:
         """Stop watching; the pods go on."""
-        self._cluster.reconciler.close()
+        self._cluster.close()
 
     def end(self) -> None:
         """Nothing: pods outlive the controller. `kubectl delete namespace` ends them."""
@@ -310,7 +327,7 @@ class GatewayRouter:
         """Start the threads at the first step."""
         if not self._started:
             self._started = True
-            self._cluster.reconciler.start()
+            self._cluster.start()
 
     def applied(self, published: str) -> bool:
         """Whether the Gateway uses the routes that were published last."""

@@ -29,7 +29,7 @@ KINDS = {
     "HorizontalPodAutoscaler": ("horizontalpodautoscalers", "autoscaling", "v2"),
     "HTTPRoute": ("httproutes", "gateway.networking.k8s.io", "v1"),
 }
-_SEEN_ONLY = {"Pod": ("pods", "", "v1")}
+_OTHERS = {"Pod": ("pods", "", "v1"), "Lease": ("leases", "coordination.k8s.io", "v1")}
 _WATCH_S = 60.0  # after so long the server ends a watch, and a new one begins
 
 
@@ -108,7 +108,16 @@ class ClusterClient:
             for what, found in events:
                 yield Seen(_plain(found), deleted=what == "DELETED")
 
-    def apply(self, wanted: Object, *, ours: bool) -> Object:
+    def get(self, kind: str, name: str) -> Object:
+        """One object as it is now.
+
+        Raises:
+            ToolError: there is none, the server refused, or does not answer.
+        """
+        with _errors(f"read {kind} {name}"):
+            return _plain(self._client.get(_resource(kind), name, namespace=self._namespace))
+
+    def apply(self, wanted: Object, *, ours: bool, manager: str | None = None) -> Object:
         """Make an object's named fields what they must be.
 
         Server-side apply with a field manager of our own: fields that are not named, such as the
@@ -118,6 +127,7 @@ class ClusterClient:
         Args:
             wanted: the object.
             ours: whether the cluster is known to have it with the labels of the environment.
+            manager: the name under which the fields are owned, if it is another one.
 
         Returns:
             The object as the server has it now.
@@ -127,7 +137,7 @@ class ClusterClient:
         """
         kind, name = key_of(wanted)
         with _errors(f"apply {kind} {name}"):
-            made = self._client.apply(_resource(kind)(wanted), force=ours)
+            made = self._client.apply(_resource(kind)(wanted), field_manager=manager, force=ours)
             return _plain(made)
 
     def delete(self, kind: str, name: str) -> None:
@@ -157,7 +167,7 @@ def key_of(one: Object) -> tuple[str, str]:
 def _resource(kind: str) -> Any:
     from lightkube.generic_resource import create_namespaced_resource
 
-    plural, group, version = (KINDS | _SEEN_ONLY)[kind]
+    plural, group, version = (KINDS | _OTHERS)[kind]
     return create_namespaced_resource(group, version, kind, plural)
 
 

@@ -74,6 +74,7 @@ class Reconciler:
         client: the objects of the environment.
         kinds: the kinds that are listed and watched, in the order in which they are applied.
         seen_only: further kinds that are listed and watched, and never changed.
+        may_act: whether this controller may change objects now.
 
     Attributes:
         problem: why the cluster is not as it must be; "" if nothing hinders it.
@@ -84,7 +85,9 @@ class Reconciler:
         client: ClusterClient,
         kinds: Sequence[str] = tuple(KINDS),
         seen_only: Sequence[str] = (),
+        may_act: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._may_act = may_act
         self._client = client
         self._lock = threading.Lock()
         self._wake, self._stop = threading.Event(), threading.Event()
@@ -118,6 +121,10 @@ class Reconciler:
         self._stop.set()
         self._wake.set()
         self._threads[-1].join(2)
+
+    def look_again(self) -> None:
+        """Compare now."""
+        self._wake.set()
 
     @property
     def problem(self) -> str:
@@ -233,7 +240,7 @@ class Reconciler:
     def _turn(self) -> FacemodelsError | None:
         """Apply and delete what is due; the error that hinders all of the rest, if there is one."""
         for act, key in self._due():
-            if self._stop.is_set():
+            if self._stop.is_set() or not self._may_act():
                 return None
             try:
                 act()

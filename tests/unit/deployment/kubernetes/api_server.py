@@ -30,6 +30,7 @@ _KINDS = {
     "horizontalpodautoscalers": "HorizontalPodAutoscaler",
     "httproutes": "HTTPRoute",
     "pods": "Pod",
+    "leases": "Lease",
 }
 
 
@@ -247,7 +248,7 @@ class ApiServer:
             if kind == "HTTPRoute":
                 self._judge(live)
             self._changed("MODIFIED" if known else "ADDED", live)
-            self.requests.append(("apply", kind, name))
+            self._note("apply", kind, name)
             return copy.deepcopy(live)
 
     def _judge(self, route: Object) -> None:
@@ -268,8 +269,12 @@ class ApiServer:
                 raise RefusedError(404, "NotFound", f"{kind} {name} not found")
             gone = self._objects.pop((kind, name))
             self._changed("DELETED", gone)
-            self.requests.append(("delete", kind, name))
+            self._note("delete", kind, name)
             return gone
+
+    def _note(self, what: str, kind: str, name: str) -> None:
+        if kind != "Lease":  # it is renewed at any time
+            self.requests.append((what, kind, name))
 
     def _may(self, kind: str) -> None:
         if self.busy:
@@ -359,6 +364,9 @@ def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
             try:
                 if query.get("watch") == "true":
                     self._stream(server.watch(kind, labels, int(query["resourceVersion"])))
+                elif self.command == "GET" and name:
+                    found = server.get(kind, name)
+                    self._answer(200 if found else 404, found or {"kind": "Status", "code": 404})
                 elif self.command == "GET":
                     self._answer(200, server.list(kind, labels))
                 elif self.command == "PATCH":

@@ -22,6 +22,7 @@ from facemodels.deployment.controller.loop import Controller
 from facemodels.deployment.kubernetes import reconciler
 from facemodels.deployment.kubernetes.backend import Cluster, ClusterServers, GatewayRouter
 from facemodels.deployment.kubernetes.client import ClusterClient
+from facemodels.deployment.kubernetes.lease import EnvironmentLease
 from facemodels.deployment.kubernetes.plan import plan
 from facemodels.deployment.kubernetes.reconciler import MayStay, Reconciler
 from facemodels.deployment.kubernetes.target import object_name
@@ -63,15 +64,15 @@ class Site:
     def begin(self) -> None:
         """A controller begins, with nothing but the state folder and the cluster."""
         settings = target(LEAST, drain_s=0.0).settings
-        self.cluster = Cluster(ROOT, "production", settings, self.server.kubeconfig)
-        self.cluster.reconciler.start()
+        self.cluster = Cluster(ROOT, "production", self.folder, settings, self.server.kubeconfig)
+        self.cluster.start()
         self.servers = ClusterServers(self.cluster, self.folder)
         self.published = PublishedRoutes(self.folder, self.cluster.publish)
         self.traffic: dict[str, Traffic] = self.published.traffic()
 
     def end(self) -> None:
-        """The controller dies; the cluster goes on."""
-        self.cluster.reconciler.close()
+        """The controller ends; the cluster goes on."""
+        self.cluster.close()
 
     @property
     def state(self) -> State:
@@ -252,6 +253,42 @@ def test_routes_count_when_the_gateway_uses_them_and_its_refusal_is_told(site: S
     until(lambda: "NotAllowedByListeners" in router.problem)
     site.server.set_gateway("True", "Accepted")
     until(lambda: site.turned(router.applied("it")))
+
+
+def test_of_two_controllers_one_acts_until_it_ends_or_falls_silent(tmp_path: Path) -> None:
+    server, where = ApiServer(), target(LEAST)
+    client = ClusterClient(where.namespace, where.labels(), where.manager, server.kubeconfig)
+    clock = [0.0]
+
+    def lease(name: str) -> EnvironmentLease:
+        return EnvironmentLease(client, where, tmp_path / name, lambda: clock[0])
+
+    def tried(*asked: EnvironmentLease) -> list[bool]:
+        clock[0] += 5.0
+        for one in asked:
+            one.try_once()
+        return [first.is_held(), second.is_held()]
+
+    first, second = lease("a"), lease("b")
+    for _ in range(6):
+        assert tried(first, second) == [True, False]
+    assert "runs the environment; this one waits" in second.problem
+    again = lease("a")  # after a kill: its state folder says that it is the same one
+    again.try_once()
+    assert again.is_held()
+    held = [tried(second)[1] for _ in range(5)]  # nobody renews it
+    assert held == [False, False, False, False, True]
+    assert tried(first, second) == [False, True]  # the silent one learns that it was replaced
+    server.stop()
+    assert tried(second) == [False, True]  # for a while without the server
+    clock[0] += 15.0
+    assert not second.is_held()
+    server.start()
+    assert tried(first, second) == [False, True]
+    second.close()
+    assert tried(first)[0]
+    client.close()
+    server.stop()
 
 
 def test_tags_that_name_no_version_end_nothing(site: Site) -> None:

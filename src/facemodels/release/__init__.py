@@ -8,6 +8,7 @@ branch       Git's working tree and branch: what is changed, the commit, the pus
 dvc          runs DVC, and asks the remote which objects it lacks
 frozen       keeps the version before beside the next one
 merge        merges dvc.lock and params.yaml of two branches by stage and by value (pure)
+rehearsal    tries what the end of a release needs, before anything is built
 facts        reads what a release has to know of the repository
 steps        runs the steps; each finds what is done already and does the rest
 

@@ -67,7 +67,7 @@ def require_up_to_date(git: Git, branch: Branch) -> None:
     """
     if not branch.remote:
         return
-    if _is_behind(git, branch):
+    if is_behind(git, branch):
         ours = _unpushed_release(git)
         raise ConflictError(
             f"{branch.name} is behind {branch.remote}: it has commits that are not here.",
@@ -75,7 +75,7 @@ def require_up_to_date(git: Git, branch: Branch) -> None:
         )
 
 
-def _is_behind(git: Git, branch: Branch) -> bool:
+def is_behind(git: Git, branch: Branch) -> bool:
     """Whether the branch on the remote has commits that are not here."""
     listed = git.text("ls-remote", branch.remote, branch.ref)
     return bool(listed) and not contains(git, listed.split("\t")[0])
@@ -175,9 +175,10 @@ def push(git: Git, branch: Branch, release: str) -> None:
     options = [] if branch.tracked else ["--set-upstream"]
     try:
         git.text("push", "--quiet", *options, branch.remote, f"HEAD:{branch.ref}")
+        require_there(git, branch)
     except GitError as error:
-        if _is_behind(git, branch):
-            raise _overtaken(branch, release) from error
+        if is_behind(git, branch):
+            raise overtaken(branch, release) from error
         name = "-".join(release.lower().split()[:3]).replace("release-", "release/", 1)
         raise ToolError(
             f"{branch.remote} did not take {branch.name}: {error.stderr}",
@@ -190,44 +191,28 @@ def push(git: Git, branch: Branch, release: str) -> None:
         ) from error
 
 
-def _overtaken(branch: Branch, release: str) -> ConflictError:
+def require_there(git: Git, branch: Branch) -> None:
+    """Check that the remote has the branch as it is here.
+
+    Raises:
+        ToolError: it has not, though the push said nothing: `push.recurseSubmodules=only` pushes
+            submodules alone.
+    """
+    listed = git.text("ls-remote", branch.remote, branch.ref)
+    if listed.split("\t")[0] != git.commit("HEAD"):
+        raise ToolError(
+            f"git pushed {branch.name} without an error, and {branch.remote} does not have it.",
+            "No tag was made. See what `git config --get-regexp push` sets, and run the same "
+            "command again.",
+        )
+
+
+def overtaken(branch: Branch, release: str) -> ConflictError:
+    """Why a branch was not taken: somebody pushed to it first."""
     return ConflictError(
         f"Somebody pushed to {branch.remote} first, so {branch.name} was not taken.",
         f"No tag was made. {_DROP.format(last=release)}",
     )
-
-
-def rehearse(git: Git, branch: Branch) -> None:
-    """Try what the commit and the push of a release need, before anything is built.
-
-    Rules that a host applies to a real push alone (a protected branch, hooks) cannot be tried.
-
-    Raises:
-        ConflictError: somebody else pushed first.
-        ToolError: git cannot sign a commit, or the remote refuses a trial push of the branch.
-    """
-    try:
-        if git.config("commit.gpgsign").lower() in ("true", "yes", "on", "1"):
-            # An object that nothing names; Git drops it in time.
-            git.text("commit-tree", "-S", "-m", "Trial", "HEAD^{tree}")
-    except GitError as error:
-        raise ToolError(
-            f"git cannot sign a commit, which commit.gpgsign asks for: {error.stderr}",
-            "Mend the program and the key (`git config gpg.program`, `user.signingKey`), or "
-            "`git config commit.gpgsign false`. Nothing was built.",
-        ) from error
-    if not branch.remote:
-        return
-    try:
-        git.text("push", "--dry-run", "--quiet", "--no-verify", branch.remote, f"HEAD:{branch.ref}")
-    except GitError as error:
-        if _is_behind(git, branch):
-            last = git.text("log", "-1", "--format=%s").strip()
-            raise _overtaken(branch, last) from error
-        raise ToolError(
-            f"{branch.remote} would not take {branch.name}: {error.stderr}",
-            "Check your access to it. Nothing was built.",
-        ) from error
 
 
 def abandon(

@@ -14,7 +14,7 @@ from facemodels.names import ModelId
 from facemodels.registry.events import to_text
 from facemodels.registry.registry import Registration, Registry
 from facemodels.registry.state import Entry
-from facemodels.release import branch, card, dvc, facts, frozen, plan
+from facemodels.release import branch, card, dvc, facts, frozen, plan, rehearsal
 from facemodels.release.plan import ReleaseFacts, ReleasePlan, ReleaseRequest
 
 if TYPE_CHECKING:  # it brings torch along
@@ -88,7 +88,7 @@ class Release:
         self._registry.repository.sync()
         made = self.plan()
         self._registry.repository.rehearse()
-        branch.rehearse(self._git, branch.read(self._git, self._registry.repository.remote()))
+        self._rehearse()
         for note in made.notes:
             self._say(note)
         self._announce(1, plan.STEPS[0])
@@ -98,6 +98,15 @@ class Release:
             if name in acts:
                 acts[name]()
         return self._register()
+
+    def _rehearse(self) -> None:
+        """Try what can refuse the release at its end."""
+        here = branch.read(self._git, self._registry.repository.remote())
+        subject = plan.subject(self._request.name, self._target.version)
+        message = f"{subject}\n\n{self._request.message.strip()}\n"
+        rehearsal.rehearse_branch(self._git, here, message)
+        if self._known.dvc_remote:
+            rehearsal.rehearse_weights(self._root, self._known.dvc_remote)
 
     def _announce(self, number: int, name: str) -> None:
         step = next(step for step in self._made.steps if step.name == name)

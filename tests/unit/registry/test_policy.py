@@ -33,8 +33,9 @@ def test_a_file_that_is_committed_and_not_in_the_working_tree_is_no_default(
     tmp_path: Path, isolated: None
 ) -> None:
     git = Git(written(tmp_path, "signatures: required\n"))
-    for words in (("init",), ("add", "conf"), ("commit", "--message=rules")):
-        git.text(*words[:1], "--quiet", *words[1:])
+    git.text("init", "--quiet")
+    git.text("add", "conf")
+    git.text("commit", "--quiet", "--message=rules")
     (tmp_path / policy.PATH).unlink()
     with pytest.raises(InputError, match=r"is committed.*sparse-checkout add conf"):
         policy.load(tmp_path)

@@ -52,6 +52,16 @@ class EmbeddingTraining(TorchTraining):
         return self
 
     @model_validator(mode="after")
+    def _a_sample_needs_class_weights(self) -> Self:
+        plain = self.loss == "softmax" and not self.losses.softmax.normalised
+        if self.losses.sample_rate < 1 and (plain or self.loss in ("triplet", "distillation")):
+            raise ValueError(
+                f"losses.sample_rate is {self.losses.sample_rate:g}, and loss {self.loss} has no "
+                "directions of people to draw from; set it to 1"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _compatibility_needs_people(self) -> Self:
         if self.loss == "distillation" and self.compatible_with:
             raise ValueError("loss distillation knows no people, which compatible_with needs")
@@ -95,6 +105,7 @@ class EmbeddingTask:
             settings.losses,
             classes=len(self._people),
             embedding_size=self.embedding_size,
+            least=settings.batch_people,
         )
         if self.prototypes is not None:
             self.head = InfluenceHead(self.head, self.prototypes, settings.losses.influence)

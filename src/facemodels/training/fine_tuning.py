@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
+from torch.optim import Optimizer
 
 from facemodels.errors import InputError
 
@@ -31,6 +32,21 @@ class FineTuning:
 
     groups: list[dict[str, Any]]
     still: list[nn.Module]
+
+
+@runtime_checkable
+class KnowsOptimizer(Protocol):
+    """A module of a loss that needs what the optimizer keeps for its parameters."""
+
+    def attach(self, optimizer: Optimizer) -> None:
+        """Take the optimizer, before the first step."""
+
+
+def attach(loss: nn.Module, optimizer: Optimizer) -> None:
+    """Give the optimizer to the modules of a loss that want it."""
+    for module in loss.modules():
+        if isinstance(module, KnowsOptimizer):
+            module.attach(optimizer)
 
 
 def fine_tuning(

@@ -27,7 +27,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from facemodels.determinism import settled
 from facemodels.errors import InputError
 from facemodels.files import atomic_path
-from facemodels.training.fine_tuning import fine_tuning
+from facemodels.training.fine_tuning import attach, fine_tuning
 from facemodels.training.finite import StepGuard
 from facemodels.training.flat import shared
 from facemodels.training.micro_batches import MicroBatches
@@ -162,6 +162,7 @@ class Trainer:
         )
         self.still = tuning.still
         self.optimizer = torch.optim.AdamW(tuning.groups, lr=settings.learning_rate, fused=True)
+        attach(self.head, self.optimizer)
         self.average: AveragedModel | None = None
         if settings.ema_decay > 0:
             average = get_ema_multi_avg_fn(settings.ema_decay)  # type: ignore[no-untyped-call]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -11,11 +12,14 @@ from facemodels.recognition.losses.adaface import AdaFaceHead
 from facemodels.recognition.losses.class_weights import SPREAD
 from facemodels.recognition.losses.distillation import DistillationHead
 from facemodels.recognition.losses.magface import MagFaceHead
+from facemodels.recognition.losses.sampled import SampledClasses
 from facemodels.recognition.losses.settings import LossName, LossSettings, SoftmaxSettings
 from facemodels.recognition.losses.triplets import TripletHead
 
 
-def head(name: LossName, settings: LossSettings, *, classes: int, embedding_size: int) -> nn.Module:
+def head(
+    name: LossName, settings: LossSettings, *, classes: int, embedding_size: int, least: int = 1
+) -> nn.Module:
     """Make the head of a loss, with random class weights from torch's generator.
 
     Args:
@@ -23,7 +27,24 @@ def head(name: LossName, settings: LossSettings, *, classes: int, embedding_size
         settings: the hyperparameters of all losses.
         classes: C, the people of the training split.
         embedding_size: D.
+        least: people of a batch, all of whom are in the sample of a step.
     """
+    size = min(classes, max(least, math.ceil(settings.sample_rate * classes)))
+    if size == classes:
+        return _head(name, settings, classes=classes, embedding_size=embedding_size)
+    make = partial(_head, name, settings, embedding_size=embedding_size)
+    return SampledClasses(
+        lambda sampled: make(classes=sampled),
+        classes=classes,
+        size=size,
+        embedding_size=embedding_size,
+    )
+
+
+def _head(
+    name: LossName, settings: LossSettings, *, classes: int, embedding_size: int
+) -> nn.Module:
+    """The head of a loss that sees all of its classes."""
     made: nn.Module
     match name:
         case "arcface":

@@ -87,6 +87,10 @@ class InfluenceSettings(Frozen):
 class LossSettings(Frozen):
     """The hyperparameters of every loss; `train.loss` chooses one."""
 
+    # Of the people whom a loss over people sees in a step; 1: all, as without `losses.sampled`.
+    # Left out of training.json where it is 1, which says no more than its absence.
+    sample_rate: Annotated[float, Field(gt=0, le=1, exclude_if=lambda rate: rate == 1)] = 1.0
+
     arcface: ArcFaceSettings = ArcFaceSettings()
     cosface: CosFaceSettings = CosFaceSettings()
     adaface: AdaFaceSettings = AdaFaceSettings()

@@ -4,6 +4,9 @@ By default no request waits for others: while one run is on, requests queue, and
 takes them in the order of arrival. An idle server therefore answers a single request at once,
 and a busy one makes larger batches, which a graph computes faster than the same images one by
 one. Rows do not influence each other: the outputs are the same to the last bit.
+
+A request of more rows than a run takes is run in parts, and between two parts those are run that
+fit into one, so that clients with long requests do not keep the others waiting.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -27,6 +31,7 @@ class _Job:
     batch: Batch
     future: Future[Batch] = field(default_factory=Future)
     since: float = field(default_factory=time.perf_counter)
+    outputs: list[Batch] = field(default_factory=list)  # of the parts that have run
 
 
 class Batcher:
@@ -53,6 +58,10 @@ class Batcher:
         self._observe = observe
         self._activity = activity or Activity()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        # What the thread has taken from the queue: jobs of one run, and of several.
+        self._short: deque[_Job] = deque()
+        self._long: deque[_Job] = deque()
+        self._last = False  # whether nothing more comes
         self._closing = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
@@ -84,44 +93,56 @@ class Batcher:
         self._thread.join()
 
     def _work(self) -> None:
-        held: _Job | None = None
         while True:
-            first = held or self._jobs.get()
-            if first is None:
-                return
-            held = None
-            if not first.future.set_running_or_notify_cancel():
-                continue
-            jobs, held, last = self._gather(first)
-            self._finish(jobs)
-            if last:
+            self._take_in(wait=not (self._short or self._long))
+            if self._short:
+                self._finish(self._gather())
+            if self._long:
+                self._go_on(self._long[0])
+            if self._last and not (self._short or self._long):
                 return
 
-    def _gather(self, first: _Job) -> tuple[list[_Job], _Job | None, bool]:
-        """Return the jobs of the next run, the job that did not fit, and whether to end."""
-        jobs, rows = [first], len(first.batch)
-        until = time.perf_counter() + self._settings.wait_ms / 1e3
-        while rows < self._settings.rows:
+    def _take_in(self, *, wait: bool) -> None:
+        """Sort what was submitted; without other work, wait for it."""
+        while not self._last:
             try:
-                left = until - time.perf_counter()
-                job = self._jobs.get(timeout=left) if left > 0 else self._jobs.get_nowait()
+                self._sort(self._jobs.get(block=wait))
             except queue.Empty:
-                break
-            if job is None:
-                return jobs, None, True
-            if rows + len(job.batch) > self._settings.rows:
-                return jobs, job, False
-            if job.future.set_running_or_notify_cancel():
-                jobs.append(job)
-                rows += len(job.batch)
-        return jobs, None, False
+                return
+            wait = False
+
+    def _sort(self, job: _Job | None) -> None:
+        if job is None:
+            self._last = True
+        else:
+            (self._short if len(job.batch) <= self._settings.rows else self._long).append(job)
+
+    def _gather(self) -> list[_Job]:
+        """The jobs of the next run, which may wait for more of them."""
+        jobs, rows, most = [], 0, self._settings.rows
+        until = time.perf_counter() + self._settings.wait_ms / 1e3
+        while True:
+            while self._short and rows + len(self._short[0].batch) <= most:
+                job = self._short.popleft()
+                if job.future.set_running_or_notify_cancel():
+                    jobs.append(job)
+                    rows += len(job.batch)
+            left = until - time.perf_counter()
+            if self._short or self._last or not 0 < rows < most or left <= 0:
+                return jobs
+            try:
+                self._sort(self._jobs.get(timeout=left))
+            except queue.Empty:
+                return jobs
 
     def _finish(self, jobs: list[_Job]) -> None:
         """Run the jobs and give every one of their callers the output or the error."""
+        if not jobs:
+            return
         inputs = [job.batch for job in jobs]
         try:
             batch = inputs[0] if len(inputs) == 1 else np.concatenate(inputs)
-            output = self._run_in_parts(batch, jobs[0].since)
+            output = self._run_once(batch, jobs[0].since)
         except BaseException as error:  # noqa: BLE001  (whoever waits must hear of it)
             for job in jobs:
                 job.future.set_exception(error)
@@ -131,16 +152,29 @@ class Batcher:
             job.future.set_result(output[row : row + len(job.batch)])
             row += len(job.batch)
 
-    def _run_in_parts(self, batch: Batch, since: float) -> Batch:
-        """Run a large batch in several runs, so that the memory is bounded by that of one."""
+    def _go_on(self, job: _Job) -> None:
+        """Run the next part of a long job, so that its memory is bounded by that of one run."""
+        if not job.outputs and not job.future.set_running_or_notify_cancel():
+            self._long.popleft()
+            return
         most = self._settings.rows
-        parts = []
-        for row in range(0, max(1, len(batch)), most):
-            part = batch[row : row + most]
-            start = time.perf_counter()
-            with self._activity:
-                parts.append(self._run(part))
-            self._observe(len(part), time.perf_counter() - start, start - since)
-            if len(parts[-1]) != len(part):
-                raise RuntimeError(f"the graph made {len(parts[-1])} rows of {len(part)}")
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        row = most * len(job.outputs)
+        try:
+            job.outputs.append(self._run_once(job.batch[row : row + most], job.since))
+            output = np.concatenate(job.outputs) if row + most >= len(job.batch) else None
+        except BaseException as error:  # noqa: BLE001  (likewise)
+            self._long.popleft()
+            job.future.set_exception(error)
+            return
+        if output is not None:
+            self._long.popleft()
+            job.future.set_result(output)
+
+    def _run_once(self, batch: Batch, since: float) -> Batch:
+        start = time.perf_counter()
+        with self._activity:
+            output = self._run(batch)
+        self._observe(len(batch), time.perf_counter() - start, start - since)
+        if len(output) != len(batch):
+            raise RuntimeError(f"the graph made {len(output)} rows of {len(batch)}")
+        return output

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +24,7 @@ from facemodels.serving.metrics import Metrics
 from facemodels.serving.settings import Serving
 
 Result = TypeVar("Result")
+_NICE = 10
 
 
 class AbandonedError(Exception):
@@ -32,6 +35,16 @@ class _Call:
     """One call in a thread of a pool."""
 
     wanted = True
+
+
+def _step_back() -> None:
+    """Let a thread take a processor only where no other thread of ours wants it, nearly.
+
+    It decodes large pictures and reads long JSON: what it works on takes long anyway, and small
+    requests, the event loop and the graph go first. Linux keeps this number for each thread.
+    """
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 class Engine:
@@ -58,8 +71,8 @@ class Engine:
         self.settings = settings
         limits = settings.limits
         self._pool = ThreadPoolExecutor(settings.workers, "worker")
-        self._large_pool = ThreadPoolExecutor(settings.workers, "large")
-        self._lone_pool = ThreadPoolExecutor(1, "alone")
+        self._large_pool = ThreadPoolExecutor(settings.workers, "large", _step_back)
+        self._lone_pool = ThreadPoolExecutor(1, "alone", _step_back)
         self._budget = MemoryBudget(
             limits.decoded_bytes,
             threads=settings.workers,

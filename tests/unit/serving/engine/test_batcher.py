@@ -78,13 +78,16 @@ def test_one_who_does_not_fit_is_the_first_of_the_next_run() -> None:
     batcher.close()
 
 
-def test_a_request_of_more_rows_than_a_run_takes_several_and_comes_back_whole() -> None:
+def test_a_request_of_more_rows_than_a_run_takes_several_and_others_go_between() -> None:
     gate, batcher, _ = busy(rows=4)
     large, small = batcher.submit(row(*range(1, 10))), batcher.submit(row(100))
+    gate.open(2)
+    assert value(small) == [200]
+    late = batcher.submit(row(101))
     gate.open()
     assert value(large) == [2.0 * number for number in range(1, 10)]
-    assert value(small) == [200]
-    assert gate.runs == [[0], [1, 2, 3, 4], [5, 6, 7, 8], [9], [100]]
+    assert value(late) == [202]
+    assert gate.runs == [[0], [100], [1, 2, 3, 4], [101], [5, 6, 7, 8], [9]]
     batcher.close()
 
 
@@ -253,4 +256,7 @@ def test_whatever_the_sizes_everyone_gets_their_rows_and_no_run_is_too_large(
     for batch, future in zip(inputs, futures, strict=True):
         np.testing.assert_array_equal(future.result(0), batch * 2)
     assert all(len(run) <= rows for run in gate.runs)
-    assert [x for run in gate.runs[1:] for x in run] == [x for b in inputs for x in b[:, 0]]
+    ran = [x for run in gate.runs[1:] for x in run]
+    for kind in (True, False):  # those of one run, and those of several
+        mine = [x for b in inputs if (len(b) <= rows) is kind for x in b[:, 0]]
+        assert [x for x in ran if x in mine] == mine

@@ -71,7 +71,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "facenet.yaml").write_text(FACENET)
     (folder / "dlib.yaml").write_text(DLIB)
     faces = recognition_split(
-        "train", seed=1, identities=40, images_per_identity=3, image_size=90,
+        "train", seed=1, identities=15, images_per_identity=3, image_size=90,
         folds=2, pairs_per_fold=4, workers=1,
     )  # fmt: skip
     for row, (image, person) in enumerate(zip(faces.images, faces.identities, strict=True)):

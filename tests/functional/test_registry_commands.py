@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from facemodels.cli.main import main
 from facemodels.package.verify import write_checksums
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,23 +39,39 @@ FIELDS = {
 }  # fmt: skip
 
 
+class Answer(NamedTuple):
+    """What a command said."""
+
+    stdout: str
+    stderr: str
+
+
 class Work:
     """A clone with a remote, in which versions can be made and commands run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def run(self, *command: str, code: int = 0) -> subprocess.CompletedProcess:
+    def run(self, *command: str, code: int = 0) -> Answer:
+        """A command of Git or DVC, or ours in a process of its own."""
         program = command[0] if command[0] == "git" else str(BIN / command[0])
         done = subprocess.run(
             [program, *command[1:]], cwd=self.folder, capture_output=True, text=True, check=False
         )
         assert done.returncode == code, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
         assert "Traceback" not in done.stderr
-        return done
+        return Answer(done.stdout, done.stderr)
 
-    def registry(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess:
-        return self.run("facemodels", "registry", *arguments, code=code)
+    def facemodels(self, *arguments: str, code: int = 0) -> Answer:
+        """A command of ours in this process, which has imported what it takes half a second for."""
+        with contextlib.chdir(self.folder):
+            done = CliRunner().invoke(main, arguments)
+        assert done.exit_code == code, f"{arguments}: {done.exit_code}\n{done.output}"
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return Answer(done.stdout, done.stderr)
+
+    def registry(self, *arguments: str, code: int = 0) -> Answer:
+        return self.facemodels("registry", *arguments, code=code)
 
     def json(self, *arguments: str) -> object:
         return json.loads(self.registry(*arguments, "--json").stdout)
@@ -111,13 +131,33 @@ def released(tmp_path_factory: pytest.TempPathFactory, git_home: None) -> Work:
     return work
 
 
+def copied(source: Work, target: Path) -> Work:
+    """A private copy, remote included."""
+    shutil.copytree(source.folder.parent, target, symlinks=True)
+    work = Work(target / "work")
+    work.run("git", "remote", "set-url", "origin", str(target / "origin.git"))
+    return work
+
+
 @pytest.fixture
 def copy(released: Work, tmp_path: Path) -> Work:
-    """A private copy, remote included."""
-    shutil.copytree(released.folder.parent, tmp_path / "x", symlinks=True)
-    work = Work(tmp_path / "x" / "work")
-    work.run("git", "remote", "set-url", "origin", str(tmp_path / "x" / "origin.git"))
+    return copied(released, tmp_path / "x")
+
+
+NEXT = Path("models/landmarks/dlib-v1.2.0")
+
+
+@pytest.fixture(scope="module")
+def with_next(released: Work, tmp_path_factory: pytest.TempPathFactory) -> Work:
+    """The package of 1.2.0 is committed as well."""
+    work = copied(released, tmp_path_factory.mktemp("next") / "x")
+    assert work.package("1.2.0") == NEXT
     return work
+
+
+@pytest.fixture
+def packaged(with_next: Work, tmp_path: Path) -> Work:
+    return copied(with_next, tmp_path / "x")
 
 
 def test_the_commands_of_the_guide_register_a_version(tmp_path: Path) -> None:
@@ -223,10 +263,7 @@ def test_a_rollback_needs_a_reason_and_no_force(copy: Work) -> None:
     ]
     shown = json.loads(copy.run("gto", "show", "--json", "landmark-dlib#production").stdout)
     assert shown[0]["version"] == "v1.0.0"
-    got = copy.run(
-        "dvc", "artifacts", "get", ".", "landmark-dlib", "--stage", "production", "-o", "x"
-    )
-    assert got.returncode == 0
+    copy.run("dvc", "artifacts", "get", ".", "landmark-dlib", "--stage", "production", "-o", "x")
     assert json.loads((copy.folder / "x/metadata.json").read_text())["version"] == "1.0.0"
 
 
@@ -322,26 +359,23 @@ def test_a_smaller_bump_than_the_packages_ask_for_is_refused(copy: Work) -> None
     ],
 )
 def test_a_broken_package_is_not_registered(
-    copy: Work, break_it: Callable[[Path], None], code: int, word: str
+    packaged: Work, break_it: Callable[[Path], None], code: int, word: str
 ) -> None:
-    path = copy.package("1.2.0")
-    (copy.folder / path / "README.md").chmod(0o644)
-    break_it(copy.folder / path)
-    assert word in copy.registry("register", "--path", str(path), code=code).stderr
-    assert len(copy.json("history")) == 7
+    (packaged.folder / NEXT / "README.md").chmod(0o644)
+    break_it(packaged.folder / NEXT)
+    assert word in packaged.registry("register", "--path", str(NEXT), code=code).stderr
+    assert len(packaged.json("history")) == 7
 
 
-def test_a_package_that_dvc_does_not_track_at_the_commit_is_not_registered(copy: Work) -> None:
-    path = copy.package("1.2.0")
-    done = copy.registry("register", "--path", str(path), "--revision", "HEAD~1", code=2)
+def test_a_package_that_dvc_does_not_track_at_the_commit_is_not_registered(packaged: Work) -> None:
+    done = packaged.registry("register", "--path", str(NEXT), "--revision", "HEAD~1", code=2)
     assert "does not track" in done.stderr
 
 
 def test_an_unsigned_package_is_neither_registered_nor_promoted_where_policy_asks(
-    copy: Work,
+    packaged: Work,
 ) -> None:
-    path = copy.package("1.2.0")
-    conf = copy.folder / "conf"
+    conf = packaged.folder / "conf"
     conf.mkdir()
     (conf / "signing.yaml").write_text("required: true\nmethod: key\npublic_key: conf/key.pub\n")
     for form, name in (("-genkey", "key.pem"), ("-pubout", "key.pub")):
@@ -350,23 +384,24 @@ def test_an_unsigned_package_is_neither_registered_nor_promoted_where_policy_ask
         command = ["openssl", program, form, *source, "-out", name]
         subprocess.run(command, cwd=conf, check=True, capture_output=True)
     promote = ("update-status", "--model-id", "lmk-dlib-v1.1.0", "--status", "staging")
-    assert "sign" in copy.registry(*promote, code=3).stderr
-    assert "sign" in copy.registry("register", "--path", str(path), code=3).stderr
+    assert "sign" in packaged.registry(*promote, code=3).stderr
+    assert "sign" in packaged.registry("register", "--path", str(NEXT), code=3).stderr
     for version in ("1.1.0", "1.2.0"):
         folder = f"models/landmarks/dlib-v{version}"
-        copy.run("facemodels", "sign", folder, "--private-key", "conf/key.pem")
-    copy.registry("register", "--path", str(path))
-    shutil.rmtree(copy.folder / "models/landmarks/dlib-v1.1.0")
-    copy.registry(*promote)
+        packaged.facemodels("sign", folder, "--private-key", "conf/key.pem")
+    packaged.registry("register", "--path", str(NEXT))
+    shutil.rmtree(packaged.folder / "models/landmarks/dlib-v1.1.0")
+    packaged.registry(*promote)
 
 
 @pytest.mark.parametrize(
     "option",
     [("--name", "landmark-other"), ("--version", "9.9.9"), ("--metadata", "params.yaml")],
 )
-def test_words_that_contradict_the_package_are_refused(copy: Work, option: tuple[str, str]) -> None:
-    path = copy.package("1.2.0")
-    copy.registry("register", "--path", str(path), *option, code=2)
+def test_words_that_contradict_the_package_are_refused(
+    packaged: Work, option: tuple[str, str]
+) -> None:
+    packaged.registry("register", "--path", str(NEXT), *option, code=2)
 
 
 @pytest.mark.parametrize(

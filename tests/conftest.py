@@ -22,8 +22,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.pluginmanager.hasplugin("hypothesispytest"):
         from hypothesis import settings
 
+        few = "not full" in config.option.markexpr
         # A time limit for each example (200 ms by default) fails on a busy machine.
-        settings.register_profile("tests", deadline=None)
+        settings.register_profile("tests", deadline=None, max_examples=40 if few else 100)
         settings.load_profile("tests")
     _trust_one_authority(config)
 
@@ -70,20 +71,28 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", only_loopback)
 
 
-# The longest files first: a worker that is given one of them last runs on alone. The first two
-# each build a clone of their own, and the third needs none, so that no worker waits for another's.
+# The longest files first: a worker that is given one of them last runs on alone. The first one
+# builds a clone, and the second, in `make test-full`, one of its own; those that need the first
+# one's come when it is built, so that no worker waits for another's.
 _LONGEST = (
     "test_release.py",
     "test_rebuild.py",
     "test_faults_kills.py",
-    "test_pipeline.py",
-    "test_conformance.py",
-    "test_cli.py",
+    "test_faults_surroundings.py",
     "test_recipe.py",
+    "test_faults_operators.py",
+    "test_conformance.py",
     "test_backup.py",
+    "test_pipeline.py",
     "test_retention.py",
     "test_push.py",
+    "test_cli.py",
+    "test_setup.py",
+    "test_races.py",
+    "test_interop.py",
+    "test_schema.py",
     "test_deploy.py",
+    "test_variant.py",
 )
 
 

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from facemodels.deployment.controller import lock
+from tests.bounded import bounded
 from tests.functional.deployment.conftest import Up
 from tests.functional.deployment.site import (
     COMMAND,
@@ -383,7 +384,7 @@ def test_nothing_is_left_after_the_end_however_the_controller_ended(
     site.run("down", "--environment", "production")  # nothing to end, and nothing wrong
 
 
-@pytest.mark.parametrize("how", ["down", "settings"])
+@pytest.mark.parametrize("how", bounded(("down", "settings"), ("settings",)))
 def test_the_next_controller_adopts_what_serves_without_a_failed_request(
     site: EnvironmentSite, up: Up, how: str
 ) -> None:

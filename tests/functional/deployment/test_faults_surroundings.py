@@ -137,6 +137,7 @@ def test_a_candidate_whose_package_breaks_after_it_was_deployed_gets_no_request(
 def test_a_version_that_never_gets_ready_gets_no_request_and_status_says_why(
     site: EnvironmentSite, up: Up, strategy: str
 ) -> None:
+    site.configure("production", backoff_s=0.3, backoff_max_s=10.0)  # each start takes a second
     site.in_production(OLD)
     site.staged(NEW, "broken")
     production = up(site)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -43,13 +44,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def teacher(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("teacher")
     torch.manual_seed(0)
-    save_state(NETWORK.build().state_dict(), tmp_path / "model.pt")
+    save_state(NETWORK.build().state_dict(), folder / "model.pt")
     model = ModelId.parse("rec-arcface-v1.2.3")
-    content = PackageContent(model, NETWORK, tmp_path / "model.pt", {}, {"threshold": 0.5}, CARD)
-    return build(content, tmp_path / "arcface-v1.2.3")
+    content = PackageContent(model, NETWORK, folder / "model.pt", {}, {"threshold": 0.5}, CARD)
+    return build(content, folder / "arcface-v1.2.3")
 
 
 def imitate(package: Path, data: Path, folder: Path) -> dict:
@@ -94,10 +96,11 @@ def test_a_training_that_keeps_a_space_makes_a_package_that_claims_it(
 def test_an_altered_teacher_is_refused_before_anything_is_trained(
     teacher: Path, data: Path, tmp_path: Path
 ) -> None:
-    with (teacher / "model.onnx").open("ab") as file:
+    altered = Path(shutil.copytree(teacher, tmp_path / teacher.name))
+    with (altered / "model.onnx").open("ab") as file:
         file.write(b"0")
     with pytest.raises(IntegrityError, match=r"model\.onnx"):
-        imitate(teacher, data, tmp_path)
+        imitate(altered, data, tmp_path)
     assert not (tmp_path / "out").exists()
 
 

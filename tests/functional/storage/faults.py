@@ -22,6 +22,7 @@ class Proxy:
             500, 503: answered as S3 does when it is broken or busy, the store hears nothing;
             refuse: closed without an answer; close: the store does it, the answer is lost;
             cut: half of the answer's body comes, for those that have one, else as close;
+            hush: as cut, but the line stays open until the client goes away;
             stall: no answer until the client goes away.
     """
 
@@ -84,9 +85,11 @@ class Proxy:
                 if what is None:
                     self._answer(answer.status, kept, data)
                     return
-                if what == "cut" and len(data) > 1:
+                if what in ("cut", "hush") and len(data) > 1:
                     kept["Content-Length"] = str(len(data))
                     self._answer(answer.status, kept, data[: len(data) // 2])
+                    if what == "hush":
+                        self._wait_for_end()
                 self._hang_up()
 
             def _answer(self, status: int, headers: dict[str, str], data: bytes) -> None:

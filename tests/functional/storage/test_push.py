@@ -388,7 +388,7 @@ def test_a_pull_replaces_what_lies_broken_in_the_cache(moto: Store, tmp_path: Pa
     assert path.stat().st_mode & 0o777 == 0o444
 
 
-@pytest.mark.parametrize("fault", ["cut", "500"])
+@pytest.mark.parametrize("fault", ["cut", "500", "hush"])
 def test_a_pull_goes_through_a_line_that_breaks(fault: str, moto: Store, tmp_path: Path) -> None:
     luck = random.Random(6)
     site = s3_site(tmp_path, moto, versions=VERSIONS[:2], push=True)
@@ -396,6 +396,7 @@ def test_a_pull_goes_through_a_line_that_breaks(fault: str, moto: Store, tmp_pat
     shutil.rmtree(site.folder / ".dvc/cache")
     with Proxy(moto.port, lambda _: fault if luck.random() < 0.3 else None) as proxy:
         through(site, moto, proxy)
+        set_timeout(site)
         pull(site)
         assert proxy.faults > 3
     assert all(site.cache.is_whole(oid) for oid in known)

@@ -27,7 +27,7 @@ BUCKET = 25 * 2**20 // 4  # numbers; DDP's default
 def serve(numbers: int, rounds: int) -> None:
     """Be one process of the group; that of rank 0 prints the seconds of every round."""
     import torch
-    from torch import Tensor, distributed
+    from torch import distributed
 
     from facemodels.training.flat import FlatLayout
     from facemodels.training.launch import launched
@@ -41,7 +41,7 @@ def serve(numbers: int, rounds: int) -> None:
         layout = FlatLayout([torch.empty(-(-numbers // 64)) for _ in range(64)])
         runs = [layout.span(run) for run in layout.runs(size)]
         slots, total = torch.zeros(size, layout.size), torch.zeros(layout.size)
-        row = torch.zeros(layout.size)
+        buckets = list(torch.zeros(layout.size).split(BUCKET))  # type: ignore[no-untyped-call]
 
         def ordered() -> None:
             team.share([[slot[run] for run in runs] for slot in slots], lambda _: None, parted=True)
@@ -51,11 +51,11 @@ def serve(numbers: int, rounds: int) -> None:
             )
 
         def ddp() -> None:
-            buckets: tuple[Tensor, ...] = row.split(BUCKET)
             sums = [distributed.all_reduce(bucket, async_op=True) for bucket in buckets]
             for work in sums:
                 work.wait()
-            row.div_(size)
+            for bucket in buckets:
+                bucket.div_(size)
 
         times = [[_seconds(one) for one in (ordered, ddp)] for _ in range(rounds + 1)]
         if process.leads:

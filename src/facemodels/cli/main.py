@@ -28,6 +28,7 @@ _COMMANDS = {
     "bundle": ("bundle", "Make one version of a detector, a recogniser and their crop."),
     "quantize": ("quantize", "Make the int8 variant of a package."),
     "benchmark": ("benchmark", "Run the suite on a package and measure its speed."),
+    "exp": ("exp", "Run experiments of DVC as jobs, on Slurm or in the background."),
     "compare": ("compare", "Set two packages side by side."),
     "registry": ("registry", "Versions and their statuses: list, register, promote, audit."),
     "serve": ("serve", "Answer requests over HTTP with one version."),

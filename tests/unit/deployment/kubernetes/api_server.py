@@ -31,6 +31,16 @@ _KINDS = {
     "httproutes": "HTTPRoute",
     "pods": "Pod",
     "leases": "Lease",
+    # What a Gateway reads beside the routes.
+    "backendtlspolicies": "BackendTLSPolicy",
+    "endpointslices": "EndpointSlice",
+    "gatewayclasses": "GatewayClass",
+    "gateways": "Gateway",
+    "grpcroutes": "GRPCRoute",
+    "namespaces": "Namespace",
+    "referencegrants": "ReferenceGrant",
+    "secrets": "Secret",
+    "tlsroutes": "TLSRoute",
 }
 
 
@@ -90,10 +100,15 @@ class ApiServer:
         self.cut_watches()
 
     @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
     def kubeconfig(self) -> dict[str, Any]:
         """What a client needs to connect."""
         return {
-            "clusters": [{"name": "t", "cluster": {"server": f"http://127.0.0.1:{self._port}"}}],
+            "clusters": [{"name": "t", "cluster": {"server": self.url}}],
             "users": [{"name": "t", "user": {}}],
             "contexts": [{"name": "t", "context": {"cluster": "t", "user": "t"}}],
             "current-context": "t",
@@ -164,7 +179,7 @@ class ApiServer:
 
     # --- requests -------------------------------------------------------------------------
 
-    def list(self, kind: str, labels: dict[str, str]) -> Object:
+    def list(self, kind: str, labels: dict[str, str], api: str = "v1") -> Object:
         with self._lock:
             items = [
                 copy.deepcopy(one)
@@ -173,6 +188,7 @@ class ApiServer:
             ]
             return {
                 "kind": f"{kind}List",
+                "apiVersion": api,
                 "items": items,
                 "metadata": {"resourceVersion": str(self._version)},
             }
@@ -187,6 +203,8 @@ class ApiServer:
         with self._lock:
             if self._ends:
                 raise RefusedError(503, "ServiceUnavailable", "the server ends")
+            if not version:  # a client that wants a list first, and falls back on `list`
+                raise RefusedError(422, "Invalid", "sendInitialEvents is not known")
             if version < self._oldest:
                 raise RefusedError(410, "Expired", "too old resource version")
             for at, what, one in self._history:
@@ -250,6 +268,15 @@ class ApiServer:
             self._changed("MODIFIED" if known else "ADDED", live)
             self._note("apply", kind, name)
             return copy.deepcopy(live)
+
+    def put_status(self, kind: str, name: str, status: Any) -> Object:
+        """What a controller writes into the subresource `status`."""
+        with self._lock:
+            found = self._objects[kind, name]
+            if found.get("status") != status:
+                found["status"] = status
+                self._changed("MODIFIED", found)
+            return copy.deepcopy(found)
 
     def _judge(self, route: Object) -> None:
         """What the controller of the Gateway writes into the status of a route."""
@@ -353,8 +380,10 @@ def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
             parts = urlsplit(self.path)
             query = {key: values[0] for key, values in parse_qs(parts.query).items()}
             words = parts.path.strip("/").split("/")
-            at = words.index("namespaces") + 2
-            kind, name = _KINDS[words[at]], (words[at + 1] if len(words) > at + 1 else "")
+            api = "/".join(words[1 : 2 if words[0] == "api" else 3])
+            words = words[2 if words[0] == "api" else 3 :]
+            words = words[2 if words[0] == "namespaces" and len(words) > 2 else 0 :]
+            kind, name, part = _KINDS[words[0]], *(*words[1:], "", "")[:2]
             pairs = [
                 pair.split("=", 1) for pair in query.get("labelSelector", "").split(",") if pair
             ]
@@ -362,13 +391,16 @@ def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
             length = int(self.headers.get("content-length") or 0)
             body = self.rfile.read(length)
             try:
-                if query.get("watch") == "true":
-                    self._stream(server.watch(kind, labels, int(query["resourceVersion"])))
+                if query.get("watch") in ("true", "1"):
+                    version = int(query.get("resourceVersion") or 0)
+                    self._stream(server.watch(kind, labels, version))
                 elif self.command == "GET" and name:
                     found = server.get(kind, name)
                     self._answer(200 if found else 404, found or {"kind": "Status", "code": 404})
                 elif self.command == "GET":
-                    self._answer(200, server.list(kind, labels))
+                    self._answer(200, server.list(kind, labels, api))
+                elif part == "status":
+                    self._answer(200, server.put_status(kind, name, json.loads(body)["status"]))
                 elif self.command == "PATCH":
                     assert self.headers["content-type"] == "application/apply-patch+yaml"
                     force = query.get("force") == "true"
@@ -381,7 +413,7 @@ def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
             except RefusedError as refusal:
                 self._answer(refusal.code, refusal.status, refusal.headers)
 
-        do_GET = do_PATCH = do_DELETE = _run  # noqa: N815
+        do_GET = do_PATCH = do_PUT = do_DELETE = _run  # noqa: N815
 
         def _stream(self, events: Iterator[Object]) -> None:
             """Send events until the watch is cut or nobody reads them any more."""

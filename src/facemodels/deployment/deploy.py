@@ -165,6 +165,13 @@ def _terms(settings: Environment, request: DeploymentRequest) -> dict[str, Any]:
             "An A/B test keeps each user with one version, which the standard Gateway API cannot.",
             "Use --strategy canary.",
         )
+    cluster = settings.kubernetes if settings.backend == "kubernetes" else None
+    if request.strategy == "shadow" and cluster is not None and not cluster.gateway.mirrors:
+        raise InputError(
+            "kubernetes.gateway.mirrors does not say that the Gateway can copy requests; one that "
+            "cannot would fail all of them.",
+            "Set it if `kubectl get gatewayclass -o yaml` lists HTTPRouteRequestMirror.",
+        )
     if request.percent is not None and request.strategy not in ("canary", "ab", "shadow"):
         raise InputError(
             f"--canary-percent says nothing to {request.strategy}.",

@@ -54,6 +54,8 @@ class GatewayReference(Frozen):
             let requests in; if it is empty, that of the Gateway.
         section: the listener; if it is empty, every listener that takes the routes.
         hostnames: the host names of the requests; if there are none, those of the listener.
+        mirrors: whether its class supports `HTTPRouteRequestMirror` and percentages of it, for
+            shadows. Traefik 3.7 does not, and answers 500 to every request of such a rule.
     """
 
     name: Name
@@ -61,6 +63,7 @@ class GatewayReference(Frozen):
     pods_namespace: OptionalNamespace = ""
     section: str = ""
     hostnames: tuple[str, ...] = ()
+    mirrors: bool = False
 
 
 class EgressPeer(Frozen):

@@ -20,7 +20,7 @@ from facemodels.deployment.kubernetes.http_routes import model_route, version_ro
 from facemodels.deployment.kubernetes.lease import EnvironmentLease
 from facemodels.deployment.kubernetes.manifests import cluster_target, serving_config
 from facemodels.deployment.kubernetes.models import model_objects
-from facemodels.deployment.kubernetes.plan import require_no_hash, service_url
+from facemodels.deployment.kubernetes.plan import expressible, service_url
 from facemodels.deployment.kubernetes.pod_states import why_not_ready
 from facemodels.deployment.kubernetes.reconciler import MayStay, Reconciler
 from facemodels.deployment.kubernetes.target import Object, id_of, object_name
@@ -71,6 +71,7 @@ class Cluster:
         self._routes: list[Object] = []
         self._shares: dict[str, dict[str, int]] = {}  # of the routes, by model and version
         self._waiting: Set[str] = frozenset()  # models whose routes stay as the cluster has them
+        self._left_out: list[str] = []  # what the Gateway cannot do of the routes
         self._lost = False  # whether the tags name no version at all
         self._busy: Set[str] = frozenset()  # versions whose objects stay, as these are called
 
@@ -139,10 +140,11 @@ class Cluster:
             The name of this set of routes.
 
         Raises:
-            InputError: a request would find no server, or the standard cannot express a route.
+            InputError: a request would find no server.
         """
         check(routes, default)
-        require_no_hash(routes)
+        pairs = [expressible(route, self.target) for route in routes]
+        routes, self._left_out = [one for one, _ in pairs], [why for _, why in pairs]
         chosen = default or (routes[0].model if routes else "")
         found = [model_route(r, self.target, default=r.model == chosen) for r in routes]
         for route in routes:
@@ -161,7 +163,8 @@ class Cluster:
     def problem(self) -> str:
         """Why the cluster is not as it must be; "" if nothing hinders it."""
         refusals = (refusal(route) for route in self.reconciler.live("HTTPRoute"))
-        known = (self.lease.problem, self.reconciler.problem, self._why_lost(), *refusals)
+        ours = (self.lease.problem, self.reconciler.problem, self._why_lost())
+        known = (*ours, *self._left_out, *refusals)
         return next(filter(None, known), "")
 
     def _why_lost(self) -> str:

@@ -7,7 +7,7 @@ in the place of a server's address.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from facemodels.deployment.desired import Desired, desired
 from facemodels.deployment.kubernetes.target import ClusterTarget
@@ -77,7 +77,7 @@ def plan(
     routed = {route.model for route in found}
     default = default_model({m: one for m, one in wanted.items() if m in routed}, target.settings)
     check(found, default)
-    require_no_hash(found)
+    require_expressible(found, target)
     return ClusterPlan(wanted, versions, traffic, found, default)
 
 
@@ -95,16 +95,34 @@ def service_url(identity: str, target: ClusterTarget) -> str:
     return f"http://{target.service(identity)}.{target.namespace}.svc:80"
 
 
-def require_no_hash(routes: Sequence[Route]) -> None:
-    """Refuse routes that choose the version by the hash of a header.
+def require_expressible(routes: Sequence[Route], target: ClusterTarget) -> None:
+    """Refuse routes that the Gateway cannot express.
 
     Raises:
-        InputError: a route is that of an A/B test.
+        InputError: a route is that of an A/B test, or has a shadow that the Gateway cannot feed.
     """
     for route in routes:
-        if route.user_header:
-            raise InputError(
-                f"{route.salt or route.model} is in an A/B test, and the standard Gateway API "
-                "cannot keep a user with one version.",
-                "Use --strategy canary, or end the test with --strategy abort.",
-            )
+        why = expressible(route, target)[1]
+        if why:
+            raise InputError(why, "Use --strategy canary, or end it with --strategy abort.")
+
+
+def expressible(route: Route, target: ClusterTarget) -> tuple[Route, str]:
+    """What the Gateway can do of a route, and why that is not all; "" if it is.
+
+    A rollout that a clone without these settings began must not keep the model from being served,
+    nor from a rollback: its stable version answers alone.
+    """
+    if route.user_header:
+        stable, *others = route.arms  # in this order
+        arms = (replace(stable, weight=100), *(replace(one, weight=0) for one in others))
+        return replace(route, arms=arms, user_header="", salt=""), (
+            f"{route.salt or route.model} is in an A/B test, and the standard Gateway API cannot "
+            "keep a user with one version."
+        )
+    if route.mirror is not None and route.mirror[1] and not target.cluster.gateway.mirrors:
+        return replace(route, mirror=None), (
+            f"{route.mirror[0].id} is a shadow, and kubernetes.gateway.mirrors does not say that "
+            "the Gateway can copy requests."
+        )
+    return route, ""

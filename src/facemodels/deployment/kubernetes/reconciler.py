@@ -238,7 +238,10 @@ class Reconciler:
             return min([_LOOK_AGAIN_S, *(max(0.0, o.again - now) for o in self._refused.values())])
 
     def _turn(self) -> FacemodelsError | None:
-        """Apply and delete what is due; the error that hinders all of the rest, if there is one."""
+        """Apply and delete what is due; the error that hinders all of the rest, if there is one.
+
+        It ends early when there is news, as that may be a route, which waits for nothing.
+        """
         for act, key in self._due():
             if self._stop.is_set() or not self._may_act():
                 return None
@@ -253,6 +256,8 @@ class Reconciler:
             else:
                 with self._lock:
                     self._refused.pop(key, None)
+            if self._wake.is_set():
+                return None
         return None
 
     def _refuse(self, key: Key, error: FacemodelsError) -> None:

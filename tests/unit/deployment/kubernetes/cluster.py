@@ -21,7 +21,7 @@ CRDS = ROOT.parent / "shared" / "crds"
 LEAST = {
     "image": "registry.example.org/facemodels:1.0.0",
     "repository": "https://git.example.org/faces.git",
-    "gateway": {"name": "public", "namespace": "gateways"},
+    "gateway": {"name": "public", "namespace": "gateways", "mirrors": True},
     "egress": [{"cidr": "0.0.0.0/0", "ports": [443]}],
     "no_auth": True,
 }
@@ -33,6 +33,7 @@ FULL = {
         "pods_namespace": "envoy-gateway-system",
         "section": "https",
         "hostnames": ["faces.example.org"],
+        "mirrors": True,
     },
     "egress": [{"cidr": "10.20.0.0/16", "ports": [22, 443]}, {"namespace": "storage"}],
     "dns_namespace": "kube-system",

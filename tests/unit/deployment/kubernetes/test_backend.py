@@ -61,7 +61,7 @@ def test_a_canary_gets_its_share_when_it_is_ready_and_a_rollback_moves_one_route
     assert site.weights() == {object_name(V1): 100}  # it has no ready pod yet
     site.server.set_ready(object_name(V2))
     site.until_weights(v1_0_0=90, v1_1_0=10)
-    until(lambda: site.cluster.reconciler.settled("HTTPRoute"))
+    site.settle()
     del site.server.requests[:]
     site.ledger.add(withdraw(V2))
     site.until_weights(v1_0_0=100)
@@ -142,14 +142,14 @@ def test_routes_are_applied_before_all_else_that_changed(site: Site) -> None:
     site.deploy(V1, V2)
     site.until_weights(v1_0_0=90, v1_1_0=10)
     objects = made(site.state)
-    until(lambda: site.cluster.reconciler.settled("HTTPRoute"))
+    site.settle()
     for one in objects:
         one["metadata"]["annotations"] = {"changed": "yes"}
     del site.server.requests[:]
     site.cluster.reconciler.want(objects, MayStay(everything=True))
     until(lambda: len(site.server.requests) == len(objects))
-    kinds = [kind for _, kind, _ in site.server.requests]
-    assert kinds == sorted(kinds, key=lambda kind: kind != "HTTPRoute")
+    order = [kind for _, kind, _ in site.server.requests]
+    assert order == sorted(order, key=lambda kind: kind != "HTTPRoute")
 
 
 def test_an_object_of_somebody_else_is_left_as_it_is_and_gets_no_requests(site: Site) -> None:

@@ -11,7 +11,10 @@ from tests.unit.deployment.kubernetes.cluster import FULL, faults, made, one, ta
 from tests.unit.deployment.plans import beside, rolled_out
 from tests.unit.registry.conftest import V1, V2, V3
 
+from facemodels.deployment.kubernetes.http_routes import model_route
+from facemodels.deployment.kubernetes.plan import expressible, plan
 from facemodels.deployment.kubernetes.target import Object, object_name
+from facemodels.deployment.router.routes import Route, RouteArm
 from facemodels.errors import InputError
 from facemodels.registry.state import State
 
@@ -160,6 +163,29 @@ def test_a_shadow_gets_copies_and_answers_nobody() -> None:
     assert {
         (m["requestMirror"]["backendRef"]["name"], m["requestMirror"]["percent"]) for m in mirrors
     } == {(object_name(V2), 20)}
+
+
+@pytest.mark.parametrize(("strategy", "why"), [("ab", "A/B test"), ("shadow", "is a shadow")])
+def test_what_the_gateway_cannot_do_leaves_the_stable_version_serving_alone(
+    strategy: str, why: str
+) -> None:
+    able, plain = target(FULL), target({**FULL, "gateway": {"name": "g", "namespace": "g"}})
+    with pytest.raises(InputError, match=why):
+        plan(rolled_out(20, strategy).state, plain)
+    urls = ("http://x:80",)
+    arms = (RouteArm(V1, 80, urls), RouteArm(V2, 20, urls))
+    route = Route(MODEL, "recognition", arms, user_header="X-User-Id", salt="rollout")
+    if strategy == "shadow":
+        arms = (RouteArm(V1, 100, urls), RouteArm(V2, 0, urls))
+        route = Route(MODEL, "recognition", arms, mirror=(arms[1], 20))
+        assert expressible(route, able) == (route, "")
+    less, told = expressible(route, plain)
+    assert why in told
+    rules = model_route(less, plain, default=True)["spec"]["rules"]
+    assert [b["name"] for rule in rules for b in rule.get("backendRefs", ())] == [
+        object_name(V1), object_name(V1)
+    ]  # fmt: skip
+    assert "RequestMirror" not in str(rules)
 
 
 def test_more_flags_than_a_route_has_rules_for_are_refused() -> None:

@@ -12,7 +12,6 @@ import os
 import resource
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,9 +42,6 @@ _BACKLOG = 1024  # connections that the kernel holds until they are accepted, ma
 _FILES = 128  # file descriptors for everything but connections
 _TICKS = 10  # runs of uvicorn's main loop a second
 _IDLE_GRACE_S = 0.5  # at the end, before connections without a request are closed
-# After so long a thread gives the interpreter's lock to one that waits, as the event loop does each
-# time that it wakes.
-_SWITCH_S = 0.0005
 _THREADS_S = 0.5  # at the end, for threads whose results nobody waits for
 _END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -264,7 +260,6 @@ def serve_package(
         )
     # The port is bound before the model is loaded, so that a port in use is refused at once.
     with _bound(address) as listener:
-        sys.setswitchinterval(_SWITCH_S)
         limits = settings.limits.model_copy(update={"connections": _affordable(settings.limits)})
         name, version = str(package.id.name), str(package.id.version)
         metrics = Metrics(name, version, package.digest)

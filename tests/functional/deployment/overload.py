@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import threading
+import subprocess
+import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-
-import httpx
 
 from tests.functional.deployment.site import Environment, Load
 
@@ -45,16 +46,13 @@ def overload(env: Environment, *, clients: int, seconds: float, measure_s: float
         measure_s: how long the capacity is measured.
     """
     capacity = _asked(env, 3, measure_s)[200] / measure_s
-    pid, stop, slowest = env.server_pid(MODEL), threading.Event(), [0.0]
-    thread = threading.Thread(target=_ask_health, args=(env, stop, slowest))
-    thread.start()
-    seen = _asked(env, clients, seconds)
-    stop.set()
-    thread.join()
+    pid = env.server_pid(MODEL)
+    with _asking_health(env.server(MODEL)["port"]) as slowest:
+        seen = _asked(env, clients, seconds)
     failed = sum(seen.values()) - seen[200] - seen[503]
     kills = int(env.server_pid(MODEL) != pid) + env.server(MODEL)["restarts"]
     asked = sum(seen.values())
-    return Overload(capacity, asked / seconds, seen[200] / seconds, failed, kills, slowest[0])
+    return Overload(capacity, asked / seconds, seen[200] / seconds, failed, kills, slowest())
 
 
 def _asked(env: Environment, clients: int, seconds: float) -> Counter[int]:
@@ -65,10 +63,28 @@ def _asked(env: Environment, clients: int, seconds: float) -> Counter[int]:
     return Counter({0: broken}) + Counter(status for _, status, _ in load.answers)
 
 
-def _ask_health(env: Environment, stop: threading.Event, slowest: list[float]) -> None:
-    url = f"http://127.0.0.1:{env.server(MODEL)['port']}/v2/health/live"
-    with httpx.Client(timeout=30) as client:
-        while not stop.wait(0.1):
-            before = time.perf_counter()
-            client.get(url).raise_for_status()
-            slowest[0] = max(slowest[0], time.perf_counter() - before)
+# A process of its own, which does not wait for the threads of the clients.
+_HEALTH = """
+import http.client, select, sys, time
+slowest = 0.0
+while not select.select([sys.stdin], [], [], 0.1)[0]:
+    began = time.perf_counter()
+    connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=30)
+    connection.request("GET", "/v2/health/live")
+    assert connection.getresponse().status == 200
+    connection.close()
+    slowest = max(slowest, time.perf_counter() - began)
+print(slowest)
+"""
+
+
+@contextmanager
+def _asking_health(port: int) -> Iterator[Callable[[], float]]:
+    """Ask for health in the block; the yielded function then says how long it took at most."""
+    with subprocess.Popen(
+        [sys.executable, "-I", "-c", _HEALTH, str(port)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as asker:  # fmt: skip
+        told: list[str] = []
+        yield lambda: float(told[0])
+        told.append(asker.communicate()[0])

@@ -7,6 +7,7 @@ cannot claim much memory.
 from __future__ import annotations
 
 import io
+import stat
 import struct
 from math import ceil
 from pathlib import Path
@@ -163,6 +164,8 @@ def image_size(
         ImageError: unreadable, too large, or not one of `formats`.
     """
     path = source if isinstance(source, Path) else None
+    if path is not None:
+        _require_ordinary(path)
     with _open(source, formats, max_pixels=max_pixels, path=path) as image:
         width, height = image.size
         return (height, width) if _orientation(image) in _SWAPS_SIDES else (width, height)
@@ -201,9 +204,20 @@ def _open(
     return image
 
 
+def _require_ordinary(path: Path) -> None:
+    """Refuse a pipe or a device, from which nothing may ever come."""
+    try:
+        kind = path.stat().st_mode
+    except (OSError, ValueError):  # whoever opens it says why
+        return
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        raise ImageError("no ordinary file", path)
+
+
 def _bounded(source: bytes | Path, max_bytes: int) -> bytes:
     """The bytes of `source`, at most `max_bytes`."""
     if isinstance(source, Path):
+        _require_ordinary(source)
         try:
             with source.open("rb") as stream:
                 data = stream.read(max_bytes + 1)

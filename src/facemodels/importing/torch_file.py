@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _HOLDERS = ("state_dict", "model_state_dict", "model", "net")  # of training checkpoints
-_WRAPPERS = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
 _SHOWN = 5  # keys in a message
 
 
@@ -68,8 +67,10 @@ def export(
             f"{architecture.name} has no torch network with one ONNX graph.",
             "Give --onnx, or another --architecture.",
         )
-    state = _unwrapped(_read(data, name))
+    from facemodels.training.weights import unwrapped
+
     network = architecture.build()
+    state = unwrapped(_state(_read(data, name)), network.state_dict())
     left_out = _fitting(state, network.state_dict(), name, architecture, drop=drop_unexpected)
     network.load_state_dict({key: state[key] for key in network.state_dict()})
     with tempfile.TemporaryDirectory() as scratch:
@@ -98,8 +99,8 @@ def _read(data: bytes, name: str) -> Any:
         ) from error
 
 
-def _unwrapped(found: Any) -> dict[str, Tensor]:
-    """The state dict inside of a checkpoint, without the prefixes of wrappers."""
+def _state(found: Any) -> dict[str, Tensor]:
+    """The state dict inside of a checkpoint."""
     import torch
 
     for holder in _HOLDERS:
@@ -110,11 +111,7 @@ def _unwrapped(found: Any) -> dict[str, Tensor]:
             f"the file holds a {type(found).__name__}, no state dict.",
             "Save it with `torch.save(model.state_dict(), FILE)`.",
         )
-    state = {str(key): value for key, value in found.items() if isinstance(value, torch.Tensor)}
-    for wrapper in _WRAPPERS:
-        if state and all(key.startswith(wrapper) for key in state):
-            state = {key.removeprefix(wrapper): value for key, value in state.items()}
-    return state
+    return {str(key): value for key, value in found.items() if isinstance(value, torch.Tensor)}
 
 
 def _fitting(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import pickle
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -31,8 +31,7 @@ UNREADABLE = (
     pickle.UnpicklingError,
 )
 
-# In front of every name: DataParallel's and DistributedDataParallel's, torch.compile's.
-_WRAPPERS = ("module.", "_orig_mod.")
+Value = TypeVar("Value")
 _SHOWN = 6  # names of a kind that a message lists
 
 
@@ -46,7 +45,7 @@ def save_state(state: dict[str, Tensor], path: Path) -> None:
 def load_state(network: nn.Module, path: Path, *, leave_out: str = "") -> None:
     """Load weights into a network of their shape; pickled objects are refused.
 
-    Prefixes that wrappers of a network leave in front of every name are taken off.
+    Prefixes that modules around a network leave in front of every name are taken off.
 
     Args:
         network: gets the weights.
@@ -60,7 +59,7 @@ def load_state(network: nn.Module, path: Path, *, leave_out: str = "") -> None:
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        state = {_unwrapped(name, state): value for name, value in state.items()}
+        state = unwrapped(state, network.state_dict())
         if leave_out:
             state = {name: value for name, value in state.items() if not name.startswith(leave_out)}
         if reason := _difference(state, network.state_dict()):
@@ -72,14 +71,27 @@ def load_state(network: nn.Module, path: Path, *, leave_out: str = "") -> None:
         ) from error
 
 
-def _unwrapped(name: str, state: Mapping[str, Any]) -> str:
-    """A name without the prefixes that all names of a state dict have from wrappers."""
-    for prefix in _WRAPPERS:
-        if all(other.startswith(prefix) for other in state):
-            return _unwrapped(
-                name.removeprefix(prefix), {key.removeprefix(prefix): None for key in state}
-            )
-    return name
+def unwrapped(state: Mapping[str, Value], wanted: Collection[str]) -> dict[str, Value]:
+    """A state dict under the names of a network, whatever modules were around it.
+
+    DataParallel puts `module.` in front of every name, torch.compile `_orig_mod.`, and trainers
+    have attributes such as `model.backbone.`.
+
+    Args:
+        state: values by name.
+        wanted: the names that the network has.
+
+    Returns:
+        The same values; the first part that all names share is taken off as long as the network
+        knows none of them.
+    """
+    found = dict(state)
+    while found and not found.keys() & set(wanted):
+        prefix = f"{next(iter(found)).partition('.')[0]}."
+        if not all(name.startswith(prefix) for name in found):
+            break
+        found = {name.removeprefix(prefix): value for name, value in found.items()}
+    return found
 
 
 def _difference(state: Mapping[str, Any], wanted: Mapping[str, Tensor]) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -246,6 +247,10 @@ def test_message_names_the_path_and_the_reason_does_not(tmp_path: Path) -> None:
         decode(missing)
     assert isinstance(caught.value, ImageError)
     assert caught.value.reason == "no such file"
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for read in (decode, image_size):
+        with pytest.raises(ImageError, match="no ordinary file"):
+            read(tmp_path / "pipe.jpg")
     with pytest.raises(ImageError, match="no such file"):
         image_size(missing)
     with pytest.raises(ImageError, match="cannot be read"):

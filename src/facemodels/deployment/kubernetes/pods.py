@@ -12,6 +12,7 @@ from typing import Any
 
 from facemodels.deployment.kubernetes.target import (
     INSTANCE,
+    MANAGER,
     PORT,
     ClusterTarget,
     Object,
@@ -199,6 +200,7 @@ def _environment() -> list[dict[str, str]]:
     """Everything that libraries keep for themselves goes to /tmp."""
     values = {
         "HOME": "/tmp",  # noqa: S108
+        "LOGNAME": MANAGER,  # DVC asks for a name, and a cluster may choose a user without one
         "DVC_NO_ANALYTICS": "true",
         "DVC_SITE_CACHE_DIR": "/tmp/dvc",  # noqa: S108
         "PYTHONDONTWRITEBYTECODE": "1",

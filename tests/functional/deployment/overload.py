@@ -63,7 +63,8 @@ def _asked(env: Environment, clients: int, seconds: float) -> Counter[int]:
     return Counter({0: broken}) + Counter(status for _, status, _ in load.answers)
 
 
-# A process of its own, which does not wait for the threads of the clients.
+# A process and a session of its own, so that it waits neither for the interpreter of the clients
+# nor for their share of the processors.
 _HEALTH = """
 import http.client, select, sys, time
 slowest = 0.0
@@ -84,6 +85,7 @@ def _asking_health(port: int) -> Iterator[Callable[[], float]]:
     with subprocess.Popen(
         [sys.executable, "-I", "-c", _HEALTH, str(port)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        start_new_session=True,
     ) as asker:  # fmt: skip
         told: list[str] = []
         yield lambda: float(told[0])

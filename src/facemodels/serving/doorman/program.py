@@ -211,6 +211,8 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     with suppress(OSError):  # only the administrator may
         os.nice(_NICE)
+        with open("/proc/self/autogroup", "w", encoding="ascii") as group:  # noqa: PTH123
+            group.write(str(_NICE))
     listener, channel = (socket.socket(fileno=int(text)) for text in sys.argv[1:3])
     page = mmap.mmap(int(sys.argv[3]), PAGE_BYTES)
     live, ready = (os.fsencode(path) for path in sys.argv[5:7])

@@ -46,11 +46,13 @@ class Doorman:
                 files = (listener.fileno(), its.fileno(), number)
                 numbers = map(str, (*files, idle_s))
                 paths = (prefix + LIVE.path, prefix + READY.path)
-                # Its environment is empty: our variables tell others whose process one is.
+                # Its environment is empty: our variables tell others whose process one is. Linux
+                # shares the processors out by sessions, so that one of its own waits for none.
                 self._process = subprocess.Popen(
                     [sys.executable, "-I", "-S", program.__file__, *numbers, *paths],
                     pass_fds=files, env={}, cwd="/", stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                    start_new_session=True,
                 )  # fmt: skip
         finally:
             os.close(number)

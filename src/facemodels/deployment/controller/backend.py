@@ -161,12 +161,8 @@ def cluster_backend(
     Raises:
         InputError: there is no cluster, or its library is not installed.
     """
-    from facemodels.deployment.kubernetes.backend import (
-        Cluster,
-        ClusterServers,
-        GatewayRouter,
-        NoPackages,
-    )
+    from facemodels.deployment.kubernetes.backend import ClusterServers, GatewayRouter, NoPackages
+    from facemodels.deployment.kubernetes.cluster import Cluster
 
     cluster = Cluster(root, environment, folder, settings, kubeconfig)
     router = GatewayRouter(cluster)

@@ -17,5 +17,6 @@ Modules, lowest first:
 - `client`: lists, watches, applies and deletes objects through an API server.
 - `lease`: lets one controller at a time change them.
 - `reconciler`: keeps the objects as they must be, in threads.
+- `cluster`: the objects that an environment must have, the Lease, and what hinders both.
 - `backend`: servers and router for the controller's loop.
 """

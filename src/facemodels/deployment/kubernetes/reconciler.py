@@ -200,7 +200,7 @@ class Reconciler:
                 if status_of(error) != 410:
                     with self._lock:
                         self._deaf[kind] = str(error)
-                    self._stop.wait(max(retry_after_s(error), wait))
+                    self._stop.wait(_pause_s(error, wait))
                     wait = min(2 * wait, _LONGEST_DEAF_S)
 
     def _follow(self, kind: str, version: str) -> None:
@@ -228,14 +228,18 @@ class Reconciler:
             else:
                 # A server that is away says nothing about pauses: what is new is tried at once.
                 pause = self._stop if status_of(overload) else self._wake
-                pause.wait(max(retry_after_s(overload), wait))
+                pause.wait(_pause_s(overload, wait))
                 wait = min(2 * wait, _LONGEST_DEAF_S)
 
     def _rest_s(self) -> float:
         """The time until an object that was refused is tried again, or until the next look."""
+        if not self._may_act():
+            return _LOOK_AGAIN_S
         now = time.monotonic()
         with self._lock:
-            return min([_LOOK_AGAIN_S, *(max(0.0, o.again - now) for o in self._refused.values())])
+            # One whose time has come may not be due for another reason.
+            waits = (max(_FIRST_WAIT_S, one.again - now) for one in self._refused.values())
+            return min([_LOOK_AGAIN_S, *waits])
 
     def _turn(self) -> FacemodelsError | None:
         """Apply and delete what is due; the error that hinders all of the rest, if there is one.
@@ -320,6 +324,11 @@ class Reconciler:
                 self._applied.pop(key, None)
 
         return act
+
+
+def _pause_s(error: FacemodelsError, wait_s: float) -> float:
+    """The pause after an error: as the server asks, within reason."""
+    return min(max(retry_after_s(error), wait_s), _LONGEST_WAIT_S)
 
 
 def part_of(live: Any, named: Any) -> Any:

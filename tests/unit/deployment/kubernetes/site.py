@@ -10,7 +10,8 @@ from tests.unit.deployment.kubernetes.api_server import ApiServer
 from tests.unit.deployment.kubernetes.cluster import LEAST, ROOT, target
 from tests.unit.deployment.plans import beside
 
-from facemodels.deployment.kubernetes.backend import Cluster, ClusterServers, kinds
+from facemodels.deployment.kubernetes.backend import ClusterServers
+from facemodels.deployment.kubernetes.cluster import Cluster, kinds
 from facemodels.deployment.kubernetes.plan import plan
 from facemodels.deployment.kubernetes.target import object_name
 from facemodels.deployment.router.published import PublishedRoutes
@@ -96,5 +97,9 @@ class Site:
 
     def settle(self) -> None:
         """Turn until the cluster has every object as it must be."""
-        reconciler = self.cluster.reconciler
-        until(lambda: self.turned(all(map(reconciler.settled, kinds(scraped=False)))))
+
+        def settled() -> bool:
+            self.turn()
+            return all(map(self.cluster.reconciler.settled, kinds(scraped=False)))
+
+        until(settled)

@@ -212,6 +212,21 @@ def test_of_two_controllers_one_acts_until_it_ends_or_falls_silent(tmp_path: Pat
     server.stop()
 
 
+def test_a_namespace_that_changes_while_it_runs_is_told_and_nothing_moves(site: Site) -> None:
+    site.deploy(V1)
+    site.until_weights(v1_0_0=100)
+    site.settle()
+    site.servers.configure(target({**LEAST, "namespace": "elsewhere"}).settings)
+    assert "from the next start on" in site.cluster.problem
+    site.turn()
+    assert site.cluster.target.namespace == "facemodels-production"
+    site.servers.configure(target({**LEAST, "max_replicas": 12}, drain_s=0.0).settings)
+    site.settle()
+    assert not site.cluster.problem
+    found = site.server.get("HorizontalPodAutoscaler", object_name(V1)) or {}
+    assert found["spec"]["maxReplicas"] == 12
+
+
 def test_tags_that_name_no_version_end_nothing(site: Site) -> None:
     site.deploy(V1)
     site.until_weights(v1_0_0=100)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import socket
@@ -27,6 +28,14 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.register_profile("tests", deadline=None, max_examples=40 if few else 100)
         settings.load_profile("tests")
     _trust_one_authority(config)
+    gc.disable()  # until all is imported: nothing of that is garbage
+
+
+def pytest_collection_finish() -> None:
+    """The default is to look for cycles after 700 new objects: a tenth of the time of tests."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    gc.enable()
 
 
 def _trust_one_authority(config: pytest.Config) -> None:

@@ -16,6 +16,7 @@ from facemodels.package.load import Package, open_package
 from facemodels.registry import rules
 from facemodels.registry.evidence import facts_of_a_system, interface
 from facemodels.registry.packages import obtain
+from facemodels.storage.backup.create import back_up
 from facemodels.system.quality import QualityLimits
 from tests.functional.storage.stores import S3Site
 from tests.functional.storage.test_retention import (
@@ -62,7 +63,7 @@ def site(tmp_path: Path) -> S3Site:
     return made
 
 
-def test_old_systems_are_archived_and_restored_whole_and_their_members_stay(
+def test_old_systems_are_archived_and_restored_whole_backed_up_and_their_members_stay(
     site: S3Site, tmp_path: Path
 ) -> None:
     folder = site.folder / str(ModelId.parse(SYSTEMS[0]).folder)
@@ -91,3 +92,9 @@ def test_old_systems_are_archived_and_restored_whole_and_their_members_stay(
             "detection": DETECTOR, "recognition": RECOGNISER,
         }  # fmt: skip
     assert site.findings() == []
+
+    backup = back_up(site.folder)
+    assert not backup.damaged
+    assert {SYSTEMS[0], *SYSTEMS[2:]} <= set(backup.versions)
+    oids = site.objects(SYSTEMS[-1]).oids
+    assert there(site.place("backup"), oids) == set(oids)

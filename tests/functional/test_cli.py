@@ -115,29 +115,37 @@ def packages(work: Path) -> tuple[str, str]:
     return made[0], made[1]
 
 
-def test_the_guides_commands_train_validate_and_package_a_facenet(work: Path) -> None:
-    folder = "models/recognition/facenet-v2.2.0"
+def by_the_guide(work: Path, config: str, data: str, name: str, metric: str, version: str) -> Path:
+    """Train, validate, package and verify with the guide's commands; the package's folder."""
+    architecture = name.partition("-")[2]
+    folder = f"models/{name.replace('-', '/')}-v{version}"
     facemodels(
-        "train", "--model", "facenet", "--config", "facenet.yaml", "--dataset", "people",
+        "train", "--model", architecture, "--config", config, "--dataset", data,
         "--epochs", "1", "--output", folder, cwd=work,
     )  # fmt: skip
     done = facemodels(
-        "validate", "--model", f"{folder}/model.pt", "--test-data", "people", "--json", cwd=work
+        "validate", "--model", f"{folder}/model.pt", "--test-data", data, "--json", cwd=work
     )
     result = json.loads(done.stdout)
-    assert 0 <= result["metrics"]["accuracy"] <= 1
+    assert 0 <= result["metrics"][metric] <= 1
     assert result["untrained"].keys() == result["metrics"].keys()
     facemodels(
-        "package", "--model", f"{folder}/model.pt", "--name", "recognition-facenet",
-        "--version", "2.2.0", "--training-dataset", "my people", "--output", f"{folder}/", cwd=work,
+        "package", "--model", f"{folder}/model.pt", "--name", name,
+        "--version", version, "--training-dataset", "my own", "--output", f"{folder}/", cwd=work,
     )  # fmt: skip
     shown = json.loads(facemodels("verify", folder, "--json", cwd=work).stdout)
-    assert shown["id"] == "rec-facenet-v2.2.0"
+    assert shown["id"] == f"{name[:3]}-{architecture}-v{version}"
     metadata = json.loads((work / folder / "metadata.json").read_text())
     assert metadata["accuracy_metrics"] == result["metrics"]
     # Nothing is inherited from the card of params.yaml, which is of other weights.
-    words = [metadata[name] for name in ("training_dataset", "author", "license")]
-    assert words == ["my people", "unknown", "unknown"]
+    words = [metadata[key] for key in ("training_dataset", "author", "license")]
+    assert words == ["my own", "unknown", "unknown"]
+    return work / folder
+
+
+@pytest.mark.full
+def test_the_guides_commands_train_validate_and_package_a_facenet(work: Path) -> None:
+    by_the_guide(work, "facenet.yaml", "people", "recognition-facenet", "accuracy", "2.2.0")
 
 
 @pytest.mark.full
@@ -156,20 +164,12 @@ def test_a_whole_training_speaks_to_nothing_beyond_this_machine(
     assert outside(tmp_path / "trace") == set()
 
 
-def test_the_commands_train_validate_and_package_a_detector(work: Path) -> None:
-    folder = "models/detection/yolov8-v1.0.0"
-    facemodels(
-        "train", "--config", "yolo.yaml", "--dataset", "scenes", "--output", folder, cwd=work
-    )
-    facemodels("validate", "--model", folder, "--test-data", "scenes", cwd=work)
-    facemodels(
-        "package", "--model", folder, "--name", "detection-yolov8", "--version", "1.0.0", cwd=work
-    )
-    facemodels("verify", folder, cwd=work)
+def test_the_guides_commands_train_validate_and_package_a_detector(work: Path) -> None:
+    folder = by_the_guide(work, "yolo.yaml", "scenes", "detection-yolov8", "ap50", "1.0.0")
     # The card's example runs in the package's folder and prints a line a face, if any.
-    example = (work / folder / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    example = (folder / "README.md").read_text().split("```python\n")[1].split("```")[0]
     image = work / "scenes/images/00.jpg"
-    subprocess.run([sys.executable, "-c", example, image], cwd=work / folder, check=True)
+    subprocess.run([sys.executable, "-c", example, image], cwd=folder, check=True)
 
 
 def test_a_benchmark_runs_the_suite_and_prints_json(work: Path, packages) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from facemodels.registry.packages import obtain
+from tests.bounded import bounded
 from tests.functional.deployment.site import COMMAND, wait_until
 from tests.functional.storage.faults import Proxy
 from tests.functional.storage.stores import VERSIONS, S3Site, Store, s3_site
@@ -168,7 +169,7 @@ def through(site: S3Site, store: Store, proxy: Proxy) -> None:
     config.write_text(config.read_text().replace(store.url, proxy.url))
 
 
-@pytest.mark.parametrize("fault", ["500", "503", "cut", "close", "stall"])
+@pytest.mark.parametrize("fault", bounded(("500", "503", "cut", "close", "stall"), ("503", "cut")))
 def test_a_store_that_fails_every_third_request_gets_all_in_one_run(
     fault: str, moto: Store, tmp_path: Path
 ) -> None:
@@ -442,7 +443,7 @@ def test_a_full_disk_ends_a_pull_with_whole_objects_alone_and_the_next_finishes(
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("fault", ["500", "503", "cut", "close", "stall"])
+@pytest.mark.parametrize("fault", bounded(("500", "503", "cut", "close", "stall"), ("503", "cut")))
 @pytest.mark.parametrize("at", range(1, 26))
 def test_a_fault_at_any_request_of_a_push_is_overcome(
     at: int, fault: str, moto: Store, tmp_path: Path

@@ -26,6 +26,7 @@ from facemodels.storage.remotes.finding import RemoteFinding
 from facemodels.storage.remotes.policies import ROLES
 from facemodels.storage.stores.errors import AccessError
 from facemodels.storage.stores.object_store import ObjectStore
+from tests.bounded import bounded
 from tests.functional.deployment.site import git
 from tests.functional.storage import stores
 from tests.functional.storage.stores import REGION, S3Site, Store, s3_site
@@ -60,7 +61,7 @@ def urls(store: Store) -> tuple[str, ...]:
 # --- init ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["moto", "seaweed"])
+@pytest.mark.parametrize("kind", bounded(("moto", "seaweed"), ("seaweed",)))
 def test_after_init_dvc_pushes_to_both(
     kind: str, empty: Path, request: pytest.FixtureRequest
 ) -> None:

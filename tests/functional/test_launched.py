@@ -15,6 +15,7 @@ from facemodels.data.sample.generate import recognition_split
 from facemodels.files import list_files, sha256
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
+ROOT = Path(__file__).resolve().parents[2]
 WORKER = Path(__file__).with_name("shot_worker.py")
 LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
 MODEL = {
@@ -53,15 +54,20 @@ class Work:
         """Start `facemodels train` by a launcher; the node that it runs on is a folder."""
         node = self.folder / "nodes" / env.pop("node", output)
         (node / "started").mkdir(parents=True, exist_ok=True)
-        config, data = self.folder / "model.yaml", self.folder / "data"
-        command = [sys.executable, str(WORKER), "train", "--config", str(config), "--workers", "1"]
-        command += ["--dataset", str(data), "--output", str(self.folder / output)]
+        command = [sys.executable, str(WORKER), "train", *self.arguments(output)]
         clean = {name: value for name, value in os.environ.items() if name != "SHOT"}
         own = {"STARTED": str(node / "started"), "TMPDIR": str(node), **LOOPBACK}
         return subprocess.Popen([*launcher, *command], cwd=node, env={**clean, **own, **env})
 
+    def arguments(self, output: str) -> list[str]:
+        """Those of `facemodels train`."""
+        config, data = self.folder / "model.yaml", self.folder / "data"
+        given = {"config": config, "dataset": data, "output": self.folder / output, "workers": 1}
+        return [word for name, value in given.items() for word in (f"--{name}", str(value))]
+
     def started(self, node: str) -> list[str]:
-        return sorted(path.name for path in (self.folder / "nodes" / node / "started").iterdir())
+        started = (self.folder / "nodes" / node / "started").glob("*-of-*")
+        return sorted(path.name for path in started)
 
     def has_the_bytes_of_one_process(self, output: str) -> bool:
         names = list_files(self.alone)
@@ -90,7 +96,7 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-def test_workers_shot_in_mid_step_are_started_again_by_torchrun(work: Work) -> None:
+def test_a_worker_shot_in_mid_step_is_started_again_by_torchrun(work: Work) -> None:
     launcher = torchrun("1", free_port(), "--nproc-per-node", "2")
     assert work.start("shot", launcher, SHOT="5:worker").wait(400) == 0
     assert work.started("shot") == ["0-0-of-2", "0-1-of-2", "1-0-of-2", "1-1-of-2"]
@@ -135,3 +141,38 @@ def test_tasks_that_srun_started_find_each_other(work: Work) -> None:
     ]  # fmt: skip
     assert [task.wait(400) for task in tasks] == [0, 0]
     assert work.has_the_bytes_of_one_process("slurm")
+
+
+def test_a_node_of_ray_shot_in_mid_step_is_replaced_by_another(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The script of the docs on a cluster of three raylets, of which two have work."""
+    pytest.importorskip("ray", reason="the extra facemodels[ray] is not installed")
+    from ray.cluster_utils import Cluster
+
+    node = work.folder / "nodes" / "ray"
+    (node / "started").mkdir(parents=True)
+    docs = (ROOT / "docs/many-machines.md").read_text(encoding="utf-8")
+    script = docs.split("```python\n")[1].split("```")[0]
+    (node / "script.py").write_text(script.replace("facemodels.cli.main", "shot_worker"))
+    given = {
+        **LOOPBACK, "STARTED": str(node / "started"), "SHOT": "5:node",
+        "PYTHONPATH": str(WORKER.parent), "RAY_USAGE_STATS_ENABLED": "0",
+    }  # fmt: skip
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
+    )
+    try:
+        for _ in range(3):
+            cluster.add_node(num_cpus=1)
+        command = [sys.executable, "script.py", "2", "train", *work.arguments("ray")]
+        done = subprocess.run(
+            command, cwd=node, env={**os.environ, "RAY_ADDRESS": cluster.address}, check=False
+        )
+        assert done.returncode == 0
+        assert (node / "started/shot").exists()
+        assert work.has_the_bytes_of_one_process("ray")
+    finally:
+        cluster.shutdown()

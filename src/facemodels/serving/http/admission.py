@@ -19,7 +19,7 @@ from facemodels.serving.settings import Limits
 
 _WAIT_S = 0.25  # before a refusal
 _SHARE = 0.5  # of the deadline that may be spent in the queue
-_ALWAYS = 8  # so many are taken whatever the rate, from which it is learned
+_ALWAYS = 4  # so many are taken whatever the rate, from which it is learned
 _WEIGHT = 1 / 32  # of the last request in the rate
 
 

@@ -54,7 +54,7 @@ def test_no_more_are_taken_than_can_be_answered_in_half_of_the_deadline() -> Non
 
     assert asyncio.run(count(0.001)) == 64  # the queue's own length
     assert asyncio.run(count(0.25)) == 20  # 20 × 0.25 s
-    assert asyncio.run(count(5)) == 8  # always, so that the rate is learned again
+    assert asyncio.run(count(5)) == 4  # always, so that the rate is learned again
 
 
 def test_who_waits_takes_the_place_that_becomes_free() -> None:

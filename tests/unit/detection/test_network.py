@@ -34,6 +34,18 @@ def model(built: nn.Module) -> nn.Module:
     return copy.deepcopy(built)
 
 
+def test_a_file_of_the_current_folder_with_the_name_of_ultralytics_own_changes_no_network(
+    built: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("yolov8n.yaml", "yolov8.yaml"):
+        Path(name).write_text("train: {batch_size: 8}\n")
+    torch.manual_seed(0)
+    again = yolov8.build()
+    pairs = zip(built.state_dict().values(), again.state_dict().values(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+
+
 @pytest.fixture
 def batch() -> SceneBatch:
     images = np.full((4, SIDE, SIDE, 3), 40, dtype=np.uint8)

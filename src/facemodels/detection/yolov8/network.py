@@ -29,6 +29,7 @@ from facemodels.detection.batches import SceneBatch
 from facemodels.errors import FacemodelsError, InputError
 from facemodels.files import write_bytes
 from facemodels.runtime import open_graph
+from facemodels.yaml_text import parse_yaml
 
 SCALES = ("n", "s", "m", "l", "x")
 STRIDES = (8, 16, 32)  # pixels of the input that are one cell of the head's maps
@@ -93,12 +94,24 @@ def build(*, scale: str = "n") -> nn.Module:
     if scale not in SCALES:
         raise InputError(f"YOLOv8 has no scale {scale!r}.", f"Use one of {', '.join(SCALES)}.")
     network, _ = _import_ultralytics()
-    model = network(f"yolov8{scale}.yaml", nc=1, verbose=False)
+    model = network({**_layers(), "scale": scale}, nc=1, verbose=False)
     # The loss takes its gains from here, as ultralytics' trainer would set them.
     vars(model)["args"] = SimpleNamespace(**LOSS_GAINS)
     # Otherwise evaluation gives the raw output too, as a tuple.
     _head(model).export = True
     return model
+
+
+def _layers() -> dict[str, Any]:
+    """ultralytics' description of YOLOv8.
+
+    Given its bare name, the network would take a file of that name in the current folder for it.
+    """
+    _import_ultralytics()
+    from ultralytics.utils import ROOT
+
+    path = ROOT / "cfg" / "models" / "v8" / "yolov8.yaml"
+    return parse_yaml(path.read_text(encoding="utf-8"), str(path))
 
 
 def _head(model: nn.Module) -> Any:

@@ -48,6 +48,8 @@ def run_suite(package: Package, suite: Path, scratch: Path) -> dict[str, str]:
         [*command, *alone, "--import-mode=importlib", "-p", "no:cacheprovider", *timeout],
         env={
             **os.environ,
+            "PYTEST_ADDOPTS": "",  # the user's own, for tests that are not these
+            "PYTEST_PLUGINS": "",
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             "PYTHONDONTWRITEBYTECODE": "1",  # the folder of the tests is the user's
             PACKAGE_VARIABLE: str(package.folder.resolve()),

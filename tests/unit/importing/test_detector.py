@@ -304,8 +304,12 @@ def test_an_imported_detector_is_served_with_its_points(package: Path, server: S
     np.testing.assert_allclose([face["points"] for face in faces], expected.points, atol=0.01)
 
 
-def test_the_suite_of_packages_passes(package: Path) -> None:
+def test_the_suite_of_packages_passes_whatever_options_of_pytest_the_user_has(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from facemodels.pipeline.benchmark import run_suite
 
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p a_plugin_of_the_user")
+    monkeypatch.setenv("PYTEST_PLUGINS", "another")
     suite = Path(__file__).parents[2] / "model_tests"
     assert run_suite(open_package(package), suite, package.parent)

@@ -33,11 +33,11 @@ def test_only_the_tag_store_and_its_objects_run_the_commands_that_write_tags() -
     assert writers == {"registry/tag_store.py", "registry/tag_objects.py"}  # refs; objects
 
 
-def test_only_the_tag_store_and_the_release_push_to_git() -> None:
+def test_only_the_tag_store_and_the_release_push_to_git_and_its_rehearsal_tries_to() -> None:
     pushers = {
         str(path.relative_to(SOURCE))
         for room in ("registry", "release", "deployment", "provenance")
         for path in (SOURCE / room).rglob("*.py")
         if "push" in _commands(path)
     }
-    assert pushers == {"registry/tag_store.py", "release/branch.py"}
+    assert pushers == {"registry/tag_store.py", "release/branch.py", "release/rehearsal.py"}

@@ -136,7 +136,7 @@ def test_a_training_killed_by_the_system_ends_in_the_same_bytes(tmp_path: Path) 
             f"""
             import os, signal, sys
             from pathlib import Path
-            sys.path.insert(0, {str(Path(__file__).parent)!r})
+            sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[3])]!r}
             import test_loop
             from facemodels.training.weights import save_state
 

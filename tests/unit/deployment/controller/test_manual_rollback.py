@@ -92,17 +92,18 @@ def changes_traffic_to(version: str, controlled: PendingRollbacks, clone: Clone)
 
 @pytest.fixture
 def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file that gets the first word of every git command."""
+    """A file that gets a line for every git command, options of Git before it included."""
     log = tmp_path / "commands"
     git = shutil.which("git")
-    script(tmp_path / "bin/git", f'echo "$1" >> {log}\nexec {git} "$@"')
+    script(tmp_path / "bin/git", f'echo "$@" >> {log}\nexec {git} "$@"')
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     return log
 
 
 def network(log: Path) -> list[str]:
     acts = ("ls-remote", "fetch", "pull", "push", "clone", "fetch-pack", "send-pack")
-    return [word for word in log.read_text().split() if word in acts]
+    lines = [line.split() for line in log.read_text().splitlines()]
+    return [act for line in lines if (act := next((word for word in line if word in acts), ""))]
 
 
 def test_with_a_controller_a_rollback_fetches_and_pushes_once(

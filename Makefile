@@ -23,7 +23,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --requirement requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
-	@# Where this is a clone: how Git merges dvc.lock and params.yaml (.gitattributes).
+	@# Where this is a clone: how Git merges what the pipeline writes (.gitattributes).
 	-@git config merge.facemodels-lock.driver '.venv/bin/facemodels merge-lock %O %A %B %P || git merge-file --marker-size=%L %A %O %B' 2>/dev/null
 	@touch $@
 

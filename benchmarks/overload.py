@@ -1,11 +1,12 @@
-"""What becomes of one version that is asked for ten times as much as it can do.
+"""What becomes of one version that many clients ask without a pause.
 
 python -m benchmarks.overload [--seconds 300]
 
 A model whose run takes tens of milliseconds, one server, a real controller and router. First a few
-clients find its capacity, then many ask without a pause. Clients, router and server share the
-machine. An answer 503 says that the server is overloaded, and counts neither as goodput nor as a
-failure; every other answer but 200 is a failure.
+clients find how much it does for them, called its capacity here: with many, fuller batches give
+several times as much. Clients, router and server share the machine. An answer 503 says that the
+server is overloaded, and counts neither as goodput nor as a failure; every other answer but 200 is
+a failure.
 
 offered   requests a second, and their ratio to the capacity
 goodput   answers a second, and their ratio to the capacity; the goal is 0.8

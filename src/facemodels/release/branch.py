@@ -67,7 +67,7 @@ def require_up_to_date(git: Git, branch: Branch) -> None:
     """
     if not branch.remote:
         return
-    if is_behind(git, branch):
+    if _is_behind(git, branch):
         ours = _unpushed_release(git)
         raise ConflictError(
             f"{branch.name} is behind {branch.remote}: it has commits that are not here.",
@@ -75,7 +75,7 @@ def require_up_to_date(git: Git, branch: Branch) -> None:
         )
 
 
-def is_behind(git: Git, branch: Branch) -> bool:
+def _is_behind(git: Git, branch: Branch) -> bool:
     """Whether the branch on the remote has commits that are not here."""
     listed = git.text("ls-remote", branch.remote, branch.ref)
     return bool(listed) and not contains(git, listed.split("\t")[0])
@@ -177,8 +177,8 @@ def push(git: Git, branch: Branch, release: str) -> None:
         git.text("push", "--quiet", *options, branch.remote, f"HEAD:{branch.ref}")
         require_there(git, branch)
     except GitError as error:
-        if is_behind(git, branch):
-            raise overtaken(branch, release) from error
+        if _is_behind(git, branch):
+            raise _overtaken(branch, release) from error
         name = "-".join(release.lower().split()[:3]).replace("release-", "release/", 1)
         raise ToolError(
             f"{branch.remote} did not take {branch.name}: {error.stderr}",
@@ -207,8 +207,7 @@ def require_there(git: Git, branch: Branch) -> None:
         )
 
 
-def overtaken(branch: Branch, release: str) -> ConflictError:
-    """Why a branch was not taken: somebody pushed to it first."""
+def _overtaken(branch: Branch, release: str) -> ConflictError:
     return ConflictError(
         f"Somebody pushed to {branch.remote} first, so {branch.name} was not taken.",
         f"No tag was made. {_DROP.format(last=release)}",

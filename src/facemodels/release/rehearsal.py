@@ -13,7 +13,7 @@ from pathlib import Path
 
 from facemodels.errors import FacemodelsError, InputError, ToolError
 from facemodels.git import Git, GitError
-from facemodels.release.branch import Branch, is_behind, overtaken
+from facemodels.release.branch import Branch, require_up_to_date
 
 # What Git is in the middle of while this is in its folder; `git commit --only` refuses each.
 _UNDER_WAY = {
@@ -34,7 +34,7 @@ def rehearse_branch(git: Git, branch: Branch, message: str) -> None:
         message: of the release's commit, as far as it is known.
 
     Raises:
-        ConflictError: somebody else pushed first.
+        ConflictError: the branch on the remote has commits that are not here.
         InputError: Git is in the middle of something, or knows no author.
         ToolError: git cannot sign a commit, a hook refuses its message, the index is locked, or
             the remote refuses a trial push of the branch.
@@ -107,9 +107,7 @@ def _require_push(git: Git, branch: Branch) -> None:
     try:
         git.text("push", "--dry-run", "--quiet", "--no-verify", branch.remote, f"HEAD:{branch.ref}")
     except GitError as error:
-        if is_behind(git, branch):
-            last = git.text("log", "-1", "--format=%s").strip()
-            raise overtaken(branch, last) from error
+        require_up_to_date(git, branch)  # else its words would be those of a remote that refuses
         raise ToolError(
             f"{branch.remote} would not take {branch.name}: {error.stderr}",
             f"Check your access to it. {_NOT_BUILT}",

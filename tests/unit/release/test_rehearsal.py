@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from facemodels.errors import FacemodelsError, ToolError
+from facemodels.errors import ConflictError, FacemodelsError, ToolError
 from facemodels.git import Git
 from facemodels.release.branch import Branch, push
 from facemodels.release.rehearsal import rehearse_branch, rehearse_weights
@@ -39,6 +39,18 @@ def _hook(git: Git) -> None:
     hook = git.root / ".git/hooks/commit-msg"
     hook.write_text('#!/bin/sh\ngrep -q TICKET- "$1" || { echo which ticket >&2; exit 1; }\n')
     hook.chmod(0o755)
+
+
+def test_who_was_overtaken_is_not_told_to_drop_a_commit_that_is_no_release(git: Git) -> None:
+    Git(git.root.parent).text("clone", "--quiet", "origin.git", "theirs")
+    theirs = Git(git.root.parent / "theirs")
+    theirs.text("commit", "--quiet", "--allow-empty", "--message=Theirs")
+    theirs.text("push", "--quiet")
+    git.text("commit", "--quiet", "--allow-empty", "--message=Ours")
+    with pytest.raises(ConflictError, match="is behind origin") as refused:
+        rehearse_branch(git, HERE, MESSAGE)
+    assert "pull --rebase" in str(refused.value)
+    assert "reset" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

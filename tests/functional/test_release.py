@@ -427,6 +427,7 @@ def test_of_two_clones_that_release_at_once_one_wins(site: ReleaseSite) -> None:
     # `one` looked before they pushed, and comes to its own push after them:
     late = (
         "import facemodels.release.branch as b; b.require_up_to_date = lambda *_: None;"
+        "import facemodels.release.rehearsal as t; t.rehearse_branch = lambda *_: None;"
         "import facemodels.registry.tag_store as r; r.TagStore.sync = lambda *_: 0\n"
     )
     done = site.one.run("python", "-c", late + DRIVER, "", "patch", check=False)

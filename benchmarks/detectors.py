@@ -28,7 +28,7 @@ from facemodels import imaging
 from facemodels.data.datasets import recognised
 from facemodels.data.real.detection import BoxKind
 from facemodels.data.real.wider_levels import counted, read_levels
-from facemodels.data.splits import DetectionSplit
+from facemodels.data.splits import DetectionSplit, group_names
 from facemodels.detection import coco, metrics
 from facemodels.detection.task import Detections
 from facemodels.errors import InputError
@@ -85,7 +85,7 @@ def scenes_of(path: Path) -> Scenes:
         return Scenes(
             [partial(split.images.__getitem__, index) for index in range(len(split))],
             truths,
-            by_height(truths),
+            named(wider.of_split(split, group_names(path))),
         )
     found = recognised(path, "detection")
     if not isinstance(found.kind, BoxKind):
@@ -97,7 +97,7 @@ def scenes_of(path: Path) -> Scenes:
     return Scenes(
         [partial(imaging.decode, image.path) for image in images],
         truths,
-        by_height(truths),
+        named(wider.by_height(truths)),
     )
 
 
@@ -107,17 +107,22 @@ def levelled(images: Path, levels: Path) -> Scenes:
     return Scenes(
         [partial(imaging.decode, images / image.name) for image in listed],
         [image.boxes for image in listed],
-        {f"WIDER {level}": flags for level, flags in counted(listed).items()},
+        named(counted(listed)),
     )
 
 
-def by_height(truths: Sequence[Boxes]) -> dict[str, Sequence[NDArray[np.bool_]]]:
-    """The faces of each height, by a name that says the pixels."""
-    return {
-        (f"{low} px up" if high == "up" else f"{low} to {high} px"): flags
-        for name, flags in wider.by_height(truths).items()
-        for low, high in [name.split("_")]
-    }
+def named(
+    counted: Mapping[str, Sequence[NDArray[np.bool_]]],
+) -> dict[str, Sequence[NDArray[np.bool_]]]:
+    """The faces of each level or height by a name for the table: `WIDER easy`, `10 to 50 px`."""
+    return {_name(name): flags for name, flags in counted.items()}
+
+
+def _name(name: str) -> str:
+    low, _, high = name.partition("_")
+    if not high:
+        return f"WIDER {name}"
+    return f"{low} px up" if high == "up" else f"{low} to {high} px"
 
 
 def measured(package: Package, scenes: Scenes) -> dict[str, Any]:

@@ -28,6 +28,13 @@ SPLITS = ("train", "val", "test")
 FACES = "faces.json"  # how the faces of recognition were found
 _NO_LABELS = frozenset({"images", "crop", "others"})
 NO_GROUP = -1  # the group of a face that belongs to none
+WIDER_LEVELS = ("easy", "medium", "hard")
+# The groups of a split with the levels of WIDER FACE: bit i of a group's number says whether its
+# faces are of level i, so a face may be of several and of none.
+LEVEL_GROUPS = tuple(
+    "+".join(level for bit, level in enumerate(WIDER_LEVELS) if number >> bit & 1) or "no level"
+    for number in range(2 ** len(WIDER_LEVELS))
+)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from facemodels.data.splits import DetectionSplit, group_names
 from facemodels.detection import coco, metrics
 from facemodels.detection.task import DetectionModel, Detections
+from facemodels.evaluate import wider
 from facemodels.evaluate.evaluation import Evaluation, Resampled
 from facemodels.progress import progress
 
@@ -35,6 +36,7 @@ def evaluate(detector: DetectionModel, data: Path) -> Evaluation:
     return Evaluation(
         metrics={
             **precisions,
+            **_wider(found, test, names),
             "precision": at.precision,
             "recall": at.recall,
             "f1": at.f1,
@@ -60,6 +62,18 @@ def evaluate(detector: DetectionModel, data: Path) -> Evaluation:
             )
         },
     )
+
+
+def _wider(
+    found: Sequence[Detections], test: DetectionSplit, names: Sequence[str]
+) -> dict[str, float]:
+    """AP by WIDER FACE's protocol: of its levels where the data has them, else of its heights."""
+    truths = _truths(test)
+    boxes, scores = [faces.boxes for faces in found], [faces.scores for faces in found]
+    return {
+        f"ap_{name}": wider.average_precision(boxes, scores, truths, flags)
+        for name, flags in wider.of_split(test, names).items()
+    }
 
 
 def _threshold(matches: metrics.Matches) -> float:

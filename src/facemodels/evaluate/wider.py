@@ -24,6 +24,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from facemodels.data.splits import LEVEL_GROUPS, WIDER_LEVELS, DetectionSplit
 from facemodels.errors import DataError
 
 IOU = 0.5
@@ -50,6 +51,33 @@ def by_height(truths: Sequence[ArrayLike]) -> dict[str, list[Flags]]:
         for name, (least, most) in HEIGHTS.items()
     }
     return {name: flags for name, flags in scales.items() if any(map(np.any, flags))}
+
+
+def by_level(groups: Sequence[ArrayLike]) -> dict[str, list[Flags]]:
+    """Which faces belong to each level that has any: one bool (M_i,) an image.
+
+    Args:
+        groups: int8 (M_i,) an image, numbers of `data.splits.LEVEL_GROUPS`.
+    """
+    numbers = [np.asarray(values, np.int8) for values in groups]
+    levels = {
+        name: [(values >> bit & 1).astype(np.bool_) for values in numbers]
+        for bit, name in enumerate(WIDER_LEVELS)
+    }
+    return {name: flags for name, flags in levels.items() if any(map(np.any, flags))}
+
+
+def of_split(split: DetectionSplit, names: Sequence[str]) -> dict[str, list[Flags]]:
+    """The faces of each level where a split has levels, else of each height.
+
+    Args:
+        split: images with boxes.
+        names: what its groups are called.
+    """
+    images = range(len(split))
+    if tuple(names) == LEVEL_GROUPS:
+        return by_level([split.box_group[split.box_image == index] for index in images])
+    return by_height([split.boxes_of(index) for index in images])
 
 
 def average_precision(

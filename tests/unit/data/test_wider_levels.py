@@ -8,10 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.io import savemat
 
-from facemodels.data.real.wider_levels import FACES, LEVELS, counted, read_levels
+from facemodels.data.kinds.wider import WiderFaceKind, WiderSettings
+from facemodels.data.real.wider_levels import FACES, counted, read_levels
+from facemodels.data.splits import LEVEL_GROUPS, WIDER_LEVELS, save_group_names
+from facemodels.detection.task import Detections
 from facemodels.errors import DataError
+from facemodels.evaluate import detection as evaluation
 
 EVENTS: Mapping[str, Mapping[str, Any]] = {
     "0--Parade": {
@@ -40,7 +45,7 @@ def write(folder: Path, events: Mapping[str, Mapping[str, Any]] = EVENTS) -> Pat
             for images in events.values()
         ]),
     })  # fmt: skip
-    for place, level in enumerate(LEVELS):
+    for place, level in enumerate(WIDER_LEVELS):
         rows = [
             cells([np.array(lists[place], np.uint8).reshape(-1, 1) for _, lists in images.values()])
             for images in events.values()
@@ -98,3 +103,50 @@ def test_lists_of_different_lengths_are_refused(tmp_path: Path) -> None:
     savemat(tmp_path / "wider_hard_val.mat", {"gt_list": cells([cells([np.zeros((0, 1))])])})
     with pytest.raises(DataError, match="do not fit each other"):
         read_levels(tmp_path)
+
+
+class Boxes:
+    """A detector that gives the same boxes for every image, from sure to unsure."""
+
+    def __init__(self, boxes: list[list[float]]) -> None:
+        self.boxes = np.array(boxes, np.float32)
+
+    def detect(self, images: list[np.ndarray]) -> list[Detections]:
+        scores = np.linspace(0.9, 0.5, len(self.boxes), dtype=np.float32)
+        return [Detections(self.boxes, scores) for _ in images]
+
+
+def test_the_levelled_validation_set_is_the_test_split_and_validate_has_its_levels(
+    tmp_path: Path,
+) -> None:
+    faces = [[10, 10, 20, 20], [50, 50, 20, 20], [90, 10, 30, 30]]
+    write(tmp_path / "truth", {"0--Parade": {"a": (faces, ([1], [1, 2], [1, 2, 3]))}})
+    for name in ("WIDER_val/images/0--Parade/a.jpg", "images/b.jpg", "images/c.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (128, 128)).save(tmp_path / name)
+    (tmp_path / "list.txt").write_text("b.jpg\n1\n1 2 30 30\nc.jpg\n1\n1 2 30 30\n")
+    settings = WiderSettings(
+        reader="wider", source=str(tmp_path), annotations="list.txt", levels="truth",
+        image_size=256, val_share=0.5, test_share=0,
+    )  # fmt: skip
+    dealt = WiderFaceKind().read(settings, workers=1)
+    assert sum(len(dealt.splits[name]) for name in ("train", "val")) == 2
+    test = dealt.splits["test"]
+    assert [dealt.groups[number] for number in test.box_group] == [
+        "easy+medium+hard", "medium+hard", "hard",
+    ]  # fmt: skip
+    assert dealt.groups == LEVEL_GROUPS
+    for name, split in {**dealt.splits, "val": test}.items():
+        split.save(tmp_path / "prepared" / name)
+    save_group_names(tmp_path / "prepared", dealt.groups)
+    found = [[20, 20, 60, 60], [200, 200, 240, 240], [100, 100, 140, 140]]  # one of no face
+    metrics = evaluation.evaluate(Boxes(found), tmp_path / "prepared").metrics
+    assert {name: metrics[f"ap_{name}"] for name in WIDER_LEVELS} == pytest.approx(
+        {"easy": 1, "medium": 0.5 + 0.5 * 2 / 3, "hard": 1 / 3 + 1 / 3 * 2 / 3}
+    )
+    assert "ap_10_50" not in metrics
+
+
+def test_two_test_splits_are_refused() -> None:
+    with pytest.raises(ValueError, match="set test_share to 0"):
+        WiderSettings(reader="wider", source="x", annotations="list.txt", levels="truth")

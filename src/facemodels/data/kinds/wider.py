@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Self
 
-from facemodels.data.dataset_kind import SplitShares
+from pydantic import model_validator
+
+from facemodels.data.dataset_kind import DatasetSplits, SplitShares
 from facemodels.data.problems import BadAnnotationError, Problem
 from facemodels.data.real.annotated_images import (
     AnnotatedImage,
@@ -16,17 +20,40 @@ from facemodels.data.real.annotated_images import (
     in_order,
     parse_box,
 )
-from facemodels.data.real.detection import BoxKind, BoxSettings
+from facemodels.data.real.detection import BoxKind, BoxSettings, detection_splits
 from facemodels.data.real.files import EXTENSIONS, PictureNames, read_text
+from facemodels.data.real.wider_levels import annotated_by_level
+from facemodels.data.splits import LEVEL_GROUPS, DetectionSplit
 from facemodels.errors import DataError
+from facemodels.progress import progress
 
 _COLUMNS = 10  # x y w h blur expression illumination invalid occlusion pose
 _INVALID = 7
 
 
+class WiderSettings(BoxSettings):
+    """A list of WIDER FACE, and the levels of its validation set where that is to be the test.
+
+    Attributes:
+        levels: folder of the authors' lists easy, medium and hard (`eval_tools/ground_truth`) below
+            `source`. With it the validation set is the test split, whole; set `test_share` to 0.
+        levelled_images: folder of the validation set's images below `source`.
+    """
+
+    levels: str = ""
+    levelled_images: str = "WIDER_val/images"
+
+    @model_validator(mode="after")
+    def _one_test_split(self) -> Self:
+        if self.levels and self.test_share:
+            raise ValueError("levels bring the whole test split; set test_share to 0")
+        return self
+
+
 class WiderFaceKind(BoxKind):
     """A folder of images and one list of all their boxes."""
 
+    settings = WiderSettings
     reader = "wider"
     layout = "`images/…` + `wider_face_*_bbx_gt.txt` (WIDER FACE)"
     precedence = 3
@@ -61,6 +88,33 @@ class WiderFaceKind(BoxKind):
             except BadAnnotationError as error:
                 problems.append(Problem.at(annotations, root, f"line {number}: {error}"))
         return in_order(read, problems, annotations)
+
+    def read(self, settings: BoxSettings, *, workers: int) -> DatasetSplits[DetectionSplit]:
+        """Deal the list's images to splits; the test split may be the levelled validation set."""
+        dealt = super().read(settings, workers=workers)
+        if not isinstance(settings, WiderSettings) or not settings.levels:
+            return dealt
+        root = Path(settings.source)
+        images, problems = annotated_by_level(
+            root / settings.levels, root / settings.levelled_images
+        )
+        with progress("read levelled scenes", len(images)) as advance:
+            splits, broken = detection_splits(
+                images,
+                root=root,
+                image_size=settings.image_size,
+                val_share=0,
+                test_share=1,
+                seed=settings.seed,
+                workers=workers,
+                progress=advance,
+            )
+        return replace(
+            dealt,
+            splits={**dealt.splits, "test": splits["test"]},
+            problems=[*dealt.problems, *problems, *broken],
+            groups=LEVEL_GROUPS,
+        )
 
     def recognise(self, path: Path, shares: SplitShares) -> BoxSettings | None:
         """A folder with a list of boxes, also as unpacked; of several lists the first by name."""

@@ -37,11 +37,13 @@ class AnnotatedImage:
         path: the image's file.
         boxes: float32 (K, 4), x0 y0 x1 y1 in pixels, edges frame; K may be 0.
         mended: what was changed in its boxes, one entry a box: `CLIPPED`, `REPEATED`, `EMPTY`.
+        groups: int8 (K,), number of each face's group or NO_GROUP; None where the data has none.
     """
 
     path: Path
     boxes: NDArray[np.float32]
     mended: tuple[str, ...] = ()
+    groups: NDArray[np.int8] | None = None
 
 
 def annotated(path: Path, boxes: list[Box]) -> AnnotatedImage:

@@ -84,7 +84,7 @@ class BoxKind(DetectionKind[BoxSettings]):
         self, path: Path, annotations: str, shares: SplitShares, images: str = "images"
     ) -> BoxSettings:
         """Settings that read the annotations below `path`; all others are the defaults."""
-        return BoxSettings(
+        return self.settings(
             reader=self.reader,
             source=str(path),
             images=images,
@@ -137,10 +137,16 @@ def detection_splits(
             for row in rows
         ]
         faces = np.array([len(found) for found in boxes], np.int64)
+        groups = [images[loaded.kept[row]].groups for row in rows]
         splits[name] = DetectionSplit(
             images=loaded.images[rows],
             boxes=np.concatenate([np.zeros((0, 4), np.float32), *boxes]),
             box_image=np.repeat(np.arange(len(rows), dtype=np.int32), faces),
-            box_group=no_groups(int(faces.sum())),
+            box_group=np.concatenate(
+                [
+                    no_groups(count) if group is None else group
+                    for count, group in zip([0, *faces], [None, *groups], strict=True)
+                ]
+            ),
         )
     return splits, loaded.problems

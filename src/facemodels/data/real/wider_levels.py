@@ -18,9 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facemodels.data.problems import BadAnnotationError, Problem
+from facemodels.data.real.annotated_images import AnnotatedImage
+from facemodels.data.real.files import PictureNames, picture_size
+from facemodels.data.splits import WIDER_LEVELS
 from facemodels.errors import DataError
 
-LEVELS = ("easy", "medium", "hard")
 FACES = "wider_face_val.mat"
 _REMEDY = "Point to eval_tools/ground_truth of WIDER FACE, as its authors publish it."
 
@@ -32,7 +35,7 @@ class LevelledImage:
     Attributes:
         name: path of the image below the images folder, such as `0--Parade/0_Parade_1.jpg`.
         boxes: float32 (K, 4), x0 y0 x1 y1 in pixels of the image; K may be 0.
-        levels: by `LEVELS`, bool (K,).
+        levels: by `WIDER_LEVELS`, bool (K,).
     """
 
     name: str
@@ -49,11 +52,12 @@ def read_levels(folder: Path) -> list[LevelledImage]:
     """
     faces = _loaded(folder / FACES, "event_list", "file_list", "face_bbx_list")
     rows = {
-        level: _loaded(folder / f"wider_{level}_val.mat", "gt_list")["gt_list"] for level in LEVELS
+        level: _loaded(folder / f"wider_{level}_val.mat", "gt_list")["gt_list"]
+        for level in WIDER_LEVELS
     }
     try:
         return [
-            _image(name, boxes, {level: rows[level][place][number] for level in LEVELS})
+            _image(name, boxes, {level: rows[level][place][number] for level in WIDER_LEVELS})
             for place, (event, names, of_event) in enumerate(zip(*faces.values(), strict=True))
             for number, (name, boxes) in enumerate(
                 zip([f"{event}/{file}.jpg" for file in names], of_event, strict=True)
@@ -61,6 +65,37 @@ def read_levels(folder: Path) -> list[LevelledImage]:
         ]
     except (IndexError, TypeError, ValueError) as error:
         raise DataError(f"{folder}: the lists do not fit each other: {error}.", _REMEDY) from error
+
+
+def annotated_by_level(lists: Path, images: Path) -> tuple[list[AnnotatedImage], list[Problem]]:
+    """The validation set with the group of each face, as `data.splits.LEVEL_GROUPS` names them.
+
+    All faces stay, also those that no level has: what is found there is not false. They are clipped
+    to the image, since the lists of a level count rows and none may be lost.
+
+    Args:
+        lists: the folder of the four files.
+        images: the folder of the validation set's images.
+
+    Raises:
+        DataError: see `read_levels`.
+    """
+    names = PictureNames(images)
+    read: list[AnnotatedImage] = []
+    problems: list[Problem] = []
+    for image in read_levels(lists):
+        try:
+            path = names.find(image.name)
+            width, height = picture_size(path)
+        except BadAnnotationError as error:
+            problems.append(Problem(image.name, str(error)))
+            continue
+        edges = np.array([width, height, width, height], np.float32)
+        boxes = np.clip(image.boxes, 0, edges).astype(np.float32)
+        flags = np.stack([image.levels[level] for level in WIDER_LEVELS])
+        groups = (2 ** np.arange(len(WIDER_LEVELS)) @ flags).astype(np.int8)
+        read.append(AnnotatedImage(path, boxes, groups=groups))
+    return read, problems
 
 
 def _loaded(path: Path, *names: str) -> dict[str, list[Any]]:
@@ -107,4 +142,4 @@ def _flags(numbers: NDArray[Any], count: int, name: str) -> NDArray[np.bool_]:
 
 def counted(images: Sequence[LevelledImage]) -> dict[str, list[NDArray[np.bool_]]]:
     """The flags of all images by level, as `facemodels.evaluate.wider` takes them."""
-    return {level: [image.levels[level] for image in images] for level in LEVELS}
+    return {level: [image.levels[level] for image in images] for level in WIDER_LEVELS}

@@ -29,7 +29,9 @@ class Clone:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def run(self, *command: str, check: bool = True, **env: str) -> subprocess.CompletedProcess:
+    def run(
+        self, *command: str, check: bool = True, timeout_s: float = 1400, **env: str
+    ) -> subprocess.CompletedProcess:
         done = subprocess.run(
             command,
             cwd=self.folder,
@@ -42,7 +44,7 @@ class Clone:
             capture_output=True,
             text=True,
             check=False,
-            timeout=1400,
+            timeout=timeout_s,
         )
         if check and done.returncode != 0:
             raise AssertionError(f"{command} gave {done.returncode}:\n{done.stdout}{done.stderr}")

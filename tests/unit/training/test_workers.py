@@ -269,12 +269,11 @@ def test_a_row_holds_every_tensor_once_and_its_runs_hold_them_all(
     assert sum(len(row[layout.span(run)]) for run in runs) == layout.size
 
 
-@pytest.mark.full
-def test_two_hundred_runs_killed_and_resized_at_random_give_one_digest(
+def test_ten_runs_killed_and_resized_at_random_give_one_digest(
     alone: dict[str, Tensor], tmp_path: Path
 ) -> None:
     rng = random.Random(17)
-    for run in range(200):
+    for run in range(10):  # 200 with the real networks: tests/functional/test_portable.py
         folder = tmp_path / str(run)
         folder.mkdir()
         ends = sorted(rng.sample(range(1, 12), rng.randrange(3)))

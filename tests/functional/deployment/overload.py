@@ -20,8 +20,8 @@ class Overload:
     """What was seen.
 
     Attributes:
-        capacity: answers a second of a few clients.
-        offered: requests a second of many clients.
+        capacity: answers a second of as many clients as fill the server's batches.
+        offered: requests a second of clients that ask for more.
         goodput: their answers with status 200 a second.
         failed: answers but 200 and 503, and broken connections.
         kills: servers that were started anew.
@@ -36,28 +36,36 @@ class Overload:
     health_s: float
 
 
-def overload(env: Environment, *, clients: int, seconds: float, measure_s: float) -> Overload:
-    """Find the capacity of the one version that serves, then ask for more.
+_FILLING = 32  # clients that wait for their answers: twice the rows of a batch
+
+
+def overload(
+    env: Environment, *, clients: int, seconds: float, measure_s: float, times: float = 10.0
+) -> Overload:
+    """Find the capacity of the one version that serves, then ask for a multiple of it.
 
     Args:
         env: the environment.
-        clients: that ask without a pause; a few find the capacity.
+        clients: that ask for more. Each waits for its answer and then for so long that all of
+            them would offer `times` the capacity if answers took no time.
         seconds: how long they do.
         measure_s: how long the capacity is measured.
+        times: see `clients`.
     """
-    capacity = _asked(env, 3, measure_s)[200] / measure_s
+    capacity = _asked(env, _FILLING, measure_s)[200] / measure_s
+    pause_s = clients / (times * max(capacity, 1.0))
     pid = env.server_pid(MODEL)
     with _asking_health(env.server(MODEL)["port"]) as slowest:
-        seen = _asked(env, clients, seconds)
+        seen = _asked(env, clients, seconds, pause_s)
     failed = sum(seen.values()) - seen[200] - seen[503]
     kills = int(env.server_pid(MODEL) != pid) + env.server(MODEL)["restarts"]
     asked = sum(seen.values())
     return Overload(capacity, asked / seconds, seen[200] / seconds, failed, kills, slowest())
 
 
-def _asked(env: Environment, clients: int, seconds: float) -> Counter[int]:
+def _asked(env: Environment, clients: int, seconds: float, pause_s: float = 0.0) -> Counter[int]:
     """The number of answers by status; 0 counts broken connections."""
-    with Load(env, clients=clients, pause_s=0.0) as load:
+    with Load(env, clients=clients, pause_s=pause_s) as load:
         time.sleep(seconds)
     broken = sum(not problem[:3].isdigit() for problem in load.problems)
     return Counter({0: broken}) + Counter(status for _, status, _ in load.answers)

@@ -57,7 +57,8 @@ def wait_until(
 
 def write_graph(path: Path, behaviour: Behaviour, seed: int) -> None:
     """An embedder: a random projection. One that fails does so where the first pixel is above
-    0; a slow one multiplies a large matrix first.
+    0; a slow one does six billion operations for each row first, so that a batch of rows takes
+    as long as they do one by one.
     """
     rng = np.random.default_rng(seed)
     weights = rng.normal(size=(3 * SIDE * SIDE, SIZE)).astype(np.float32)
@@ -81,14 +82,22 @@ def write_graph(path: Path, behaviour: Behaviour, seed: int) -> None:
         ]
         last = "checked"
     if behaviour == "slow":
-        constants.append(numpy_helper.from_array(np.full((SIZE, 4096), 1e-9, np.float32), "wide"))
-        constants.append(numpy_helper.from_array(np.full((4096, 4096), 1e-9, np.float32), "large"))
-        constants.append(numpy_helper.from_array(np.full((4096, SIZE), 1e-9, np.float32), "narrow"))
-        nodes.append(helper.make_node("MatMul", ["plain", "wide"], ["w0"]))
+        tall, flat = np.array([-1, 1], np.int64), np.array([-1, SIZE], np.int64)
+        wide, large = np.full((1, 4096), 1e-9, np.float32), np.full((4096, 4096), 1e-9, np.float32)
+        constants += [
+            numpy_helper.from_array(value, name)
+            for name, value in (
+                ("tall", tall), ("flat_again", flat), ("wide", wide), ("large", large),
+                ("narrow", wide.T.copy()),
+            )
+        ]  # fmt: skip
+        nodes.append(helper.make_node("Reshape", ["plain", "tall"], ["column"]))
+        nodes.append(helper.make_node("MatMul", ["column", "wide"], ["w0"]))
         for number in range(12):
             nodes.append(helper.make_node("MatMul", [f"w{number}", "large"], [f"w{number + 1}"]))
         nodes += [
-            helper.make_node("MatMul", ["w12", "narrow"], ["little"]),
+            helper.make_node("MatMul", ["w12", "narrow"], ["one"]),
+            helper.make_node("Reshape", ["one", "flat_again"], ["little"]),
             helper.make_node("Add", ["plain", "little"], ["late"]),
         ]
         last = "late"

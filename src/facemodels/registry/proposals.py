@@ -41,6 +41,12 @@ class ProposedEvent:
         """The role that the actor must have."""
         return role_of(self.act)
 
+    @property
+    def urgent(self) -> bool:
+        """Whether it takes a version from production, or is an emergency: nothing may delay it."""
+        extra = self.extra.keys() & {"emergency", "retire"}
+        return self.act in ("rollback", "withdraw") or bool(extra)
+
 
 Proposal = Callable[[State], ProposedEvent]
 

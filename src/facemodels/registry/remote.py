@@ -18,7 +18,9 @@ from facemodels.git import Git
 from facemodels.registry.policy import PATH
 
 _LINE = re.compile(r"(?P<name>\S+)\t(?P<url>.*) \((?P<kind>fetch|push)\)")
+_SSH = re.compile(r"(?:ssh://)?(?:[^@/]+@)?(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*\.[A-Za-z]+)[:/]")
 _CLOCK_S = 3.0  # for the answer of a web server; an event does not wait longer for a date
+_GUESS_S = 1.0  # for a host that may have none
 _LOCAL = f'or set `remote: ""` in {PATH} where one clone is the whole registry'
 
 
@@ -86,30 +88,57 @@ def _read(git: Git) -> dict[str, tuple[list[str], list[str]]]:
     return found
 
 
-def read_clock(git: Git, remote: RegistryRemote) -> float | None:
-    """The time on the host of a remote, in seconds since 1970; None if it cannot be had.
+@dataclass(frozen=True, slots=True)
+class HostClock:
+    """What a clock of a remote's host says.
 
-    A web server dates its answers. A folder's file system dates a file (one without a name) by
-    its own host. SSH tells no time.
+    Attributes:
+        time: seconds since 1970.
+        own: whether it may be the clock of this machine: then it agrees with ours and says
+            nothing.
     """
-    import urllib.error
-    import urllib.request  # 30 ms, which reading must not wait for
-    from email.utils import parsedate_to_datetime
 
+    time: float
+    own: bool = False
+
+
+def read_clock(git: Git, remote: RegistryRemote) -> HostClock | None:
+    """The time on the host of a remote; None if it cannot be had.
+
+    A web server dates its answers; where git speaks SSH, which tells no time, a host that answers
+    HTTPS too is asked so. A folder's file system dates a file (one without a name) by its own
+    host, which may be this machine.
+    """
     url = remote.place
     if url == remote.name:
         url = _read(git)[remote.name][0][0]
     if url.startswith(("http://", "https://")):
-        asked = urllib.request.Request(url, method="HEAD")  # noqa: S310  (the scheme is checked)
-        with suppress(OSError, ValueError, TypeError):
-            try:
-                with urllib.request.urlopen(asked, timeout=_CLOCK_S) as answer:  # noqa: S310
-                    date = answer.headers["Date"]
-            except urllib.error.HTTPError as error:  # it has a date, whatever it refuses
-                date = error.headers["Date"]
-            return parsedate_to_datetime(date).timestamp()
-        return None
+        return _ask_web(url, _CLOCK_S)
     folder = git.root / url.removeprefix("file://")
-    with suppress(OSError), tempfile.TemporaryFile(dir=folder) as file:
-        return Path(f"/dev/fd/{file.fileno()}").stat().st_mtime
+    if folder.is_dir():
+        with suppress(OSError), tempfile.TemporaryFile(dir=folder) as file:
+            return HostClock(Path(f"/dev/fd/{file.fileno()}").stat().st_mtime, own=True)
+        return None
+    host = _SSH.match(url)
+    return _ask_web(f"https://{host['host']}/", _GUESS_S) if host else None
+
+
+def _ask_web(url: str, limit_s: float) -> HostClock | None:
+    """The date of a web server's answer."""
+    import ssl
+    import urllib.error
+    import urllib.request  # 30 ms, which reading must not wait for
+    from email.utils import parsedate_to_datetime
+
+    # A certificate is out of date where our clock is wrong. Nothing is sent, and no more than the
+    # date is believed.
+    anybody = ssl._create_unverified_context()  # noqa: S323
+    asked = urllib.request.Request(url, method="HEAD")  # noqa: S310  (the callers check it)
+    with suppress(OSError, ValueError, TypeError):
+        try:
+            with urllib.request.urlopen(asked, timeout=limit_s, context=anybody) as answer:  # noqa: S310
+                date = answer.headers["Date"]
+        except urllib.error.HTTPError as error:  # it has a date, whatever it refuses
+            date = error.headers["Date"]
+        return HostClock(parsedate_to_datetime(date).timestamp())
     return None

@@ -6,10 +6,7 @@ only what the remote took gets a ref here. A kill at any moment leaves the event
 done, never a tag of ours that blocks the next fetch. Where the policy or the user asks for an
 event of this clone alone, the same swap is made on the clone's own refs.
 
-The chain orders events; dates inform. Still every event is later than the one before by a second
-at least, since GTO and DVC know the order of tags by their dates alone. A date that is far ahead,
-of this event or of one before, never stops the chain: the next events follow it by seconds. What
-is refused is to make the first of that kind, where the remote's clock shows that ours is wrong.
+The chain orders events; dates inform (see `dates`).
 """
 
 from __future__ import annotations
@@ -19,12 +16,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from facemodels.errors import ConflictError, ToolError
 from facemodels.git import Git, GitError
-from facemodels.registry import diagnosis, reading, signatures, state, sync, tag_objects
-from facemodels.registry.events import Event, to_text
+from facemodels.registry import dates, diagnosis, reading, signatures, state, sync, tag_objects
+from facemodels.registry.events import Event
 from facemodels.registry.identity import read_tagger
 from facemodels.registry.policy import RegistryPolicy
 from facemodels.registry.proposals import Proposal, ProposedEvent
-from facemodels.registry.remote import RegistryRemote, find, read_clock
+from facemodels.registry.remote import RegistryRemote, find
 from facemodels.registry.state import State
 from facemodels.registry.sync import SyncedEvents
 
@@ -39,7 +36,6 @@ _PUSH = (
 _BATCH = 1000  # refs of one push; the system limits the length of a command line
 _TRIAL = "facemodels-trial"  # the tag of a rehearsal, which no ref ever has
 _ATTEMPTS = 32  # others who were faster on other models, before we give up
-_AHEAD_S = 24 * 3600  # clocks differ, and bursts of events add some seconds
 
 
 class TagStore:
@@ -232,7 +228,7 @@ class TagStore:
             self.policy.require(who, change.role)
 
     def rehearse(self) -> None:
-        """Do all of an event but the event: sign something, and ask the remote for a trial push.
+        """Do all of an event but the event: look at the clock, sign, and push for a trial.
 
         What this refuses would refuse an event, hours of training later. Rules that a host
         applies to a real push alone (protected tags, hooks) cannot be tried.
@@ -240,14 +236,17 @@ class TagStore:
         Raises:
             InputError: git knows no name, address or key.
             RuleError: the signer is not allowed.
-            ToolError: git cannot sign, or the remote refuses pushes.
+            ToolError: the clock is wrong, git cannot sign, or the remote refuses pushes.
         """
         remote = self.remote()
         tagger = read_tagger(self.git)
         commit = self.git.commit("HEAD")
-        oid = tag_objects.write(
-            self.git, tagger, _TRIAL, commit, "", int(self._clock()), sign=self._signs
+        events = reading.read_events(self.git)
+        before = sync.event_at(self.git, reading.read_head(self.git), events)
+        moment = dates.date_next(
+            self.git, remote, events, (before,), commit, int(self._clock()), urgent=False
         )
+        oid = tag_objects.write(self.git, tagger, _TRIAL, commit, "", moment, sign=self._signs)
         if self._signs:
             signatures.require_known(self.git, self.policy, oid)
         if remote is not None:
@@ -270,7 +269,10 @@ class TagStore:
     ) -> Event | None:
         """The event, or None if the head has moved in the meantime."""
         before = sync.event_at(self.git, head, now.events)
-        moment = self._moment(remote, before, now.last(str(change.model.name)))
+        moment = dates.date_next(
+            self.git, remote, now.events, (before, now.last(str(change.model.name))),
+            change.commit, int(self._clock()), urgent=change.urgent,
+        )  # fmt: skip
         oid = self._make(change, before, moment)
         if remote is None:
             done = self._swap(change.tag, oid, head)
@@ -336,31 +338,6 @@ class TagStore:
                 f"{tag} is done on {remote}, but this clone could not note it: {error.stderr}",
                 f"{error.remedy} `facemodels registry sync` fetches the tag.".lstrip(),
             ) from error
-
-    def _moment(
-        self, remote: RegistryRemote | None, before: Event | None, last: Event | None
-    ) -> int:
-        """The date of the next event, in seconds since 1970.
-
-        Args:
-            remote: the remote, whose clock is asked where ours is far ahead of the chain.
-            before: the event that it follows.
-            last: the last event of its model, one of GTO's perhaps.
-
-        Raises:
-            ToolError: this machine's clock is a day ahead of the remote's.
-        """
-        clock = int(self._clock())
-        known = max((event.time for event in (before, last) if event is not None), default=0)
-        if remote is not None and clock > known + _AHEAD_S:
-            theirs = read_clock(self.git, remote)
-            if theirs is not None and clock > theirs + _AHEAD_S:
-                raise ToolError(
-                    f"This machine's clock says {to_text(clock)}, and the one of {remote} "
-                    f"{to_text(int(theirs))}: every later event would be dated after that.",
-                    "Set the clock and run it again. Nothing was changed.",
-                )
-        return max(clock, known + 1)
 
     def _make(self, change: ProposedEvent, before: Event | None, moment: int) -> str:
         """Write the tag object of an event, signed where the policy asks, and no ref to it.

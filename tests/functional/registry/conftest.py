@@ -10,6 +10,13 @@ import pytest
 
 from .site import RegistrySite, build
 
+
+@pytest.fixture(autouse=True)
+def no_host_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sites have a time of their own (`CLOCK`), which a folder's host does not know."""
+    monkeypatch.setattr("facemodels.registry.dates.read_clock", lambda *_: None)
+
+
 _TEMPLATE: list[RegistrySite] = []
 
 

@@ -17,6 +17,7 @@ from facemodels.errors import InputError, IntegrityError, ToolError
 from facemodels.git import Git, GitError
 from facemodels.registry.policy import RegistryPolicy
 from facemodels.registry.reading import HEAD
+from facemodels.registry.remote import read_clock
 from facemodels.registry.tag_store import TagStore
 
 from .site import CLOCK, Clone, RegistrySite, git, move, refs, register, retire, version
@@ -232,16 +233,24 @@ def test_a_tag_dated_far_ahead_stops_nobody(
     assert two.findings() == []
 
 
-def test_a_clock_far_ahead_of_the_remotes_makes_no_event(site: RegistrySite, one: Clone) -> None:
-    def store(ahead_s: float) -> TagStore:
-        now = time.time() + ahead_s
+@pytest.mark.parametrize("days", [2, -400])
+def test_a_clock_far_from_the_remotes_makes_no_event_but_an_emergency(
+    site: RegistrySite, one: Clone, days: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facemodels.registry.dates.read_clock", read_clock)
+
+    def store(off_s: float) -> TagStore:
+        now = time.time() + off_s
         return TagStore(Git(one.folder), RegistryPolicy(), clock=lambda: now)
 
-    before = site.refs()
-    with pytest.raises(ToolError, match=r"clock says .* and the one of origin"):
-        store(2 * 24 * 3600.0).add(move(ONE, "production"))
+    wrong, before = store(days * 24 * 3600.0), site.refs()
+    for act in (wrong.rehearse, lambda: wrong.add(move(ONE, "production"))):
+        with pytest.raises(ToolError, match=r"clock is wrong: it says .* and the one of origin"):
+            act()
     assert site.refs() == before
     store(3600.0).add(move(ONE, "production"))
+    assert abs(wrong.add(retire(ONE)).time - time.time()) < 2 * 3600  # the remote's date
+    assert one.findings() == []
 
 
 # --- which remote, and by which URL ----------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,14 @@ from facemodels.registry.registry import open_registry
 
 ROOT = Path(__file__).resolve().parents[2]
 _TIMEOUT_S = 30.0
+_FIRST = "recognition"  # is meant where models of several tasks serve the version
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     # Only where this folder is named on the command line; hence the defaults in `_option`.
     group = parser.getgroup("a deployed environment")
     group.addoption("--model-version", help="Version that must answer, for example 2.2.0.")
-    group.addoption("--model-type", choices=TASKS, help="Its task; recognition by default.")
+    group.addoption("--model-type", choices=TASKS, help="Its task; by default any.")
     group.addoption("--model-name", help="Its name, where several models have one version.")
     group.addoption("--environment", choices=settings.ENVIRONMENTS, help="Default: staging.")
     group.addoption("--base-url", help="Instead of the environment's address.")
@@ -81,8 +82,9 @@ def deployed(pytestconfig: pytest.Config) -> Deployed:
     token = _option(pytestconfig, "--token", os.environ.get("FACEMODELS_TOKEN", ""))
     headers = {"authorization": f"Bearer {token}"} if token else {}
     base = _base_url(pytestconfig, environment)
-    task = _option(pytestconfig, "--model-type", "recognition")
-    identity, url = _find(_candidates(pytestconfig, task, version), base, headers)
+    task = _option(pytestconfig, "--model-type")
+    tasks = [task] if task else [_FIRST, *(one for one in TASKS if one != _FIRST)]
+    identity, url = _find(_candidates(pytestconfig, tasks, version), base, headers)
     own = not _option(pytestconfig, "--base-url")
     return Deployed(identity, environment, url, {**headers, HEADER: str(identity)}, own)
 
@@ -95,28 +97,29 @@ def _base_url(config: pytest.Config, environment: str) -> str:
     return f"http://{address.host}:{address.port}"
 
 
-def _candidates(config: pytest.Config, task: str, version: str) -> list[ModelId]:
+def _candidates(config: pytest.Config, tasks: Sequence[str], version: str) -> list[ModelId]:
     """Ids that may be meant: of the model named, else of all that the registry or models/ has."""
     name = _option(config, "--model-name")
-    names = {name} if name else {f"{p}-{a}" for p, a in _known(task)}
+    names = [name] if name else [known for task in tasks for known in sorted(set(_known(task)))]
     try:
-        return [ModelId.parse(f"{ModelName.parse(one)}-v{version}") for one in sorted(names)]
+        return [ModelId.parse(f"{ModelName.parse(one)}-v{version}") for one in names]
     except NameFormatError as error:
         pytest.fail(str(error), pytrace=False)
 
 
-def _known(task: str) -> Iterator[tuple[str, str]]:
+def _known(task: str) -> Iterator[str]:
+    """Names of a task's models."""
     prefix = task.removesuffix("s")
     for path in (*ROOT.glob(f"models/{task}/*-v*"), *ROOT.glob(f"conf/model/{prefix}-*.yaml")):
         stem = path.stem.removeprefix(f"{prefix}-") if path.suffix == ".yaml" else path.name
-        yield prefix, stem.partition("-v")[0]
+        yield f"{prefix}-{stem.partition('-v')[0]}"
     try:
         entries = open_registry(ROOT).repository.state().entries
     except FacemodelsError:  # tested from a copy without Git
         return
     for identity in map(ModelId.parse, entries):
         if identity.name.task == task:
-            yield identity.name.prefix, identity.name.architecture
+            yield str(identity.name)
 
 
 def _find(candidates: list[ModelId], base: str, headers: Mapping[str, str]) -> tuple[ModelId, str]:
@@ -176,8 +179,10 @@ def pixels(deployed: Deployed) -> list[np.ndarray]:
             "test", seed=5, identities=2, images_per_identity=2, image_size=112, folds=1,
             pairs_per_fold=1, workers=1,
         )  # fmt: skip
-    else:
+    elif deployed.task == "landmarks":
         split = generate.landmark_split("test", seed=5, faces=3, image_size=160, workers=1)
+    else:
+        split = generate.photo_split("test", seed=5, people=4, photos=3, image_size=240, workers=1)
     return list(split.images[:3])
 
 

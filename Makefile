@@ -58,13 +58,17 @@ check: setup  ## Lint, types, layers, conf against params.yaml
 	$(BIN)/lint-imports
 	$(BIN)/facemodels params --check
 
-bench: setup  ## Measure what the README claims
+PHOTOS ?=
+bench: setup  ## Measure what the README claims; PHOTOS=FOLDER of faces instead of generated ones
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.sample
 	$(BIN)/python -m benchmarks.dvc
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.registry
 	$(BIN)/python -m benchmarks.serving
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.gallery
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.system $(lastword $(sort $(wildcard models/system/faces-v*))) \
+		$(if $(PHOTOS),--photos $(PHOTOS))
 
 FACES ?= data/prepared/detection
 bench-detectors: setup  ## Both detectors in one table; FACES=FOLDER of a data set with boxes

@@ -1,8 +1,9 @@
 """A system in one process beside the pipelines that people build: steps, rates and percentiles.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.system PACKAGE --photos FOLDER [--peer PYTHON]
+    OMP_NUM_THREADS=1 python -m benchmarks.system PACKAGE [--photos FOLDER] [--peer PYTHON]
 
-Three tables, of photos as they are and of groups (six photos side by side in one JPEG):
+Three tables, of photos as they are and of groups (six photos side by side in one JPEG); without a
+folder they are the generated ones that the system was judged by:
 
 - the steps of one photo in one process, beside the sum of the graphs' own times;
 - POST /api/faces beside a server of the detector and one of the recogniser, to which the client
@@ -26,6 +27,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import math
 import random
 import subprocess
 import time
@@ -43,6 +45,7 @@ from PIL import Image
 
 from benchmarks.served_faces import Served, served
 from facemodels import imaging
+from facemodels.data.splits import PhotoSplit
 from facemodels.package.load import Package, open_package
 from facemodels.system.faces import FaceSystem
 from facemodels.system.quality import measure
@@ -52,6 +55,8 @@ _WARM_UP = 3
 _GROUP = (3, 2)  # photos of a group, across and down
 _JPEG = {"content-type": "image/jpeg"}
 _QUALITY = 95  # of the crops that a client sends again
+_CROPS = 16  # of one request: as many as a server takes
+_GENERATED = Path("data/prepared/system/test")
 _PEER = Path(__file__).parent / "peers" / "face_recognition_loop.py"
 Seconds = tuple[float, float]  # of the clock, of the processor
 Times = dict[str, list[Seconds]]
@@ -78,16 +83,20 @@ class Clock:
         return found
 
 
-def drawn(folder: Path, count: int) -> dict[str, list[bytes]]:
-    """JPEGs by kind, drawn by a seed: photos of the folder, and groups of them."""
-    paths = sorted(p for p in folder.rglob("*") if p.suffix in imaging.EXTENSIONS)
-    across, down = _GROUP
-    chosen = random.Random(1).sample(paths, across * down * count)  # noqa: S311
+def drawn(folder: Path | None, count: int) -> dict[str, list[bytes]]:
+    """JPEGs by kind, drawn by a seed: photos of the folder or generated ones, and groups."""
+    if folder is None:
+        known: Sequence[bytes] = [_jpeg(image, 90) for image in PhotoSplit.load(_GENERATED).images]
+        count = min(count, len(known) // math.prod(_GROUP))
+    else:
+        paths = sorted(p for p in folder.rglob("*") if p.suffix in imaging.EXTENSIONS)
+        wanted = random.Random(1).sample(paths, math.prod(_GROUP) * count)  # noqa: S311
+        known = [path.read_bytes() for path in wanted]
     groups = [
-        _side_by_side([imaging.decode(path) for path in chosen[start : start + across * down]])
-        for start in range(0, len(chosen), across * down)
+        _side_by_side([imaging.decode(data) for data in known[start : start + math.prod(_GROUP)]])
+        for start in range(0, math.prod(_GROUP) * count, math.prod(_GROUP))
     ]
-    return {"photo": [path.read_bytes() for path in chosen[:count]], "group": groups}
+    return {"photo": list(known[:count]), "group": groups}
 
 
 def _side_by_side(photos: Sequence[NDArray[np.uint8]]) -> bytes:
@@ -191,8 +200,11 @@ def over_http(
             image = imaging.decode(data)
             crops = [crop.cut(image, np.array(face["points"]), face["box"]) for face in faces]
             files = [("image", ("crop.jpg", _jpeg(one, _QUALITY), "image/jpeg")) for one in crops]
-            embedded = recogniser.client.post("/api/embed", files=files)
-            return len(embedded.raise_for_status().json()["results"])
+            answers = (
+                recogniser.client.post("/api/embed", files=files[start : start + _CROPS])
+                for start in range(0, len(files), _CROPS)
+            )
+            return sum(len(one.raise_for_status().json()["results"]) for one in answers)
 
         own = psutil.Process()
 
@@ -312,7 +324,7 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("package", type=Path)
-    parser.add_argument("--photos", type=Path, required=True, help="a folder; searched in depth")
+    parser.add_argument("--photos", type=Path, help="a folder; searched in depth")
     parser.add_argument("--count", type=int, default=20, help="photos, and groups")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peer", help="a Python that has face_recognition")

@@ -67,6 +67,7 @@ def train(
       facemodels train --model facenet --dataset data/training --epochs 100 \\
           --output models/recognition/facenet-v2.2.0
     """
+    from facemodels.data.splits import images_of
     from facemodels.models import architecture
     from facemodels.package.verify import is_package
     from facemodels.pipeline.layout import crop_of
@@ -89,7 +90,9 @@ def train(
     given = prepared(source, kind.task, crops=[crop], detector=detector, reading=reading)
     with given as data, _saying_how_to_go_on():
         if epochs:
-            settings = trained.budget(settings, epochs=epochs, images=_images(data))
+            settings = trained.budget(
+                settings, epochs=epochs, images=len(images_of(data / "train"))
+            )
         wrote = run(
             trained,
             settings,
@@ -145,10 +148,3 @@ def _settings(model: str | None, config: Path | None) -> dict[str, Any]:
 
 def _path(values: dict[str, Any], key: str) -> Path | None:
     return Path(values[key]) if values.get(key) else None
-
-
-def _images(data: Path) -> int:
-    import numpy as np
-
-    arrays = sorted((data / "train").glob("*.npy"))  # recognition has one for each crop
-    return len(np.load(arrays[0], mmap_mode="r"))

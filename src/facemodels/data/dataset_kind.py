@@ -11,13 +11,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from facemodels.data import sheet
+from facemodels.data.executors import Workers
+from facemodels.data.image_places import IN_MEMORY, ImagePlace
 from facemodels.data.problems import Problem
 from facemodels.data.splits import (
     NO_GROUP,
@@ -26,7 +28,7 @@ from facemodels.data.splits import (
     PhotoSplit,
     RecognitionSplit,
 )
-from facemodels.params import Frozen, Share
+from facemodels.params import Count, Frozen, Share
 
 Image = NDArray[np.uint8]
 Split = DetectionSplit | RecognitionSplit | LandmarkSplit | PhotoSplit
@@ -38,10 +40,15 @@ class DatasetSettings(Frozen):
     Attributes:
         reader: name of the kind of dataset, see docs/datasets.md.
         source: folder of the dataset, or of the generator's code. `prepare` depends on it.
+        storage: files: the images of a split in one file, made in memory; shards: in files of
+            bounded size, for data that does not fit there. Models learn the same from both.
+        shard_mb: the most that a shard holds.
     """
 
     reader: str
     source: str
+    storage: Literal["files", "shards"] = "files"
+    shard_mb: Count = 64
 
 
 class FilesSettings(DatasetSettings):
@@ -122,12 +129,15 @@ class DatasetKind(ABC, Generic[SettingsT, SplitT]):
     precedence: ClassVar[int] = 0
 
     @abstractmethod
-    def read(self, settings: SettingsT, *, workers: int) -> DatasetSplits[SplitT]:
+    def read(
+        self, settings: SettingsT, *, workers: Workers, place: ImagePlace = IN_MEMORY
+    ) -> DatasetSplits[SplitT]:
         """Read the dataset into splits.
 
         Args:
             settings: which dataset, and how.
-            workers: number of processes that decode or draw images.
+            workers: who decodes or draws images; a number of processes, or an executor.
+            place: where the images go.
 
         Raises:
             DataError: the dataset is missing or has another layout.
@@ -203,13 +213,19 @@ class RecognitionKind(DatasetKind[SettingsT, RecognitionSplit]):
 
     @abstractmethod
     def read(
-        self, settings: SettingsT, *, workers: int, finder: FaceFinder | None = None
+        self,
+        settings: SettingsT,
+        *,
+        workers: Workers,
+        place: ImagePlace = IN_MEMORY,
+        finder: FaceFinder | None = None,
     ) -> DatasetSplits[RecognitionSplit]:
         """Read the dataset into splits.
 
         Args:
             settings: which dataset, and how.
-            workers: number of processes that decode or draw images.
+            workers: who decodes or draws images; a number of processes, or an executor.
+            place: where the images go.
             finder: finds the face to cut out of each image; None cuts out the middle.
 
         Raises:

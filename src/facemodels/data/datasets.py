@@ -18,6 +18,8 @@ from facemodels.data.dataset_kind import (
     FaceFinder,
     RecognitionKind,
 )
+from facemodels.data.executors import Workers
+from facemodels.data.image_places import IN_MEMORY, ImagePlace
 from facemodels.errors import DataError, ParamsError
 from facemodels.params import Data, parse
 
@@ -29,11 +31,17 @@ class Dataset:
     kind: DatasetKind[Any, Any]
     settings: DatasetSettings
 
-    def read(self, *, workers: int, finder: FaceFinder | None = None) -> DatasetSplits[Any]:
+    def read(
+        self,
+        *,
+        workers: Workers,
+        place: ImagePlace = IN_MEMORY,
+        finder: FaceFinder | None = None,
+    ) -> DatasetSplits[Any]:
         """Read the dataset into splits; see `DatasetKind.read` and `RecognitionKind.read`."""
         if isinstance(self.kind, RecognitionKind):
-            return self.kind.read(self.settings, workers=workers, finder=finder)
-        return self.kind.read(self.settings, workers=workers)
+            return self.kind.read(self.settings, workers=workers, place=place, finder=finder)
+        return self.kind.read(self.settings, workers=workers, place=place)
 
 
 def kinds_of(task: str) -> list[DatasetKind[Any, Any]]:

@@ -1,7 +1,8 @@
 """Prepared data: a folder for each split, with a few arrays.
 
     <split>/images.npy     uint8 (N, S, S, 3), RGB, memory-mapped on load; for recognition
-                           <crop>.npy, one file for each crop of the faces
+                           <crop>.npy, one file for each crop of the faces. Where `storage` is
+                           shards, a folder `images` or `<crop>` stands for the file
     <split>/labels.npz     the other arrays of the split, by field name
     groups.json            names of the groups that the arrays number
     faces.json             how the faces of recognition were found
@@ -13,6 +14,7 @@ on the values only, because NumPy dates the members of its archives 1980.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -21,6 +23,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from facemodels.data.shards import INDEX, ShardedImages
 from facemodels.errors import DataError
 from facemodels.files import write_json
 
@@ -35,6 +38,7 @@ LEVEL_GROUPS = tuple(
     "+".join(level for bit, level in enumerate(WIDER_LEVELS) if number >> bit & 1) or "no level"
     for number in range(2 ** len(WIDER_LEVELS))
 )
+Images = NDArray[np.uint8] | ShardedImages  # (N, S, S, 3), RGB
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class _Split:
         images: uint8 (N, S, S, 3), RGB.
     """
 
-    images: NDArray[np.uint8]
+    images: Images
 
     def __len__(self) -> int:
         return len(self.images)
@@ -53,7 +57,7 @@ class _Split:
     def save(self, folder: Path) -> None:
         """Write the split into `folder`, which is made if it is missing."""
         folder.mkdir(parents=True, exist_ok=True)
-        np.save(folder / "images.npy", self.images)
+        _save_images(folder, "images", self.images)
         self._save_labels(folder)
 
     def _save_labels(self, folder: Path) -> None:
@@ -72,12 +76,12 @@ class _Split:
         Raises:
             DataError: the folder holds no prepared split of this task.
         """
-        return cls._load(folder, "images.npy")
+        return cls._load(folder, "images")
 
     @classmethod
-    def _load(cls, folder: Path, images_file: str, **others: Any) -> Self:
+    def _load(cls, folder: Path, images_name: str, **others: Any) -> Self:
         try:
-            images = np.load(folder / images_file, mmap_mode="r", allow_pickle=False)
+            images = _load_images(folder, images_name)
             with np.load(folder / "labels.npz", allow_pickle=False) as archive:
                 labels: dict[str, Any] = {name: archive[name] for name in cls._labels()}
         except (OSError, KeyError, ValueError) as error:
@@ -147,13 +151,13 @@ class RecognitionSplit(_Split):
     folds: NDArray[np.int8]
     found: NDArray[np.bool_]
     crop: str
-    others: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    others: Mapping[str, Images] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """Write the split with all its crops into `folder`, which is made if it is missing."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, images in {self.crop: self.images, **self.others}.items():
-            np.save(folder / f"{name}.npy", images)
+            _save_images(folder, name, images)
         self._save_labels(folder)
 
     @classmethod
@@ -167,14 +171,14 @@ class RecognitionSplit(_Split):
         Raises:
             DataError: the folder holds no prepared split of faces, or none in this crop.
         """
-        there = sorted(path.stem for path in folder.glob("*.npy"))
+        there = image_names(folder)
         if there and crop and crop not in there:
             raise DataError(
                 f"{folder} has its faces as {', '.join(there)}, not as {crop}.",
                 f"Add {crop} to data.recognition.crops in conf/data/, and run `dvc repro prepare`.",
             )
         chosen = crop or (there[0] if there else "")
-        return cls._load(folder, f"{chosen}.npy", crop=chosen)
+        return cls._load(folder, chosen, crop=chosen)
 
 
 @dataclass(frozen=True)
@@ -190,6 +194,41 @@ class LandmarkSplit(_Split):
     boxes: NDArray[np.float32]
     points: NDArray[np.float32]
     groups: NDArray[np.int8]
+
+
+def image_names(folder: Path) -> list[str]:
+    """The names of the images in the folder of a split, sorted: `images`, or those of the crops."""
+    files = {path.stem for path in folder.glob("*.npy")}
+    return sorted(files | {path.parent.name for path in folder.glob(f"*/{INDEX}")})
+
+
+def _save_images(folder: Path, name: str, images: Images) -> None:
+    """Write images as they are kept: an array to a file; shards lie in the folder already."""
+    if isinstance(images, ShardedImages):
+        (folder / f"{name}.npy").unlink(missing_ok=True)
+        images.save(folder / name)
+    else:
+        shutil.rmtree(folder / name, ignore_errors=True)
+        np.save(folder / f"{name}.npy", images)
+
+
+def _load_images(folder: Path, name: str) -> Images:
+    if (folder / name / INDEX).is_file():
+        return ShardedImages.open(folder / name)
+    images: NDArray[np.uint8] = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+    return images
+
+
+def images_of(folder: Path) -> Images:
+    """The images in the folder of a split; of faces, those in the first crop by name.
+
+    Raises:
+        DataError: it holds no prepared split.
+    """
+    names = image_names(folder)
+    if not names:
+        raise DataError(f"{folder} holds no prepared split.", "Run `dvc repro prepare` first.")
+    return _load_images(folder, names[0])
 
 
 def save_group_names(data: Path, names: tuple[str, ...]) -> None:

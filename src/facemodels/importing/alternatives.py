@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facemodels.data.splits import RecognitionSplit
+from facemodels.data.splits import RecognitionSplit, image_names
 from facemodels.errors import DataError
 from facemodels.evaluate import bootstrap
 from facemodels.imaging import CROPS
@@ -138,7 +138,7 @@ def calibration_faces(data: Path, *, people: int = _PEOPLE) -> CalibrationFaces:
     left = people
     for name in ("val", "train"):
         folder = data / name
-        crops = sorted(path.stem for path in folder.glob("*.npy"))
+        crops = image_names(folder)
         split = RecognitionSplit.load(folder)
         rows, person = _drawn(split, left)
         for crop in crops:

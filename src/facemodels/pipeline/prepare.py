@@ -10,8 +10,10 @@ from typing import Any
 
 from PIL import Image
 
-from facemodels.data.dataset_kind import RecognitionKind
+from facemodels.data.dataset_kind import DatasetSettings, RecognitionKind
 from facemodels.data.datasets import Dataset
+from facemodels.data.executors import Workers
+from facemodels.data.image_places import IN_MEMORY, ImagePlace, ImagesInShards
 from facemodels.data.leaks import shared_pictures
 from facemodels.data.problems import check_share, kinds, summary
 from facemodels.data.splits import FACES, save_group_names
@@ -21,7 +23,13 @@ from facemodels.pipeline.cores import usable_cores
 from facemodels.pipeline.face_finder import finder_of
 
 
-def prepare(dataset: Dataset, output: Path, report: Path | None, picture: Path | None) -> None:
+def prepare(
+    dataset: Dataset,
+    output: Path,
+    report: Path | None,
+    picture: Path | None,
+    workers: Workers = 0,
+) -> None:
     """Write the splits of one task below `output`.
 
     Args:
@@ -30,6 +38,7 @@ def prepare(dataset: Dataset, output: Path, report: Path | None, picture: Path |
             faces.json, which says how the faces were found.
         report: JSON file with counts, digest and every broken file with its reason.
         picture: PNG file with the contact sheet of the training split.
+        workers: who decodes or draws; 0: a process for each core.
 
     Raises:
         DataError: the dataset is missing, more of it is broken than allowed, or nothing of it is
@@ -37,7 +46,8 @@ def prepare(dataset: Dataset, output: Path, report: Path | None, picture: Path |
     """
     kind = dataset.kind
     finder = finder_of(dataset.settings)
-    read = dataset.read(workers=usable_cores(), finder=finder)
+    place = _place(dataset.settings, output)
+    read = dataset.read(workers=workers or usable_cores(), place=place, finder=finder)
     facts: dict[str, Any] = {
         "digest": None,
         "splits": {name: kind.count(split) for name, split in read.splits.items()},
@@ -67,6 +77,12 @@ def prepare(dataset: Dataset, output: Path, report: Path | None, picture: Path |
         sheet = Image.fromarray(kind.contact_sheet(read.splits["train"]))
         sheet.save(buffer, "PNG", optimize=True)
         write_bytes(picture, buffer.getvalue())
+
+
+def _place(settings: DatasetSettings, output: Path) -> ImagePlace:
+    if settings.storage == "files":
+        return IN_MEMORY
+    return ImagesInShards(output, settings.shard_mb * 10**6)
 
 
 def _require_apart(shared: Mapping[str, int], splits: Mapping[str, Any], settings: Any) -> None:

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from facemodels import quantization
-from facemodels.data.splits import DetectionSplit, RecognitionSplit
+from facemodels.data.splits import DetectionSplit, Images, RecognitionSplit
 from facemodels.errors import GateError, InputError
 from facemodels.evaluate import gates
 from facemodels.evaluate.evaluation import Evaluation
@@ -164,7 +163,7 @@ def _inputs(source: Package, data: Path, most: int) -> list[Batch]:
     return batches
 
 
-def _validation_images(task: str, data: Path, crop: str) -> NDArray[np.uint8]:
+def _validation_images(task: str, data: Path, crop: str) -> Images:
     """The images of the split `val`: scenes, or the faces that were found in one crop."""
     if task == "detection":
         return DetectionSplit.load(data / "val").images

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from facemodels.data.leaks import shared_pictures
+from facemodels.data.splits import images_of
 from facemodels.imaging import resize
 
 _FILE = "trained_pictures.npy"  # beside the weights; it is no part of a package
@@ -22,7 +22,7 @@ def remember(data: Path, folder: Path) -> None:
         folder: the folder of the weights.
     """
     thumbnails = [
-        resize(np.ascontiguousarray(one), _WIDTH, _HEIGHT) for one in _images(data, "train")
+        resize(np.ascontiguousarray(one), _WIDTH, _HEIGHT) for one in images_of(data / "train")
     ]
     np.save(folder / _FILE, np.array(thumbnails, np.uint8).reshape(-1, _HEIGHT, _WIDTH, 3))
 
@@ -37,17 +37,9 @@ def seen_in_training(folder: Path, data: Path) -> float:
     if not (folder / _FILE).is_file():
         return 0.0
     trained = list(np.load(folder / _FILE, allow_pickle=False))
-    tested = [list(_images(data, split)) for split in ("val", "test")]
+    tested = [list(images_of(data / split)) for split in ("val", "test")]
     found = [
         shared_pictures({"trained": trained, "tested": images}).get("trained/tested", 0)
         for images in tested
     ]
     return sum(found) / max(1, sum(map(len, tested)))
-
-
-def _images(data: Path, split: str) -> NDArray[np.uint8]:
-    """The images of a split, memory-mapped; recognition has several crops of the same ones."""
-    images: NDArray[np.uint8] = np.load(
-        min((data / split).glob("*.npy")), mmap_mode="r", allow_pickle=False
-    )
-    return images

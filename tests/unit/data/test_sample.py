@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from facemodels.data import executors
 from facemodels.data import sample as sample_package
-from facemodels.data.sample import generate
 from facemodels.data.sample.canvas import RESOLUTION, f32
 from facemodels.data.sample.generate import (
     GROUPS,
@@ -92,7 +92,7 @@ def test_a_second_run_gives_the_same_bits(
 def test_the_number_of_workers_does_not_change_a_bit(
     scenes: DetectionSplit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generate, "_LEAST_A_WORKER", 1)
+    monkeypatch.setattr(executors, "_LEAST_A_WORKER", 1)
     assert_same_split(scenes, draw_scenes(workers=2))
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from tests.unit.pipeline.test_face_finder import CARD
 
+from facemodels.data.image_places import IN_MEMORY, ImagePlace, ImagesInShards
 from facemodels.data.sample.generate import recognition_split
 from facemodels.errors import InputError, IntegrityError
 from facemodels.evaluate.compatibility import claims_space_of
@@ -33,15 +34,18 @@ TRAIN = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
+def draw(folder: Path, place: ImagePlace = IN_MEMORY) -> Path:
     for split in ("train", "val"):
         recognition_split(
             split, seed=1, identities=4, images_per_identity=2, image_size=48,
-            folds=2, pairs_per_fold=3, workers=1,
+            folds=2, pairs_per_fold=3, workers=1, place=place,
         ).save(folder / split)  # fmt: skip
     return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +111,17 @@ def test_an_altered_teacher_is_refused_before_anything_is_trained(
 def test_a_teacher_that_is_not_there_is_named(data: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no-such-package"):
         imitate(tmp_path / "no-such-package", data, tmp_path)
+
+
+def test_a_model_learns_the_same_from_shards(data: Path, tmp_path: Path) -> None:
+    sharded = draw(tmp_path / "data", ImagesInShards(tmp_path / "data", 80_000))
+    assert len(list((sharded / "train" / "arcface112").glob("*.npy"))) == 4
+    settings = ArcFace.settings({**TRAIN, "loss": "arcface"})
+    for name, source in (("files", data), ("shards", sharded)):
+        train(
+            NETWORK, settings, data=source, output=tmp_path / name,
+            curves_folder=tmp_path / "curves" / name, checkpoints=tmp_path / "checkpoints",
+            workers=1,
+        )  # fmt: skip
+    weights = [(tmp_path / name / "model.pt").read_bytes() for name in ("files", "shards")]
+    assert weights[0] == weights[1]

@@ -11,6 +11,8 @@ from facemodels.data.dataset_kind import (
     RecognitionKind,
     SplitShares,
 )
+from facemodels.data.executors import Workers
+from facemodels.data.image_places import IN_MEMORY, ImagePlace
 from facemodels.data.real.identities import read_identities
 from facemodels.data.real.recognition import (
     FaceSettings,
@@ -47,7 +49,12 @@ class FoldersKind(RecognitionKind[FoldersSettings]):
     precedence = 2
 
     def read(
-        self, settings: FoldersSettings, *, workers: int, finder: FaceFinder | None = None
+        self,
+        settings: FoldersSettings,
+        *,
+        workers: Workers,
+        place: ImagePlace = IN_MEMORY,
+        finder: FaceFinder | None = None,
     ) -> DatasetSplits[RecognitionSplit]:
         """Read the folders, decode their images and draw verification pairs."""
         root = Path(settings.source)
@@ -64,6 +71,7 @@ class FoldersKind(RecognitionKind[FoldersSettings]):
                 seed=settings.seed,
                 min_images=settings.min_images,
                 workers=workers,
+                place=place,
                 progress=advance,
             )
         return DatasetSplits(splits, [*problems, *broken], allowed_broken=settings.allowed_broken)

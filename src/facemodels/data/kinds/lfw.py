@@ -18,6 +18,8 @@ from facemodels.data.dataset_kind import (
     RecognitionKind,
     SplitShares,
 )
+from facemodels.data.executors import Workers
+from facemodels.data.image_places import IN_MEMORY, ImagePlace
 from facemodels.data.problems import BadAnnotationError
 from facemodels.data.real.files import PictureNames, read_text
 from facemodels.data.real.identities import NamedPair
@@ -55,7 +57,12 @@ class LfwKind(RecognitionKind[LfwSettings]):
     precedence = 1
 
     def read(
-        self, settings: LfwSettings, *, workers: int, finder: FaceFinder | None = None
+        self,
+        settings: LfwSettings,
+        *,
+        workers: Workers,
+        place: ImagePlace = IN_MEMORY,
+        finder: FaceFinder | None = None,
     ) -> DatasetSplits[RecognitionSplit]:
         """Read the lists, then the images that they name."""
         root = Path(settings.source)
@@ -73,6 +80,7 @@ class LfwKind(RecognitionKind[LfwSettings]):
                 min_images=settings.min_images,
                 disjoint=settings.disjoint,
                 workers=workers,
+                place=place,
                 progress=advance,
             )
         groups: tuple[str, ...] = ()

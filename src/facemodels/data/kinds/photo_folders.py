@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from facemodels.data.dataset_kind import DatasetSplits, DealtSettings, PhotoKind, SplitShares
+from facemodels.data.executors import Workers
+from facemodels.data.image_places import IN_MEMORY, ImagePlace
 from facemodels.data.problems import BadAnnotationError
 from facemodels.data.real.dealing import check_shares, deal, no_groups
 from facemodels.data.real.files import picture_size
 from facemodels.data.real.identities import FaceImage, read_identities
 from facemodels.data.real.loading import Job, load
-from facemodels.data.splits import SPLITS, PhotoSplit
+from facemodels.data.splits import SPLITS, Images, PhotoSplit
 from facemodels.errors import DataError
 from facemodels.params import Count, Share
 from facemodels.progress import progress
@@ -45,7 +47,13 @@ class PhotoFoldersKind(PhotoKind[PhotoFoldersSettings]):
     layout = "`<root>/<identity>/<photo>`; who else is in a photo is not known"
     settings = PhotoFoldersSettings
 
-    def read(self, settings: PhotoFoldersSettings, *, workers: int) -> DatasetSplits[PhotoSplit]:
+    def read(
+        self,
+        settings: PhotoFoldersSettings,
+        *,
+        workers: Workers,
+        place: ImagePlace = IN_MEMORY,
+    ) -> DatasetSplits[PhotoSplit]:
         """Read the folders and fit their photos into squares."""
         check_shares(settings.val_share, settings.test_share)
         root = Path(settings.source)
@@ -60,10 +68,8 @@ class PhotoFoldersKind(PhotoKind[PhotoFoldersSettings]):
         with progress("read photos", len(chosen)) as advance:
             for name, photos in dealt.items():
                 jobs = [Job(photo.path, settings.image_size) for photo in photos]
-                read = load(
-                    jobs, root=root, image_size=settings.image_size, workers=workers,
-                    progress=advance,
-                )  # fmt: skip
+                rows = place.rows(name, "images", most=len(jobs), size=settings.image_size)
+                read = load(jobs, rows, root=root, workers=workers, progress=advance)
                 problems = [*problems, *read.problems]
                 people = [numbers[photos[row].identity] for row in read.kept]
                 splits[name] = _split(read.images, people)
@@ -104,7 +110,7 @@ def _chosen(images: list[FaceImage], settings: PhotoFoldersSettings) -> list[Fac
     ]
 
 
-def _split(images: np.ndarray, people: list[int]) -> PhotoSplit:
+def _split(images: Images, people: list[int]) -> PhotoSplit:
     """A split in which each photo shows one known person, at a place that is not known."""
     return PhotoSplit(
         images=images,

@@ -16,6 +16,8 @@ from facemodels.data.dataset_kind import (
     PhotoKind,
     RecognitionKind,
 )
+from facemodels.data.executors import Workers
+from facemodels.data.image_places import IN_MEMORY, ImagePlace
 from facemodels.data.sample import generate
 from facemodels.data.splits import DetectionSplit, LandmarkSplit, PhotoSplit, RecognitionSplit
 from facemodels.params import Count
@@ -75,13 +77,15 @@ class SampleDetectionKind(DetectionKind[SampleSettings]):
     layout = "generated"
     settings = SampleSettings
 
-    def read(self, settings: SampleSettings, *, workers: int) -> DatasetSplits[DetectionSplit]:
+    def read(
+        self, settings: SampleSettings, *, workers: Workers, place: ImagePlace = IN_MEMORY
+    ) -> DatasetSplits[DetectionSplit]:
         """Draw the scenes of each split."""
 
         def draw(split: str, count: int, **common: Any) -> DetectionSplit:
             return generate.detection_split(split, scenes=count, **common)
 
-        return _drawn("draw scenes", settings, draw, workers)
+        return _drawn("draw scenes", settings, draw, workers, place)
 
 
 class SampleRecognitionKind(RecognitionKind[SampleRecognitionSettings]):
@@ -96,7 +100,8 @@ class SampleRecognitionKind(RecognitionKind[SampleRecognitionSettings]):
         self,
         settings: SampleRecognitionSettings,
         *,
-        workers: int,
+        workers: Workers,
+        place: ImagePlace = IN_MEMORY,
         finder: FaceFinder | None = None,
     ) -> DatasetSplits[RecognitionSplit]:
         """Draw the faces and pairs of each split; their exact points make a finder needless."""
@@ -112,7 +117,7 @@ class SampleRecognitionKind(RecognitionKind[SampleRecognitionSettings]):
                 **common,
             )
 
-        return _drawn("draw faces", settings, draw, workers, settings.images_per_identity)
+        return _drawn("draw faces", settings, draw, workers, place, settings.images_per_identity)
 
 
 class SampleLandmarksKind(LandmarkKind[SampleSettings]):
@@ -122,13 +127,15 @@ class SampleLandmarksKind(LandmarkKind[SampleSettings]):
     layout = "generated"
     settings = SampleSettings
 
-    def read(self, settings: SampleSettings, *, workers: int) -> DatasetSplits[LandmarkSplit]:
+    def read(
+        self, settings: SampleSettings, *, workers: Workers, place: ImagePlace = IN_MEMORY
+    ) -> DatasetSplits[LandmarkSplit]:
         """Draw the portraits of each split."""
 
         def draw(split: str, count: int, **common: Any) -> LandmarkSplit:
             return generate.landmark_split(split, faces=count, **common)
 
-        return _drawn("draw landmarks", settings, draw, workers)
+        return _drawn("draw landmarks", settings, draw, workers, place)
 
 
 class SamplePhotoKind(PhotoKind[SamplePhotoSettings]):
@@ -138,25 +145,33 @@ class SamplePhotoKind(PhotoKind[SamplePhotoSettings]):
     layout = "generated"
     settings = SamplePhotoSettings
 
-    def read(self, settings: SamplePhotoSettings, *, workers: int) -> DatasetSplits[PhotoSplit]:
+    def read(
+        self, settings: SamplePhotoSettings, *, workers: Workers, place: ImagePlace = IN_MEMORY
+    ) -> DatasetSplits[PhotoSplit]:
         """Draw the photos of each split."""
 
         def draw(split: str, count: int, **common: Any) -> PhotoSplit:
             return generate.photo_split(split, people=settings.people, photos=count, **common)
 
-        return _drawn("draw photos", settings, draw, workers)
+        return _drawn("draw photos", settings, draw, workers, place)
 
 
 def _drawn(
     label: str,
     settings: SampleSettings,
     draw: Callable[..., SplitT],
-    workers: int,
+    workers: Workers,
+    place: ImagePlace,
     images: int = 1,
 ) -> DatasetSplits[SplitT]:
     """Draw all splits, whose numbers stand for `images` images each, and show the progress."""
     counts = {"train": settings.train, "val": settings.val, "test": settings.test}
-    common = {"seed": settings.seed, "image_size": settings.image_size, "workers": workers}
+    common = {
+        "seed": settings.seed,
+        "image_size": settings.image_size,
+        "workers": workers,
+        "place": place,
+    }
     with progress(label, sum(counts.values()) * images) as advance:
         splits = {
             split: draw(split, count, progress=advance, **common) for split, count in counts.items()

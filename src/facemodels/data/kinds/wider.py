@@ -11,6 +11,8 @@ from typing import Self
 from pydantic import model_validator
 
 from facemodels.data.dataset_kind import DatasetSplits, SplitShares
+from facemodels.data.executors import Workers
+from facemodels.data.image_places import IN_MEMORY, ImagePlace
 from facemodels.data.problems import BadAnnotationError, Problem
 from facemodels.data.real.annotated_images import (
     AnnotatedImage,
@@ -89,9 +91,11 @@ class WiderFaceKind(BoxKind):
                 problems.append(Problem.at(annotations, root, f"line {number}: {error}"))
         return in_order(read, problems, annotations)
 
-    def read(self, settings: BoxSettings, *, workers: int) -> DatasetSplits[DetectionSplit]:
+    def read(
+        self, settings: BoxSettings, *, workers: Workers, place: ImagePlace = IN_MEMORY
+    ) -> DatasetSplits[DetectionSplit]:
         """Deal the list's images to splits; the test split may be the levelled validation set."""
-        dealt = super().read(settings, workers=workers)
+        dealt = super().read(settings, workers=workers, place=place)
         if not isinstance(settings, WiderSettings) or not settings.levels:
             return dealt
         root = Path(settings.source)
@@ -107,6 +111,7 @@ class WiderFaceKind(BoxKind):
                 test_share=1,
                 seed=settings.seed,
                 workers=workers,
+                place=place,
                 progress=advance,
             )
         return replace(

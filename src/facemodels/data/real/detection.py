@@ -15,6 +15,8 @@ from facemodels.data.dataset_kind import (
     DetectionKind,
     SplitShares,
 )
+from facemodels.data.executors import Workers
+from facemodels.data.image_places import IN_MEMORY, ImagePlace
 from facemodels.data.problems import Problem, relative
 from facemodels.data.real.annotated_images import AnnotatedImage
 from facemodels.data.real.dealing import check_shares, deal, no_groups
@@ -55,7 +57,9 @@ class BoxKind(DetectionKind[BoxSettings]):
             DataError: a path is missing, or there is no annotation.
         """
 
-    def read(self, settings: BoxSettings, *, workers: int) -> DatasetSplits[DetectionSplit]:
+    def read(
+        self, settings: BoxSettings, *, workers: Workers, place: ImagePlace = IN_MEMORY
+    ) -> DatasetSplits[DetectionSplit]:
         """Read the annotations, decode the images and deal them to splits."""
         root = Path(settings.source)
         images, problems = self.read_annotations(
@@ -70,6 +74,7 @@ class BoxKind(DetectionKind[BoxSettings]):
                 test_share=settings.test_share,
                 seed=settings.seed,
                 workers=workers,
+                place=place,
                 progress=advance,
             )
         mended = Counter(change for image in images for change in image.mended)
@@ -102,7 +107,8 @@ def detection_splits(
     val_share: float,
     test_share: float,
     seed: int,
-    workers: int = 1,
+    workers: Workers = 1,
+    place: ImagePlace = IN_MEMORY,
     progress: Progress = None,
 ) -> tuple[dict[str, DetectionSplit], list[Problem]]:
     """Letterbox images into squares and deal them to splits by a hash of their paths.
@@ -114,39 +120,37 @@ def detection_splits(
         val_share: expected share of the images in val, 0 to 1.
         test_share: expected share of the images in test, 0 to 1.
         seed: changes which images go to which split.
-        workers: number of processes that decode.
+        workers: who decodes.
+        place: where the images go.
         progress: is called with the number of newly finished images.
 
     Raises:
         DataError: shares outside 0 to 1, or a worker died.
     """
     check_shares(val_share, test_share)
-    images = sorted(images, key=lambda image: relative(image.path, root))
-    jobs = [Job(image.path, image_size) for image in images]
-    loaded = load(jobs, root=root, image_size=image_size, workers=workers, progress=progress)
-    names = [deal(relative(images[i].path, root), seed, val_share, test_share) for i in loaded.kept]
-    splits = {}
-    for name in SPLITS:
-        rows = [row for row, dealt in enumerate(names) if dealt == name]
+    dealt: dict[str, list[AnnotatedImage]] = {name: [] for name in SPLITS}
+    for image in sorted(images, key=lambda image: relative(image.path, root)):
+        dealt[deal(relative(image.path, root), seed, val_share, test_share)].append(image)
+    splits, problems = {}, []
+    for name, chosen in dealt.items():
+        jobs = [Job(image.path, image_size) for image in chosen]
+        rows = place.rows(name, "images", most=len(jobs), size=image_size)
+        loaded = load(jobs, rows, root=root, workers=workers, progress=progress)
+        problems += loaded.problems
         boxes = [
-            np.clip(
-                loaded.transforms[row].edges(images[loaded.kept[row]].boxes.reshape(-1, 2)),
-                0,
-                image_size,
-            ).reshape(-1, 4)
-            for row in rows
+            np.clip(transform.edges(chosen[index].boxes.reshape(-1, 2)), 0, image_size)
+            for index, transform in zip(loaded.kept, loaded.transforms, strict=True)
         ]
+        boxes = [found.reshape(-1, 4) for found in boxes]
         faces = np.array([len(found) for found in boxes], np.int64)
-        groups = [images[loaded.kept[row]].groups for row in rows]
+        groups = [
+            no_groups(len(found)) if chosen[index].groups is None else chosen[index].groups
+            for index, found in zip(loaded.kept, boxes, strict=True)
+        ]
         splits[name] = DetectionSplit(
-            images=loaded.images[rows],
+            images=loaded.images,
             boxes=np.concatenate([np.zeros((0, 4), np.float32), *boxes]),
-            box_image=np.repeat(np.arange(len(rows), dtype=np.int32), faces),
-            box_group=np.concatenate(
-                [
-                    no_groups(count) if group is None else group
-                    for count, group in zip([0, *faces], [None, *groups], strict=True)
-                ]
-            ),
+            box_image=np.repeat(np.arange(len(boxes), dtype=np.int32), faces),
+            box_group=np.concatenate([no_groups(0), *groups]),
         )
-    return splits, loaded.problems
+    return splits, sorted(problems)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -12,9 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemodels.data.dataset_kind import FaceFinder
+from facemodels.data.executors import Workers, executor_of
+from facemodels.data.image_places import ImageRows
 from facemodels.data.problems import Problem
 from facemodels.data.real.files import read_picture
-from facemodels.data.real.loading import Progress, in_order
+from facemodels.data.real.loading import Progress
+from facemodels.data.splits import Images
 from facemodels.errors import InputError
 from facemodels.imaging import Crop, ImageError, crop_named
 
@@ -36,52 +39,74 @@ class Cutting:
     fraction: float
     finder: FaceFinder | None = None
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The side of each crop in pixels, by its name and in their order."""
+        return {name: crop_named(name).size for name in self.crops}
+
 
 @dataclass(frozen=True)
 class CutFaces:
     """The faces of the images that could be read.
 
     Attributes:
-        crops: uint8 (N, S, S, 3), RGB, by name of the crop; black where no face was found.
+        crops: uint8 (N, S, S, 3), RGB, by name of the crop; black where no face was found, if
+            such images are there at all.
         found: bool (N,), whether the face was found.
         kept: the index of the file of each row.
         problems: the images that could not be read, sorted.
     """
 
-    crops: dict[str, Image]
+    crops: dict[str, Images]
     found: NDArray[np.bool_]
     kept: list[int]
     problems: list[Problem]
 
 
 def cut_faces(
-    paths: Sequence[Path], cutting: Cutting, *, root: Path, workers: int, progress: Progress
+    paths: Sequence[Path],
+    cutting: Cutting,
+    rows: Mapping[str, ImageRows],
+    *,
+    with_missing: bool,
+    root: Path,
+    workers: Workers,
+    progress: Progress,
 ) -> CutFaces:
     """Read images and cut their faces out, in the order of the paths.
+
+    Args:
+        paths: the images.
+        cutting: how.
+        rows: where the crops go, by their names.
+        with_missing: whether an image without a face has rows too.
+        root: folder of the dataset; paths are reported relative to it.
+        workers: who decodes.
+        progress: is called with the number of newly finished images.
 
     Raises:
         DataError: a worker died.
         InputError: there is no crop of a name, or one needs points that the finder does not give.
     """
-    crops = [crop_named(name) for name in cutting.crops]
-    images = {c.name: np.zeros((len(paths), c.size, c.size, 3), np.uint8) for c in crops}
-    found = np.zeros(len(paths), np.bool_)
+    black = {name: np.zeros((size, size, 3), np.uint8) for name, size in cutting.sizes.items()}
+    found: list[bool] = []
     kept: list[int] = []
     problems: list[Problem] = []
-    with closing(in_order(partial(_cut, cutting), paths, workers)) as results:
+    work = partial(_cut, cutting)
+    with closing(executor_of(workers).in_order(work, paths, len(paths))) as results:
         for index, result in enumerate(results):
             if isinstance(result, str):
                 problems.append(Problem.at(paths[index], root, result))
-            else:
-                row = len(kept)
+            elif result is not None or with_missing:
                 kept.append(index)
-                found[row] = result is not None
-                for one, cut in zip(crops, result or (), strict=False):
-                    images[one.name][row] = cut
+                found.append(result is not None)
+                cuts = black.values() if result is None else result
+                for one, cut in zip(rows.values(), cuts, strict=True):
+                    one.append(cut)
             if progress is not None:
                 progress(1)
-    rows = len(kept)
-    return CutFaces({n: a[:rows] for n, a in images.items()}, found[:rows], kept, sorted(problems))
+    crops = {name: one.close() for name, one in rows.items()}
+    return CutFaces(crops, np.array(found, np.bool_), kept, sorted(problems))
 
 
 def _cut(cutting: Cutting, path: Path) -> list[Image] | str | None:

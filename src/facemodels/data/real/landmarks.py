@@ -18,6 +18,8 @@ from facemodels.data.dataset_kind import (
     LandmarkKind,
     SplitShares,
 )
+from facemodels.data.executors import Workers
+from facemodels.data.image_places import IN_MEMORY, ImagePlace
 from facemodels.data.problems import Problem, relative
 from facemodels.data.real.dealing import check_shares, deal, no_groups
 from facemodels.data.real.loading import Job, Progress, load
@@ -56,7 +58,9 @@ class PointKind(LandmarkKind[PointSettings]):
             DataError: `path` is missing or holds no face.
         """
 
-    def read(self, settings: PointSettings, *, workers: int) -> DatasetSplits[LandmarkSplit]:
+    def read(
+        self, settings: PointSettings, *, workers: Workers, place: ImagePlace = IN_MEMORY
+    ) -> DatasetSplits[LandmarkSplit]:
         """Read all sets; the test sets become one split, in which each is a group."""
         root = Path(settings.source)
         train, problems = self.read_points(root / settings.train)
@@ -76,6 +80,7 @@ class PointKind(LandmarkKind[PointSettings]):
                 margin=settings.margin,
                 test_sets=[root / name for name in settings.test],
                 workers=workers,
+                place=place,
                 progress=advance,
             )
         return DatasetSplits(
@@ -108,7 +113,8 @@ def landmark_splits(
     seed: int,
     margin: float,
     test_sets: Sequence[Path] = (),
-    workers: int = 1,
+    workers: Workers = 1,
+    place: ImagePlace = IN_MEMORY,
     progress: Progress = None,
 ) -> tuple[dict[str, LandmarkSplit], list[Problem]]:
     """Cut each face out as a square around its points, and deal part of `train` to val.
@@ -128,7 +134,8 @@ def landmark_splits(
             points.
         test_sets: folders (or files) of the test faces; each becomes a group, numbered by
             its index in this list. A single set gets no group.
-        workers: number of processes that decode.
+        workers: who decodes.
+        place: where the images go.
         progress: is called with the number of newly finished faces.
 
     Returns:
@@ -149,7 +156,8 @@ def landmark_splits(
     for name, faces in homes.items():
         faces.sort(key=lambda s: (relative(s.path, root), s.points.tolist()))
         jobs = [Job(s.path, image_size, box=_square(s.points, margin)) for s in faces]
-        loaded = load(jobs, root=root, image_size=image_size, workers=workers, progress=progress)
+        rows = place.rows(name, "images", most=len(jobs), size=image_size)
+        loaded = load(jobs, rows, root=root, workers=workers, progress=progress)
         problems += loaded.problems
         points = np.zeros((len(loaded.kept), 68, 2), np.float32)
         boxes = np.zeros((len(loaded.kept), 4), np.float32)

@@ -1,33 +1,23 @@
-"""Decodes images in parallel and fits them into one array.
-
-With more than one worker, the caller's script needs the `if __name__ == "__main__":` guard
-of `multiprocessing`: its workers are started afresh and not forked, because forking a process
-that runs the threads of torch or OpenCV can deadlock.
-"""
+"""Decodes images in parallel and fits them into squares."""
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facemodels.data.executors import Workers, executor_of
+from facemodels.data.image_places import ImageRows
 from facemodels.data.problems import Problem
 from facemodels.data.real.files import read_picture
-from facemodels.errors import DataError
+from facemodels.data.splits import Images
 from facemodels.imaging import ImageError, crop, letterbox
 
 Progress = Callable[[int], None] | None
-WorkT = TypeVar("WorkT")
-ResultT = TypeVar("ResultT")
-_CHUNK = 16  # images that a worker takes at a time
 
 
 @dataclass(frozen=True)
@@ -64,13 +54,13 @@ class Loaded:
     """The images that could be used.
 
     Attributes:
-        images: uint8 (N, S, S, 3), RGB.
+        images: uint8 (N, S, S, 3), RGB, as they were put.
         kept: the index of the job of each image.
         transforms: how each image was fitted into its square.
         problems: the images that could not be used, sorted.
     """
 
-    images: NDArray[np.uint8]
+    images: Images
     kept: list[int]
     transforms: list[ImageTransform]
     problems: list[Problem]
@@ -91,47 +81,24 @@ def _run(job: Job) -> tuple[NDArray[np.uint8], ImageTransform] | str:
 
 
 def load(
-    jobs: Sequence[Job], *, root: Path, image_size: int, workers: int, progress: Progress
+    jobs: Sequence[Job], rows: ImageRows, *, root: Path, workers: Workers, progress: Progress
 ) -> Loaded:
-    """Run jobs in parallel and gather their images in the order of the jobs.
+    """Run jobs in parallel and put their images into `rows` in the order of the jobs.
 
     Raises:
         DataError: a worker died.
     """
-    images = np.empty((len(jobs), image_size, image_size, 3), np.uint8)
     kept: list[int] = []
     transforms: list[ImageTransform] = []
     problems: list[Problem] = []
-    with closing(in_order(_run, jobs, workers)) as results:
+    with closing(executor_of(workers).in_order(_run, jobs, len(jobs))) as results:
         for index, result in enumerate(results):
             if isinstance(result, str):
                 problems.append(Problem.at(jobs[index].path, root, result))
             else:
-                images[len(kept)] = result[0]
+                rows.append(result[0])
                 kept.append(index)
                 transforms.append(result[1])
             if progress is not None:
                 progress(1)
-    return Loaded(images[: len(kept)], kept, transforms, sorted(problems))
-
-
-def in_order(
-    work: Callable[[WorkT], ResultT], jobs: Sequence[WorkT], workers: int
-) -> Generator[ResultT, None, None]:
-    """Do `work` on each job in processes, and give the results in the order of the jobs.
-
-    Raises:
-        DataError: a worker died.
-    """
-    if workers <= 1 or len(jobs) <= _CHUNK:
-        yield from map(work, jobs)
-        return
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context)
-    try:
-        yield from pool.map(work, jobs, chunksize=_CHUNK)
-    except BrokenProcessPool as error:
-        raise DataError("A worker that decodes pictures died.", "Use fewer workers.") from error
-    finally:
-        pool.shutdown(cancel_futures=True)  # an interrupted build must not decode the rest
+    return Loaded(rows.close(), kept, transforms, sorted(problems))

@@ -12,6 +12,8 @@ import numpy as np
 from pydantic import Field
 
 from facemodels.data.dataset_kind import FaceFinder, FilesSettings
+from facemodels.data.executors import Workers
+from facemodels.data.image_places import IN_MEMORY, ImagePlace
 from facemodels.data.pairs import Pairs, verification_pairs
 from facemodels.data.problems import Problem, relative
 from facemodels.data.real.dealing import check_shares, deal, no_groups
@@ -87,7 +89,8 @@ def recognition_splits(
     cutting: Cutting,
     min_images: int = 1,
     disjoint: bool = True,
-    workers: int = 1,
+    workers: Workers = 1,
+    place: ImagePlace = IN_MEMORY,
     progress: Progress = None,
 ) -> tuple[dict[str, RecognitionSplit], list[Problem], Overlap]:
     """Make splits from published lists, such as LFW's: people to train on, pairs to measure.
@@ -101,7 +104,8 @@ def recognition_splits(
         min_images: people with fewer images are left out of train.
         disjoint: leave people of val or test out of train. People in both val and test are
             counted, not dropped: a published list of pairs stays whole.
-        workers: number of processes that decode.
+        workers: who decodes.
+        place: where the images go.
         progress: is called with the number of newly finished images.
 
     Returns:
@@ -124,7 +128,7 @@ def recognition_splits(
         paths = {path for pair in pairs for path in (pair.first, pair.second)}
         plan[name] = [FaceImage(path, name_of(path.parent)) for path in paths]
     splits, unusable, paths_of = _gather(
-        plan, root=root, cutting=cutting, workers=workers, progress=progress
+        plan, root=root, cutting=cutting, workers=workers, place=place, progress=progress
     )
     for name, pairs in (("val", val_pairs), ("test", test_pairs)):
         splits[name] = _with_pairs(splits[name], _named(pairs, paths_of[name]))
@@ -149,7 +153,8 @@ def folder_recognition_splits(
     per_fold: int,
     seed: int,
     min_images: int = 1,
-    workers: int = 1,
+    workers: Workers = 1,
+    place: ImagePlace = IN_MEMORY,
     progress: Progress = None,
 ) -> tuple[dict[str, RecognitionSplit], list[Problem]]:
     """Make splits of identity folders without lists: people are dealt by their names' hashes.
@@ -164,7 +169,8 @@ def folder_recognition_splits(
         per_fold: most pairs of one person, and as many of two people, in a fold.
         seed: changes who goes to which split, and the pairs.
         min_images: people with fewer images are left out of train.
-        workers: number of processes that decode.
+        workers: who decodes.
+        place: where the images go.
         progress: is called with the number of newly finished images.
 
     Raises:
@@ -183,7 +189,7 @@ def folder_recognition_splits(
         for split in SPLITS
     }
     splits, problems, _ = _gather(
-        plan, root=root, cutting=cutting, workers=workers, progress=progress
+        plan, root=root, cutting=cutting, workers=workers, place=place, progress=progress
     )
     for name, share in (("val", val_share), ("test", test_share)):
         if share > 0:
@@ -199,7 +205,8 @@ def _gather(
     *,
     root: Path,
     cutting: Cutting,
-    workers: int,
+    workers: Workers,
+    place: ImagePlace,
     progress: Progress,
 ) -> tuple[dict[str, RecognitionSplit], list[Problem], dict[str, dict[Path, int]]]:
     """Decode the planned faces. What shows no face is left out of training, and only there.
@@ -215,22 +222,32 @@ def _gather(
     for split in SPLITS:
         faces = sorted(plan[split], key=lambda face: relative(face.path, root))
         paths = [face.path for face in faces]
-        cut = cut_faces(paths, cutting, root=root, workers=workers, progress=progress)
+        cut = cut_faces(
+            paths,
+            cutting,
+            {
+                name: place.rows(split, name, most=len(paths), size=size)
+                for name, size in cutting.sizes.items()
+            },
+            with_missing=split != "train",
+            root=root,
+            workers=workers,
+            progress=progress,
+        )
         problems += cut.problems
-        used = np.flatnonzero(cut.found) if split == "train" else np.arange(len(cut.found))
-        kept = [faces[cut.kept[row]] for row in used]
+        kept = [faces[index] for index in cut.kept]
         rows[split] = {face.path: row for row, face in enumerate(kept)}
         first, *rest = cutting.crops
         splits[split] = RecognitionSplit(
-            images=cut.crops[first][used],
+            images=cut.crops[first],
             identities=np.array([number[face.identity] for face in kept], np.int32),
             groups=no_groups(len(kept)),
             pairs=np.zeros((0, 2), np.int32),
             same=np.zeros(0, np.bool_),
             folds=np.zeros(0, np.int8),
-            found=cut.found[used],
+            found=cut.found,
             crop=first,
-            others={name: cut.crops[name][used] for name in rest},
+            others={name: cut.crops[name] for name in rest},
         )
     return splits, sorted(problems), rows
 

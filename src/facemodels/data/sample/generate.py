@@ -7,10 +7,8 @@ split has a range of identity numbers of its own.
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -19,6 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facemodels.data.executors import Workers, executor_of
+from facemodels.data.image_places import IN_MEMORY, ImagePlace, ImageRows
 from facemodels.data.pairs import Pairs, verification_pairs
 from facemodels.data.sample.identity import GROUPS, group_of
 from facemodels.data.sample.scene import MAX_FACES, Picture, close_up, portrait, scene
@@ -44,8 +44,6 @@ __all__ = [
 Progress = Callable[[int], None]
 
 _IDENTITIES_A_SPLIT = 1_000_000
-_CHUNK = 4  # images that a worker takes at a time
-_LEAST_A_WORKER = 32  # images; to start a worker takes as long as to draw about so many
 
 
 class _Kind(IntEnum):
@@ -91,7 +89,8 @@ def detection_split(
     seed: int,
     scenes: int,
     image_size: int,
-    workers: int,
+    workers: Workers,
+    place: ImagePlace = IN_MEMORY,
     progress: Progress | None = None,
 ) -> DetectionSplit:
     """Draw scenes of one to four people.
@@ -101,18 +100,19 @@ def detection_split(
         seed: seed of the whole dataset, the same for all splits.
         scenes: number of images.
         image_size: side of an image in pixels.
-        workers: most processes; this one draws alone where others would not be worth their start.
+        workers: who draws; a number of processes, or an executor.
+        place: where the images go.
         progress: is called with the number of newly finished images.
     """
-    _require_positive(scenes=scenes, image_size=image_size, workers=workers)
-    jobs = [
+    _require_positive(scenes=scenes, image_size=image_size, **_number(workers))
+    jobs = (
         _Job(_Kind.SCENE, seed, split, index, _people(split, index, MAX_FACES), image_size)
         for index in range(scenes)
-    ]
-    pictures = list(_draw_all(jobs, workers, progress))
-    return DetectionSplit(
-        **_scenes(pictures),
     )
+    rows = place.rows(split, "images", most=scenes, size=image_size)
+    with closing(_draw_all(jobs, scenes, workers, progress)) as pictures:
+        arrays, _ = _scenes(pictures, rows)
+    return DetectionSplit(**arrays)
 
 
 def photo_split(
@@ -122,7 +122,8 @@ def photo_split(
     people: int,
     photos: int,
     image_size: int,
-    workers: int,
+    workers: Workers,
+    place: ImagePlace = IN_MEMORY,
     progress: Progress | None = None,
 ) -> PhotoSplit:
     """Draw scenes in which the same people meet again and again.
@@ -133,19 +134,19 @@ def photo_split(
         people: number of people, the first of the split's identity numbers.
         photos: number of images; each shows one to four of the people.
         image_size: side of an image in pixels.
-        workers: most processes; this one draws alone where others would not be worth their start.
+        workers: who draws; a number of processes, or an executor.
+        place: where the images go.
         progress: is called with the number of newly finished images.
     """
-    _require_positive(people=people, photos=photos, image_size=image_size, workers=workers)
-    jobs = [
+    _require_positive(people=people, photos=photos, image_size=image_size, **_number(workers))
+    jobs = (
         _Job(_Kind.PHOTO, seed, split, index, _company(split, index, people), image_size)
         for index in range(photos)
-    ]
-    pictures = list(_draw_all(jobs, workers, progress))
-    return PhotoSplit(
-        **_scenes(pictures),
-        person=np.concatenate([picture.people for picture in pictures]),
     )
+    rows = place.rows(split, "images", most=photos, size=image_size)
+    with closing(_draw_all(jobs, photos, workers, progress)) as pictures:
+        arrays, person = _scenes(pictures, rows)
+    return PhotoSplit(**arrays, person=person)
 
 
 def recognition_split(
@@ -157,7 +158,8 @@ def recognition_split(
     image_size: int,
     folds: int,
     pairs_per_fold: int,
-    workers: int,
+    workers: Workers,
+    place: ImagePlace = IN_MEMORY,
     crops: Sequence[str] = ("arcface112",),
     progress: Progress | None = None,
 ) -> RecognitionSplit:
@@ -171,7 +173,8 @@ def recognition_split(
         image_size: side in pixels of the image that a face is cut from.
         folds: number of folds of the pairs.
         pairs_per_fold: number of pairs of one person in a fold, and as many of two people.
-        workers: most processes; this one draws alone where others would not be worth their start.
+        workers: who draws; a number of processes, or an executor.
+        place: where the images go.
         crops: names of the crops; the first is that of the result's `images`.
         progress: is called with the number of newly finished images.
     """
@@ -181,33 +184,35 @@ def recognition_split(
         image_size=image_size,
         folds=folds,
         pairs_per_fold=pairs_per_fold,
-        workers=workers,
+        **_number(workers),
     )
     numbers = np.repeat(
         np.array([identity_number(split, person) for person in range(identities)], np.int32),
         images_per_identity,
     )
-    jobs = [
+    jobs = (
         _Job(_Kind.CLOSE_UP, seed, split, index, (int(number),), image_size)
         for index, number in enumerate(numbers)
-    ]
+    )
     pairs: Pairs = verification_pairs(numbers, folds=folds, per_fold=pairs_per_fold, seed=seed)
     chosen = [crop_named(name) for name in crops]
-    images = [np.empty((len(jobs), one.size, one.size, 3), np.uint8) for one in chosen]
-    for index, picture in enumerate(_draw_all(jobs, workers, progress)):
-        points = five_points(picture.points[0])
-        for one, cut in zip(chosen, images, strict=True):
-            cut[index] = one.cut(picture.image, points, picture.boxes[0])
+    rows = [place.rows(split, one.name, most=len(numbers), size=one.size) for one in chosen]
+    with closing(_draw_all(jobs, len(numbers), workers, progress)) as pictures:
+        for picture in pictures:
+            points = five_points(picture.points[0])
+            for one, cut in zip(chosen, rows, strict=True):
+                cut.append(one.cut(picture.image, points, picture.boxes[0]))
+    first, *rest = [cut.close() for cut in rows]
     return RecognitionSplit(
-        images=images[0],
+        images=first,
         identities=numbers,
         groups=np.array([group_of(int(number)) for number in numbers], np.int8),
         pairs=pairs.index,
         same=pairs.same,
         folds=pairs.fold,
-        found=np.ones(len(jobs), np.bool_),
+        found=np.ones(len(numbers), np.bool_),
         crop=chosen[0].name,
-        others={one.name: cut for one, cut in zip(chosen[1:], images[1:], strict=True)},
+        others={one.name: images for one, images in zip(chosen[1:], rest, strict=True)},
     )
 
 
@@ -217,7 +222,8 @@ def landmark_split(
     seed: int,
     faces: int,
     image_size: int,
-    workers: int,
+    workers: Workers,
+    place: ImagePlace = IN_MEMORY,
     progress: Progress | None = None,
 ) -> LandmarkSplit:
     """Draw portraits with 68 points, each of another person.
@@ -227,36 +233,42 @@ def landmark_split(
         seed: seed of the whole dataset, the same for all splits.
         faces: number of images.
         image_size: side of an image in pixels.
-        workers: most processes; this one draws alone where others would not be worth their start.
+        workers: who draws; a number of processes, or an executor.
+        place: where the images go.
         progress: is called with the number of newly finished images.
     """
-    _require_positive(faces=faces, image_size=image_size, workers=workers)
-    jobs = [
+    _require_positive(faces=faces, image_size=image_size, **_number(workers))
+    jobs = (
         _Job(_Kind.PORTRAIT, seed, split, index, _people(split, index, 1), image_size)
         for index in range(faces)
-    ]
-    images = np.empty((faces, image_size, image_size, 3), np.uint8)
-    pictures: list[Picture] = []
-    for index, picture in enumerate(_draw_all(jobs, workers, progress)):
-        images[index] = picture.image
-        pictures.append(picture)
-    return LandmarkSplit(
-        images=images,
-        boxes=np.concatenate([picture.boxes for picture in pictures]),
-        points=np.concatenate([picture.points for picture in pictures]),
-        groups=np.concatenate([picture.groups for picture in pictures]),
     )
+    rows = place.rows(split, "images", most=faces, size=image_size)
+    drawn: list[tuple[NDArray[Any], ...]] = []
+    with closing(_draw_all(jobs, faces, workers, progress)) as pictures:
+        for picture in pictures:
+            rows.append(picture.image)
+            drawn.append((picture.boxes, picture.points, picture.groups))
+    boxes, points, groups = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
+    return LandmarkSplit(images=rows.close(), boxes=boxes, points=points, groups=groups)
 
 
-def _scenes(pictures: Sequence[Picture]) -> dict[str, NDArray[Any]]:
-    """The arrays of a DetectionSplit."""
-    counts = [len(picture.boxes) for picture in pictures]
-    return {
-        "images": np.stack([picture.image for picture in pictures]),
-        "boxes": np.concatenate([picture.boxes for picture in pictures]),
-        "box_image": np.repeat(np.arange(len(pictures), dtype=np.int32), counts),
-        "box_group": np.concatenate([picture.groups for picture in pictures]),
+def _scenes(
+    pictures: Iterable[Picture], rows: ImageRows
+) -> tuple[dict[str, Any], NDArray[np.int32]]:
+    """The arrays of a DetectionSplit, and the person of each box."""
+    drawn: list[tuple[NDArray[Any], ...]] = []
+    for picture in pictures:
+        rows.append(picture.image)
+        drawn.append((picture.boxes, picture.groups, picture.people))
+    boxes, groups, people = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
+    counts = [len(found) for found, _, _ in drawn]
+    arrays = {
+        "images": rows.close(),
+        "boxes": boxes,
+        "box_image": np.repeat(np.arange(len(drawn), dtype=np.int32), counts),
+        "box_group": groups,
     }
+    return arrays, people
 
 
 def _people(split: str, index: int, count: int) -> tuple[int, ...]:
@@ -281,6 +293,10 @@ def _company(split: str, index: int, people: int) -> tuple[int, ...]:
     return tuple(chosen)
 
 
+def _number(workers: Workers) -> dict[str, int]:
+    return {"workers": workers} if isinstance(workers, int) else {}
+
+
 def _require_positive(**counts: int) -> None:
     for name, value in counts.items():
         if value < 1:
@@ -288,6 +304,11 @@ def _require_positive(**counts: int) -> None:
 
 
 def _draw(job: _Job) -> Picture:
+    with _single_threaded_cv2():
+        return _drawn(job)
+
+
+def _drawn(job: _Job) -> Picture:
     rng = np.random.default_rng([job.seed, job.kind, SPLITS.index(job.split), job.index])
     match job.kind:
         case _Kind.SCENE | _Kind.PHOTO:
@@ -298,38 +319,20 @@ def _draw(job: _Job) -> Picture:
             return portrait(rng, job.seed, job.numbers[0], job.image_size)
 
 
-def _draw_all(jobs: Sequence[_Job], workers: int, progress: Progress | None) -> Iterator[Picture]:
+def _draw_all(
+    jobs: Iterable[_Job], count: int, workers: Workers, progress: Progress | None
+) -> Generator[Picture, None, None]:
     """Draw the images in the order of the jobs."""
-    workers = min(workers, len(jobs) // _LEAST_A_WORKER)
-    drawn = _draw_here(jobs) if workers <= 1 else _draw_in_pool(jobs, workers)
-    for picture in drawn:
-        yield picture
-        if progress is not None:
-            progress(1)
-
-
-def _draw_here(jobs: Sequence[_Job]) -> Iterator[Picture]:
-    for job in jobs:
-        with _single_threaded_cv2():
-            picture = _draw(job)
-        yield picture
-
-
-def _draw_in_pool(jobs: Sequence[_Job], workers: int) -> Iterator[Picture]:
-    # Workers are spawned, because a fork breaks the threads of torch or OpenMP.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        max_workers=workers,
-        mp_context=context,
-        initializer=cv2.setNumThreads,
-        initargs=(1,),
-    ) as pool:
-        yield from pool.map(_draw, jobs, chunksize=_CHUNK)
+    with closing(executor_of(workers).in_order(_draw, jobs, count)) as drawn:
+        for picture in drawn:
+            yield picture
+            if progress is not None:
+                progress(1)
 
 
 @contextmanager
 def _single_threaded_cv2() -> Iterator[None]:
-    """Let OpenCV use one thread, as in the workers; small images gain nothing from more."""
+    """Let OpenCV use one thread: small images gain nothing from more."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

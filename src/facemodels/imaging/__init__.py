@@ -17,6 +17,7 @@ Modules in reading order:
 - `align`: a face turned and scaled so that its points lie where a template has them
 - `crops`: the crops of faces that recognition models take, by name
 - `choice`: which face of an image is meant
+- `face_boxes`: the box of a face that landmark models take, and that box by 68 points
 
 Example:
     >>> import numpy as np
@@ -37,6 +38,7 @@ from facemodels.imaging.decoding import (
     image_size,
     orientation,
 )
+from facemodels.imaging.face_boxes import face_box, points_box
 from facemodels.imaging.geometry import (
     LETTERBOX_FILL,
     crop,
@@ -63,10 +65,12 @@ __all__ = [
     "crop",
     "crop_named",
     "decode",
+    "face_box",
     "five_points",
     "image_size",
     "letterbox",
     "orientation",
+    "points_box",
     "resize",
     "similarity",
     "unletterbox_boxes",

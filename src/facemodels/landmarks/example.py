@@ -16,7 +16,7 @@ size = tuple(config["preprocessing"]["size"])
 session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
 
 image = upright(sys.argv[1])
-# Without a detector's box, the face fills the image.
+# A box reaches from the hairline to the chin; without one, the face fills the image.
 x0, y0, x1, y1 = box = [float(v) for v in sys.argv[2:6]] or [0, 0, *image.size]
 left, top, right, bottom = math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1)
 around = image.crop((left, top, right, bottom))  # black outside of the image

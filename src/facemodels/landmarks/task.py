@@ -25,7 +25,8 @@ class LandmarkModel(Protocol):
 
         Args:
             images: uint8 HWC RGB, any size.
-            boxes: float32 (N, 4), x0 y0 x1 y1 of the face in each image.
+            boxes: float32 (N, 4), x0 y0 x1 y1 of the face in each image, from the hairline to
+                the chin (`imaging.face_boxes`).
         """
 
 

@@ -28,6 +28,7 @@ from facemodels.data.sample.scene import background
 from facemodels.data.sheet import detection_sheet, landmark_sheet, recognition_sheet
 from facemodels.data.splits import SPLITS, DetectionSplit, LandmarkSplit, RecognitionSplit
 from facemodels.errors import InputError
+from facemodels.imaging import face_box
 
 SEED = 5
 MIRRORED = ((0, 16), (17, 26), (31, 35), (36, 45), (39, 42), (48, 54), (60, 64))
@@ -173,6 +174,14 @@ def test_landmarks_lie_inside_their_boxes(portraits: LandmarkSplit) -> None:
     assert np.all(portraits.points <= portraits.boxes[:, None, 2:] + tolerance)
     assert portraits.boxes.min() >= 0
     assert portraits.boxes.max() <= 95
+
+
+def test_the_box_that_points_tell_is_the_one_that_is_drawn(portraits: LandmarkSplit) -> None:
+    told = np.stack([face_box(points) for points in portraits.points])
+    sides = np.ptp(portraits.points, axis=1)[:, [0, 1, 0, 1]]
+    off = (told - portraits.boxes) / sides
+    np.testing.assert_allclose(off.mean(axis=0), 0, atol=0.06)  # hairlines differ
+    assert np.abs(off).max() < 0.2
 
 
 def test_the_images_left_side_comes_first_in_the_landmarks(portraits: LandmarkSplit) -> None:

@@ -106,6 +106,7 @@ def test_its_terms_reach_the_package_and_the_projects_list_of_licences_refuses_t
         package(card=card, **arguments)
     honest = card.model_copy(update={"license": PRETRAINED.license})
     built = open_package(package(card=honest, **arguments))
+    assert built.config["preprocessing"]["box"]["convention"] == "hairline"
     assert built.metadata["license"] == PRETRAINED.license
     assert built.metadata["training"]["initial_weights"]["sha256"] == PRETRAINED.sha256
     with pytest.raises(RuleError, match="LicenseRef-300-W-non-commercial"):

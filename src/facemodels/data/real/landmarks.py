@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from facemodels.data.real.dealing import check_shares, deal, no_groups
 from facemodels.data.real.loading import Job, Progress, load
 from facemodels.data.real.point_sets import PointSet
 from facemodels.data.splits import LandmarkSplit
+from facemodels.imaging import face_box, points_box
 from facemodels.params import Count
 from facemodels.progress import progress as show_progress
 
@@ -37,12 +39,15 @@ class PointSettings(DealtSettings):
         test: folders or files of the test sets; each is reported as a group of its own.
         image_size: side of the prepared images, which are square.
         margin: space on each side of the points, as a share of the side of their box.
+        boxes: `points`: the box of a face by its points, as `imaging.face_boxes` draws it;
+            `annotated`: the dataset's own, which have to reach from the hairline to the chin.
     """
 
     train: str
     test: Annotated[list[str], Field(min_length=1)]
     image_size: Count = 224
     margin: Annotated[float, Field(ge=0)] = 0.25
+    boxes: Literal["points", "annotated"] = "points"
 
 
 class PointKind(LandmarkKind[PointSettings]):
@@ -69,6 +74,8 @@ class PointKind(LandmarkKind[PointSettings]):
             faces, broken = self.read_points(root / name)
             test += faces
             problems += broken
+        if settings.boxes == "points":
+            train, test = ([replace(face, box=None) for face in faces] for faces in (train, test))
         with show_progress("read landmarks", len(train) + len(test)) as advance:
             splits, broken = landmark_splits(
                 train,
@@ -139,8 +146,8 @@ def landmark_splits(
         progress: is called with the number of newly finished faces.
 
     Returns:
-        The splits and the problems. Boxes are the annotated ones, or the bounding boxes of
-        the points where none is annotated.
+        The splits and the problems. Boxes are the annotated ones, or those that the points tell
+        (`imaging.face_boxes`) where none is annotated.
 
     Raises:
         DataError: a share outside 0 to 1, or a worker died.
@@ -164,7 +171,7 @@ def landmark_splits(
         for row, (index, transform) in enumerate(zip(loaded.kept, loaded.transforms, strict=True)):
             face = faces[index]
             points[row] = transform.edges(face.points + 0.5) - 0.5
-            box = _bounding_box(face.points) if face.box is None else face.box
+            box = face_box(face.points) if face.box is None else face.box
             boxes[row] = transform.edges(box.reshape(2, 2)).reshape(4)
         splits[name] = LandmarkSplit(
             images=loaded.images,
@@ -193,14 +200,9 @@ def _photo(face: PointSet, root: Path) -> str:
     return str(path.parent / re.sub(r"_\d$", "", path.stem))
 
 
-def _bounding_box(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Bounding box float32 (4,), edges frame, of points (68, 2), centres frame."""
-    return np.concatenate([points.min(axis=0), points.max(axis=0)]) + np.float32(0.5)
-
-
 def _square(points: NDArray[np.float32], margin: float) -> tuple[float, float, float, float]:
     """The square around the points that is cut out, x0 y0 x1 y1, edges frame."""
-    x0, y0, x1, y1 = (float(value) for value in _bounding_box(points))
+    x0, y0, x1, y1 = (float(value) for value in points_box(points))
     half = max(x1 - x0, y1 - y0) * (0.5 + margin)
     x, y = (x0 + x1) / 2, (y0 + y1) / 2
     return x - half, y - half, x + half, y + half

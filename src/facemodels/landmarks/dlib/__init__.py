@@ -21,6 +21,7 @@ from facemodels.architecture.contract import Architecture, Interface, TrainJob
 from facemodels.data.splits import LandmarkSplit
 from facemodels.errors import DataError, FacemodelsError
 from facemodels.files import announce_read, atomic_path, write_bytes
+from facemodels.imaging.face_boxes import CONVENTION
 from facemodels.landmarks.batches import with_mirrored
 from facemodels.landmarks.metrics import nme
 from facemodels.landmarks.task import POINTS, LandmarkModel
@@ -137,8 +138,9 @@ class Dlib(Architecture[DlibNetwork, DlibTraining]):
         return Interface(input_shape=(0, 0, 3), output_shape=(POINTS, 2))
 
     def preprocessing(self) -> dict[str, Any]:
-        """Return that dlib takes the RGB image and the face's box as they are."""
-        return {"color": "RGB", "dtype": "uint8", "box": "x0 y0 x1 y1 in pixels, rounded"}
+        """Return that dlib takes the RGB image as it is, and which box of the face."""
+        box = {**CONVENTION, "form": "x0 y0 x1 y1 in pixels, rounded"}
+        return {"color": "RGB", "dtype": "uint8", "box": box}
 
     def postprocessing(self) -> dict[str, Any]:
         """Return the frame of the points."""

@@ -10,7 +10,8 @@ from facemodels.imaging.picture import upright
 predictor = dlib.shape_predictor("model.dat")
 image = np.array(upright(sys.argv[1]))
 height, width = image.shape[:2]
-# Without a detector's box, the face fills the image. dlib's boxes are whole pixels.
+# A box reaches from the hairline to the chin; without one, the face fills the image. dlib's boxes
+# are whole pixels.
 box = [round(float(v)) for v in sys.argv[2:6]] or [0, 0, width, height]
 shape = predictor(image, dlib.rectangle(*box))
 for index in range(shape.num_parts):

@@ -106,7 +106,10 @@ def _curl(name: str) -> str:
 
 _BOX: Schema = {
     "name": "box", "in": "query", "required": False, "example": "10,10,60,60",
-    "description": "The face in each image: x0,y0,x1,y1 in pixels; the whole image if left out",
+    "description": (
+        "The face in each image, from the hairline to the chin: x0,y0,x1,y1 in pixels; the whole "
+        "image if left out"
+    ),
     "schema": {"type": "string", "pattern": BOX_PATTERN},
 }  # fmt: skip
 _POINTS: Schema = {

@@ -13,6 +13,7 @@ from PIL import Image
 
 from facemodels.data.kinds.dlib_xml import DlibXmlKind
 from facemodels.data.kinds.pts import PtsKind
+from facemodels.data.real.landmarks import PointSettings
 from facemodels.errors import DataError
 
 read_dlib_xml = DlibXmlKind().read_points
@@ -74,6 +75,20 @@ def test_written_points_are_read_back(points: np.ndarray) -> None:
     assert from_pts.box is None
     assert from_xml.box is not None
     assert from_xml.box.tolist() == [1, 2, 31, 42]
+
+
+@pytest.mark.parametrize(("boxes", "top"), [("points", 0.24), ("annotated", 0.5)])
+def test_boxes_of_any_detector_count_where_they_are_said_to_fit(boxes: str, top: float) -> None:
+    points = SOME * [0.04, 0.04] + 3
+    inner = f"top='{points.min() - 0.5 * 2.68 + 0.5}' left='3' width='3' height='4'"
+    root = folder(a_xml=xml(box(points, inner)))
+    asked = {"reader": "dlib-xml", "source": str(root), "train": "a.xml", "test": ["a.xml"],
+             "seed": 1, "val_share": 0.0, "boxes": boxes}  # fmt: skip
+    read = DlibXmlKind().read(PointSettings.model_validate(asked), workers=1).splits["test"]
+    high = np.ptp(read.points[0, :, 1])
+    assert (read.points[0, :, 1].min() + 0.5 - read.boxes[0, 1]) / high == pytest.approx(
+        top, abs=1e-3
+    )
 
 
 @settings(max_examples=150, deadline=None)

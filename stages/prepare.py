@@ -12,11 +12,13 @@ def main(task: str) -> None:
     from facemodels.data.datasets import dataset_of
     from facemodels.pipeline.prepare import prepare
 
+    settings = params.load()
     prepare(
-        dataset_of(params.load().data, task),
+        dataset_of(settings.data, task),
         Path("data/prepared", task),
         report=Path("reports/prepare", f"{task}.json"),
         picture=Path("reports/prepare", f"{task}.png"),
+        work=settings.prepare,
     )
 
 

@@ -29,4 +29,5 @@ def prepare(
     from facemodels.data.datasets import dataset_of
     from facemodels.pipeline import prepare as step
 
-    step.prepare(dataset_of(params.load(params_file).data, task), output, report, picture)
+    settings = params.load(params_file)
+    step.prepare(dataset_of(settings.data, task), output, report, picture, settings.prepare)

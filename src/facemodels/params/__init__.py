@@ -17,7 +17,7 @@ from facemodels.params.datasets import Data, DatasetParams
 from facemodels.params.model import Int8, ModelParams, OperatingPoint, WeightsDownload
 from facemodels.params.system import Members, SystemParams
 from facemodels.params.version import UNKNOWN, Card, Gate, PlottedCurve
-from facemodels.params.whole import Benchmark, Compare, Params, TrainingWork, load
+from facemodels.params.whole import Benchmark, Compare, Params, PrepareWork, TrainingWork, load
 
 __all__ = [
     "UNKNOWN",
@@ -36,6 +36,7 @@ __all__ = [
     "OperatingPoint",
     "Params",
     "PlottedCurve",
+    "PrepareWork",
     "Share",
     "SystemParams",
     "TrainingWork",

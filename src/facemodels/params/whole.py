@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -72,12 +72,29 @@ class TrainingWork(Frozen):
     workers: Annotated[int, Field(ge=0)] = 0
 
 
+class PrepareWork(Frozen):
+    """Who decodes and draws the images of datasets. It is no part of a result.
+
+    Attributes:
+        executor: local: processes of this machine; ray: tasks of a Ray cluster, see
+            docs/many-machines.md.
+        workers: number of processes of this machine; 0: as many as there are cores.
+        ray_address: of the cluster; empty: RAY_ADDRESS, a cluster that runs on this machine, or
+            one that is started for the work.
+    """
+
+    executor: Literal["local", "ray"] = "local"
+    workers: Annotated[int, Field(ge=0)] = 0
+    ray_address: str = ""
+
+
 class Params(Frozen):
     """All of params.yaml.
 
     Attributes:
         determinism: portable: the same bytes on every x86-64 machine with AVX2; machine: faster,
             the same bytes on one kind of machine. See docs/determinism.md.
+        prepare: who prepares the data.
         train: how the work of trainings is shared out.
         real_root: folder in which conf/data/real.yaml looks for its datasets.
         data: one dataset for each task.
@@ -89,6 +106,7 @@ class Params(Frozen):
     """
 
     determinism: Determinism = "portable"
+    prepare: PrepareWork = PrepareWork()
     train: TrainingWork = TrainingWork()
     real_root: str
     data: Data

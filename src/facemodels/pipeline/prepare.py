@@ -19,6 +19,7 @@ from facemodels.data.problems import check_share, kinds, summary
 from facemodels.data.splits import FACES, save_group_names
 from facemodels.errors import DataError
 from facemodels.files import sha256_tree, write_bytes, write_json
+from facemodels.params import PrepareWork
 from facemodels.pipeline.cores import usable_cores
 from facemodels.pipeline.face_finder import finder_of
 
@@ -28,7 +29,7 @@ def prepare(
     output: Path,
     report: Path | None,
     picture: Path | None,
-    workers: Workers = 0,
+    work: PrepareWork | None = None,
 ) -> None:
     """Write the splits of one task below `output`.
 
@@ -38,7 +39,7 @@ def prepare(
             faces.json, which says how the faces were found.
         report: JSON file with counts, digest and every broken file with its reason.
         picture: PNG file with the contact sheet of the training split.
-        workers: who decodes or draws; 0: a process for each core.
+        work: who decodes or draws; None: a process for each core.
 
     Raises:
         DataError: the dataset is missing, more of it is broken than allowed, or nothing of it is
@@ -47,7 +48,7 @@ def prepare(
     kind = dataset.kind
     finder = finder_of(dataset.settings)
     place = _place(dataset.settings, output)
-    read = dataset.read(workers=workers or usable_cores(), place=place, finder=finder)
+    read = dataset.read(workers=_workers(work or PrepareWork()), place=place, finder=finder)
     facts: dict[str, Any] = {
         "digest": None,
         "splits": {name: kind.count(split) for name, split in read.splits.items()},
@@ -77,6 +78,14 @@ def prepare(
         sheet = Image.fromarray(kind.contact_sheet(read.splits["train"]))
         sheet.save(buffer, "PNG", optimize=True)
         write_bytes(picture, buffer.getvalue())
+
+
+def _workers(work: PrepareWork) -> Workers:
+    if work.executor == "local":
+        return work.workers or usable_cores()
+    from facemodels.data.ray_tasks import RayTasks
+
+    return RayTasks(work.ray_address)
 
 
 def _place(settings: DatasetSettings, output: Path) -> ImagePlace:

@@ -135,10 +135,10 @@ def test_generated_splits_are_the_same_in_shards(tmp_path: Path) -> None:
 
 
 def test_real_faces_are_prepared_the_same_in_shards(tmp_path: Path) -> None:
-    people_in(tmp_path / "people", 12, 3)
+    people_in(tmp_path / "people", 24, 2)
     found = recognised(tmp_path / "people", "recognition")
     for storage in ("files", "shards"):
-        given = found.settings.model_copy(update={"storage": storage, "val_share": 0.4})
+        given = found.settings.model_copy(update={"storage": storage})
         prepare(type(found)(found.kind, given), tmp_path / storage, None, tmp_path / "sheet.png")
     for split in ("train", "val", "test"):
         ours, theirs = (RecognitionSplit.load(tmp_path / s / split) for s in ("shards", "files"))

@@ -25,7 +25,12 @@ _ELSEWHERE = frozenset((
     "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS", "GIT_CONFIG", "GIT_DEFAULT_HASH",
 ))  # fmt: skip
 _LIMIT_S = 300.0  # time limit of a git command; a fetch over a slow line takes long
-_SHA256 = re.compile(r"^\s*objectformat\s*=\s*sha256\s*$", re.IGNORECASE | re.MULTILINE)
+_SHA256 = re.compile(
+    r'^\s*(\[extensions\]\s*)?objectformat\s*=\s*"?sha256"?\s*([#;].*)?$',
+    re.IGNORECASE | re.MULTILINE,
+)
+# What makes a folder the project: DVC's settings may also stand at the root of a bigger repository.
+_PROJECT = (Path(".dvc", "config"), Path("conf", "registry.yaml"))
 _KILL_S = 1.0  # for processes to stop, and to end after SIGKILL
 _CANNOT_FORK = (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
 
@@ -299,9 +304,9 @@ def find_root(start: Path) -> Path:
     """
     project: Path | None = None
     for folder in (start.resolve(), *start.resolve().parents):
-        project = project or (folder if (folder / ".dvc" / "config").is_file() else None)
+        project = project or (folder if _is_project(folder) else None)
         if (folder / ".git").exists():
-            _require_supported(folder, project or folder)
+            _require_supported(folder, project or _project_below(folder) or folder)
             return folder
         if (folder / "HEAD").is_file() and (folder / "objects").is_dir():
             raise InputError(
@@ -311,6 +316,22 @@ def find_root(start: Path) -> Path:
     raise InputError(
         f"{start} lies in no Git repository.", "Change into your clone of the models' repository."
     )
+
+
+def _is_project(folder: Path) -> bool:
+    return any((folder / mark).is_file() for mark in _PROJECT)
+
+
+def _project_below(root: Path) -> Path | None:
+    """A project one or two folders below a root that is none itself, and in no clone of its own."""
+    below = (
+        path for depth in ("*", "*/*") for mark in _PROJECT for path in root.glob(f"{depth}/{mark}")
+    )
+    for mark in below:
+        folder = mark.parents[1]
+        if not any((above / ".git").exists() for above in (folder, folder.parent) if above != root):
+            return folder
+    return None
 
 
 def _require_supported(root: Path, project: Path) -> None:

@@ -7,15 +7,19 @@ import pytest
 import torch
 from tests.bounded import bounded
 
+from facemodels import params
 from facemodels.architecture.contract import TrainJob
 from facemodels.data.sample.generate import recognition_split
 from facemodels.errors import ParamsError
 from facemodels.models import architecture
+from facemodels.pipeline.compose import compose
+from facemodels.pipeline.train import train
 from facemodels.recognition.arcface import ArcFace
-from facemodels.training.weights import save_state
 
+ROOT = Path(__file__).resolve().parents[4]
 BACKBONES = ["mobilefacenet", "iresnet18", "iresnet50", "resnet29"]
 HEADS = ["arcface", "cosface", "adaface", "magface", "softmax", "triplet"]
+GENTLE = {"arcface": {"margin_rad": 0.1, "scale": 10}}  # learns within a few steps
 TRAIN = {
     "seed": 1, "threads": 1, "device": "cpu", "mixed_precision": False, "steps": 3,
     "learning_rate": 0.01, "warmup_steps": 1, "final_learning_rate": 0.1, "weight_decay": 0.01,
@@ -112,9 +116,17 @@ def test_training_learns_features_of_any_length_and_the_model_gives_their_direct
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_onnx_and_torch_embed_alike(tmp_path: Path, backbone: str) -> None:
-    torch.manual_seed(0)
-    save_state(model(backbone).build().state_dict(), tmp_path / "model.pt")
+def test_a_backbone_learns_and_its_onnx_embeds_as_torch_does(
+    tmp_path: Path, data: Path, backbone: str
+) -> None:
+    records: list[dict[str, float]] = []
+    job = TrainJob(
+        data=data, output=tmp_path, checkpoint=tmp_path / "checkpoint.pt",
+        advance=lambda units: None, log=records.append,
+    )  # fmt: skip
+    steps = {"steps": 9, "validate_every": 3, "checkpoint_every": 99, "learning_rate": 0.002}
+    model(backbone).train(ArcFace.settings({**TRAIN, **steps, "losses": GENTLE}), job)
+    assert records[-1]["loss"] < 0.8 * records[0]["loss"]
     assert model(backbone).export(tmp_path / "model.pt", tmp_path / "model.onnx") <= 1e-4
 
 
@@ -144,10 +156,24 @@ def test_the_model_has_no_class_weights_and_the_checkpoint_has(tmp_path: Path, d
     assert checkpoint["head"]["W"].shape == (16, 5)
 
 
-def test_two_losses_give_two_models(tmp_path: Path, data: Path) -> None:
-    one = trained(tmp_path, data, loss="arcface")
-    (tmp_path / "checkpoint.pt").unlink()
-    assert trained(tmp_path, data, loss="cosface") != one
+def test_every_loss_with_classes_is_one_override_away_and_gives_another_model(
+    tmp_path: Path, data: Path
+) -> None:
+    """As `dvc exp run -S profile=smoke -S models.recognition-arcface.train.loss=...` does it."""
+    models = set()
+    for loss in HEADS[:-1]:
+        compose(
+            ROOT / "conf", tmp_path / "params.yaml",
+            ["profile=smoke", f"models.recognition-arcface.train.loss={loss}"], dry_run=False,
+        )  # fmt: skip
+        chosen = params.load(tmp_path / "params.yaml").model("recognition-arcface")
+        train(
+            ArcFace.of(chosen.network), ArcFace.settings(chosen.training), data=data,
+            output=tmp_path / loss, curves_folder=tmp_path / "curves", workers=1,
+            checkpoints=tmp_path / "checkpoints",
+        )  # fmt: skip
+        models.add((tmp_path / loss / "model.pt").read_bytes())
+    assert len(models) == len(HEADS[:-1])
 
 
 def test_the_embedding_of_a_crop_is_a_unit_vector(tmp_path: Path, data: Path) -> None:

@@ -28,7 +28,8 @@ CONFIG = "conf/config.yaml"  # names the models and systems
 BY_NAME = {
     "prepare": [
         "facemodels.data.kinds.*",
-        "facemodels.detection.mtcnn.cascade",  # the finder's steps
+        "facemodels.detection.mtcnn",  # the finder: its steps, and the package that holds them
+        "facemodels.detection.mtcnn.*",
         "facemodels.detection.decodes.*",
     ],
     "validate": ["facemodels.evaluate.{task}", "facemodels.{task}.task"],

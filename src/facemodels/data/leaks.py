@@ -11,18 +11,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from facemodels.data.splits import Images
 from facemodels.imaging import resize
 
 _SIDE = 16  # steps a row, and rows: 256 bits
 _NEAR = 6  # bits that two copies of a picture may differ in
 _FLAT = 24  # bits; a picture with fewer steps shows nothing that could be told apart
 _ROWS = 256  # hashes compared at once
-_BITS = np.array([bin(value).count("1") for value in range(256)], np.uint8)
-
-Hashes = NDArray[np.uint8]
+Hashes = NDArray[np.uint64]
 
 
-def shared_pictures(splits: Mapping[str, Sequence[NDArray[np.uint8]]]) -> dict[str, int]:
+def shared_pictures(splits: Mapping[str, Sequence[NDArray[np.uint8]] | Images]) -> dict[str, int]:
     """How many pictures of one split are also in another, by `first/second`; none are left out.
 
     Args:
@@ -38,16 +37,20 @@ def shared_pictures(splits: Mapping[str, Sequence[NDArray[np.uint8]]]) -> dict[s
     return {pair: count for pair, count in found.items() if count}
 
 
-def _hashes(images: Sequence[NDArray[np.uint8]]) -> Hashes:
-    """Uint8 (K, 32): a bit for each step that gets brighter; flat pictures have no row."""
-    rows = [_hash(image) for image in images]
-    kept = [row for row in rows if _FLAT <= int(_BITS[row].sum()) <= _SIDE * _SIDE - _FLAT]
-    return np.array(kept, np.uint8).reshape(-1, _SIDE * _SIDE // 8)
+def _hashes(images: Sequence[NDArray[np.uint8]] | Images) -> Hashes:
+    """Uint64 (K, 4): a bit for each step that gets brighter; flat pictures have no row."""
+    hashes = np.empty((len(images), _SIDE * _SIDE // 64), np.uint64)
+    for row, image in enumerate(images):
+        hashes[row] = _hash(image)
+    steps = np.bitwise_count(hashes).sum(axis=1, dtype=np.int32)
+    kept: Hashes = hashes[(steps >= _FLAT) & (steps <= _SIDE * _SIDE - _FLAT)]
+    return kept
 
 
 def _hash(image: NDArray[np.uint8]) -> Hashes:
     small = resize(np.ascontiguousarray(image), _SIDE + 1, _SIDE).astype(np.int32).sum(axis=2)
-    return np.packbits(small[:, 1:] > small[:, :-1])
+    bits: Hashes = np.packbits(small[:, 1:] > small[:, :-1]).view(np.uint64)
+    return bits
 
 
 def _shared(first: Hashes, second: Hashes) -> int:
@@ -57,6 +60,7 @@ def _shared(first: Hashes, second: Hashes) -> int:
         near = np.zeros(len(second[start : start + _ROWS]), np.bool_)
         for row in range(0, len(first), _ROWS):
             different = second[start : start + _ROWS, None] ^ first[None, row : row + _ROWS]
-            near |= (_BITS[different].sum(axis=2, dtype=np.int32) <= _NEAR).any(axis=1)
+            bits = np.bitwise_count(different).sum(axis=2, dtype=np.int32)
+            near |= (bits <= _NEAR).any(axis=1)
         count += int(near.sum())
     return count

@@ -20,7 +20,8 @@ def recognition_sheet(
     split: RecognitionSplit, *, rows: int = 6, columns: int = 8, tile: int = 160
 ) -> Image:
     """Up to `rows` people, each in a row, with their first `columns` images; uint8, RGB."""
-    people = list(dict.fromkeys(split.identities.tolist()))[:rows]
+    firsts = np.sort(np.unique(split.identities, return_index=True)[1])[:rows]
+    people = split.identities[firsts]
     grid = [np.flatnonzero(split.identities == person)[:columns] for person in people]
     return _stack([[_resized(split.images[i], tile) for i in row] for row in grid], columns, tile)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.data.test_real import people_in
 
 from facemodels.data.datasets import recognised
+from facemodels.data.executors import executor_of
 from facemodels.data.image_places import ImagesInShards
 from facemodels.data.sample.generate import detection_split, recognition_split
 from facemodels.data.shards import INDEX, ShardedImages, ShardWriter
@@ -154,3 +157,26 @@ def test_a_split_that_is_saved_in_the_other_form_leaves_one_of_them(tmp_path: Pa
     assert not (tmp_path / "val" / "images.npy").exists()
     detection_split("val", **drawn).save(tmp_path / "val")
     assert not (tmp_path / "val" / "images").exists()
+
+
+def test_neither_writing_nor_reading_holds_more_than_a_shard(tmp_path: Path) -> None:
+    """20,000 images of 768 bytes, 15 MB; `python -m benchmarks.shards` takes a million."""
+    count, side = 20_000, 16
+    tracemalloc.start()
+    try:
+        rows = ImagesInShards(tmp_path, 250_000).rows("train", "images", most=count, size=side)
+        with closing(executor_of(1).in_order(_noise, range(count), count)) as images:
+            for image in images:
+                rows.append(image)
+        kept = rows.close()
+        for start in range(0, count, 50):
+            kept[np.arange(start, start + 50) * 7919 % count]
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 3_000_000
+    np.testing.assert_array_equal(kept[4321], _noise(4321))
+
+
+def _noise(number: int) -> np.ndarray:
+    return np.full((16, 16, 3), number % 251, np.uint8)

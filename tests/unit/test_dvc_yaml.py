@@ -13,10 +13,12 @@ from facemodels.cli.main import main
 from facemodels.errors import InputError
 from facemodels.sealing.code import CODE_STAGE
 from facemodels.sealing.declaration import read_stages
+from facemodels.sealing.judgement import is_code
 from facemodels.sealing.lists import Difference, require_listed, rewritten
 from facemodels.sealing.needs import SCRIPTS, StageNeeds
 
 ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "src" / "facemodels"
 NEEDS = StageNeeds(ROOT)
 LISTS = NEEDS.lists()
 ENTRY = "      - src/facemodels/files.py\n"
@@ -70,6 +72,13 @@ def test_a_missing_and_a_needless_dep_are_mended_and_nothing_else_changes() -> N
     needless = "      - src/facemodels/cli/serve.py\n"
     assert rewritten(text.replace(ENTRY, ""), NEEDS, []) == text
     assert rewritten(text.replace(ENTRY, ENTRY + needless), NEEDS, []) == text
+
+
+def test_a_stage_that_needs_a_module_needs_the_packages_that_python_runs_to_import_it() -> None:
+    for path, modules in LISTS.items():
+        packages = {folder / "__init__.py" for one in modules for folder in Path(one).parents}
+        ran = {one.as_posix() for one in packages if (ROOT / one).is_file()}
+        assert {one for one in ran if is_code(ROOT / one, SOURCE)} <= set(modules), path
 
 
 def test_stage_code_refuses_to_make_lists_of_modules_that_it_does_not_depend_on() -> None:

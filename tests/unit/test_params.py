@@ -128,15 +128,32 @@ def test_every_model_of_every_profile_fits_its_architecture(
         assert crop is None or crop in crops
 
 
-def test_the_full_profile_is_real_faces_at_the_published_sizes(tmp_path: Path) -> None:
+PUBLISHED = {
+    "detection-yolov8": {"image_size": 640, "init": "pretrained", "batch_size": 16},
+    "recognition-facenet": {"crop": "facenet160", "image_size": 160, "init": "pretrained", "steps": 0},
+    "recognition-arcface": {
+        "backbone": "iresnet50", "image_size": 112, "embedding_size": 512, "loss": "arcface",
+    },
+    "landmark-dlib": {
+        "tree_depth": 5, "cascade_depth": 10, "trees_per_cascade": 500, "oversampling": 20, "nu": 0.1,
+        "feature_pool_size": 400, "test_splits": 20, "lambda_param": 0.1,
+    },
+}  # fmt: skip
+
+
+def test_the_full_profile_has_the_published_recipes_on_real_faces(tmp_path: Path) -> None:
     loaded = composed(tmp_path, "profile=full", "real_root=/somewhere")
     assert loaded.data.recognition.source == "/somewhere/lfw"
-    sizes = {name: model.network.get("image_size") for name, model in loaded.models.items()}
-    assert sizes["recognition-facenet"] == 160
-    assert sizes["recognition-arcface"] == 112
-    assert sizes["detection-yolov8"] == 640
+    for name, values in PUBLISHED.items():
+        model = loaded.model(name)
+        found = {**model.network, **model.train}
+        assert {key: found[key] for key in values} == values, name
+    losses = loaded.model("recognition-arcface").train["losses"]
+    assert losses["arcface"] == {"margin_rad": 0.5, "scale": 64}
     facenet = loaded.model("recognition-facenet")
-    assert (facenet.train["init"], facenet.network["crop"]) == ("pretrained", "facenet160")
+    assert facenet.weights == "data/weights/facenet-vggface2.pt"
+    assert loaded.data.landmarks.train == ["afw", "helen/trainset", "lfpw/trainset"]
+    assert loaded.data.landmarks.test == ["helen/testset", "lfpw/testset", "ibug"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from facemodels.data.dataset_kind import (
     DatasetSplits,
@@ -31,11 +31,16 @@ from facemodels.params import Count
 from facemodels.progress import progress as show_progress
 
 
+def _listed(value: object) -> object:
+    """A single name as a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
 class PointSettings(DealtSettings):
-    """Sets of faces with 68 points: one to train on, one or more to test on.
+    """Sets of faces with 68 points, one or more to train on and to test on.
 
     Attributes:
-        train: folder or file of the training set below `source`.
+        train: folders or files of the training sets below `source`; a single one needs no list.
         test: folders or files of the test sets; each is reported as a group of its own.
         image_size: side of the prepared images, which are square.
         margin: space on each side of the points, as a share of the side of their box.
@@ -43,7 +48,7 @@ class PointSettings(DealtSettings):
             `annotated`: the dataset's own, which have to reach from the hairline to the chin.
     """
 
-    train: str
+    train: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
     test: Annotated[list[str], Field(min_length=1)]
     image_size: Count = 224
     margin: Annotated[float, Field(ge=0)] = 0.25
@@ -68,12 +73,9 @@ class PointKind(LandmarkKind[PointSettings]):
     ) -> DatasetSplits[LandmarkSplit]:
         """Read all sets; the test sets become one split, in which each is a group."""
         root = Path(settings.source)
-        train, problems = self.read_points(root / settings.train)
-        test: list[PointSet] = []
-        for name in settings.test:
-            faces, broken = self.read_points(root / name)
-            test += faces
-            problems += broken
+        train, problems = self._read_sets(root, settings.train)
+        test, broken = self._read_sets(root, settings.test)
+        problems += broken
         if settings.boxes == "points":
             train, test = ([replace(face, box=None) for face in faces] for faces in (train, test))
         with show_progress("read landmarks", len(train) + len(test)) as advance:
@@ -97,6 +99,12 @@ class PointKind(LandmarkKind[PointSettings]):
             allowed_broken=settings.allowed_broken,
         )
 
+    def _read_sets(self, root: Path, names: Sequence[str]) -> tuple[list[PointSet], list[Problem]]:
+        """The faces of several sets, one after the other, and what was left out."""
+        sets = [self.read_points(root / name) for name in names]
+        faces = [face for found, _ in sets for face in found]
+        return faces, [problem for _, problems in sets for problem in problems]
+
     def settings_for(
         self, source: Path, train: str, test: str, shares: SplitShares
     ) -> PointSettings:
@@ -104,7 +112,7 @@ class PointKind(LandmarkKind[PointSettings]):
         return PointSettings(
             reader=self.reader,
             source=str(source),
-            train=train,
+            train=[train],
             test=[test],
             val_share=shares.val,
         )

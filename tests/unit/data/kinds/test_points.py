@@ -91,6 +91,14 @@ def test_boxes_of_any_detector_count_where_they_are_said_to_fit(boxes: str, top:
     )
 
 
+def test_several_sets_train_together_and_a_single_one_needs_no_list() -> None:
+    root = folder(a_xml=xml(box(SOME + 3)), b_xml=xml(box(SOME + 4)))
+    asked = {"reader": "dlib-xml", "source": str(root), "test": ["a.xml"], "val_share": 0.0}
+    for train, count in (("a.xml", 1), (["a.xml", "b.xml"], 2)):
+        chosen = PointSettings.model_validate({**asked, "train": train})
+        assert len(DlibXmlKind().read(chosen, workers=1).splits["train"]) == count
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.one_of(st.binary(max_size=60), st.text("version: 1n_pts68{}\n.", max_size=60)))
 def test_an_arbitrary_pts_file_is_a_problem(content: str | bytes) -> None:

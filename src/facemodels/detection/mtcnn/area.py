@@ -53,8 +53,10 @@ class AreaSums:
         left, right = _cells(np.array([0]), np.array([self.width]), width)
 
         def sums(table: Sums) -> Sums:
-            rows = table[bottom[0]] - table[top[0]]
-            found: Sums = rows.take(right[0], axis=1) - rows.take(left[0], axis=1)
+            rows = table[bottom[0]]
+            rows -= table[top[0]]
+            found: Sums = rows.take(right[0], axis=1)
+            found -= rows.take(left[0], axis=1)
             return found[None]
 
         return self._means(sums, bottom - top, right - left)
@@ -74,8 +76,10 @@ class AreaSums:
 
         def sums(table: Sums) -> Sums:
             flat = table.reshape(-1)
-            found: Sums = flat.take(below + right) - flat.take(above + right)
-            found -= flat.take(below + left) - flat.take(above + left)
+            found: Sums = flat.take(below + right)
+            found -= flat.take(above + right)
+            found -= flat.take(below + left)
+            found += flat.take(above + left)
             return found
 
         return self._means(sums, bottom - top, (right - left)[:, 0])
@@ -91,7 +95,8 @@ class AreaSums:
         if (rows.max(axis=1) * columns.max(axis=1)).max() <= _MOST_IN_CELL:
             packed = sums(self._packed).view(np.int64)  # which NumPy converts faster
             for channel in range(3):
-                means[:, channel] = (packed >> channel * _BITS) & _CHANNEL
+                means[:, channel] = packed & _CHANNEL
+                packed >>= _BITS
         else:
             for channel in range(3):
                 means[:, channel] = sums(_table(self._picture[..., channel]))

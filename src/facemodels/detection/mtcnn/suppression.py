@@ -6,6 +6,7 @@ is struck out at once.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -44,15 +45,15 @@ def suppress(
     """
     by_union = overlap == "union"
     order = np.argsort(-scores, kind="stable") if by_union else np.argsort(scores)[::-1]
-    ranked = boxes[order]
+    ranked = _Boxes.of(boxes[order], border=np.float32(not by_union))
     kept, left = [np.empty(0, np.intp)], np.arange(len(order))
     while len(left):
         block, left = left[:_BLOCK], left[_BLOCK:]
-        covered = _overlaps(ranked[block], ranked[block], overlap) > threshold
-        block = block[_uncovered(covered)]
+        some = ranked.chosen(block)
+        block = block[_uncovered(some.overlaps(some, overlap) > threshold)]
         kept.append(block)
         if len(left):
-            covered = _overlaps(ranked[block], ranked[left], overlap) > threshold
+            covered = ranked.chosen(block).overlaps(ranked.chosen(left), overlap) > threshold
             left = left[~covered.any(axis=0)]
     return order[np.concatenate(kept)]
 
@@ -71,28 +72,51 @@ def _uncovered(covered: NDArray[np.bool_]) -> list[int]:
     return kept
 
 
-def _overlaps(
-    some: NDArray[np.float32], many: NDArray[np.float32], overlap: Overlap
-) -> NDArray[np.float32]:
-    """The overlap of each of (N, 4) with each of (M, 4), as (N, M)."""
-    border = np.float32(overlap == "smaller")
-    some, many = some.T[:, :, None], many.T[:, None, :]  # x0, y0, x1, y1
-    own, other = (
-        (boxes[2] - boxes[0] + border) * (boxes[3] - boxes[1] + border) for boxes in (some, many)
-    )
-    shared, height = (_shared(some[i::2], many[i::2], border) for i in range(2))
-    shared *= height
-    whole = np.minimum(own, other) if overlap == "smaller" else own + other - shared
-    ratio: NDArray[np.float32] = np.zeros_like(shared)
-    np.divide(shared, whole, out=ratio, where=whole > 0)
-    return ratio
+@dataclass(frozen=True, eq=False)
+class _Boxes:
+    """Boxes as columns, with their areas.
 
+    Attributes:
+        corners: float32 (4, N), x0, y0, x1, y1.
+        areas: float32 (N,).
+        border: 1 where the pixels on the border are part of a box, else 0.
+    """
 
-def _shared(
-    some: NDArray[np.float32], many: NDArray[np.float32], border: np.float32
-) -> NDArray[np.float32]:
-    """The length that each of (2, N, 1) ranges has in common with each of (2, 1, M): (N, M)."""
-    length: NDArray[np.float32] = np.minimum(some[1], many[1])
-    length -= np.maximum(some[0], many[0])
-    length += border
-    return np.maximum(length, 0, out=length)
+    corners: NDArray[np.float32]
+    areas: NDArray[np.float32]
+    border: np.float32
+
+    @classmethod
+    def of(cls, boxes: NDArray[np.float32], border: np.float32) -> _Boxes:
+        """The boxes (N, 4)."""
+        corners = np.ascontiguousarray(boxes.T)
+        sides = corners[2:] - corners[:2]
+        sides += border
+        return cls(corners, sides[0] * sides[1], border)
+
+    def chosen(self, rows: NDArray[np.intp]) -> _Boxes:
+        """Some of them."""
+        return _Boxes(self.corners[:, rows], self.areas[rows], self.border)
+
+    def overlaps(self, others: _Boxes, overlap: Overlap) -> NDArray[np.float32]:
+        """The overlap of each with each of M others, as (N, M); nan for two without an area."""
+        shared = self._shared(others, 0)
+        shared *= self._shared(others, 1)
+        own = self.areas[:, None]
+        if overlap == "smaller":
+            whole = np.minimum(own, others.areas)
+        else:
+            whole = own + others.areas
+            whole -= shared
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.divide(shared, whole, out=shared)
+
+    def _shared(self, others: _Boxes, axis: int) -> NDArray[np.float32]:
+        """The length along an axis that each has in common with each of M others: (N, M)."""
+        length: NDArray[np.float32] = np.minimum(
+            self.corners[axis + 2, :, None], others.corners[axis + 2]
+        )
+        length -= np.maximum(self.corners[axis, :, None], others.corners[axis])
+        if self.border:
+            length += self.border
+        return np.maximum(length, 0, out=length)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 
 from facemodels.data.sample.generate import photo_split
+from facemodels.files import write_yaml
 from facemodels.gallery.enrol import EnrolmentRules, enrol
 from facemodels.gallery.faces import photo_of
 from facemodels.gallery.migrate import migrate
@@ -26,16 +28,17 @@ from tests.functional.deployment.conftest import Up
 from tests.functional.deployment.site import Environment, EnvironmentSite, Load, wait_until
 from tests.small_systems import detector, recogniser, small_system
 
-OLD, NEW = "sys-faces-v1.0.0", "sys-faces-v2.0.0"
+OLD, BETTER, NEW = "sys-faces-v1.0.0", "sys-faces-v1.1.0", "sys-faces-v2.0.0"
 MODEL = "system-faces"
 
 
 @dataclass
-class Identifies:
-    """An environment that is asked who is on a photo."""
+class AsksSystem:
+    """An environment that is asked about a photo."""
 
     environment: Environment
     photo: bytes
+    path: str = "identify?gallery=staff"
     bodies: list[dict[str, Any]] = field(default_factory=list)
 
     def ask(
@@ -44,7 +47,7 @@ class Identifies:
     ) -> httpx.Response:  # fmt: skip
         post = client.post if client is not None else httpx.post
         answer = post(
-            f"{self.environment.url}/api/identify?gallery=staff", content=self.photo, timeout=60,
+            f"{self.environment.url}/api/{self.path}", content=self.photo, timeout=60,
             headers={"content-type": "image/png", **(headers or {})},
         )  # fmt: skip
         if answer.is_success:
@@ -52,9 +55,11 @@ class Identifies:
         return answer
 
 
-def add_system(site: EnvironmentSite, identity: str, members: Mapping[str, Package]) -> Package:
+def add_system(
+    site: EnvironmentSite, identity: str, members: Mapping[str, Package], **words: float
+) -> Package:
     model = ModelId.parse(identity)
-    package = small_system(site.folder / str(model.folder), str(model.version), members)
+    package = small_system(site.folder / str(model.folder), str(model.version), members, **words)
     site.enter(model, {"interface": interface(package), **facts_of_a_system(package)})
     return package
 
@@ -105,7 +110,7 @@ def test_a_new_embedding_space_comes_and_goes_under_requests_to_identify(
 
     production = up(site)
     production.wait_for(MODEL, v1_0_0=100)
-    asked = Identifies(production, photo)
+    asked = AsksSystem(production, photo)
     with Load(asked, clients=2, pause_s=0.1) as load:  # type: ignore[arg-type]
         migrate(staff, GallerySystem.of(packages[NEW]), tracked=False)
         site.deploy(NEW, *canary)
@@ -126,4 +131,46 @@ def test_a_new_embedding_space_comes_and_goes_under_requests_to_identify(
         assert body["embedding_space"] == spaces[body["model_version"]]
         (face,) = body["results"][0]["faces"]
         assert face["person"] == "Ada", body  # in the other space she would be nobody
+    assert site.findings() == []
+
+
+def test_a_system_is_compared_brought_step_by_step_and_taken_back_by_a_trigger(
+    site: EnvironmentSite, up: Up, photo: bytes, tmp_path: Path
+) -> None:
+    members = {
+        "detection": detector(tmp_path / "members"), "recognition": recogniser(tmp_path / "members")
+    }  # fmt: skip
+    for identity, least in ((OLD, 0.7), (BETTER, 0.6)):
+        add_system(site, identity, members, min_score=least)
+        site.deploy(identity, environment="staging")
+    easy = {"error_margin": 0.3, "latency_margin": 0.4, "missed_regression": 0.7, "window_s": 1.0}
+    site.configure("production", steps=[50], verdict=easy)
+    site.deploy(OLD)
+    production = up(site)
+    production.wait_for(MODEL, v1_0_0=100)
+
+    site.deploy(BETTER, "--strategy", "ab", "--canary-percent", "50")
+    production.wait_for(MODEL, v1_0_0=50, v1_1_0=50)
+    asked = AsksSystem(production, photo, "faces")
+    arms = [
+        [asked.ask(headers={"x-user-id": f"user {user}"}).json()["model_version"] for _ in range(2)]
+        for user in range(12)
+    ]
+    assert all(first == again for first, again in arms)
+    assert {first for first, _ in arms} == {"1.0.0", "1.1.0"}
+    words = ("monitor", "--model-id", BETTER, "--duration", "1s", "--json")
+    told = json.loads(site.run(*words, code=7).stdout)
+    assert {one["model_id"] for one in told["versions"]} == {OLD, BETTER}
+    site.deploy(BETTER, "--strategy", "abort")
+    production.wait_for(MODEL, v1_0_0=100)
+
+    with Load(asked, clients=2, pause_s=0.02) as load:  # type: ignore[arg-type]
+        site.deploy(BETTER, "--strategy", "progressive")
+        production.wait_for(MODEL, v1_1_0=100)
+        triggers = {"memory_threshold_mb": 1, "monitoring_window_minutes": 1}
+        write_yaml(site.folder / "conf/rollback_triggers.yaml", {"rollback_triggers": triggers})
+        production.wait_for(MODEL, v1_0_0=100)
+    assert load.problems == []
+    site.wait_event("rollback")
+    assert "of memory" in str(site.state().events[-1].reason)
     assert site.findings() == []

@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any, cast
@@ -22,49 +21,36 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facemodels.data.shard_files import MappedShards, Shard, ShardFiles
-from facemodels.errors import DataError
+from facemodels.data.remote_shards import RemoteShards, RemoteShardsSettings
+from facemodels.data.shard_files import Layout, MappedShards, Shard, ShardFiles
+from facemodels.errors import DataError, IntegrityError
 from facemodels.files import atomic_path, sha256, write_json
 
 INDEX = "index.json"
 _ROWS_AT_ONCE = 64  # of an iteration
 
 
-@dataclass(frozen=True)
-class ShardIndex:
-    """What index.json says.
+def save_index(folder: Path, layout: Layout) -> None:
+    """Write index.json into `folder`."""
+    shards = [vars(shard) for shard in layout.shards]
+    values = {"shape": list(layout.shape), "offset": layout.offset, "shards": shards}
+    write_json(folder / INDEX, values)
 
-    Attributes:
-        shape: of one image, (S, S, 3).
-        offset: bytes before the first row of a shard.
-        shards: the shards in order.
+
+def load_index(folder: Path) -> Layout:
+    """Read index.json of `folder`.
+
+    Raises:
+        DataError: there is none, or it is not one of ours.
     """
-
-    shape: tuple[int, ...]
-    offset: int
-    shards: tuple[Shard, ...]
-
-    def save(self, folder: Path) -> None:
-        """Write index.json into `folder`."""
-        shards = [vars(shard) for shard in self.shards]
-        values = {"shape": list(self.shape), "offset": self.offset, "shards": shards}
-        write_json(folder / INDEX, values)
-
-    @classmethod
-    def load(cls, folder: Path) -> ShardIndex:
-        """Read index.json of `folder`.
-
-        Raises:
-            DataError: there is none, or it is not one of ours.
-        """
-        try:
-            values = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-            shards = tuple(Shard(**shard) for shard in values["shards"])
-            return cls(tuple(values["shape"]), values["offset"], shards)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{folder / INDEX} is no index of shards: {error}.", "Run `dvc repro prepare`."
-            ) from error
+    try:
+        values = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        shards = tuple(Shard(**shard) for shard in values["shards"])
+        return Layout(tuple(values["shape"]), values["offset"], shards)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{folder / INDEX} is no index of shards: {error}.", "Run `dvc repro prepare`."
+        ) from error
 
 
 class ShardWriter:
@@ -95,7 +81,7 @@ class ShardWriter:
         """Write what is left, and the index."""
         if self._filled:
             self._write()
-        ShardIndex(self._shape, self._offset, tuple(self._shards)).save(self._folder)
+        save_index(self._folder, Layout(self._shape, self._offset, tuple(self._shards)))
         return ShardedImages.open(self._folder)
 
     def _write(self) -> None:
@@ -117,26 +103,39 @@ class ShardedImages:
     copies.
     """
 
-    def __init__(self, index: ShardIndex, files: ShardFiles) -> None:
-        self._index, self._files = index, files
-        self._ends = np.cumsum([shard.rows for shard in index.shards], dtype=np.int64)
+    def __init__(self, layout: Layout, files: ShardFiles) -> None:
+        self._layout, self._files = layout, files
+        self._ends = np.cumsum([shard.rows for shard in layout.shards], dtype=np.int64)
 
     @classmethod
     def open(cls, folder: Path) -> ShardedImages:
-        """The images of a folder.
+        """The images of a folder; from a store of objects where remote.json says so.
 
         Raises:
-            DataError: it holds no index, or a shard of the index is missing or has another size.
+            DataError: it holds no index, or a shard of the index is neither there nor in a store,
+                or has another size.
         """
-        index = ShardIndex.load(folder)
-        return cls(index, MappedShards(folder, index.shards, index.offset, index.shape))
+        layout = load_index(folder)
+        missing = [shard for shard in layout.shards if not (folder / shard.file).exists()]
+        data = folder.parents[1]
+        remote = RemoteShardsSettings.load(data) if missing else None
+        if remote is not None:
+            return cls(layout, RemoteShards(remote, folder.relative_to(data).as_posix(), layout))
+        for shard in layout.shards:
+            path = folder / shard.file
+            if shard in missing or path.stat().st_size != layout.size(shard):
+                raise DataError(
+                    f"{path} is {'missing' if shard in missing else 'cut off'}.",
+                    "Run `dvc checkout`, or `dvc repro prepare`.",
+                )
+        return cls(layout, MappedShards(folder, layout))
 
     def save(self, folder: Path) -> None:
         """Write the same shards into `folder`, unless they are those that lie there."""
-        if (folder / INDEX).is_file() and ShardIndex.load(folder) == self._index:
+        if (folder / INDEX).is_file() and load_index(folder) == self._layout:
             return
-        rows = max((shard.rows for shard in self._index.shards), default=1)
-        writer = ShardWriter(folder, self._index.shape, rows * prod(self._index.shape))
+        rows = max((shard.rows for shard in self._layout.shards), default=1)
+        writer = ShardWriter(folder, self._layout.shape, rows * self._layout.row_bytes)
         for image in self:
             writer.append(image)
         writer.close()
@@ -144,7 +143,7 @@ class ShardedImages:
     @property
     def shape(self) -> tuple[int, ...]:
         """(N, S, S, 3)."""
-        return (len(self), *self._index.shape)
+        return (len(self), *self._layout.shape)
 
     @property
     def dtype(self) -> np.dtype[np.uint8]:
@@ -188,10 +187,18 @@ class ShardedImages:
         return numbers % max(1, len(self))
 
     def _take(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        images = np.empty((len(rows), *self._index.shape), np.uint8)
         homes = np.searchsorted(self._ends, rows, side="right")
-        for shard in np.unique(homes):
-            wanted = homes == shard
-            first = self._ends[shard] - self._index.shards[shard].rows
-            images[wanted] = self._files.take(int(shard), rows[wanted] - first)
-        return images
+        firsts = np.concatenate([[0], self._ends])[homes]
+        return self._files.take(homes, rows - firsts)
+
+
+def check_shards(folder: Path) -> None:
+    """Compare the shards that lie in `folder` with its index.
+
+    Raises:
+        IntegrityError: one of them has another SHA-256.
+    """
+    for shard in load_index(folder).shards:
+        path = folder / shard.file
+        if path.exists() and sha256(path) != shard.sha256:
+            raise IntegrityError(f"{path} is not what its index says.", "Run `dvc checkout`.")

@@ -12,6 +12,7 @@ from pathlib import Path
 import facemodels
 from facemodels import determinism
 from facemodels.architecture.contract import TrainJob
+from facemodels.data.shards import INDEX, check_shards
 from facemodels.errors import InputError
 from facemodels.files import canonical_json, list_files, sha256, write_json, write_yaml
 from facemodels.models import AnyArchitecture
@@ -162,11 +163,22 @@ def _record(package: Package) -> dict[str, str]:
 
 
 def data_digest(data: Path) -> str:
-    """Return the SHA-256 of the arrays that training sees, by split and file."""
+    """Return the SHA-256 of the arrays that training sees, by split and file.
+
+    Of shards it is that of their index, wherever they lie.
+
+    Raises:
+        IntegrityError: a shard is not what its index says.
+    """
     digest = hashlib.sha256()
     for split in ("train", "val"):
+        sharded = {path.parent for path in (data / split).glob(f"*/{INDEX}")}
+        for folder in sorted(sharded):
+            check_shards(folder)
         for name in list_files(data / split):
-            digest.update(f"{split}/{name} {sha256(data / split / name)}\n".encode())
+            path = data / split / name
+            if path.parent not in sharded or path.name == INDEX:
+                digest.update(f"{split}/{name} {sha256(path)}\n".encode())
     return digest.hexdigest()
 
 

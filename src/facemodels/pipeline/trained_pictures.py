@@ -21,10 +21,13 @@ def remember(data: Path, folder: Path) -> None:
         data: prepared data.
         folder: the folder of the weights.
     """
-    thumbnails = [
-        resize(np.ascontiguousarray(one), _WIDTH, _HEIGHT) for one in images_of(data / "train")
-    ]
-    np.save(folder / _FILE, np.array(thumbnails, np.uint8).reshape(-1, _HEIGHT, _WIDTH, 3))
+    images = images_of(data / "train")
+    thumbnails = np.lib.format.open_memmap(
+        folder / _FILE, "w+", np.uint8, (len(images), _HEIGHT, _WIDTH, 3)
+    )
+    for row, image in enumerate(images):
+        thumbnails[row] = resize(np.ascontiguousarray(image), _WIDTH, _HEIGHT)
+    thumbnails.flush()
 
 
 def seen_in_training(folder: Path, data: Path) -> float:
@@ -36,8 +39,8 @@ def seen_in_training(folder: Path, data: Path) -> float:
     """
     if not (folder / _FILE).is_file():
         return 0.0
-    trained = list(np.load(folder / _FILE, allow_pickle=False))
-    tested = [list(images_of(data / split)) for split in ("val", "test")]
+    trained = np.load(folder / _FILE, mmap_mode="r", allow_pickle=False)
+    tested = [images_of(data / split) for split in ("val", "test")]
     found = [
         shared_pictures({"trained": trained, "tested": images}).get("trained/tested", 0)
         for images in tested

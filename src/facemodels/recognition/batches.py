@@ -80,7 +80,7 @@ class IdentityBatches:
         rng = np.random.default_rng([self.seed, 1, step])
         chosen = order[batch * self.people : (batch + 1) * self.people]
         rows = np.concatenate([self._draw(rng, self.rows[person]) for person in chosen])
-        crops = [self._augmented(rng, self.split.images[row]) for row in rows]
+        crops = [self._augmented(rng, image) for image in self.split.images[rows]]
         labels = self.split.identities[rows].astype(np.int64)
         return self.preprocessing(crops), labels
 

@@ -77,7 +77,7 @@ class DistillationBatches:
         order = np.random.default_rng([self.seed, 2, epoch]).permutation(self.rows)
         rng = np.random.default_rng([self.seed, 3, step])
         rows = order[batch * self.size : (batch + 1) * self.size]
-        views = [self._view(rng, self.split.images[row]) for row in rows]
+        views = [self._view(rng, image) for image in self.split.images[rows]]
         views = self._mixed(rng, views)
         return self.preprocessing(views), self.targets(views)
 

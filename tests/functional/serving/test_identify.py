@@ -15,6 +15,7 @@ from PIL import Image
 
 from facemodels.errors import InputError
 from facemodels.gallery.edits import remove_person
+from facemodels.gallery.exports import export_table
 from facemodels.gallery.spaces import FACTS, spaces_of
 from facemodels.gallery.store import open_gallery
 from facemodels.package.load import open_package
@@ -123,7 +124,7 @@ def test_of_several_galleries_one_is_named(own: Server, photos: dict[int, np.nda
 
 
 def test_people_are_enrolled_and_removed_over_http(
-    own: Server, photos: dict[int, np.ndarray], space: str
+    own: Server, photos: dict[int, np.ndarray], space: str, tmp_path: Path
 ) -> None:
     folder = put(own, "guests", None)
     assert identify(own, photos[1], gallery="guests").json()["code"] == "empty_gallery"
@@ -137,10 +138,17 @@ def test_people_are_enrolled_and_removed_over_http(
     (guests,) = (one for one in listed["galleries"] if one["name"] == "guests")
     assert guests == {"name": "guests", "spaces": [space], "people": 1, "faces": 1}
     assert identify(own, photos[1], gallery="guests").json()["results"][0]["faces"][0]["person"]
+    exported = tmp_path / "guests.csv"
+    export_table(open_gallery(folder, space), exported)
+    (folder.parent / ".dvc").mkdir()  # as in a repository of DVC
     path = "/api/galleries/guests/people/Ada"
     removed = httpx.delete(own.url + path, timeout=60)
+    (folder.parent / ".dvc").rmdir()
     assert (removed.json()["removed"], removed.json()["photos"]) == ({space: 1}, 1)
-    assert all(left["command"] for left in removed.json()["left"])
+    assert not exported.exists()
+    commands = [left["command"] for left in removed.json()["left"]]
+    assert commands[0] == "dvc add guests, then git commit"
+    assert "facemodels gallery purge --gallery guests --remote REMOTE" in commands
     assert httpx.delete(own.url + path, timeout=60).status_code == 404
     body = identify(own, photos[1], gallery="guests").json()
     assert (

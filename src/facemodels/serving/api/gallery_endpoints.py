@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -15,10 +16,12 @@ from facemodels.detection.task import iou
 from facemodels.errors import InputError
 from facemodels.gallery.edits import remove_person
 from facemodels.gallery.enrol import EnrolmentRules, enrol
+from facemodels.gallery.exports import take_out
 from facemodels.gallery.faces import FACE_CHOICES, FaceChoice, FaceError, SourcePhoto
 from facemodels.gallery.opened import GallerySystem
 from facemodels.gallery.rows import SAME_FACE
 from facemodels.gallery.spaces import spaces_of
+from facemodels.gallery.tracking import repository_of
 from facemodels.imaging import Photo
 from facemodels.routes import GALLERIES, GALLERY_FACES, GALLERY_PERSON
 from facemodels.serving.api import boxes, system_documents
@@ -32,16 +35,11 @@ from facemodels.serving.http.errors import RequestError
 from facemodels.serving.http.openapi import add_endpoint
 from facemodels.serving.metrics import Metrics
 from facemodels.system.faces import Face
+from facemodels.text import counted
 
 _CHOICES = tuple(one for one in FACE_CHOICES if one != "all")  # a photo gives one face of a person
 _THRESHOLDS = {"threshold", "fmr"}  # of the query
 _FLAGS = {"true": True, "false": False}
-# What a removal on this machine cannot reach, and the command that does.
-_LEFT = (
-    {"where": "versions of before in DVC's cache", "command": "dvc gc --workspace"},
-    {"where": "versions of before on DVC's remotes", "command": "dvc gc --workspace --cloud"},
-    {"where": "backups", "command": "facemodels backup --help"},
-)
 
 
 class GalleryChanges:
@@ -138,18 +136,21 @@ class GalleryChanges:
         return replace(self._system, find=find)
 
     def remove(self, name: str, person: str) -> dict[str, Any]:
-        """Remove a person in every embedding space.
+        """Remove a person in every embedding space, and from the exports that are known.
 
         Raises:
             RequestError: 404 if there is no such gallery or person.
         """
         if name not in self._galleries.folders:
             raise no_gallery(name, known=False)
+        folder = self._galleries.folders[name]
+        exported = take_out(folder, person)
         try:
-            done = remove_person(self._galleries.folders[name], person, tracked=False)
+            done = remove_person(folder, person, tracked=False)
         except InputError as error:
             raise RequestError(404, "no_such_person", "The gallery has no such person.") from error
-        return {"removed": done.faces, "photos": len(done.photos), "left": list(_LEFT)}
+        left = _not_reached(name, folder, exports=len(exported))
+        return {"removed": done.faces, "photos": len(done.photos), "left": left}
 
 
 def add_galleries(
@@ -189,6 +190,32 @@ def add_galleries(
     add_endpoint(app, GALLERIES, galleries, documents.galleries(secured=secured))
     add_endpoint(app, GALLERY_FACES, enrol_faces, documents.enrol(names, secured=secured))
     add_endpoint(app, GALLERY_PERSON, remove, documents.remove_person(names, secured=secured))
+
+
+def _not_reached(name: str, folder: Path, *, exports: int) -> list[dict[str, str]]:
+    """What may still hold a removed person, each with what deletes it.
+
+    Args:
+        name: of the gallery.
+        folder: of the gallery.
+        exports: those that are known and cannot be rewritten; a client is not told where they lie.
+    """
+    left = []
+    if exports:
+        where = f"{counted(exports, 'export')} on the server, encrypted or unreadable"
+        left.append({"where": where, "command": "rm, and facemodels gallery export anew"})
+    root = repository_of(folder)
+    if root is None:
+        return [*left, {"where": "copies of the folder", "command": "delete the person there too"}]
+    tracked = folder.resolve().relative_to(root)
+    purge = f"facemodels gallery purge --gallery {name}"
+    return [
+        *left,
+        {"where": "the version that DVC tracks", "command": f"dvc add {tracked}, then git commit"},
+        {"where": "each remote of DVC, after that", "command": f"{purge} --remote REMOTE"},
+        {"where": "DVC's cache, last; other clones too", "command": purge},
+        {"where": "backups", "command": "facemodels storage backup --help"},
+    ]
 
 
 def _choice(query: Mapping[str, str]) -> FaceChoice:

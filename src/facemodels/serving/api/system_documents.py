@@ -204,7 +204,12 @@ def remove_person(names: Sequence[str], *, secured: bool) -> Operation:
         ),
         {
             "removed": {"recognition-dlib-0123": 2}, "photos": 2,
-            "left": [{"where": "DVC's cache", "command": "dvc gc --workspace"}],
+            "left": [
+                {
+                    "where": "DVC's cache, last; other clones too",
+                    "command": "facemodels gallery purge --gallery staff",
+                }
+            ],
         },
         404, 503, 504, secured=secured,
         extra={"parameters": [_gallery_parameter(names), _PERSON]},

@@ -37,7 +37,7 @@ _NAME = re.compile(rf"(?P<task>{'|'.join(_TASKS)})-(?P<architecture>{_PART})")
 _VERSION = re.compile(rf"(?P<major>{_NUMBER})\.(?P<minor>{_NUMBER})\.(?P<patch>{_NUMBER})")
 _ID = re.compile(
     rf"(?P<task>{'|'.join([*_TASKS, *(short for short, _ in _TASKS.values())])})"
-    rf"-(?P<architecture>{_PART})[-@]v(?P<version>[0-9.]{{1,20}})(?:-(?P<variant>{_SUFFIX}))?"
+    rf"-(?P<architecture>{_PART})(?:-v|@v?)(?P<version>[0-9.]{{1,20}})(?:-(?P<variant>{_SUFFIX}))?"
 )
 _VARIANT = re.compile(_SUFFIX)
 
@@ -144,10 +144,17 @@ class ModelId:
     def parse(cls, text: str) -> ModelId:
         """Parse `rec-facenet-v2.1.3`, `recognition-facenet-v2.1.3` or `recognition-facenet@v2.1.3`.
 
+        Where a version stands behind an @ its v may be left out.
+
         Raises:
             NameFormatError: the text has none of these forms.
         """
         match = _ID.fullmatch(text)
+        if match is None and _NAME.fullmatch(text):
+            raise NameFormatError(
+                f"{text} is a model; which version of it?",
+                f"Write {text}@v1.0.0, for example; `facemodels registry models` lists them.",
+            )
         if match is None:
             raise NameFormatError(f"{text!r} is not a model id.", "Write it as rec-facenet-v2.1.3.")
         shorts = {short: prefix for prefix, (short, _) in _TASKS.items()}

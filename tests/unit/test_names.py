@@ -33,6 +33,7 @@ def test_all_spellings_of_an_id_are_the_same_id(model: ModelId) -> None:
     assert ModelId.parse(str(model)) == model
     assert ModelId.parse(f"{model.name}-v{model.version}{variant}") == model
     assert ModelId.parse(f"{model.name}@v{model.version}{variant}") == model
+    assert ModelId.parse(f"{model.name}@{model.version}{variant}") == model
 
 
 def test_a_variant_is_a_pre_release_of_semver_which_has_no_underscore() -> None:

@@ -43,8 +43,9 @@ def _say(entry: Entry, text: str, *, as_json: bool) -> None:
 
 
 @click.command()
+@click.argument("given", type=FILE_OR_FOLDER, required=False, metavar="PATH")
 @click.option(
-    "--path", "--model", "path", type=FILE_OR_FOLDER, required=True, help="Package, or its file."
+    "--path", "--model", "path", type=FILE_OR_FOLDER, help="The same: a package, or its file."
 )
 @click.option("--name", help="Must be the package's own.")
 @click.option("--version", help="Must be the package's own.")
@@ -57,7 +58,8 @@ def _say(entry: Entry, text: str, *, as_json: bool) -> None:
 @local_option
 @json_option
 def register(
-    path: Path,
+    given: Path | None,
+    path: Path | None,
     name: str | None,
     version: str | None,
     metadata: Path | None,
@@ -84,6 +86,9 @@ def register(
     from facemodels.registry.members import unknown_members
     from facemodels.registry.registry import Registration
 
+    path = path or given
+    if path is None or given not in (None, path):
+        raise click.UsageError("Give the folder of one package, as PATH or by --path.")
     opened = _open(local=local)
     package = open_signed(path, here=opened.root)
     if name is not None and ModelName.parse(name) != package.id.name:

@@ -74,6 +74,15 @@ def model_of(text: str) -> str:
         return str(ModelName.parse(name))
 
 
+def is_model(text: str) -> bool:
+    """Whether a text names a model, and no version of it."""
+    try:
+        ModelName.parse(text)
+    except NameFormatError:
+        return False
+    return True
+
+
 def local_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the option `--local`, which makes an event in this clone alone."""
     return click.option(

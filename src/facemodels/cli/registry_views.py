@@ -13,7 +13,9 @@ from facemodels.cli.options import FILE, json_option, output
 from facemodels.cli.registry_options import (
     clone_state,
     complete_ids,
+    complete_names,
     id_option,
+    is_model,
     model_of,
     name_option,
 )
@@ -216,19 +218,24 @@ def _plain(value: Any) -> object:
 
 
 @click.command()
+@click.argument("given", required=False, metavar="[NAME|MODEL_ID]", shell_complete=complete_names)
 @name_option
 @click.option("--model-id", shell_complete=complete_ids, help="One version alone.")
 @json_option
-def history(name: str | None, model_id: str | None, as_json: bool) -> None:
+def history(given: str | None, name: str | None, model_id: str | None, as_json: bool) -> None:
     """What happened, latest first: when, what, to which version, by whom and why.
 
     \b
     Example:
-      facemodels registry history --name recognition-facenet
+      facemodels registry history recognition-facenet
     """
     from facemodels.deployment.history import decided_by
     from facemodels.registry.events import to_text
 
+    if sum(word is not None for word in (given, name, model_id)) > 1:
+        raise click.UsageError("Name one model or one version.")
+    if given is not None:
+        name, model_id = (given, None) if is_model(given) else (None, given)
     asked = ModelId.parse(model_id) if model_id else None
     state = clone_state(str(asked.name) if asked else name)
     events = state.entry(asked).events if asked else state.events

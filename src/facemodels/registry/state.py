@@ -24,7 +24,7 @@ ARCHIVED = "archived"  # another: whose objects are in an archive and no more in
 VOUCHED, ANNOTATED = "vouched", "annotated"  # words on an event or a version (see `notes`)
 # Stages with a meaning of ours; every other one is an alias, whoever gave it.
 OWN_STAGES = frozenset({*STATUSES, ROLLOUT, ARCHIVED, VOUCHED, ANNOTATED})
-_VERSION = re.compile(r"v[0-9]")  # no alias begins so
+_VERSION = re.compile(r"v?[0-9]")  # no alias begins so
 
 
 @dataclass(slots=True)

@@ -54,6 +54,7 @@ def test_distillation_is_a_matter_of_configuration_alone(tmp_path: Path) -> None
     overrides = ["data=real", "+experiment=distillation", "real_root=/somewhere"]
     compose(ROOT / "conf", tmp_path / "params.yaml", overrides, dry_run=False)
     loaded = params.load(tmp_path / "params.yaml")
+    assert loaded.determinism == "machine"  # bfloat16 is refused otherwise
     model, imitated = (loaded.model(f"recognition-{name}") for name in ("arcface", "dlib"))
     kind = architecture(model.task, model.architecture)
     teacher = kind.of(model.network).teacher(kind.settings(model.train))

@@ -25,14 +25,14 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from facemodels.determinism import settled
-from facemodels.errors import InputError
 from facemodels.files import atomic_path
+from facemodels.training.devices import device_of_process, require_possible, to_device
 from facemodels.training.fine_tuning import attach, fine_tuning
 from facemodels.training.finite import StepGuard
 from facemodels.training.flat import shared
 from facemodels.training.micro_batches import MicroBatches
 from facemodels.training.portable_functions import PortableFunctions
-from facemodels.training.process_group import ProcessGroupTeam, device_of_process, is_launched
+from facemodels.training.process_group import ProcessGroupTeam, is_launched
 from facemodels.training.settings import TorchTraining
 from facemodels.training.weights import save_state
 from facemodels.training.workers import Team, team
@@ -116,17 +116,6 @@ def deterministic(threads: int, seed: int) -> Iterator[None]:
         torch.use_deterministic_algorithms(before[1])
 
 
-def to_device(batch: Any, device: torch.device) -> Any:
-    """Move the tensors of a batch, which may be nested in tuples, lists and dicts."""
-    if isinstance(batch, Tensor):
-        return batch.to(device, non_blocking=True)
-    if isinstance(batch, dict):
-        return {key: to_device(value, device) for key, value in batch.items()}
-    if isinstance(batch, tuple | list):
-        return type(batch)(to_device(value, device) for value in batch)
-    return batch
-
-
 class Trainer:
     """Trains a network for `settings.steps` steps of a task.
 
@@ -141,10 +130,7 @@ class Trainer:
     def __init__(
         self, network: nn.Module, task: Task, settings: TorchTraining, *, workers: int = 1
     ) -> None:
-        if settings.device == "cuda" and not torch.cuda.is_available():
-            raise InputError(
-                "train.device is cuda, but torch sees no CUDA device.", "Set train.device=cpu."
-            )
+        require_possible(settings)
         self.settings = settings
         # A CUDA device is one, and a process that has used it cannot be forked.
         self.workers = min(workers, settings.micro_batches) if settings.device == "cpu" else 1

@@ -8,25 +8,12 @@ go on from the checkpoint.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, distributed
 
 from facemodels.errors import InputError
 from facemodels.training.workers import Fill, pieces
-
-
-def device_of_process(kind: str) -> torch.device:
-    """The device that this process computes on: on a machine with several, each has its own.
-
-    Args:
-        kind: cpu or cuda.
-    """
-    if kind == "cuda":
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    return torch.device(kind)
 
 
 def is_launched() -> bool:

@@ -210,6 +210,14 @@ def test_early_stopping_stops_and_keeps_the_best_weights(tmp_path: Path) -> None
     assert same(state, until_best[1])
 
 
+def test_bfloat16_that_the_processor_would_emulate_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facemodels.training.devices.settled", lambda: "portable")
+    with pytest.raises(InputError, match="determinism=machine"):
+        train(tmp_path / "a.pt", mixed_precision=True)
+
+
 def test_mixed_precision_trains_and_repeats_itself(tmp_path: Path) -> None:
     one, records, _ = train(tmp_path / "a.pt", mixed_precision=True)
     other, _, _ = train(tmp_path / "b.pt", mixed_precision=True)

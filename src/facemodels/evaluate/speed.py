@@ -82,7 +82,8 @@ def measure(
 
     Returns:
         Machine, settings and, by runtime: p50/p95/p99 of one image in ms, images a second
-        by batch size, load time in ms, peak resident memory in MB, and file size in MB.
+        by batch size, load time in ms, peak resident memory in MB, and file size in MB; of a
+        system also the time of each step of a photo, see `system.steps`.
     """
     results: dict[str, Any] = {}
     settings = {"threads": threads, "warmup": warmup, "runs": runs}
@@ -186,6 +187,7 @@ def run_child(package: Package, runtime: Runtime, job: dict[str, Any]) -> dict[s
         throughput[str(batch)] = batch / float(np.median(seconds))
     return {
         **percentiles(singles),
+        **_steps(package.task, predictor, job["runs"]),
         "images_per_second": max(throughput.values()),
         "images_per_second_by_batch": throughput,
         "load_ms": load_ms,
@@ -194,6 +196,15 @@ def run_child(package: Package, runtime: Runtime, job: dict[str, Any]) -> dict[s
         "file_size_mb": file_size_mb(package, runtime),
         **_gpu_use(),
     }
+
+
+def _steps(task: str, predictor: Any, runs: int) -> dict[str, Any]:
+    """Return the time of each step of a photo in ms, of a system."""
+    if task != "system":
+        return {}
+    from facemodels.system.steps import step_times
+
+    return {"steps_ms": step_times(predictor, [timed_image(_SIZE[task])] * runs)}
 
 
 def _peak_rss_mb() -> float:

@@ -6,5 +6,6 @@ Modules in reading order:
 - `choice`: which face is meant where a photo has several
 - `calibration`: the threshold that gives a false match rate
 - `faces`: a photo to its faces, each with box, points, quality and embedding
+- `steps`: the time of each step of a photo
 - `task`: a package of members to the system that is served
 """

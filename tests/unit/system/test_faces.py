@@ -14,6 +14,7 @@ from facemodels.errors import InputError
 from facemodels.imaging import crop_named, five_points
 from facemodels.recognition.task import Embedder, Preprocessing
 from facemodels.system.faces import FaceSystem
+from facemodels.system.steps import step_times
 
 Image = NDArray[np.uint8]
 SHAPE = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]], np.float32)
@@ -109,3 +110,11 @@ def test_a_photo_without_faces_has_none(photo: Image) -> None:
 def test_a_recogniser_that_takes_no_face_out_of_a_photo_is_refused(two: KnownFaces) -> None:
     with pytest.raises(InputError, match="recogniser"):
         system(two, crop="centre112")
+
+
+@pytest.mark.parametrize("landmarks", [True, False])
+def test_each_step_of_a_photo_is_timed(photo: Image, two: KnownFaces, landmarks: bool) -> None:
+    whole = system(two, landmarks=landmarks)
+    times = step_times(whole, [photo] * 3)
+    assert list(times) == ["detect", *(["landmarks"] * landmarks), "embed", "rest"]
+    assert all(value > 0 for value in times.values())

@@ -22,3 +22,16 @@ STRIDES = [pytest.param(4, id="some points"), pytest.param(1, id="any point", ma
 def points(count: int, stride: int, always: Sequence[int] = ()) -> list[int]:
     """Every so manieth of `count` points, the last one, and those that are always wanted."""
     return sorted({*range(0, count, stride), count - 1, *always})
+
+
+def examples(count: int) -> int:
+    """`max_examples` of a property: `count` in `make test-full`, a fifth in `make test`.
+
+    Never fewer than the default of the run, which is 40 there: see conftest.py.
+    """
+    from hypothesis import settings
+
+    default = settings.default
+    assert default is not None
+    few = default.max_examples < 100
+    return max(default.max_examples, count // 5) if few else count

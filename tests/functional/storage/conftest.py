@@ -56,10 +56,3 @@ def moto(_moto: Store, isolated: None, monkeypatch: pytest.MonkeyPatch) -> Store
 def seaweed(_seaweed: Store, isolated: None, monkeypatch: pytest.MonkeyPatch) -> Store:
     """SeaweedFS, with its credentials in the environment; a test may kill and start it."""
     return _enter(_seaweed, monkeypatch)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """DVC, in our process, uses what pygtrie has deprecated."""
-    for item in items:
-        if "/functional/storage/" in item.path.as_posix():
-            item.add_marker(pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning"))

@@ -6,10 +6,12 @@ import contextlib
 import hashlib
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -122,20 +124,32 @@ class Store:
             config=Config(**config),
         )
 
+    @cached_property
+    def _plain_client(self) -> Any:
+        return self.client()  # takes 40 ms to make
+
     def bucket(self) -> str:
         """A new, empty bucket."""
         name = f"models-{next(self._names)}"
-        self.client().create_bucket(Bucket=name)
+        self._plain_client.create_bucket(Bucket=name)
         return name
 
     def remote(self, prefix: str) -> dict[str, str]:
         """DVC's settings of a remote in a new bucket."""
+        return self.settings(self.bucket(), prefix)
+
+    def settings(self, bucket: str, prefix: str) -> dict[str, str]:
+        """DVC's settings of a remote."""
         return {
-            "url": f"s3://{self.bucket()}/{prefix}",
+            "url": f"s3://{bucket}/{prefix}",
             "endpointurl": self.url,
             "region": REGION,
             "verify": "true",
         }
+
+    def put(self, bucket: str, key: str, data: bytes) -> None:
+        """Write one object."""
+        self._plain_client.put_object(Bucket=bucket, Key=key, Body=data)
 
     def keys(self, bucket: str, prefix: str = "") -> dict[str, int]:
         """Bytes of all objects, by key."""
@@ -198,9 +212,8 @@ class GcsStore(Store):
         answer.raise_for_status()
         return name
 
-    def remote(self, prefix: str) -> dict[str, str]:
-        """DVC's settings of a remote in a new bucket."""
-        url = f"gs://{self.bucket()}/{prefix}"
+    def settings(self, bucket: str, prefix: str) -> dict[str, str]:
+        url = f"gs://{bucket}/{prefix}"
         settings = {"url": url, "endpointurl": self.url, "verify": "true"}
         return {**settings, "allow_anonymous_login": "true"}
 
@@ -318,22 +331,43 @@ def s3_site(
     """A repository with an own bucket as its default remote `storage`.
 
     Args:
-        folder: empty; gets `clone` and `origin.git`.
+        folder: gets `clone` and `origin.git`.
         store: of the default remote; its credentials must be in the environment.
         versions: to register.
         backup: of the remote `backup`, a bucket of its own; None: there is no such remote.
         size: of each version's weights, bytes; see `S3Site.register`.
-        push: bring all objects to the default remote, as `dvc push` does.
+        push: bring all objects to the default remote, where `dvc push` would.
     """
-    root = folder / "clone"
-    folder.mkdir(parents=True, exist_ok=True)
-    git(folder, "init", "--quiet", "--bare", "--initial-branch=main", "origin.git")
-    git(folder, "clone", "--quiet", str(folder / "origin.git"), str(root))
-    site = S3Site(root)
-    remotes = {"storage": store.remote("prefix/models")}
+    template = store.folder / "-".join(("site", *versions, str(size)))
+    if not template.exists():
+        _site_without_remotes(template, versions, size)
+    shutil.copytree(template, folder, symlinks=True, dirs_exist_ok=True)
+    site = S3Site(folder / "clone")
+    git(site.folder, "remote", "set-url", "origin", str(folder / "origin.git"))
+    bucket = store.bucket()
+    remotes = {"storage": store.settings(bucket, "prefix/models")}
     if backup is not None:
         remotes["backup"] = backup.remote("prefix/backup")
     site.configure_remotes(remotes, "storage")
+    git(site.folder, "commit", "--quiet", "--all", "-m", "Name the remotes")
+    git(site.folder, "push", "--quiet", "origin", "main")
+    if push:
+        cache = site.folder / ".dvc/cache"
+        for file in sorted(path for path in cache.glob("files/md5/*/*") if path.is_file()):
+            store.put(bucket, f"prefix/models/{file.relative_to(cache)}", file.read_bytes())
+    return site
+
+
+def _site_without_remotes(folder: Path, versions: tuple[str, ...], size: int) -> None:
+    """What `s3_site` copies: DVC and Git take half a second for three versions."""
+    making = folder.with_name(f"{folder.name}.tmp")  # where it was interrupted, it is made anew
+    shutil.rmtree(making, ignore_errors=True)
+    root = making / "clone"
+    making.mkdir()
+    git(making, "init", "--quiet", "--bare", "--initial-branch=main", "origin.git")
+    git(making, "clone", "--quiet", str(making / "origin.git"), str(root))
+    site = S3Site(root)
+    site.configure_remotes({}, "storage")
     write_text(root / ".dvc/.gitignore", "/config.local\n/tmp\n/cache\n")
     write_yaml(root / "conf/registry.yaml", {"remote": "origin"})
     (root / ".gitignore").write_text("/.facemodels/\n")
@@ -343,9 +377,7 @@ def s3_site(
     for version in versions:
         site.register(version, size=size)
     git(root, "push", "--quiet", "origin", "main")
-    if push:
-        site.push_plainly()
-    return site
+    making.rename(folder)
 
 
 def some_bytes(size: int, seed: str) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.bounded import examples
 from tests.unit.deployment.plans import (
     MODEL,
     beside,
@@ -198,7 +199,7 @@ TAGS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=examples(300), deadline=None, derandomize=True)
 @given(TAGS)
 def test_whatever_tags_there_are_shares_sum_to_100_and_what_serves_is_registered(
     made: list[tuple[str, str]],
@@ -315,7 +316,7 @@ def check_every_way_back(ledger: Ledger) -> None:
             assert (decision.holds(now), decision.holds(after.state)) == (True, False)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=examples(150), deadline=None, derandomize=True)
 @given(MOVES)
 def test_any_legal_history_asks_for_something_that_can_be_served_and_taken_back(
     moves: list[tuple[str, int, str, str, int]],
@@ -333,7 +334,7 @@ def test_the_random_histories_hold_every_act() -> None:
     """Else the property above would say nothing of the acts that were always refused."""
     seen: set[str] = set()
 
-    @settings(max_examples=100, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=examples(100), deadline=None, derandomize=True, database=None)
     @given(MOVES)
     def collect(moves: list[tuple[str, int, str, str, int]]) -> None:
         ledger = list(play(moves))[-1]
@@ -345,7 +346,7 @@ def test_the_random_histories_hold_every_act() -> None:
     }  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=examples(150), deadline=None, derandomize=True)
 @given(moves=MOVES, data=st.data())
 def test_a_rollout_forged_anywhere_in_a_legal_history_is_named_alone(
     moves: list[tuple[str, int, str, str, int]], data: st.DataObject

@@ -23,6 +23,7 @@ from facemodels.imaging import (
     unletterbox_boxes,
 )
 from facemodels.imaging.picture import upright
+from tests.bounded import examples
 
 
 def encoded(image: Image.Image, fmt: str = "PNG", **options: object) -> bytes:
@@ -257,7 +258,7 @@ def test_message_names_the_path_and_the_reason_does_not(tmp_path: Path) -> None:
         decode(tmp_path)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     st.sampled_from(["PNG", "JPEG", "WEBP", "BMP"]),
     st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=6),
@@ -277,7 +278,7 @@ def test_damaged_bytes_decode_or_raise_image_error(fmt: str, damage: list[tuple[
     assert result.shape[2] == 3
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.binary(max_size=300), st.sampled_from([b"", b"\xff\xd8\xff", b"BM", b"RIFF"]))
 def test_arbitrary_bytes_raise_only_image_error(data: bytes, magic: bytes) -> None:
     with pytest.raises(ImageError):
@@ -312,7 +313,7 @@ def test_shrinking_averages_the_area() -> None:
     assert np.abs(inner.astype(int) - 128).max() <= 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(4, 64))
 def test_letterbox_fits_any_shape_and_boxes_come_back(width: int, height: int, size: int) -> None:
     square, scale, pad_x, pad_y = letterbox(gradient(width, height), size, fill=7)

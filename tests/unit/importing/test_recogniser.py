@@ -16,6 +16,7 @@ from facemodels.importing.onnx_file import OnnxFile, read
 from facemodels.importing.recogniser import ExaminedRecogniser, examine
 from facemodels.recognition.task import Preprocessing
 from facemodels.runtime import open_graph
+from tests.bounded import examples
 from tests.unit.importing import graphs
 from tests.unit.importing.graphs import SIZE, WEIGHTS, WIDTH, changed, expected, linear, model
 
@@ -264,7 +265,7 @@ def test_bytes_that_are_no_model_are_refused_in_words(data: bytes) -> None:
         read(data, "x.onnx")
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.data())
 def test_a_damaged_model_is_refused_in_words_or_checked(data: st.DataObject) -> None:
     whole = bytearray(linear())

@@ -32,12 +32,15 @@ from facemodels.package.signature import (
 )
 from facemodels.package.signing import CertificateSigner, KeySigner, SigstoreSigner, sign
 from facemodels.package.verify import verify, write_checksums
+from tests.bounded import examples
 
 ROOT = Path(__file__).resolve().parents[3]
 GOLDEN = ROOT / "tests/golden/dlib-v1.0.0"
 MODEL_SIGNING = Path(sys.executable).with_name("model_signing")
 FEW = settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(80),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)

@@ -13,6 +13,7 @@ from facemodels.errors import InputError, IntegrityError
 from facemodels.package.load import open_package
 from facemodels.package.placement import require_placement
 from facemodels.package.verify import verify, write_checksums
+from tests.bounded import examples
 
 
 @pytest.fixture
@@ -105,7 +106,9 @@ def test_a_malformed_checksum_line_is_refused(package: Path, line: str) -> None:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
 def test_any_changed_byte_of_any_file_is_found(package: Path, data: st.DataObject) -> None:

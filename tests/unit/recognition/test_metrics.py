@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from tests.bounded import examples
 
 from facemodels.errors import DataError, InputError
 from facemodels.recognition import metrics
@@ -161,7 +162,7 @@ def test_rates_agree_with_sklearn(threshold):
     pairs=st.lists(st.tuples(st.integers(-20, 20), st.booleans()), min_size=2, max_size=40),
     far=st.floats(0, 1),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_properties(pairs, far):
     scores = np.array([score for score, _ in pairs]) / 20
     same = np.array([label for _, label in pairs])

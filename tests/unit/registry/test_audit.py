@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.bounded import bounded
+from tests.bounded import bounded, examples
 
 from facemodels.errors import IntegrityError
 from facemodels.registry import audit, reading
@@ -555,7 +555,7 @@ def ways(event: Event) -> dict[str, Event | None]:
     }
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=examples(150), deadline=None, derandomize=True)
 @given(moves=MOVES, data=st.data())
 def test_one_attack_on_any_legal_history_names_its_tag_alone(
     moves: list[tuple[int, int, str]], data: st.DataObject
@@ -577,7 +577,7 @@ def test_one_attack_on_any_legal_history_names_its_tag_alone(
     assert set(kinds(audit.audit(attacked, ledger.head, known))) == {event.tag}
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None, derandomize=True)
 @given(moves=MOVES, data=st.data())
 def test_an_event_put_into_any_legal_history_is_named_alone(
     moves: list[tuple[int, int, str]], data: st.DataObject
@@ -593,7 +593,7 @@ def test_an_event_put_into_any_legal_history_is_named_alone(
         assert set(kinds(found)) == {tag}
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=examples(150), deadline=None, derandomize=True)
 @given(moves=MOVES, data=st.data())
 def test_several_deletions_name_only_deleted_tags_and_the_end_of_each_row(
     moves: list[tuple[int, int, str]], data: st.DataObject
@@ -615,7 +615,7 @@ def test_several_deletions_name_only_deleted_tags_and_the_end_of_each_row(
     assert found == each(rows, "deleted")
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None, derandomize=True)
 @given(
     moves=MOVES, seed=st.integers(0, 2**32), count=st.integers(1, 6),
     head=st.sampled_from(["head", "none", "old", "nowhere"]),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.bounded import examples
 
 from facemodels.errors import InputError
 from facemodels.registry import events
@@ -41,7 +42,7 @@ SSH = "-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----\n"
 GOOD = Ledger().add(register("rec-facenet-v1.0.0", "a" * 40)).message
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=examples(150), deadline=None, derandomize=True)
 @given(records, st.sampled_from(["", SSH, "\n", SSH.replace("SSH", "PGP")]))
 def test_a_record_reads_back_as_written_signed_or_not(
     record: Mapping[str, Any], signature: str
@@ -56,7 +57,7 @@ def test_a_record_is_written_the_same_whatever_the_order_of_its_keys(
     assert write_record(record) == write_record(dict(reversed(list(record.items()))))
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=examples(400), deadline=None, derandomize=True)
 @given(data=st.data())
 def test_a_message_with_changed_characters_is_a_record_or_none(data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(GOOD)))
@@ -66,7 +67,7 @@ def test_a_message_with_changed_characters_is_a_record_or_none(data: st.DataObje
     assert record is None or _is_usable(record)
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=examples(400), deadline=None, derandomize=True)
 @given(data=st.data())
 def test_a_record_with_any_value_in_any_place_is_usable_or_none(data: st.DataObject) -> None:
     record = copy.deepcopy(json.loads(GOOD))

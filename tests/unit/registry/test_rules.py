@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.bounded import examples
 
 from facemodels.errors import FacemodelsError, InputError, RuleError
 from facemodels.names import ModelId
@@ -180,7 +181,7 @@ class Walk:
         self.status[model] = {"register": "development", "retire": "deprecated"}.get(act, act)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=examples(200), deadline=None, derandomize=True)
 @given(acts)
 def test_random_walks_keep_to_the_table_and_refusals_change_nothing(
     walk: list[tuple[str, int, str, bool]],

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.bounded import examples
 
 from facemodels.errors import InputError, RuleError
 from facemodels.names import Version
@@ -47,7 +48,7 @@ def is_allowed(old: Version, new: Version, least: Level) -> bool:
     return other > one
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=examples(500), deadline=None, derandomize=True)
 @given(versions, versions, interfaces, interfaces, accuracies, st.sampled_from(["", "slower GPU"]))
 def test_a_number_passes_exactly_when_the_guide_allows_it(
     old: Version, new: Version, before: Mapping[str, Any], after: Mapping[str, Any],

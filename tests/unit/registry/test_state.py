@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.bounded import examples
 
 from facemodels.errors import InputError, NameFormatError
 from facemodels.registry import state, tag_names
@@ -250,7 +251,7 @@ tag_texts = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=examples(300), deadline=None, derandomize=True)
 @given(st.lists(st.tuples(tag_texts, st.sampled_from([A, B])), max_size=15))
 def test_any_tags_at_all_add_up_to_at_most_one_production_version_a_model(
     acts: list[tuple[str, str]],
@@ -267,7 +268,7 @@ def test_any_tags_at_all_add_up_to_at_most_one_production_version_a_model(
         assert entry.as_json()["status"] in state.STATUSES
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None, derandomize=True)
 @given(st.lists(st.tuples(tag_texts, st.sampled_from([A, B])), max_size=12), st.randoms())
 def test_the_order_in_which_tags_are_read_does_not_matter(acts, random) -> None:  # type: ignore[no-untyped-def]
     made = by_gto(*acts)

@@ -5,6 +5,7 @@ from gto.constants import Action
 from gto.tag import parse_name
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.bounded import examples
 
 from facemodels.errors import NameFormatError
 from facemodels.names import ModelId, ModelName, Version
@@ -45,7 +46,7 @@ near = st.lists(
 ).map("".join)  # fmt: skip
 
 
-@settings(max_examples=300, derandomize=True)
+@settings(max_examples=examples(300), derandomize=True)
 @given(st.one_of(st.text(max_size=80), near))
 def test_any_text_parses_or_is_no_event(text: str) -> None:
     name = tag_names.parse(text)
@@ -54,7 +55,7 @@ def test_any_text_parses_or_is_no_event(text: str) -> None:
         assert not name.version or str(ModelId.parse(name.version)) == name.version
 
 
-@settings(max_examples=300, derandomize=True)
+@settings(max_examples=examples(300), derandomize=True)
 @given(near)
 def test_what_passes_holds_nothing_that_a_shell_or_a_path_would_read(text: str) -> None:
     name = tag_names.parse(text)
@@ -106,7 +107,7 @@ def test_a_name_that_gto_does_not_know_is_no_tag() -> None:
     assert tag_names.parse("detection-a_@v1.0.0") is None
 
 
-@settings(max_examples=300, derandomize=True)
+@settings(max_examples=examples(300), derandomize=True)
 @given(st.one_of(legal(), near))
 def test_gtos_own_expression_reads_the_same(tag: str) -> None:
     ours, theirs = tag_names.parse(tag), parse_name(tag, raise_on_fail=False)
@@ -126,7 +127,7 @@ def test_gtos_own_expression_reads_the_same(tag: str) -> None:
         assert ours.version == str(ModelId.parse(f"{theirs['name']}@{theirs['version']}"))
 
 
-@settings(max_examples=300, derandomize=True)
+@settings(max_examples=examples(300), derandomize=True)
 @given(st.one_of(legal(), near))
 def test_every_tag_that_gto_reads_of_our_models_is_an_event(tag: str) -> None:
     theirs = parse_name(tag, raise_on_fail=False)
@@ -150,7 +151,7 @@ def test_a_version_that_gto_alone_has_a_name_for_is_foreign(rest: str) -> None:
     assert (name.act, name.version) == ("foreign", "")
 
 
-@settings(max_examples=300, derandomize=True)
+@settings(max_examples=examples(300), derandomize=True)
 @given(st.one_of(near, ids.map(str), st.text(max_size=40)))
 def test_a_name_from_a_user_holds_nothing_that_a_shell_or_a_path_would_read(text: str) -> None:
     for parse in (Version.parse, ModelName.parse, ModelId.parse):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from facemodels.errors import InputError
 from facemodels.recognition.error_rates.all_pairs import AllPairs, all_pairs, rates_at
 from facemodels.system.calibration import Calibration, calibrate
+from tests.bounded import examples
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def calibration(pairs: AllPairs) -> Calibration:
 
 
 @given(rate=st.floats(2e-4, 0.3))
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_no_more_impostors_are_accepted_than_were_asked_for(
     pairs: AllPairs, calibration: Calibration, rate: float
 ) -> None:

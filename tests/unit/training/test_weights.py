@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.bounded import examples
 from torch import nn
 
 from facemodels.errors import DataError
@@ -43,7 +44,7 @@ def taken_or_refused(path: Path, content: bytes) -> None:
 @given(
     st.sampled_from(FILES), st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=4)
 )
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_altered_bytes_end_in_no_traceback(
     path: Path, content: bytes, changes: list[tuple[float, int]]
 ) -> None:
@@ -54,13 +55,13 @@ def test_altered_bytes_end_in_no_traceback(
 
 
 @given(st.sampled_from(FILES), st.floats(0, 1))
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_a_file_that_was_cut_ends_in_no_traceback(path: Path, content: bytes, share: float) -> None:
     taken_or_refused(path, content[: int(share * len(content))])
 
 
 @given(st.binary(max_size=64))
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_any_bytes_end_in_no_traceback(path: Path, content: bytes) -> None:
     taken_or_refused(path, content)
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.bounded import examples
 
 from facemodels.data.kinds.voc import VocKind
 from facemodels.data.kinds.wider import WiderFaceKind
@@ -118,13 +119,13 @@ def test_entity_expansion_is_not_followed() -> None:
     assert "not readable as XML (EntitiesForbidden)" in read_one_voc(bomb)[1][0]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.one_of(st.binary(max_size=60), st.text("<annotion>/&;x ", max_size=60).map(str.encode)))
 def test_arbitrary_xml_is_a_problem(content: bytes) -> None:
     read_one_voc(content)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.one_of(st.binary(max_size=60), st.text("01.5e9- \nan", max_size=60).map(str.encode)))
 def test_arbitrary_labels_are_read_or_listed(content: bytes) -> None:
     root = dataset("a.png")
@@ -133,7 +134,7 @@ def test_arbitrary_labels_are_read_or_listed(content: bytes) -> None:
     assert len(scenes) + len(problems) == 1
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.one_of(st.binary(max_size=80), st.text("0123 \n.x", max_size=60).map(str.encode)))
 def test_a_broken_wider_entry_does_not_hide_the_next(content: bytes) -> None:
     root = dataset("a.png")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.bounded import examples
 
 from facemodels.data.kinds.lfw import read_lfw_pairs, read_people
 from facemodels.data.real.identities import read_identities
@@ -69,7 +70,7 @@ def test_written_pairs_are_read_back(folds: int, each: int, data: st.DataObject)
     assert [(p.first.name, p.second.name, p.same, p.fold) for p in pairs] == expected
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.one_of(st.binary(max_size=60), st.text("12a\t\n ²", max_size=40).map(str.encode)))
 def test_arbitrary_lists_are_read_or_refused(content: bytes) -> None:
     for read in (read_people, lambda path: read_lfw_pairs(path, Path("root"))):

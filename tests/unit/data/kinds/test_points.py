@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
+from tests.bounded import examples
 
 from facemodels.data.kinds.dlib_xml import DlibXmlKind
 from facemodels.data.kinds.pts import PtsKind
@@ -99,7 +100,7 @@ def test_several_sets_train_together_and_a_single_one_needs_no_list() -> None:
         assert len(DlibXmlKind().read(chosen, workers=1).splits["train"]) == count
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.one_of(st.binary(max_size=60), st.text("version: 1n_pts68{}\n.", max_size=60)))
 def test_an_arbitrary_pts_file_is_a_problem(content: str | bytes) -> None:
     samples, problems = read_pts(folder(a_pts=content))
@@ -107,7 +108,7 @@ def test_an_arbitrary_pts_file_is_a_problem(content: str | bytes) -> None:
     assert [p.path for p in problems] == ["a.pts"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.one_of(st.binary(max_size=80), st.text("<dataset>/image ='", max_size=80)))
 def test_an_arbitrary_xml_is_refused(content: str | bytes) -> None:
     with pytest.raises(DataError, match=r"a\.xml"):

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.bounded import examples
 from tests.unit.deployment.kubernetes.cluster import FULL, LEAST, ROOT, made, one, target
 from tests.unit.deployment.plans import beside, roll_out, rolled_out, withdraw
 from tests.unit.registry.conftest import V1, V2, V3
@@ -212,7 +213,7 @@ IDS = st.builds(
 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.lists(IDS, min_size=2, max_size=4, unique=True))
 def test_different_versions_have_different_names_that_a_service_may_have(ids: list[str]) -> None:
     names = [object_name(identity) for identity in ids]

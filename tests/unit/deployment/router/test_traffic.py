@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from tests.bounded import examples
 
 from facemodels.deployment.desired import STRATEGIES, Desired, Rollout
 from facemodels.deployment.router.traffic import SETTLE_S, Traffic, share_out
@@ -175,7 +176,7 @@ befores = st.none() | st.builds(lambda identity: Traffic(MODEL, identity, {ident
 readies = st.sets(some)
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=examples(500), deadline=None, derandomize=True)
 @given(desires(), readies, befores)
 def test_shares_sum_to_100_and_never_reach_whom_is_not_ready(
     desired: Desired, ready: set[str], before: Traffic | None
@@ -196,7 +197,7 @@ def test_shares_sum_to_100_and_never_reach_whom_is_not_ready(
     assert found.shadow not in found.shares
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=examples(500), deadline=None, derandomize=True)
 @given(desires(), readies, befores)
 def test_production_has_its_part_as_soon_as_it_is_ready_and_not_sooner(
     desired: Desired, ready: set[str], before: Traffic | None
@@ -211,7 +212,7 @@ def test_production_has_its_part_as_soon_as_it_is_ready_and_not_sooner(
         assert found.shares == {before.stable: 100}
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=examples(300), deadline=None, derandomize=True)
 @given(desires(), readies, befores)
 def test_looking_twice_changes_nothing(
     desired: Desired, ready: set[str], before: Traffic | None
@@ -220,7 +221,7 @@ def test_looking_twice_changes_nothing(
     assert share_out(desired, ready, found) == found
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=examples(300), deadline=None, derandomize=True)
 @given(desires(), st.lists(readies, min_size=1, max_size=8), befores)
 def test_while_anybody_can_answer_nobody_else_is_asked(
     desired: Desired, moments: list[set[str]], before: Traffic | None

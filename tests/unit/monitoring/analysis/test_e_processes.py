@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import hypergeom, nchypergeom_fisher
+from tests.bounded import examples
 
 from facemodels.monitoring.analysis import e_processes
 from facemodels.monitoring.analysis.e_processes import (
@@ -28,7 +29,7 @@ def counts(draw):
     return draw(st.integers(0, canary)), canary, draw(st.integers(0, stable)), stable
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(counts(), st.sampled_from(ODDS))
 def test_ratio_agrees_with_scipys_noncentral_hypergeometric(window, odds):
     canary_errors, canary, stable_errors, stable = window

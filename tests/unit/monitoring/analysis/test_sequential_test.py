@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.bounded import examples
 
 from facemodels.monitoring.analysis import (
     FiredTrigger,
@@ -298,7 +299,7 @@ def courses(draw):
     return windows([one(6) for _ in range(size)], [one(20) for _ in range(size)])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(courses())
 def test_the_same_windows_give_the_same_verdict_at_once_or_step_by_step(course):
     evidence = SequentialTest(SETTINGS)
@@ -308,7 +309,7 @@ def test_the_same_windows_give_the_same_verdict_at_once_or_step_by_step(course):
     assert evidence.verdict().as_json() == judge(course, SETTINGS).as_json()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(courses(), st.randoms(use_true_random=False))
 def test_the_order_of_windows_does_not_matter_to_the_evidence_on_errors(course, random):
     full = [w for w in course if w.canary.requests and w.stable.requests]
@@ -318,7 +319,7 @@ def test_the_order_of_windows_does_not_matter_to_the_evidence_on_errors(course, 
     assert (one.canary, one.stable, one.requests) == (other.canary, other.stable, other.requests)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(courses(), st.integers(1, 60), st.data())
 def test_more_errors_of_the_canary_never_move_towards_promote(course, times, data):
     course = windows(
@@ -337,7 +338,7 @@ def test_more_errors_of_the_canary_never_move_towards_promote(course, times, dat
     assert after.metrics[0].worse >= before.metrics[0].worse - 1e-9
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(courses(), st.data())
 def test_slower_answers_of_the_canary_never_move_towards_promote(course, data):
     place = data.draw(st.integers(0, len(course) - 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.bounded import examples
 
 from facemodels.monitoring.metrics.windows import Tally, Window
 
@@ -28,7 +29,7 @@ def test_a_tally_without_latencies_has_no_answers() -> None:
     assert (nothing.answers, nothing.above(0.5)) == (0, 0)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=examples(200), deadline=None, derandomize=True)
 @given(tallies, tallies, tallies)
 def test_adding_keeps_every_count_in_any_order(one: Tally, two: Tally, three: Tally) -> None:
     both = one + two
@@ -40,7 +41,7 @@ def test_adding_keeps_every_count_in_any_order(one: Tally, two: Tally, three: Ta
     assert both + three == one + (two + three)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None, derandomize=True)
 @given(tallies)
 def test_adding_nothing_changes_nothing(one: Tally) -> None:
     assert one + nothing == nothing + one == one

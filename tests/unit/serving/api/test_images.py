@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.bounded import examples
 
 from facemodels.serving.api.images import RAW, Upload, decode_all, read_upload
 from facemodels.serving.http.errors import RequestError
@@ -172,7 +173,7 @@ def test_no_part_of_a_form_is_written_to_a_disk(monkeypatch: pytest.MonkeyPatch)
     assert len(read_upload(kind, body, LIMITS).data[0]) == 5_000_000
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 @given(data=st.data())
 def test_any_mutation_of_a_form_is_read_or_refused(data: st.DataObject) -> None:
     body = bytearray(by_hand(part(data=b"abc"), part('name="image"; filename="f"', b"\r\n--b")))

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from tests.bounded import examples
 
 from facemodels.serving.http.errors import RequestError
 from facemodels.serving.oip.tensors import InferenceRequest, TensorSpec, read, write
@@ -274,7 +275,7 @@ GOOD_BINARY = orjson.dumps({
 })  # fmt: skip
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=examples(1500), deadline=None)
 @given(data=st.data())
 def test_any_mutation_of_bytes_is_read_or_refused(data: st.DataObject) -> None:
     body = bytearray(GOOD_BINARY + bytes(range(12)))
@@ -297,7 +298,7 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=examples(1500), deadline=None)
 @given(data=st.data())
 def test_any_mutation_of_values_is_read_or_refused(data: st.DataObject) -> None:
     request = orjson.loads(GOOD_BINARY)

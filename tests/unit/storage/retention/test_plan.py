@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.bounded import examples
 from tests.unit.deployment.plans import place, roll_out, withdraw
 from tests.unit.registry.conftest import NOW, Ledger, commit_of, deprecate, move
 
@@ -278,7 +279,7 @@ def policy(keep: int, days: int = 0) -> RetentionSettings:
     return RetentionSettings(keep_production=keep, keep_days=days, grace_days=days)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(histories(), counts, ages)
 def test_nothing_goes_that_serves_or_that_a_kept_version_or_a_dataset_needs(
     history: Any, keep: int, days: int
@@ -303,7 +304,7 @@ def test_nothing_goes_that_serves_or_that_a_kept_version_or_a_dataset_needs(
     assert made.bytes == sum(sizes[one] for one in gone)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(histories(), counts)
 def test_once_it_is_done_there_is_nothing_left_to_do(history: Any, keep: int) -> None:
     ledger, objects, sizes, needed = history
@@ -316,7 +317,7 @@ def test_once_it_is_done_there_is_nothing_left_to_do(history: Any, keep: int) ->
     assert (again.to_archive, again.objects) == ((), ())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(histories(), counts, ages)
 def test_who_keeps_more_deletes_no_more(history: Any, keep: int, days: int) -> None:
     ledger, objects, sizes, needed = history

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 from click.testing import CliRunner
+from dvc.repo import Repo
 
 from facemodels.cli.main import main
 from facemodels.package.verify import write_checksums
@@ -87,8 +88,9 @@ class Work:
         write_checksums(path)
         (self.folder / "dvc.yaml").write_text(DVC_YAML.format(version=version, bin=BIN))
         name = str(path.relative_to(self.folder))
-        self.run("dvc", "add", "--quiet", name)
-        self.run("dvc", "repro", "--quiet")
+        with contextlib.chdir(self.folder), Repo(str(self.folder)) as repo:
+            repo.add(name)
+            repo.reproduce()
         self.run("git", "add", "--all")
         self.run("git", "commit", "--quiet", "--message", f"dlib {version}")
         return Path(name)
@@ -110,7 +112,7 @@ def make_work(folder: Path) -> Work:
     subprocess.run(["git", "init", "-q", "--bare", folder / "origin.git"], check=True)
     subprocess.run(["git", "clone", "-q", folder / "origin.git", folder / "work"], check=True)
     work = Work(folder / "work")
-    work.run("dvc", "init", "--quiet")
+    Repo.init(str(work.folder)).close()
     work.gate("nme", 0.9)
     return work
 

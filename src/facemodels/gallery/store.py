@@ -16,7 +16,6 @@ from pathlib import Path
 from facemodels.errors import InputError
 from facemodels.files import atomic_path, canonical_json, refuse_file
 from facemodels.gallery.index import GalleryIndex
-from facemodels.gallery.parquet import read_faces, write_faces
 from facemodels.gallery.rows import EnrolledFaces, no_faces
 from facemodels.gallery.spaces import (
     FACES,
@@ -70,6 +69,8 @@ def open_gallery(folder: Path, space: str) -> Gallery:
         SpaceError: it has faces of other spaces only.
         DataError: a file is not of this format.
     """
+    from facemodels.gallery.parquet import read_faces  # most servers have no gallery
+
     facts = read_facts(folder, space)
     rows = read_faces(space_folder(folder, space) / FACES, facts.dimension)
     return Gallery(folder, facts, rows)
@@ -134,6 +135,8 @@ def current_rows(folder: Path, facts: SpaceFacts) -> EnrolledFaces:
 
 def write_rows(folder: Path, facts: SpaceFacts, rows: EnrolledFaces) -> None:
     """Replace the faces of a space; call it inside of `changing`."""
+    from facemodels.gallery.parquet import write_faces
+
     place = space_folder(folder, facts.embedding_space)
     make_private(folder, place)
     write_faces(place / FACES, rows)

@@ -24,6 +24,11 @@ class Up:
         """End this one too."""
         self.started.append(environment)
 
+    def end(self) -> None:
+        """End what is left of them."""
+        for one in self.started:
+            one.end()
+
 
 @pytest.fixture
 def site(tmp_path: Path) -> EnvironmentSite:
@@ -36,5 +41,4 @@ def up() -> Iterator[Up]:
     """Start environments; what is left of them is ended."""
     found = Up()
     yield found
-    for one in found.started:
-        one.end()
+    found.end()

@@ -49,26 +49,6 @@ def test_the_guides_way_from_staging_over_a_canary_to_production_and_back(
     ]  # fmt: skip
 
 
-def test_a_canary_that_fails_half_its_requests_is_taken_back_by_itself(
-    site: EnvironmentSite, up: Up
-) -> None:
-    site.in_production("rec-facenet-v1.0.0")
-    site.staged("rec-facenet-v1.1.0", "failing")
-    production = up(site)
-    production.wait_for(v1_0_0=100)
-    site.deploy("rec-facenet-v1.1.0", "--strategy", "canary", "--canary-percent", "20")
-    production.wait_for(v1_0_0=80, v1_1_0=20)
-    with Load(production, failing_share=0.5) as load:
-        production.wait_for(v1_0_0=100)
-    assert load.failed == 0  # who met the canary's failures was answered by the other
-    site.wait_event("withdraw")
-    event = site.state().events[-1]
-    assert "worse in errors" in event.reason
-    assert event.record is not None
-    assert event.record["verdict"]["answer"] == "roll back"
-    assert site.findings() == []
-
-
 def test_monitor_ends_with_a_report_and_goes_on_after_it_was_killed(
     site: EnvironmentSite, up: Up
 ) -> None:

@@ -48,6 +48,16 @@ def production(site: EnvironmentSite, up: Up) -> Environment:
     return begin(site, up)
 
 
+@pytest.fixture(scope="module")
+def canary(git_home: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
+    """A canary that goes on, for the tests that leave it as it was."""
+    up = Up()
+    found = begin(EnvironmentSite.make(tmp_path_factory.mktemp("canary")), up)
+    roll_out(found, "canary")
+    yield found
+    up.end()
+
+
 def begin(site: EnvironmentSite, up: Up) -> Environment:
     site.configure("production", canary_percent=20)
     site.in_production(WARM)
@@ -133,9 +143,14 @@ STEADY = [
 
 @pytest.mark.parametrize(("strategy", "victims"), STEADY)
 def test_a_kill_while_a_rollout_goes_on_fails_no_request(
-    site: EnvironmentSite, production: Environment, strategy: str, victims: tuple[str, ...]
+    request: pytest.FixtureRequest, strategy: str, victims: tuple[str, ...]
 ) -> None:
-    roll_out(production, strategy)
+    if strategy == "canary":
+        production = request.getfixturevalue("canary")
+    else:
+        production = request.getfixturevalue("production")
+        roll_out(production, strategy)
+    site = production.site
     for victim in victims:
         before = pid_of(production, victim)
         with no_failures(production, victim):
@@ -144,6 +159,41 @@ def test_a_kill_while_a_rollout_goes_on_fails_no_request(
     all_is_right(site)
     if strategy != "direct":
         assert site.state().events[-1].act == "rollout"  # nobody took it back for that
+
+
+@pytest.mark.parametrize("victim", bounded(("stable", "candidate", "router"), ("stable",)))
+def test_a_process_that_hangs_is_replaced(canary: Environment, victim: str) -> None:
+    canary.site.configure("production", hang_s=2.0)
+    before = pid_of(canary, victim)
+    with Load(canary) as load:
+        os.kill(before, signal.SIGSTOP)
+        recover(canary, victim, before, **SHARES["canary"])
+        wanted = len(load.answers) + 20
+        wait_until(lambda: len(load.answers) > wanted, "answers")
+    canary.site.configure("production", hang_s=5.0)  # the default
+    if victim == "router":
+        assert load.longest_gap_s() < 2.0 + ROUTER_S
+    else:
+        assert load.problems == []
+    all_is_right(canary.site)
+
+
+def test_after_a_loss_of_power_the_next_controller_brings_back_what_the_tags_say(
+    canary: Environment,
+) -> None:
+    for process in canary.processes():
+        process.kill()
+    assert canary.process is not None
+    canary.process.wait()
+    canary.start()
+    status = canary.folder / "status.json"
+    last = status.stat().st_ino
+    wait_until(lambda: status.stat().st_ino != last, "a status of the next controller")
+    canary.wait_ready(WARM, STABLE, CANDIDATE)
+    canary.wait_for(**SHARES["canary"])
+    with no_failures(canary, "nobody"):
+        pass
+    all_is_right(canary.site)
 
 
 BEFORE = [
@@ -324,25 +374,6 @@ def test_a_controller_that_is_killed_ten_times_under_load_fails_no_request(
     all_is_right(site)
 
 
-@pytest.mark.parametrize("victim", bounded(("stable", "candidate", "router"), ("stable",)))
-def test_a_process_that_hangs_is_replaced(
-    site: EnvironmentSite, production: Environment, victim: str
-) -> None:
-    site.configure("production", hang_s=2.0)
-    roll_out(production, "canary")
-    before = pid_of(production, victim)
-    with Load(production) as load:
-        os.kill(before, signal.SIGSTOP)
-        recover(production, victim, before, **SHARES["canary"])
-        wanted = len(load.answers) + 20
-        wait_until(lambda: len(load.answers) > wanted, "answers")
-    if victim == "router":
-        assert load.longest_gap_s() < 2.0 + ROUTER_S
-    else:
-        assert load.problems == []
-    all_is_right(site)
-
-
 def test_a_controller_that_hangs_keeps_others_out_and_goes_on_when_it_wakes(
     site: EnvironmentSite, production: Environment
 ) -> None:
@@ -388,25 +419,6 @@ def test_a_version_of_another_embedding_space_never_answers_for_one_that_died(
         production.wait_ready(STABLE, besides=before)
         wait_until(lambda: load.answers[-1][1] == 200, "a good answer")
     assert {version for _, status, version in load.answers if status == 200} == {"1.1.0"}
-    all_is_right(site)
-
-
-def test_after_a_loss_of_power_the_next_controller_brings_back_what_the_tags_say(
-    site: EnvironmentSite, production: Environment
-) -> None:
-    roll_out(production, "canary")
-    for process in production.processes():
-        process.kill()
-    assert production.process is not None
-    production.process.wait()
-    production.start()
-    status = production.folder / "status.json"
-    last = status.stat().st_ino
-    wait_until(lambda: status.stat().st_ino != last, "a status of the next controller")
-    production.wait_ready(WARM, STABLE, CANDIDATE)
-    production.wait_for(**SHARES["canary"])
-    with no_failures(production, "nobody"):
-        pass
     all_is_right(site)
 
 

@@ -62,7 +62,7 @@ def all_is_right(site: EnvironmentSite, stable: str) -> None:
 # --- packages ----------------------------------------------------------------------------
 
 
-def test_a_package_that_rotted_beside_the_controller_is_fetched_anew(
+def test_a_package_that_rotted_is_fetched_anew_or_named_and_the_version_before_serves(
     site: EnvironmentSite, up: Up
 ) -> None:
     site.in_production(OLD)
@@ -73,29 +73,17 @@ def test_a_package_that_rotted_beside_the_controller_is_fetched_anew(
     kept = production.folder / "packages" / NEW / "model.onnx"
     good, before = kept.read_bytes(), production.server_pid(NEW)
     with Load(production) as load:
-        flip(kept)
+        flip(kept)  # beside the controller
         os.kill(before, signal.SIGKILL)
         production.wait_ready(NEW, besides=before)
         production.wait_for(v1_1_0=100)
     assert load.problems == []
     assert kept.read_bytes() == good
     assert "changed: model.onnx" in (production.folder / f"servers/{NEW}-0.log").read_text()
-    all_is_right(site, NEW)
-
-
-def test_a_package_that_is_broken_everywhere_is_named_and_the_version_before_serves(
-    site: EnvironmentSite, up: Up
-) -> None:
-    site.in_production(OLD)
-    site.in_production(NEW)
-    production = up(site)
-    production.wait_for(v1_1_0=100)
-    production.wait_ready(OLD, NEW)
     source = workspace(site, NEW) / "model.onnx"
-    good = source.read_bytes()
     with Load(production) as load:
-        flip(source)
-        flip(production.folder / "packages" / NEW / "model.onnx")
+        flip(source)  # everywhere
+        flip(kept)
         os.kill(production.server_pid(NEW), signal.SIGKILL)
         production.wait_for(v1_0_0=100)
         wait_until(lambda: "model.onnx" in production.server(NEW)["problem"], "its problem")
@@ -219,34 +207,22 @@ def listener(port: int) -> socket.socket:
     return found
 
 
-def test_a_taken_port_of_the_router_is_an_alarm_until_it_is_free(
-    site: EnvironmentSite, up: Up
-) -> None:
+def test_a_taken_port_is_an_alarm_until_it_is_free(site: EnvironmentSite, up: Up) -> None:
     site.in_production(OLD)
-    port = site.environments["production"]["address"]["port"]
-    with closing(listener(port)):
-        production = up(site)
-        wait_until(lambda: "is taken by another program" in production.alarms(), "an alarm")
-        assert "ss -ltnp" in production.alarms()
-        told = site.run("status", "--environment", "production", code=1).stderr
-        assert f"Port {port} of 127.0.0.1 is taken" in told
-    production.wait_for(v1_0_0=100)
-    assert production.version() == "1.0.0"
-    wait_until(lambda: not production.alarms(), "no alarm")
-
-
-def test_a_taken_control_port_is_an_alarm_and_traffic_does_not_mind(
-    site: EnvironmentSite, up: Up
-) -> None:
-    site.in_production(OLD)
-    port = site.environments["production"]["control"]["port"]
-    with closing(listener(port)):
-        production = up(site)
+    settings = site.environments["production"]
+    port, control = settings["address"]["port"], settings["control"]["port"]
+    with closing(listener(control)):  # that traffic does not mind
+        with closing(listener(port)):
+            production = up(site)
+            wait_until(lambda: "is taken by another program" in production.alarms(), "an alarm")
+            assert "ss -ltnp" in production.alarms()
+            told = site.run("status", "--environment", "production", code=1).stderr
+            assert f"Port {port} of 127.0.0.1 is taken" in told
         production.wait_for(v1_0_0=100)
         assert production.version() == "1.0.0"
-        assert f"control.port {port} is taken" in production.alarms()
+        assert f"control.port {control} is taken" in production.alarms()
     wait_until(lambda: not production.alarms(), "no alarm")
-    with socket.create_connection(("127.0.0.1", port), 5):
+    with socket.create_connection(("127.0.0.1", control), 5):
         pass
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 from PIL import Image
 
+from facemodels.cli.main import main
 from facemodels.data.sample.generate import (
     detection_split,
     landmark_split,
@@ -55,12 +58,22 @@ train: {seed: 1, threads: 1, mirror: true, nu: 0.1, oversampling: 2, oversamplin
 """
 
 
-def facemodels(*arguments: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess:
+def started(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
+    """A command in a process of its own."""
     done = subprocess.run(
         [COMMAND, *arguments], cwd=cwd, capture_output=True, text=True, check=False
     )
-    assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+    assert done.returncode == 0, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
     assert "Traceback" not in done.stderr
+    return done
+
+
+def facemodels(*arguments: str, cwd: Path, code: int = 0) -> Result:
+    """A command in this process, which has imported what takes a process half a second."""
+    with contextlib.chdir(cwd):
+        done = CliRunner().invoke(main, arguments)
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    assert done.exit_code == code, f"{arguments}: {done.exit_code}\n{done.output}"
     return done
 
 
@@ -100,40 +113,37 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def packages(work: Path) -> tuple[str, str]:
     """Two versions of a landmark model, made by the guide's commands."""
-    made = []
-    for version in ("1.0.0", "1.1.0"):
-        folder = f"models/landmarks/dlib-v{version}"
-        facemodels(
-            "train", "--config", "dlib.yaml", "--dataset", "points", "--output", folder, cwd=work
-        )
-        facemodels("validate", "--model", f"{folder}/model.dat", "--test-data", "points", cwd=work)
-        facemodels(
+    first, second = (f"models/landmarks/dlib-v{version}" for version in ("1.0.0", "1.1.0"))
+    started("train", "--config", "dlib.yaml", "--dataset", "points", "--output", first, cwd=work)
+    started("validate", "--model", f"{first}/model.dat", "--test-data", "points", cwd=work)
+    shutil.copytree(work / first, work / second)
+    for folder in (first, second):
+        started(
             "package", "--model", f"{folder}/model.dat", "--name", "landmark-dlib",
-            "--version", version, "--output", folder, cwd=work,
+            "--version", folder[-5:], "--output", folder, cwd=work,
         )  # fmt: skip
-        made.append(f"{folder}/model.dat")
-    return made[0], made[1]
+    return f"{first}/model.dat", f"{second}/model.dat"
 
 
 def by_the_guide(work: Path, config: str, data: str, name: str, metric: str, version: str) -> Path:
     """Train, validate, package and verify with the guide's commands; the package's folder."""
     architecture = name.partition("-")[2]
     folder = f"models/{name.replace('-', '/')}-v{version}"
-    facemodels(
+    started(
         "train", "--model", architecture, "--config", config, "--dataset", data,
         "--epochs", "1", "--output", folder, cwd=work,
     )  # fmt: skip
-    done = facemodels(
+    done = started(
         "validate", "--model", f"{folder}/model.pt", "--test-data", data, "--json", cwd=work
     )
     result = json.loads(done.stdout)
     assert 0 <= result["metrics"][metric] <= 1
     assert result["untrained"].keys() == result["metrics"].keys()
-    facemodels(
+    started(
         "package", "--model", f"{folder}/model.pt", "--name", name,
         "--version", version, "--training-dataset", "my own", "--output", f"{folder}/", cwd=work,
     )  # fmt: skip
-    shown = json.loads(facemodels("verify", folder, "--json", cwd=work).stdout)
+    shown = json.loads(started("verify", folder, "--json", cwd=work).stdout)
     assert shown["id"] == f"{name[:3]}-{architecture}-v{version}"
     metadata = json.loads((work / folder / "metadata.json").read_text())
     assert metadata["accuracy_metrics"] == result["metrics"]
@@ -173,7 +183,7 @@ def test_the_guides_commands_train_validate_and_package_a_detector(work: Path) -
 
 
 def test_a_benchmark_runs_the_suite_and_prints_json(work: Path, packages) -> None:
-    done = facemodels(
+    done = started(
         "benchmark", "--model", packages[0], "--test-suite", str(ROOT / "tests/model_tests"),
         "--runs", "3", "--warmup", "0", "--batch-sizes", "1,2", "--json", cwd=work,
     )  # fmt: skip
@@ -223,8 +233,6 @@ def test_speed_and_memory_are_compared_without_data(work: Path, packages) -> Non
 
 
 def test_a_changed_byte_is_exit_code_3_and_names_the_file(work: Path, packages, tmp_path) -> None:
-    import shutil
-
     folder = tmp_path / "dlib-v1.0.0"
     shutil.copytree((work / packages[0]).parent, folder)
     data = bytearray((folder / "model.dat").read_bytes())
@@ -284,8 +292,6 @@ def test_training_into_a_finished_package_is_refused(work: Path, packages) -> No
 
 
 def test_every_command_has_help_with_an_example(tmp_path: Path) -> None:
-    from facemodels.cli.main import main
-
     listed = facemodels("--help", cwd=tmp_path).stdout
     for command in main.list_commands(None):
         assert command in listed
@@ -293,8 +299,6 @@ def test_every_command_has_help_with_an_example(tmp_path: Path) -> None:
 
 
 def test_readme_covers_every_command() -> None:
-    from facemodels.cli.main import main
-
     readme = (ROOT / "README.md").read_text()
     assert [name for name in main.list_commands(None) if f"facemodels {name}" not in readme] == []
 
@@ -332,7 +336,7 @@ def test_an_images_sheet_can_be_drawn_from_params(work: Path, tmp_path: Path) ->
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     values["data"]["landmarks"] |= {"train": 6, "val": 2, "test": 2}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
-    facemodels(
+    started(
         "prepare", "landmarks", "--output", "out", "--picture", "sheet.png",
         "--report", "report.json", cwd=tmp_path,
     )  # fmt: skip

@@ -17,7 +17,7 @@ import yaml
 
 from facemodels.detection.yolov8 import YoloV8
 
-from .conftest import make_clone
+from .conftest import Clone
 
 FILE = "data/weights/yolov8n-coco.pt"
 
@@ -45,10 +45,10 @@ def published(tmp_path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def test_a_model_starts_from_what_was_fetched_and_depends_on_it(
-    tmp_path: Path, published: tuple[str, bytes]
+    copy: Clone, published: tuple[str, bytes]
 ) -> None:
     """The whole way, because DVC, Hydra, the command and the training meet only here."""
-    clone = make_clone(tmp_path / "repo")
+    clone = copy
     url, content = published
     digest = hashlib.sha256(content).hexdigest()
     pin = {"url": url, "size": str(len(content)), "sha256": f"'{digest}'"}
@@ -59,9 +59,7 @@ def test_a_model_starts_from_what_was_fetched_and_depends_on_it(
     early = clone.run("dvc", "repro", "train@detection-yolov8", check=False)
     assert early.returncode != 0
     assert FILE in early.stderr
-    (fetched,) = json.loads(
-        clone.run("facemodels", "weights", "fetch", "yolov8n-coco", "--json").stdout
-    )
+    (fetched,) = json.loads(clone.ours("weights", "fetch", "yolov8n-coco", "--json").stdout)
     assert fetched["sha256"] == digest
     clone.run("dvc", "repro", "train@detection-yolov8")
     training = json.loads(clone.read("build/detection-yolov8/model/training.json"))

@@ -7,7 +7,7 @@ import json
 import pytest
 import yaml
 
-from .conftest import BESIDE, Clone, stages_run
+from .conftest import BESIDE, SMOKE, Clone, stages_run
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -130,7 +130,9 @@ def test_an_architecture_added_by_the_recipe_is_a_candidate_beside_the_others(sm
     assert new == {MODULE, f"conf/model/{NAME}.yaml"}  # one module, one conf file
     assert edited == {"conf/config.yaml"}
     assert not before & new
-    small.compose()  # step 3: `make params`, with small parameters for the others
+    small.run(
+        "facemodels", "params", SMOKE
+    )  # step 3: `make params`, with small parameters for the others
     ran = stages_run(small.run("dvc", "repro", "compare@landmarks").stdout)
     steps = ("train", "validate", "package", "benchmark")
     assert {f"{step}@{NAME}" for step in steps} | {"compare@landmarks"} <= set(ran)

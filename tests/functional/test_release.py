@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from facemodels.package.load import open_package
+
 from .conftest import BESIDE, Clone, copy_clone, edit_profile, stages_run
 
 pytestmark = pytest.mark.timeout(1500)
@@ -65,8 +67,7 @@ class ReleaseSite:
 
 
 def release(clone: Clone, *arguments: str, code: int = 0) -> str:
-    done = clone.run("facemodels", "release", NAME, *arguments, check=False)
-    assert done.returncode == code, f"{done.returncode}\n{done.stdout}{done.stderr}"
+    done = clone.ours("release", NAME, *arguments, code=code)
     assert "Traceback" not in done.stderr
     return done.stdout + done.stderr
 
@@ -102,8 +103,8 @@ def settled(clone: Clone) -> None:
     assert status(clone) == ""
     assert clone.run("git", "log", "@{upstream}..").stdout == ""
     assert clone.run("dvc", "status", *STAGES).stdout.strip().endswith("up to date.")
-    clone.run("facemodels", "params", "--check")
-    assert "each where it was signed off" in clone.run("facemodels", "registry", "audit").stdout
+    clone.ours("params", "--check")
+    assert "each where it was signed off" in clone.ours("registry", "audit").stdout
 
 
 @pytest.fixture(scope="session")
@@ -115,7 +116,7 @@ def origin(trimmed: Clone, tmp_path_factory: pytest.TempPathFactory) -> ReleaseS
     seed = Clone(site.folder / "seed")
     config = seed.read("conf/config.yaml").replace("- profile: laptop", "- profile: smoke")
     (seed.folder / "conf/config.yaml").write_text(config)
-    seed.run("facemodels", "params", "--check")
+    seed.ours("params", "--check")
     seed.run("dvc", "repro", "code")  # it depends on the list of conf/config.yaml
     seed.run("dvc", "remote", "add", "--force", "--default", "storage", "../storage")
     seed.commit("Small, with a remote")
@@ -146,7 +147,7 @@ def second(first: ReleaseSite, tmp_path_factory: pytest.TempPathFactory) -> Rele
     """Version 1.1.0 was first built under the old number, as somebody would who tries it."""
     site = first.copy(tmp_path_factory.mktemp("second") / "site")
     change(site.one, cascade_depth=8)
-    site.one.run("facemodels", "params")
+    site.one.ours("params")
     site.one.run("dvc", "repro", *STAGES)
     site.one.commit("Build it")
     site.one.run("git", "push", "--quiet")
@@ -164,9 +165,7 @@ def site(first: ReleaseSite, tmp_path: Path) -> ReleaseSite:
 
 def test_a_first_release_needs_no_bump_and_is_what_stands_in_conf(site: ReleaseSite) -> None:
     shown = json.loads(
-        site.one.run(
-            "facemodels", "registry", "info", "--model-id", "lmk-dlib-v1.0.0", "--json"
-        ).stdout
+        site.one.ours("registry", "info", "--model-id", "lmk-dlib-v1.0.0", "--json").stdout
     )
     assert (shown["tags"], shown["parent_version"]) == (["sample"], "")
     assert shown["evidence"]["suite"] == [f"benchmark@{NAME}"]
@@ -187,13 +186,13 @@ def test_a_fresh_clone_gets_both_versions(second: ReleaseSite, tmp_path: Path) -
     fresh.run("dvc", "pull")
     assert status(fresh) == ""
     assert fresh.run("dvc", "status").stdout.strip().endswith("up to date.")
-    fresh.run("facemodels", "params", "--check")
+    fresh.ours("params", "--check")
     for folder in (FIRST, SECOND):
-        fresh.run("facemodels", "verify", folder)
+        open_package(fresh.folder / folder)  # it verifies
     assert fresh.read(f"{FIRST}/checksums.sha256") != fresh.read(f"{SECOND}/checksums.sha256")
     for number, expected in (("v1.0.0", FIRST), ("v1.1.0", SECOND)):
         fresh.run("dvc", "artifacts", "get", ".", NAME, "--rev", number, "--out", f"../{number}")
-        fresh.run("facemodels", "verify", f"../{number}")
+        open_package(site.folder / number)
         got = (site.folder / number / "checksums.sha256").read_text()
         assert got == fresh.read(f"{expected}/checksums.sha256")
 
@@ -314,13 +313,13 @@ def test_worse_accuracy_needs_somebody_who_answers_for_it(
     told = release(site.one, "--bump", "major", "--message", "Smaller", code=5)
     assert "accuracy of 2.0.0 is worse than of 1.1.0" in told
     asked = ("--bump", "major", "-m", "Smaller", "--accept-regression", "It must fit.", "--json")
-    done = site.one.run("facemodels", "release", NAME, *asked)
+    done = site.one.ours("release", NAME, *asked)
     assert stages_run(done.stderr) == []
     assert json.loads(done.stdout)["model_id"] == "lmk-dlib-v2.0.0"
     assert "It must fit." in site.one.run("git", "log", "-1", "--format=%B").stdout
     settled(site.one)
     for folder in (FIRST, SECOND, "models/landmarks/dlib-v2.0.0"):  # all three, side by side
-        site.one.run("facemodels", "verify", folder)
+        open_package(site.one.folder / folder)
 
 
 def test_a_dry_run_touches_nothing(site: ReleaseSite) -> None:
@@ -332,8 +331,8 @@ def test_a_dry_run_touches_nothing(site: ReleaseSite) -> None:
     ]  # fmt: skip
     for word in (f"{FIRST}.dvc", "1.0.0 → 1.1.0", f"{NAME}@v1.1.0", "storage", "origin"):
         assert word in told
-    as_json = site.one.run(
-        "facemodels", "release", NAME, "--bump", "minor", "-m", "x", "--dry-run", "--json"
+    as_json = site.one.ours(
+        "release", NAME, "--bump", "minor", "-m", "x", "--dry-run", "--json"
     ).stdout
     assert json.loads(as_json)["model_id"] == "lmk-dlib-v1.1.0"
     assert (tree_digests(site.folder), site.refs()) == (before, refs)

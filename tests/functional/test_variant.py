@@ -14,6 +14,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from facemodels.package.load import open_package
+
 from .conftest import BIN, Clone, stages_run
 from .serving.conftest import Server
 
@@ -39,7 +41,7 @@ def test_a_variant_is_built_tested_registered_and_served(small: Clone) -> None:
 
     ran = stages_run(small.run("dvc", "repro", f"benchmark@{MODEL}").stdout)
     assert ran == [f"package@{MODEL}", f"benchmark@{MODEL}"]
-    small.run("facemodels", "verify", FOLDER)
+    open_package(small.folder / FOLDER)  # it verifies
     after = yaml.safe_load(small.read("dvc.lock"))["stages"]
     assert after[f"train@{MODEL}"] == before[f"train@{MODEL}"]
     metadata = json.loads(small.read(f"{FOLDER}/metadata.json"))
@@ -49,9 +51,9 @@ def test_a_variant_is_built_tested_registered_and_served(small: Clone) -> None:
     assert measured["settings"]["precision"] == "int8"
 
     small.commit("Build the int8 form of recognition-arcface")
-    small.run("facemodels", "registry", "register", "--path", FOLDER, "--local")
+    small.ours("registry", "register", "--path", FOLDER, "--local")
     identity = "rec-arcface-v1.0.0-int8"
-    told = small.run("facemodels", "registry", "info", "--model-id", identity, "--json").stdout
+    told = small.ours("registry", "info", "--model-id", identity, "--json").stdout
     assert json.loads(told)["model_id"] == identity
 
     server = started(small.folder / FOLDER)

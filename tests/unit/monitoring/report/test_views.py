@@ -259,7 +259,10 @@ def test_times_and_values_are_as_many() -> None:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed")
-@pytest.mark.parametrize("shown", [AB, hostile()], ids=["plain", "hostile"])
+@pytest.mark.parametrize(
+    "shown",
+    [pytest.param(AB, id="plain", marks=pytest.mark.full), pytest.param(hostile(), id="hostile")],
+)
 def test_the_page_opens_offline_without_a_request_or_a_complaint(
     shown: report.Observation, tmp_path: Path
 ) -> None:

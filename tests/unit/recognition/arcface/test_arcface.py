@@ -18,6 +18,7 @@ from facemodels.recognition.arcface import ArcFace
 
 ROOT = Path(__file__).resolve().parents[4]
 BACKBONES = ["mobilefacenet", "iresnet18", "iresnet50", "resnet29"]
+KEPT = ("mobilefacenet", "iresnet18", "resnet29")  # iresnet50 is iresnet18 with more of the same
 HEADS = ["arcface", "cosface", "adaface", "magface", "softmax", "triplet"]
 GENTLE = {"arcface": {"margin_rad": 0.1, "scale": 10}}  # learns within a few steps
 TRAIN = {
@@ -100,7 +101,7 @@ def test_an_iresnet_has_the_names_of_insightfaces_checkpoints() -> None:
     } <= names  # fmt: skip
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", bounded(BACKBONES, KEPT))
 def test_training_learns_features_of_any_length_and_the_model_gives_their_direction(
     backbone: str,
 ) -> None:
@@ -115,7 +116,7 @@ def test_training_learns_features_of_any_length_and_the_model_gives_their_direct
     assert not torch.allclose(raw.norm(dim=1), torch.ones(3))
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", bounded(BACKBONES, KEPT))
 def test_a_backbone_learns_and_its_onnx_embeds_as_torch_does(
     tmp_path: Path, data: Path, backbone: str
 ) -> None:

@@ -132,6 +132,9 @@ def _config(content: PackageContent, exported: _Exported) -> dict[str, Any]:
     }
     if "threshold" in content.validation:
         config["threshold"] = content.validation["threshold"]
+    found_by = content.validation.get("stamp", {}).get("detector")
+    if found_by:  # the rest of the crop's contract: the figures hold for faces found like this
+        config["faces_found_by"] = found_by
     return config
 
 

@@ -69,6 +69,7 @@ def test_a_network_becomes_a_package_with_its_origin(place: Path, faces: Path) -
     assert values["metrics"] == package.metadata["accuracy_metrics"]
     assert values["stamp"] == package.metadata["stamp"]
     assert values["stamp"]["crop"] == "arcface112"
+    assert package.config["faces_found_by"] == values["stamp"]["detector"]
     assert "accuracy" in values["intervals"]
     kept = json.loads((place / "reports/import/recognition-x.json").read_text())
     assert kept["package"] == f"sha256:{package.digest}"

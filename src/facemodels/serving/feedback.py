@@ -57,6 +57,11 @@ class Feedback(Collector):
         self._lock = threading.Lock()
         registry.register(self)
 
+    @property
+    def counted(self) -> int:
+        """The number of opinions that counted."""
+        return int(self._scores[1])
+
     def answered(self, request_id: str, same_person: bool | None) -> None:
         """Remember an answer that users may judge.
 

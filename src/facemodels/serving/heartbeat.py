@@ -38,6 +38,8 @@ class Heartbeat:
         ready: whether the server takes requests.
         in_flight: the predictions in work or waiting.
         shed: the predictions refused for load since the start.
+        counted: how often something was added to the metrics since the start; None where the
+            server is of a release that does not say.
     """
 
     pid: int
@@ -47,6 +49,12 @@ class Heartbeat:
     ready: bool
     in_flight: int
     shed: int
+    counted: int | None = None
+
+    @property
+    def activity(self) -> tuple[int, int] | None:
+        """What differs if the metrics may: a server asked for nothing has nothing new to tell."""
+        return None if self.counted is None else (self.counted, self.in_flight)
 
     def silent_s(self, now: float) -> float:
         """For how long neither the process as a whole nor its event loop gave a sign."""

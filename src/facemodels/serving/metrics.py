@@ -61,6 +61,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series
         self.registry = CollectorRegistry()
         self._own = (name, version)
+        self._counted = 0
         self.feedback = Feedback(self._own, self.registry)
         # Every status has a series from the start: a rate needs one, even if it stays at zero.
         total = Counter(
@@ -112,6 +113,11 @@ class Metrics:
         made = Histogram(name, text, _LABELS, buckets=buckets, registry=self.registry)
         return made.labels(*self._own)
 
+    @property
+    def counted(self) -> int:
+        """How often something was counted or recorded, opinions of users included."""
+        return self._counted + self.feedback.counted
+
     def count(self, status: str, *, probe: bool = False, sampled: bool = False) -> None:
         """Count a prediction.
 
@@ -120,6 +126,7 @@ class Metrics:
             probe: whether it belongs to the golden set; such a one is counted apart.
             sampled: whether `clients` took it.
         """
+        self._counted += 1
         (self._probes if probe else self._total)[status].inc()
         if sampled and not probe:
             self._sampled[status].inc()
@@ -131,6 +138,7 @@ class Metrics:
             seconds: the time from the complete request to the end of the answer.
             sampled: whether `clients` took it.
         """
+        self._counted += 1
         self._request.observe(seconds)
         if sampled:
             self._sampled_request.observe(seconds)
@@ -143,6 +151,7 @@ class Metrics:
             took: the time of the run in seconds.
             waited: the seconds that the first image had waited for the run.
         """
+        self._counted += 1
         self._duration.observe(took)
         self._batch.observe(rows)
         self._queue.observe(waited)

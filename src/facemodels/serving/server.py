@@ -278,7 +278,7 @@ def serve_package(
         if heartbeat is not None:
             server.show_heartbeat(
                 HeartbeatThread(
-                    heartbeat, lambda: _heartbeat(server, readiness, app.admission, engine)
+                    heartbeat, lambda: _heartbeat(server, readiness, app.admission, engine, metrics)
                 )
             )
         server.run(sockets=[listener])
@@ -286,7 +286,7 @@ def serve_package(
 
 
 def _heartbeat(
-    server: _Server, readiness: Readiness, admission: Admission, engine: Engine
+    server: _Server, readiness: Readiness, admission: Admission, engine: Engine, metrics: Metrics
 ) -> Heartbeat:
     return Heartbeat(
         pid=os.getpid(),
@@ -296,6 +296,7 @@ def _heartbeat(
         ready=readiness.ready,
         in_flight=admission.in_work,
         shed=admission.shed,
+        counted=metrics.counted,
     )
 
 

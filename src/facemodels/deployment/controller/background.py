@@ -27,7 +27,7 @@ from facemodels.errors import ToolError
 from facemodels.monitoring.analysis.conduct import ServerConduct
 from facemodels.monitoring.analysis.watch import ModelAssessment, Watch
 from facemodels.monitoring.metrics.prometheus import PrometheusSource
-from facemodels.monitoring.metrics.scraper import Scrape, Scraper, ScrapeTarget
+from facemodels.monitoring.metrics.scraper import QUIET_S, Scrape, Scraper, ScrapeTarget
 from facemodels.monitoring.metrics.source import SampleSource
 from facemodels.monitoring.metrics.store import SampleStore
 from facemodels.monitoring.probes.replayer import ProbeReplayer
@@ -72,6 +72,7 @@ class BackgroundMonitor:
         self._conduct: Mapping[str, ServerConduct] = {}
         self._lost_before: dict[str, dict[str, int]] = {}  # by the router's process and version
         self._answered: dict[str, Mapping[str, int]] = {}  # by the router's process
+        self._routers_told: tuple[Sequence[ScrapeTarget], float] = ((), 0.0)  # servers and when
         self._judgements: dict[str, ModelAssessment] = {}
         self._alarms = Alarms(structlog.get_logger("facemodels.deployment"))
         self._began = time.monotonic()
@@ -138,7 +139,19 @@ class BackgroundMonitor:
                 self._alarms.run("judge", self._judge)
 
     def _scrape(self, scraper: Scraper) -> None:
-        self._store.put([*scraper.scrape(self._targets), *self._lost()])
+        targets = self._targets
+        found = scraper.scrape(targets)
+        self._store.put([*found, *([] if self._is_quiet(targets) else self._lost())])
+
+    def _is_quiet(self, targets: Sequence[ScrapeTarget]) -> bool:
+        """Whether the routers were asked lately, and no server has done anything since."""
+        before, at = self._routers_told
+        now = time.monotonic()
+        known = all(one.activity is not None for one in targets)
+        if known and targets == before and now - at < QUIET_S:
+            return True
+        self._routers_told = targets, now
+        return False
 
     def _lost(self) -> list[Scrape]:
         """What the routers lost and answered; a number that stands is not stored again."""

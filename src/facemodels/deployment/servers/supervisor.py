@@ -263,6 +263,7 @@ class ServerSupervisor:
                 Series.of(slot.id),
                 f"{name}@{slot.process.pid}-{slot.process.started}",
                 slot.process.started_s,
+                slot.beat.activity if slot.beat else None,
             )
             for name, slot in sorted(self._slots.items())
             if slot.process is not None

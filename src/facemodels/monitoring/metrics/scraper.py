@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import http.client
 import socket
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from facemodels.monitoring.metrics.reading import Reading, Series, parse
 from facemodels.routes import METRICS
 
 _THREADS = 64
+QUIET_S = 5.0  # between two looks at what has nothing new to tell
 _MOST = 4_000_000  # bytes of one answer; our servers send 13,000
 
 
@@ -26,12 +28,14 @@ class ScrapeTarget:
         series: the labels of the version that it serves.
         instance: the name of the process; it differs after each start.
         started_s: when it started, in seconds of CLOCK_BOOTTIME; None if that is unknown.
+        activity: differs from what it was if the server's counters may; None if that is unknown.
     """
 
     url: str
     series: Series
     instance: str
     started_s: float | None = None
+    activity: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +57,22 @@ class Scrape:
     found: Reading | MissingReading
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a server answered, and when it was asked, on the monotonic clock."""
+
+    found: Reading | MissingReading
+    at: float
+
+    def holds(self, now: float) -> bool:
+        return isinstance(self.found, Reading) and now - self.at < QUIET_S
+
+
 class Scraper:
     """Scrapes servers over connections that it keeps; use it in `with`, in one thread.
+
+    A server whose activity stands has nothing new to tell but its memory: it is asked every few
+    seconds only, and its last numbers count on until then.
 
     It speaks through `http.client`, at a fifth of the processor time that httpx takes: a controller
     scrapes every second, day and night. No proxy is asked: these are our own servers.
@@ -62,13 +80,18 @@ class Scraper:
     Args:
         timeout_s: the time limit of a whole answer.
         token: a bearer token of the scope `metrics`; "" sends none.
+        clock: seconds, rising.
     """
 
-    def __init__(self, timeout_s: float = 0.8, token: str = "") -> None:
+    def __init__(
+        self, timeout_s: float = 0.8, token: str = "", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
         self._timeout_s = timeout_s
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
         self._connections: dict[str, http.client.HTTPConnection] = {}  # without a request
         self._sockets: dict[str, socket.socket] = {}  # of these, and of those in work
+        self._last: dict[ScrapeTarget, _Asked] = {}
         self._pool = ThreadPoolExecutor(_THREADS, "scrape")
 
     def __enter__(self) -> Scraper:
@@ -87,12 +110,21 @@ class Scraper:
         """Scrape all servers concurrently; it takes no longer than the timeout."""
         for gone in set(self._sockets) - {one.url for one in targets}:
             self._drop(gone)
-        asked = [self._pool.submit(self._one, target) for target in targets]
-        wait(asked, self._timeout_s)
-        return [
-            Scrape(target, future.result() if future.done() else self._late(target))
-            for target, future in zip(targets, asked, strict=True)
-        ]
+        now = self._clock()
+        known = {
+            target: self._last[target]
+            for target in targets
+            if target.activity is not None
+            and target in self._last
+            and self._last[target].holds(now)
+        }
+        asked = {t: self._pool.submit(self._one, t) for t in targets if t not in known}
+        wait(asked.values(), self._timeout_s)
+        for target, future in asked.items():
+            found = future.result() if future.done() else self._late(target)
+            known[target] = _Asked(found, now)
+        self._last = known
+        return [Scrape(target, known[target].found) for target in targets]
 
     def _late(self, target: ScrapeTarget) -> MissingReading:
         self._drop(target.url)  # the thread that waits there gets an error

@@ -163,3 +163,25 @@ def test_connections_are_kept_and_renewed_when_the_server_closes_them(serve) -> 
     assert all(isinstance(one, Reading) for one in found)
     assert ports[0] == ports[1]
     assert ports[2] != ports[1]
+
+
+def test_a_server_with_nothing_new_is_asked_again_only_after_a_while(serve) -> None:
+    asked: list[int] = []
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        asked.append(1)
+        answering(page(success=len(asked)), status=500 if len(asked) == 1 else 200)(request)
+
+    url, now = serve(answer), [100.0]
+
+    def successes(activity: tuple[int, ...] | None) -> int | str:
+        (one,) = scraper.scrape([ScrapeTarget(url, SERIES, "one@1", activity=activity)])
+        return one.found.statuses[0] if isinstance(one.found, Reading) else one.found.why
+
+    with Scraper(10, clock=lambda: now[0]) as scraper:
+        assert successes((0, 0)) == "500 Internal Server Error"  # no numbers to go on with
+        assert [successes(told) for told in ((0, 0), (0, 0), (1, 0))] == [2, 2, 3]
+        assert [successes(None), successes(None)] == [4, 5]  # it does not say
+        assert successes((1, 0)) == 6
+        now[0] += 10
+        assert successes((1, 0)) == 7

@@ -13,6 +13,7 @@ from facemodels.detection import coco, metrics
 from facemodels.detection.task import DetectionModel, Detections
 from facemodels.evaluate import wider
 from facemodels.evaluate.evaluation import Evaluation, Resampled
+from facemodels.evaluate.side_by_side import side_by_side
 from facemodels.progress import progress
 
 VERSION = 2  # raised when a figure is measured in another way
@@ -84,8 +85,8 @@ def _threshold(matches: metrics.Matches) -> float:
 def _detected(detector: DetectionModel, split: DetectionSplit, label: str) -> list[Detections]:
     found: list[Detections] = []
     with progress(f"detect {label}", len(split)) as advance:
-        for image in split.images:
-            found += detector.detect([image])
+        for faces in side_by_side(lambda image: detector.detect([image]), split.images):
+            found += faces
             advance(1)
     return found
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from facemodels.data.splits import RecognitionSplit, group_names
 from facemodels.errors import DataError, InputError
 from facemodels.evaluate.evaluation import Evaluation, Resampled, Rows
+from facemodels.evaluate.side_by_side import side_by_side
 from facemodels.progress import progress
 from facemodels.recognition import metrics
 from facemodels.recognition.batches import pair_scores
@@ -141,13 +142,14 @@ def _embed(
     """A split in the model's own crop, and the embeddings of its faces."""
     crop = getattr(embedder, "crop_name", "")  # a native model may not say it
     split = RecognitionSplit.load(data / name, crop)
-    parts = []
+    starts = range(0, len(split), _FACES_AT_ONCE)
+    parts = (list(split.images[start : start + _FACES_AT_ONCE]) for start in starts)
+    found = []
     with progress(f"embed {name} faces", len(split)) as advance:
-        for start in range(0, len(split), _FACES_AT_ONCE):
-            part = split.images[start : start + _FACES_AT_ONCE]
-            parts.append(embedder.embed(list(part)))
+        for part in side_by_side(embedder.embed, parts):
+            found.append(part)
             advance(len(part))
-    return split, np.concatenate(parts)
+    return split, np.concatenate(found)
 
 
 def _listed_pairs(

@@ -19,6 +19,7 @@ from facemodels.data.splits import PhotoSplit
 from facemodels.detection.task import iou
 from facemodels.errors import DataError
 from facemodels.evaluate.evaluation import Evaluation, Resampled
+from facemodels.evaluate.side_by_side import side_by_side
 from facemodels.imaging import chosen
 from facemodels.progress import progress
 from facemodels.recognition.error_rates import all_pairs, identification
@@ -60,9 +61,9 @@ def acquire(system: FaceSystem, split: PhotoSplit, label: str) -> Acquired:
     found = np.zeros(len(split.person), np.bool_)
     others = 0
     with progress(f"find faces in {label}", len(split)) as advance:
-        for index in range(len(split)):
-            image = np.array(split.images[index])
-            faces = system.find(image)
+        images = (np.array(image) for image in split.images)
+        for index, faces in enumerate(side_by_side(system.find, images)):
+            image = split.images[index]
             rows = np.flatnonzero(split.box_image == index)
             pairs = _matched(faces, split.boxes[rows], image.shape[1], image.shape[0])
             for place, face in pairs.items():

@@ -10,6 +10,7 @@ from typing import Any
 
 from PIL import Image
 
+from facemodels.cores import usable_cores
 from facemodels.data.dataset_kind import DatasetSettings, RecognitionKind
 from facemodels.data.datasets import Dataset
 from facemodels.data.executors import Workers
@@ -20,7 +21,6 @@ from facemodels.data.splits import FACES, save_group_names
 from facemodels.errors import DataError
 from facemodels.files import sha256_tree, write_bytes, write_json
 from facemodels.params import PrepareWork
-from facemodels.pipeline.cores import usable_cores
 from facemodels.pipeline.face_finder import finder_of
 
 

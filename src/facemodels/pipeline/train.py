@@ -12,12 +12,12 @@ from pathlib import Path
 import facemodels
 from facemodels import determinism
 from facemodels.architecture.contract import TrainJob
+from facemodels.cores import usable_cores
 from facemodels.data.shards import INDEX, check_shards
 from facemodels.errors import InputError
 from facemodels.files import canonical_json, list_files, sha256, write_json, write_yaml
 from facemodels.models import AnyArchitecture
 from facemodels.package.load import Package, open_package
-from facemodels.pipeline.cores import usable_cores
 from facemodels.progress import progress
 from facemodels.training.curves import curves
 from facemodels.training.launch import Launched, launched

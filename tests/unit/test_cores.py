@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from facemodels.pipeline.cores import usable_cores
+from facemodels.cores import usable_cores
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from facemodels.gallery.faces import read_photo
 from facemodels.gallery.index import GalleryIndex
 from facemodels.gallery.opened import GallerySystem
 from facemodels.gallery.rows import EnrolledFaces, FacePlaces, joined
-from facemodels.gallery.spaces import SpaceError
 from facemodels.gallery.store import changing, current_rows, write_rows
 from facemodels.imaging import EXTENSIONS
 
@@ -74,14 +73,17 @@ def import_table(
         The number of faces that are new.
 
     Raises:
-        SpaceError: the file is of another embedding space than the system.
-        InputError: a face stands under another name.
+        InputError: the file is of another embedding space than the system, or a face stands under
+            another name.
         DataError: it is no export of a gallery.
     """
     rows, space = read_table(table, identity)
     rows = rows.unique()
     if space != system.space:
-        raise SpaceError(str(table), system.space, (space,))
+        raise InputError(
+            f"{table} has faces of {space}, and the system is of {system.space}.",
+            "Import it with a system of its space and migrate that gallery, or import the photos.",
+        )
     if rows.embedding.shape[1] != system.dimension:
         raise DataError(f"{table} has embeddings of length {rows.embedding.shape[1]}.")
     for person in set(rows.person[rows.named]):

@@ -13,7 +13,7 @@ from facemodels.errors import DataError, InputError
 from facemodels.gallery import edits, exports, imports
 from facemodels.gallery.enrol import EnrolmentRules, enrol
 from facemodels.gallery.faces import FaceError
-from facemodels.gallery.spaces import FACES, SpaceError
+from facemodels.gallery.spaces import FACES
 from facemodels.gallery.store import open_gallery
 
 from .drawn import NEW, OLD, drawn, system
@@ -112,7 +112,7 @@ def test_rows_of_another_space_or_of_a_face_that_is_taken_are_refused(
 ) -> None:
     file = tmp_path / "staff.npz"
     exports.export_table(open_gallery(staff, OLD), file)
-    with pytest.raises(SpaceError, match=f"has faces of {OLD}, not of {NEW}"):
+    with pytest.raises(InputError, match=f"has faces of {OLD}, and the system is of {NEW}"):
         imports.import_table(other, system(NEW), file)
     enrol(other, system(), "Somebody", [drawn(2, take=1)])
     with pytest.raises(InputError, match="1 faces of Grace stand under Somebody already"):

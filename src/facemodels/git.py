@@ -64,6 +64,8 @@ def command_of(arguments: Sequence[str]) -> str:
 def _remedy(stderr: str) -> str:
     if ".lock" in stderr:
         return "If no other git runs here, remove the lock file that it names."
+    if "does not appear to be a git repository" in stderr or "Could not resolve host" in stderr:
+        return "Check the remote's URL (`git remote -v`) and the network."
     if "Permission denied" in stderr or "uthentication" in stderr:
         return "Check your access to the remote."
     if "aborted by hook" in stderr:

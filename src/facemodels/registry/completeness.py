@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from facemodels.errors import InputError, ToolError
+from facemodels.errors import InputError, ToolError, some
 from facemodels.git import Git, GitError
 from facemodels.registry import reading, tag_names
 from facemodels.registry.events import Event
@@ -40,6 +40,8 @@ def signs(git: Git, events: Sequence[Event], *, whole_chain: bool) -> list[str]:
         found.append("it fetches some branches alone (remote.*.fetch)")
     if not events:
         found.append("it has no event")
+    if not all(event.inner_tag for event in events):
+        found.append("it has lightweight tags, as a checkout makes them")
     if whole_chain:
         here = {event.object for event in events}
         gaps = [event for event in events if event.previous and event.previous not in here]
@@ -82,7 +84,7 @@ def require_whole(
         What may be missing, where the remote could not be asked or has no more; "" if nothing.
 
     Raises:
-        ToolError: the remote has more events.
+        ToolError: the remote has more events, or other ones.
     """
     why = signs(git, events, whole_chain=not models)
     if not why and remote is None:
@@ -108,6 +110,13 @@ def require_whole(
             f"{len(lacking)} of the {len(there)} events on {asked} are not in this clone"
             f"{f' ({why[0]})' if why else ''}.",
             _SYNC,
+        )
+    other = [event.tag for event in events if theirs.get(event.tag, event.object) != event.object]
+    if other:
+        raise ToolError(
+            f"Tags of this clone are not what {asked} has under their names: {some(other, 5)}.",
+            "`facemodels registry repair` gives back what was moved here; `facemodels registry "
+            "audit` says what else is wrong.",
         )
     gap = _GAP in why
     return "Events that the chain names are nowhere: `facemodels registry audit`." if gap else ""

@@ -99,7 +99,16 @@ def fetch(root: Path, path: str, commit: str, folder: Path) -> None:
     # DVC lets the errors of all its parts through (its index, S3, SSH), which share no base.
     except Exception as error:
         raise ToolError(
-            f"{path} of commit {commit[:10]} is not to be had: {error}.",
+            f"{path} of commit {commit[:10]} is not to be had: {_reason(error)}.",
             "Check the DVC remote (`dvc remote list`) and your access to it. Perhaps its maker has "
             "not pushed the weights yet: `dvc push` in that clone.",
         ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """What a store said, below what DVC's index makes of it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, FileNotFoundError):
+        return "neither the cache nor the remote has it"
+    return f"{type(error).__name__}: {error}".rstrip(".")

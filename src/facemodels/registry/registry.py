@@ -278,5 +278,10 @@ def previous_production(state: State, model: str) -> Entry:
 
 def explain(findings: Sequence[audit.AuditFinding]) -> IntegrityError:
     """Make the findings of an audit an error with exit code 3."""
-    named = tuple(f"{f.tag or 'head'} ({f.kind})" for f in findings)
+    if {finding.kind for finding in findings} == {"incomplete"}:
+        return IntegrityError(
+            "this clone may lack events, so nobody can tell whether they are what was signed off",
+            "`facemodels registry sync` fetches them.",
+        )
+    named = tuple(dict.fromkeys(f"{f.tag or 'head'} ({f.kind})" for f in findings))
     return IntegrityError("the registry is not what was signed off", changed=named)

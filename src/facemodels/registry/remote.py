@@ -59,10 +59,10 @@ def find(git: Git, wanted: str) -> RegistryRemote:
     urls = _read(git)
     if not urls:
         raise ToolError(
-            "This clone has no Git remote, so nobody else would see the event; nothing was "
-            "changed.",
-            f"Add it: git remote add origin URL. Give --local to make the event in this clone "
-            f"alone, {_LOCAL}.",
+            "This clone has no Git remote: nobody else would see what is done here, nor is seen "
+            "what others did. Nothing was changed.",
+            "Add it: git remote add origin URL. To work without, give --local for an event and "
+            f"--offline for an audit, {_LOCAL}.",
         )
     name = wanted if wanted in urls else next(iter(urls)) if len(urls) == 1 else ""
     if not name:

@@ -448,6 +448,8 @@ def test_tags_that_a_checkout_made_lightweight_are_named_and_repaired(
         clone.git("tag", "--force", REGISTERED, f"{REGISTERED}^{{commit}}")
         with pytest.raises(IntegrityError, match=r"lightweight ones here.*registry repair"):
             clone.sync()
+        listed = _registry(clone.folder, "list", "--name", "recognition-facenet")
+        assert (listed.exit_code, "registry repair" in listed.output) == (1, True)
         told = _registry(clone.folder, "repair", "--dry-run")
         assert REGISTERED in told.output
         assert clone.refs() != site.refs()

@@ -1,17 +1,19 @@
 """A step shared out among worker processes against the step of two threads.
 
-python -m benchmarks.workers [--steps N] [--rounds N] [--workers N] [--micro-batches N]
+python -m benchmarks.workers [--steps N] [--rounds N] [--workers N] [--micro-batches N] [--avx2]
 
 `threads` is what a training did before: two threads, the whole batch at once, in the mode
 `determinism: machine`. `workers` computes portably, one thread a process. Both are trainings of
 params.yaml on a small sample. They take turns, so that both meet the same noise; a turn's time is
-the median of its steps, and the ratio is the median over the turns.
+the median of its steps, and the ratio is the median over the turns. With `--avx2` the threads use
+no instruction above AVX2, as on a machine that has none; portable workers never do.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -29,6 +31,12 @@ if TYPE_CHECKING:
 MODELS = ("recognition-facenet", "recognition-arcface", "detection-yolov8")
 Job = dict[str, Any]
 OLD: Job = {"mode": "machine", "threads": 2, "micro_batches": 1, "workers": 1}
+# For torch's own kernels, oneDNN and MKL.
+AVX2 = {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+}
 
 
 def serve(job: Job) -> None:
@@ -67,11 +75,15 @@ def seconds_a_step(trainer: Trainer, checkpoint: Path) -> float:
 
 
 @contextmanager
-def process(job: Job) -> Iterator[subprocess.Popen[str]]:
-    """A process that serves a job."""
+def process(job: Job, limits: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """A process that serves a job, with further environment variables."""
     call = [sys.executable, "-m", "benchmarks.workers", "--serve", json.dumps(job)]
     with subprocess.Popen(
-        call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        call,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **limits},
     ) as started:
         assert started.stdout is not None
         if started.stdout.readline() != "ready\n":
@@ -88,12 +100,14 @@ def turn(started: subprocess.Popen[str]) -> float:
     return float(started.stdout.readline())
 
 
-def measure(model: str, new: Mapping[str, Any], steps: int, rounds: int) -> dict[str, object]:
-    """Seconds a step of both, in turns of `steps` steps."""
+def measure(
+    model: str, new: Mapping[str, Any], steps: int, rounds: int, limits: Mapping[str, str]
+) -> dict[str, object]:
+    """Seconds a step of both, in turns of `steps` steps; `limits` are set for the threads."""
     with ExitStack() as stack:
         both = [
-            stack.enter_context(process({"model": model, "steps": steps, **job}))
-            for job in (OLD, new)
+            stack.enter_context(process({"model": model, "steps": steps, **job}, environment))
+            for job, environment in ((OLD, limits), (new, {}))
         ]
         times = [[turn(one) for one in both] for _ in range(rounds)]
         for one in both:
@@ -116,6 +130,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--micro-batches", type=int, default=2)
+    parser.add_argument("--avx2", action="store_true", help="for the threads: nothing above AVX2")
     parser.add_argument("--models", nargs="+", default=MODELS)
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -126,7 +141,9 @@ def main() -> None:
 
     new = {"mode": "portable", "threads": 1, "workers": given.workers}
     new["micro_batches"] = given.micro_batches
-    print(markdown([measure(one, new, given.steps, given.rounds) for one in given.models]))
+    limits = AVX2 if given.avx2 else {}
+    rows = [measure(one, new, given.steps, given.rounds, limits) for one in given.models]
+    print(markdown(rows))
 
 
 if __name__ == "__main__":

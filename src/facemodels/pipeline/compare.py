@@ -138,6 +138,7 @@ def _report(
 ) -> str:
     percent = f"{settings.confidence:.0%}"
     parts = ["## Candidates", markdown([_line(n, own[n], served[n], percent) for n in own])]
+    parts.append(markdown(_figures(own)))
     for name, listed in rows.items():
         parts += [f"## {name} against {reference}: {verdicts[name]}", rows_table(listed, percent)]
     for found in claims:
@@ -151,6 +152,15 @@ def _report(
         "the two models in turn."
     )
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _figures(own: Mapping[str, Mapping[str, Any]]) -> list[dict[str, object]]:
+    """One row a metric that any candidate has, one column a candidate."""
+    names = dict.fromkeys(metric for values in own.values() for metric in values["metrics"])
+    return [
+        {"metric": metric, **{name: one["metrics"].get(metric, "") for name, one in own.items()}}
+        for metric in names
+    ]
 
 
 def _measured_on(own: Mapping[str, Mapping[str, Any]]) -> str:

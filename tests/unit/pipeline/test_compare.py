@@ -66,6 +66,8 @@ def test_a_baseline_whose_space_is_claimed_is_measured_once(
     new = claimer(claim, tmp_path)
     result = compare_task([new.folder], package.folder, faces, SETTINGS)
     assert [found.old for found in result["compatibility"]] == ["rec-arcface-v1.0.0"]
+    shown = [line.split("|")[1].strip() for line in result["report"].splitlines() if "|" in line]
+    assert {"accuracy", "eer", "rank1"} <= set(shown)  # every figure, one column a candidate
 
 
 def test_without_a_claim_there_is_no_word_of_it(

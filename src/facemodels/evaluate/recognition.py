@@ -20,6 +20,7 @@ from facemodels.recognition import metrics
 from facemodels.recognition.batches import pair_scores
 from facemodels.recognition.error_rates import all_pairs, groups, identification
 from facemodels.recognition.error_rates.all_pairs import AllPairs
+from facemodels.recognition.error_rates.score_counts import ScoreCounts, count_scores
 from facemodels.recognition.error_rates.support import is_supported, least_rate
 from facemodels.recognition.task import RecognitionModel
 
@@ -30,6 +31,8 @@ FMRS = {"1e-2": 1e-2, "1e-3": 1e-3, "1e-4": 1e-4, "1e-5": 1e-5}
 FPIRS = {"1e-1": 1e-1, "1e-2": 1e-2}
 _CURVE_POINTS = 200  # enough for a plot
 _FACES_AT_ONCE = 32
+# Of so many faces the impostor scores that an FMR of 1e-2 needs are the most that are kept.
+_MOST_SCORED = 50_000
 # With fewer people a resample may well have no pair of one of the two kinds.
 _PEOPLE_OF_INTERVAL = 20
 
@@ -81,7 +84,7 @@ def evaluate(
     test, embeddings, enrolled = faces.split, faces.embeddings, faces.gallery
     scores = faces.pair_scores()
     folded = metrics.kfold_accuracy(scores, test.same, test.folds)
-    pairs = all_pairs.all_pairs(embeddings, test.identities, test.found, gallery=enrolled)
+    pairs = _scored(faces)
     closed = identification.rank1(embeddings, test.identities, test.found, gallery=enrolled)
     names = group_names(data)
     at, by_group, threshold_notes = _at_threshold(pairs, test.groups, threshold)
@@ -170,9 +173,23 @@ def _listed_pairs(
     }
 
 
+def _scored(faces: _Faces) -> AllPairs | ScoreCounts:
+    """All pairs of the faces; of very many faces how many pairs have which score."""
+    given = (faces.embeddings, faces.split.identities, faces.split.found)
+    if len(faces.split) <= _MOST_SCORED:
+        return all_pairs.all_pairs(*given, gallery=faces.gallery)
+    n = len(faces.split)
+    with progress("compare test faces", n * (n - 1) // 2) as advance:
+        return count_scores(*given, gallery=faces.gallery, advance=advance)
+
+
 def _at_threshold(
-    pairs: AllPairs, group: NDArray[np.int8], threshold: float
+    pairs: AllPairs | ScoreCounts, group: NDArray[np.int8], threshold: float
 ) -> tuple[dict[str, float], dict[int, groups.GroupErrors], list[str]]:
+    if isinstance(pairs, ScoreCounts):
+        at = pairs.rates_at(threshold)
+        note = f"Groups are left out: of more than {_MOST_SCORED} faces the scores are counted."
+        return {"fmr": at.fmr, "fnmr": at.fnmr}, {}, [note]
     try:
         at = all_pairs.rates_at(pairs, threshold)
         by_group = groups.errors_by_group(pairs, group, threshold)
@@ -181,17 +198,19 @@ def _at_threshold(
     return {"fmr": at.fmr, "fnmr": at.fnmr}, by_group, []
 
 
-def _fnmr_at_fmr(pairs: AllPairs) -> tuple[dict[str, float], list[str]]:
+def _fnmr_at_fmr(pairs: AllPairs | ScoreCounts) -> tuple[dict[str, float], list[str]]:
     shown = {name: fmr for name, fmr in FMRS.items() if is_supported(fmr, pairs.n_impostor)}
     notes = [
         f"FNMR at an FMR of {name} is left out: {pairs.n_impostor} impostor pairs show no FMR "
         f"below {pairs.least_fmr:.2g} (rule of three)."
         for name in FMRS.keys() - shown.keys()
     ]
-    values = {
-        f"fnmr_at_fmr_{name}": all_pairs.fnmr_at_fmr(pairs, fmr).fnmr for name, fmr in shown.items()
-    }
-    return values, sorted(notes)
+    at = (
+        pairs.fnmr_at_fmr
+        if isinstance(pairs, ScoreCounts)
+        else partial(all_pairs.fnmr_at_fmr, pairs)
+    )
+    return {f"fnmr_at_fmr_{name}": at(fmr).fnmr for name, fmr in shown.items()}, sorted(notes)
 
 
 def _fnir_at_fpir(faces: _Faces) -> tuple[dict[str, float], list[str]]:
@@ -276,9 +295,11 @@ def _resampled_rank1(closed: identification.Rank1, test: RecognitionSplit) -> Re
 
 
 def _resampled(
-    pairs: AllPairs, fnmrs: Mapping[str, float]
+    pairs: AllPairs | ScoreCounts, fnmrs: Mapping[str, float]
 ) -> tuple[dict[str, Resampled], list[str]]:
-    """FNMR at each FMR with people as the units; none where there are too few people."""
+    """FNMR at each FMR with people as the units; none of too few people or too many faces."""
+    if isinstance(pairs, ScoreCounts):
+        return {}, [f"FNMR has no interval of more than {_MOST_SCORED} faces."]
     several = int((np.bincount(pairs.person) >= 2).sum())
     if several < _PEOPLE_OF_INTERVAL:
         return {}, [
@@ -302,8 +323,11 @@ def _roc(scores: NDArray[np.float64], same: NDArray[np.bool_]) -> Rows:
     return [{"far": float(curve.far[i]), "tar": float(curve.tar[i])} for i in keep]
 
 
-def _det(pairs: AllPairs) -> Rows:
-    curve = all_pairs.det(pairs, _CURVE_POINTS)
+def _det(pairs: AllPairs | ScoreCounts) -> Rows:
+    if isinstance(pairs, ScoreCounts):
+        curve = pairs.det(_CURVE_POINTS)
+    else:
+        curve = all_pairs.det(pairs, _CURVE_POINTS)
     return [
         {"fmr": float(fmr), "fnmr": float(fnmr)}
         for fmr, fnmr in zip(curve.fmr, curve.fnmr, strict=True)

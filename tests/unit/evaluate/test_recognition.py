@@ -134,3 +134,14 @@ def test_too_few_people_give_no_interval(tmp_path: Path) -> None:
     assert "fnmr_at_fmr_1e-2" in few.metrics
     assert set(few.resampled) == {"accuracy", "accuracy_at_threshold", "rank1"}
     assert "intervals need 20 people with two faces, 12 are there" in "\n".join(few.notes)
+
+
+def test_of_very_many_faces_scores_are_counted_and_the_same_rates_reported(
+    evaluation: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facemodels.evaluate.recognition._MOST_SCORED", 1)
+    counted = evaluated(tmp_path, people=24)
+    for name in ("accuracy", "rank1", "fmr", "fnmr", "fnmr_at_fmr_1e-2", "fnmr_at_fmr_1e-3"):
+        assert counted.metrics[name] == pytest.approx(evaluation.metrics[name], abs=0.01)
+    assert "fmr_group_max" not in counted.metrics
+    assert len([note for note in counted.notes if "faces" in note]) >= 2

@@ -22,7 +22,8 @@ from facemodels.errors import DataError
 from facemodels.recognition.error_rates.embeddings import unit_vectors
 from facemodels.recognition.error_rates.support import require_supported
 
-_PROBES_AT_ONCE = 1024  # bounds the similarity matrix to this many rows
+_PROBES_AT_ONCE = 1024  # fewer where the gallery is so big that
+_SIMILARITIES_AT_ONCE = 2**25  # would be exceeded: 256 MiB
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,8 +208,9 @@ def _similarities(
 ) -> Iterator[tuple[slice, NDArray[np.float64]]]:
     """Similarities (Q', G) of probes with the gallery, some probes at a time."""
     enrolled = others[gallery].T
-    for start in range(0, len(probes), _PROBES_AT_ONCE):
-        part = slice(start, min(start + _PROBES_AT_ONCE, len(probes)))
+    rows = max(1, min(_PROBES_AT_ONCE, _SIMILARITIES_AT_ONCE // max(1, len(gallery))))
+    for start in range(0, len(probes), rows):
+        part = slice(start, min(start + rows, len(probes)))
         similarity = vectors[probes[part]] @ enrolled
         if found is not None:
             similarity[~found[probes[part]]] = -1.0

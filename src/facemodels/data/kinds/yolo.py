@@ -27,6 +27,7 @@ from facemodels.data.real.files import (
 )
 
 _POINTS = {15: 2, 20: 3}  # columns of a line with five points → numbers of a point
+_FAR = 2  # times the picture's side; a centre that is further off is in other units
 _ACCEPTED = "`class cx cy w h`, or it with a track id or five points"
 
 
@@ -95,6 +96,10 @@ def _box(line: str) -> Box:
     if not _is_class(kind) or (len(numbers) not in (4, 5) and len(numbers) + 1 not in _POINTS):
         raise wrong
     box = parse_box(numbers[:4])
+    if max(box[:2]) > _FAR:
+        raise BadAnnotationError(
+            f"line {line[:60]!r} counts pixels or percent, not shares of the picture's sides, 0 to 1"
+        )
     if (step := _POINTS.get(len(numbers) + 1)) and not _around(box, numbers[4:], step):
         raise wrong  # such as a polygon of as many numbers
     return box

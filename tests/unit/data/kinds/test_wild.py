@@ -57,6 +57,7 @@ def leftovers(root: Path) -> None:
         ("0" + " .1 .1 .9 .1 .9 .9" * 2 + " .1 .9", None),  # a polygon of as many numbers
         ("face .5 .5 .2 .2", None),
         ("0.5 .5 .5 .2 .2", None),
+        ("0 50 50 20 20", None),  # percent
     ],
 )
 def test_yolo_lines_as_tools_write_them(tmp_path: Path, line: str, faces: int | None) -> None:
@@ -66,7 +67,8 @@ def test_yolo_lines_as_tools_write_them(tmp_path: Path, line: str, faces: int | 
     scenes, problems = YoloKind().read_annotations(tmp_path / "images", tmp_path / "labels")
     if faces is None:
         assert [p.path for p in problems] == ["labels/train/a.txt"]
-        assert "`class cx cy w h`" in problems[0].reason
+        told = "not shares of the picture's sides" if "50" in line else "`class cx cy w h`"
+        assert told in problems[0].reason
     else:
         assert problems == []
         assert [(len(s.boxes), s.mended) for s in scenes] == [(faces, (REPEATED,))]

@@ -98,7 +98,7 @@ def _box(line: str) -> Box:
     box = parse_box(numbers[:4])
     if max(box[:2]) > _FAR:
         raise BadAnnotationError(
-            f"line {line[:60]!r} counts pixels or percent, not shares of the picture's sides, 0 to 1"
+            f"line {line[:60]!r} counts pixels or percent, not shares of the picture's sides"
         )
     if (step := _POINTS.get(len(numbers) + 1)) and not _around(box, numbers[4:], step):
         raise wrong  # such as a polygon of as many numbers

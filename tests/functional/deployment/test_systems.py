@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import random
+import shutil
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -86,8 +88,25 @@ def packages(site: EnvironmentSite, tmp_path: Path) -> dict[str, Package]:
     return found
 
 
+def kill_migrations(site: EnvironmentSite, load: Load, kills: int, made: Path) -> None:
+    """SIGKILL so many migrations, each after another number of answers.
+
+    What one that was done before its kill has `made` is deleted, so that the next one has work.
+    """
+    chance = random.Random(kills)
+    for _ in range(kills):
+        migration = site.begin("gallery", "migrate", "staff", "--to", NEW)
+        wanted = len(load.answers) + chance.randrange(100)
+        wait_until(lambda wanted=wanted: len(load.answers) > wanted, "a moment")
+        migration.kill()
+        migration.communicate()
+        if migration.returncode == 0:
+            shutil.rmtree(made)
+
+
+@pytest.mark.parametrize("kills", [0, pytest.param(20, marks=pytest.mark.full)])
 def test_a_new_embedding_space_comes_and_goes_under_requests_to_identify(
-    site: EnvironmentSite, up: Up, packages: dict[str, Package], photo: bytes
+    site: EnvironmentSite, up: Up, packages: dict[str, Package], photo: bytes, kills: int
 ) -> None:
     spaces = {
         package.metadata["version"]: package.metadata["embedding_space"]
@@ -112,6 +131,7 @@ def test_a_new_embedding_space_comes_and_goes_under_requests_to_identify(
     production.wait_for(MODEL, v1_0_0=100)
     asked = AsksSystem(production, photo)
     with Load(asked, clients=2, pause_s=0.1) as load:  # type: ignore[arg-type]
+        kill_migrations(site, load, kills, made=staff / spaces["2.0.0"])
         migrate(staff, GallerySystem.of(packages[NEW]), tracked=False)
         site.deploy(NEW, *canary)
         production.wait_for(MODEL, v1_0_0=50, v2_0_0=50)

@@ -7,7 +7,7 @@ import yaml
 
 from facemodels import params
 from facemodels.data.datasets import dataset_of
-from facemodels.errors import InputError, ParamsError
+from facemodels.errors import DataError, InputError, ParamsError
 from facemodels.models import architecture
 from facemodels.names import LEARNED_TASKS
 from facemodels.pipeline.compose import compose
@@ -155,6 +155,20 @@ def test_the_full_profile_has_the_published_recipes_on_real_faces(tmp_path: Path
     assert facenet.weights == "data/weights/facenet-vggface2.pt"
     assert loaded.data.landmarks.train == ["afw", "helen/trainset", "lfpw/trainset"]
     assert loaded.data.landmarks.test == ["helen/testset", "lfpw/testset", "ibug"]
+
+
+def test_the_full_profile_starts_and_says_what_to_bring(tmp_path: Path) -> None:
+    loaded = composed(tmp_path, "profile=full", "real_root=/somewhere")
+    for task in ("detection", "landmarks", "system"):
+        with pytest.raises(DataError, match=r"/somewhere/\w+.* Point to"):
+            dataset_of(loaded.data, task).read(workers=1)
+    for name, weights in (
+        ("detection-yolov8", "yolov8n-coco"), ("recognition-facenet", "facenet-vggface2"),
+    ):  # fmt: skip
+        model = loaded.model(name)
+        kind = architecture(model.task, model.architecture)
+        with pytest.raises(InputError, match=f"facemodels weights fetch {weights}"):
+            kind.of(model.network).initial_weights(kind.settings(model.training))
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,10 @@ class Architecture(ABC, Generic[NetworkT, TrainingT]):
             FacemodelsError: the architecture does not train in passes.
         """
 
+    def fitted(self, settings: TrainingT, data: Path) -> TrainingT:
+        """Return settings whose batches the split `train` of a small folder can fill."""
+        return settings
+
     @abstractmethod
     def train(self, settings: TrainingT, job: TrainJob) -> None:
         """Train and write the weights to `job.output`.

@@ -89,6 +89,7 @@ def train(
     crop = crop_of(trained.preprocessing())
     given = prepared(source, kind.task, crops=[crop], detector=detector, reading=reading)
     with given as data, _saying_how_to_go_on():
+        settings = _fitted(trained, settings, data)
         if epochs:
             settings = trained.budget(
                 settings, epochs=epochs, images=len(images_of(data / "train"))
@@ -106,6 +107,20 @@ def train(
     if wrote:
         weights = target / kind.weights_file
         output({"weights": str(weights)}, f"Wrote {weights}\n", as_json=as_json)
+
+
+def _fitted(trained: Any, settings: Any, data: Path) -> Any:
+    """The settings with batches that a small folder can fill; what was lowered is said."""
+    fitted = trained.fitted(settings, data)
+    before = settings.model_dump()
+    for key, value in fitted.model_dump().items():
+        if value != before[key]:
+            click.echo(
+                f"Note: train.{key} is {value} instead of {before[key]}, since the training split "
+                "fills no larger batch.",
+                err=True,
+            )
+    return fitted
 
 
 @contextmanager

@@ -97,6 +97,16 @@ class EmbeddingArchitecture(TorchArchitecture[NetworkT, EmbeddingTraining]):
         """Return the size of a batch of people by images."""
         return settings.batch_people * settings.batch_images
 
+    def fitted(self, settings: EmbeddingTraining, data: Path) -> EmbeddingTraining:
+        """Return settings with no more people in a batch than the split `train` has."""
+        people = len(np.unique(RecognitionSplit.load(data / "train", self._crop).identities))
+        if people >= settings.batch_people or settings.loss == "distillation":
+            return settings
+        for fewer in range(people, 1, -1):
+            if fewer * settings.batch_images % settings.micro_batches == 0:
+                return settings.model_copy(update={"batch_people": fewer})
+        return settings
+
     def predictor(self, run: Run) -> Embedder:
         """Return the embedder around the network."""
         return Embedder(run, self.inputs, self.embedding_size)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from facemodels.data.sample.generate import recognition_split
 from facemodels.errors import DataError, ParamsError
@@ -17,6 +18,8 @@ from facemodels.training.weights import save_state
 
 STILL = CropAugmentation(flip=0, shift=0, zoom=0, brightness=0, contrast=0, tint=0)
 WILD = CropAugmentation(flip=0.5, shift=0.05, zoom=0.1, brightness=0.2, contrast=0.2, tint=0.1)
+CONF = Path(__file__).resolve().parents[3] / "conf/model/recognition-facenet.yaml"
+TRAIN = yaml.safe_load(CONF.read_text(encoding="utf-8"))["train"]
 MODEL = facenet.FaceNet.of({"image_size": 80, "dropout": 0.0})
 
 
@@ -150,11 +153,15 @@ def test_a_wrong_hyperparameter_is_named() -> None:
 
 
 def test_epochs_become_steps() -> None:
-    import yaml
+    assert MODEL.budget(MODEL.settings(TRAIN), epochs=10, images=400).steps == 100
 
-    conf = Path(__file__).resolve().parents[3] / "conf/model/recognition-facenet.yaml"
-    train = yaml.safe_load(conf.read_text())["train"]
-    assert MODEL.budget(MODEL.settings(train), epochs=10, images=400).steps == 100
+
+def test_a_batch_of_a_small_folder_has_no_more_people_than_there_are(split, tmp_path: Path) -> None:
+    split.save(tmp_path / "train")
+    asked = MODEL.settings({**TRAIN, "batch_people": 10, "micro_batches": 4, "batch_images": 2})
+    assert MODEL.fitted(asked, tmp_path).batch_people == 6  # of 7, in equal parts of 4
+    few = asked.model_copy(update={"batch_people": 7})
+    assert MODEL.fitted(few, tmp_path) is few
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from facemodels import imaging
-from facemodels.data.splits import RecognitionSplit
+from facemodels.data.splits import Images, RecognitionSplit
 from facemodels.errors import DataError
 from facemodels.params import Frozen
 from facemodels.recognition import metrics
 from facemodels.recognition.task import Embedder, Preprocessing
 
 Share = Annotated[float, Field(ge=0, le=1)]
+_EMBEDDED_AT_ONCE = 1024  # images; a multiple of what the network takes at once
 
 
 class CropAugmentation(Frozen):
@@ -131,13 +132,22 @@ def validation_metrics(embedder: Embedder, split: RecognitionSplit) -> dict[str,
     Raises:
         DataError: the pairs are not of both kinds.
     """
-    embeddings = embedder.embed(list(split.images))
+    embeddings = embedded(embedder, split.images)
     scores = pair_scores(embeddings, split.pairs, split.found)
     threshold = metrics.best_threshold(scores, split.same)
     return {
         "val_accuracy": metrics.rates_at(scores, split.same, threshold).accuracy,
         "val_auc": metrics.auc(scores, split.same),
     }
+
+
+def embedded(embedder: Embedder, images: Images) -> NDArray[np.float32]:
+    """Unit embeddings float32 (N, D) of prepared images, of which few are in memory at a time."""
+    parts = [
+        embedder.embed(list(images[start : start + _EMBEDDED_AT_ONCE]))
+        for start in range(0, max(1, len(images)), _EMBEDDED_AT_ONCE)
+    ]
+    return np.concatenate(parts)
 
 
 def pair_scores(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from facemodels.data.splits import RecognitionSplit
 from facemodels.errors import InputError
+from facemodels.recognition.batches import embedded
 from facemodels.recognition.task import Embedder
 
 
@@ -42,6 +43,6 @@ def prototypes(old: Embedder, folder: Path, *, embedding_size: int) -> NDArray[n
     split = RecognitionSplit.load(folder, old.crop_name)
     people, person = np.unique(split.identities, return_inverse=True)
     sums = np.zeros((len(people), embedding_size))
-    np.add.at(sums, person, old.embed(list(split.images)))
+    np.add.at(sums, person, embedded(old, split.images))
     means: NDArray[np.float32] = sums / np.linalg.norm(sums, axis=1, keepdims=True)
     return means.astype(np.float32)

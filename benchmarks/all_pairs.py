@@ -51,7 +51,8 @@ def main() -> None:
     hours = 1e6 * (1e6 - 1) / 2 / (compared / used) / 3600
     print(
         f"{given.faces} faces of {given.size} numbers: "
-        f"{compared / whole:.0%} of {whole:.3g} pairs, {wall:.0f} s, {compared / used / 1e6:.0f} million pairs a CPU second, "
+        f"{compared / whole:.0%} of {whole:.3g} pairs, {wall:.0f} s, "
+        f"{compared / used / 1e6:.0f} million pairs a CPU second, "
         f"{most / 1e3:.0f} MB, of which {before / 1e3:.0f} before; "
         f"a million faces take {hours:.1f} CPU hours"
     )

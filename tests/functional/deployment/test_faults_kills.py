@@ -431,7 +431,7 @@ FAULTS = ("it dies again and again", "it never gets ready", "it is stopped", "me
 def test_candidates_whose_servers_misbehave_are_taken_back_and_fail_no_request(
     site: EnvironmentSite, up: Up, runs: int
 ) -> None:
-    site.configure("production", canary_percent=20, backoff_s=0.1, verdict={"progress_s": 8.0})
+    site.configure("production", canary_percent=20, backoff_s=0.1, verdict={"progress_s": 4.0})
     site.in_production(STABLE)
     site.staged(CANDIDATE)
     site.staged(BROKEN, "broken")

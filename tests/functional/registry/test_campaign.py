@@ -211,7 +211,7 @@ def _campaign(
 def test_random_histories_with_kills_and_overtaking_lose_nothing(
     template: RegistrySite, tmp_path: Path
 ) -> None:
-    _campaign(template, tmp_path, seed=1, examples=5, steps=30)
+    _campaign(template, tmp_path, seed=1, examples=3, steps=30)
 
 
 @pytest.mark.full

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from facemodels.errors import ConflictError, FacemodelsError, InputError, RuleError
+from facemodels.registry import tag_store
 from facemodels.registry.events import Event
 from facemodels.registry.proposals import Proposal
 from tests.bounded import STRIDES, bounded, points
@@ -17,6 +18,7 @@ from .site import Clone, RegistrySite, by_the_book, move, register, retire, vers
 
 REC = [version("rec", number) for number in range(6)]
 DET = [version("det", number) for number in range(6)]
+ROUNDS = [pytest.param(3, id="some rounds"), pytest.param(6, id="rounds", marks=pytest.mark.full)]
 Copies = Callable[[RegistrySite], RegistrySite]
 
 
@@ -198,13 +200,15 @@ def test_two_others_in_a_row_on_other_models_do_not_stop_an_operation(site: Regi
     site.assert_sound(one, two, three)
 
 
-def test_somebody_always_faster_ends_in_a_clear_error(site: RegistrySite) -> None:
+def test_somebody_always_faster_ends_in_a_clear_error(
+    site: RegistrySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tag_store, "_ATTEMPTS", 8)
     one, two = site.clone("one"), site.clone("two")
     acts = iter(
         [
-            *(register(DET[n], two.commit(n)) for n in range(6)),
-            *(move(DET[n], "staging") for n in range(6)),
-            *(move(DET[n], "production") for n in [*range(6)] * 5),
+            *(register(DET[n], two.commit(n)) for n in range(4)),
+            *(move(DET[n], "staging") for n in range(4)),
         ]
     )
 
@@ -215,7 +219,7 @@ def test_somebody_always_faster_ends_in_a_clear_error(site: RegistrySite) -> Non
                 two.add(next(acts))
 
     unlucky = Unlucky(one.folder)
-    with pytest.raises(ConflictError, match=r"32 times.*Run it again"):
+    with pytest.raises(ConflictError, match=r"8 times.*Run it again"):
         unlucky.add(register(REC[1], one.commit(1)))
     site.assert_sound(one, two)
     assert str(REC[1]) not in one.statuses()
@@ -303,9 +307,12 @@ def _at_once(*acts: Callable[[], object]) -> list[object]:
     return answers
 
 
-def test_three_clones_at_the_same_time_leave_one_winner_in_every_round(site: RegistrySite) -> None:
+@pytest.mark.parametrize("rounds", ROUNDS)
+def test_three_clones_at_the_same_time_leave_one_winner_in_every_round(
+    site: RegistrySite, rounds: int
+) -> None:
     clones = [site.clone(name) for name in ("one", "two", "three")]
-    for number in range(6):
+    for number in range(rounds):
         for plan_of in (
             lambda c, n=number: register(REC[n], c.commit(n)),
             lambda c, n=number: move(REC[n], "staging"),
@@ -324,12 +331,15 @@ def test_three_clones_at_the_same_time_leave_one_winner_in_every_round(site: Reg
     site.assert_sound(*clones)
 
 
-def test_promotions_at_the_same_time_leave_one_version_in_production(site: RegistrySite) -> None:
+@pytest.mark.parametrize("rounds", ROUNDS)
+def test_promotions_at_the_same_time_leave_one_version_in_production(
+    site: RegistrySite, rounds: int
+) -> None:
     clones = [site.clone(name) for name in ("one", "two", "three")]
     for number in range(3):
         clones[0].add(register(REC[number], clones[0].commit(number)))
         clones[0].add(move(REC[number], "staging"))
-    for _ in range(6):
+    for _ in range(rounds):
         answers = _at_once(
             *(
                 lambda clone=clone, number=number: clone.add(move(REC[number], "production"))
@@ -349,12 +359,13 @@ def test_promotions_at_the_same_time_leave_one_version_in_production(site: Regis
 
 
 @pytest.mark.parametrize("remote", ["origin", ""])
+@pytest.mark.parametrize("rounds", ROUNDS)
 def test_processes_in_one_clone_at_the_same_time_leave_one_winner_and_a_whole_chain(
-    site: RegistrySite, remote: str
+    site: RegistrySite, remote: str, rounds: int
 ) -> None:
     folder = site.clone("one").folder
     clones = [Clone(folder, remote=remote) for _ in range(3)]
-    for number in range(6):
+    for number in range(rounds):
         answers = _at_once(
             *(
                 lambda clone=clone, n=number: clone.add(register(REC[n], clone.commit(n)))
@@ -369,14 +380,17 @@ def test_processes_in_one_clone_at_the_same_time_leave_one_winner_and_a_whole_ch
         assert clones[0].findings() == []
 
 
-def test_three_clones_on_three_models_at_the_same_time_all_win(site: RegistrySite) -> None:
+@pytest.mark.parametrize("rounds", ROUNDS)
+def test_three_clones_on_three_models_at_the_same_time_all_win(
+    site: RegistrySite, rounds: int
+) -> None:
     models = {"one": "rec-facenet", "two": "det-yolov8", "three": "lmk-dlib"}
 
     def work(name: str) -> list[Event]:
         from facemodels.names import ModelId
 
         clone, made = site.clone(name), []
-        for number in range(5):
+        for number in range(rounds):
             model = ModelId.parse(f"{models[name]}-v1.0.{number}")
             made += [
                 clone.add(register(model, clone.commit(number))),
@@ -385,10 +399,11 @@ def test_three_clones_on_three_models_at_the_same_time_all_win(site: RegistrySit
         return [*made, clone.add(retire(model))]
 
     answers = _at_once(*(lambda name=name: work(name) for name in models))
-    assert [len(answer) for answer in answers if isinstance(answer, list)] == [11, 11, 11], answers
+    made = 2 * rounds + 1
+    assert [len(one) for one in answers if isinstance(one, list)] == [made] * 3, answers
     clones = [site.clone(name) for name in models]
     site.assert_sound(*clones)
-    assert len(clones[0].state().events) == 33
+    assert len(clones[0].state().events) == 3 * made
 
 
 def test_process_of_the_same_clone_that_adds_during_every_sync_is_no_alarm(

@@ -145,7 +145,7 @@ def test_an_xml_list_is_both_sets(tmp_path: Path) -> None:
     (tmp_path / "list.xml").touch()
     found = recognised(tmp_path / "list.xml", "landmarks")
     assert found.kind.reader == "dlib-xml"
-    assert found.settings.model_dump()["train"] == "list.xml"
+    assert found.settings.model_dump()["train"] == ["list.xml"]
     assert found.settings.source == str(tmp_path)
 
 

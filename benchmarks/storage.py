@@ -162,9 +162,9 @@ def of_small_files(folder: Path, store: Store, count: int) -> S3Site:
     model = ModelId.parse("rec-facenet-v1.0.0")
     path = site.folder / str(model.folder)
     path.mkdir(parents=True)
-    for number, data in enumerate(np.random.default_rng(0).bytes(1000 * count)[i : i + 1000]
-                                  for i in range(0, 1000 * count, 1000)):  # fmt: skip
-        (path / f"{number}.bin").write_bytes(data)
+    data = np.random.default_rng(0).bytes(1000 * count)
+    for number in range(count):
+        (path / f"{number}.bin").write_bytes(data[1000 * number : 1000 * (number + 1)])
     site.track(model, {}, package="0" * 64)
     return site
 

@@ -8,6 +8,7 @@ it names.
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -76,6 +77,7 @@ class _BackupRun:
         self._scratch = scratch
         self._mirror = Mirror(Stores(registry.root, request.patience), request, scratch)
         self._files = self._mirror.files
+        self._pointer: bytes | None = None  # as it was when the backup began
 
     def run(self) -> BackupReport:
         refs = bundle.read_refs(self._git)
@@ -90,7 +92,7 @@ class _BackupRun:
             objects = [one for one in objects if one.id not in damaged]
             needed = [oid for oid in needed if oid not in lost]
             manifest = self._manifest(refs, before, objects, sizes, tuple(sorted(damaged)))
-            latest = self._publish(manifest, latest)
+            latest = self._publish(manifest)
         entries = self._state.entries.values()
         report = BackupReport(
             to=self._files.url, dry_run=self._request.dry_run,
@@ -133,10 +135,16 @@ class _BackupRun:
         Raises:
             IntegrityError: its history is not one that this clone continues.
         """
-        latest = read_latest(self._files)
-        if latest is None:
+        self._pointer = self._files.read(LATEST)
+        try:
+            latest = read_latest(self._files)
+            manifest = read_manifest(self._files, latest) if latest else None
+        except IntegrityError as error:
+            # The next pointer names a manifest that is whole; older ones stay where they are.
+            sys.stderr.write(f"Warning: {error} The backup is written as if there were none.\n")
             return None, None
-        manifest = read_manifest(self._files, latest)
+        if latest is None or manifest is None:
+            return None, None
         head = bundle.registry_head(refs) or None
         known = {event.object for event in link(self._state.events, head).events}
         if manifest.head and manifest.head not in known:
@@ -196,7 +204,7 @@ class _BackupRun:
         self._mirror.send_file(path, name, digest)
         return name, path.stat().st_size
 
-    def _publish(self, manifest: BackupManifest, before: LatestBackup | None) -> LatestBackup:
+    def _publish(self, manifest: BackupManifest) -> LatestBackup:
         """Write the manifest, and then the pointer that names it.
 
         Raises:
@@ -206,7 +214,7 @@ class _BackupRun:
             path = self._scratch / "manifest.json"
             write_bytes(path, manifest.data)
             self._mirror.send_file(path, manifest.name, sha256(path))
-        if read_latest(self._files) == before:
+        if self._files.read(LATEST) == self._pointer:
             latest = LatestBackup(manifest.name, to_text(int(self._request.clock())))
             self._files.write(LATEST, latest.data)
             if read_latest(self._files) == latest:

@@ -81,7 +81,8 @@ def serve(
     from facemodels.serving.cpus import usable_cpus
     from facemodels.serving.galleries import galleries_given
     from facemodels.serving.http.tokens import Tokens
-    from facemodels.serving.server import ListenAddress, ended_by_signals, serve_package
+    from facemodels.serving.listener import ListenAddress
+    from facemodels.serving.server import ended_by_signals, serve_package
 
     if tokens and no_auth:
         raise click.UsageError("--tokens and --no-auth exclude each other.")

@@ -12,13 +12,15 @@ Its addresses are listed in `facemodels.routes`. In reading order:
 - `page`: the page at `/`, for people.
 - `app`: the ASGI application with all endpoints behind the middleware.
 - `doorman`: a process that accepts connections and answers for health.
-- `server`: the process: its socket, its signals and its end.
+- `listener`: the socket of a server, and how many connections it can hold.
+- `server`: the process: its signals and its end.
 
 Example, which serves until SIGTERM:
 
     from pathlib import Path
     from facemodels.package.load import open_package
-    from facemodels.serving.server import ListenAddress, serve_package
+    from facemodels.serving.listener import ListenAddress
+    from facemodels.serving.server import serve_package
     from facemodels.serving.settings import load
 
     package = open_package(Path("tests/golden/dlib-v1.0.0"))

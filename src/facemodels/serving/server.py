@@ -1,4 +1,4 @@
-"""The process of a server: its socket, its signals and its end.
+"""The process of a server: its signals and its end.
 
 SIGTERM, SIGINT and SIGHUP (unless the process was started with `nohup`) end the server in order.
 At once it says that it is not ready. For `drain_s` it answers as before. Then it accepts no new
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import signal
 import socket
 import threading
@@ -35,28 +34,21 @@ from facemodels.serving.http.connection import connection_class
 from facemodels.serving.http.cors import CrossOrigin
 from facemodels.serving.http.readiness import Readiness
 from facemodels.serving.http.tokens import Tokens
+from facemodels.serving.listener import (
+    BACKLOG,
+    ListenAddress,
+    affordable,
+    bound,
+    listen,
+    refuse_more,
+)
 from facemodels.serving.metrics import Metrics
 from facemodels.serving.settings import Limits, Serving
 
-_BACKLOG = 1024  # connections that the kernel holds until they are accepted, many at a time
-_FILES = 128  # file descriptors for everything but connections
 _TICKS = 10  # runs of uvicorn's main loop a second
 _IDLE_GRACE_S = 0.5  # at the end, before connections without a request are closed
 _THREADS_S = 0.5  # at the end, for threads whose results nobody waits for
 _END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-
-@dataclass(frozen=True)
-class ListenAddress:
-    """Where the server listens.
-
-    Attributes:
-        host: a name or an address of this machine.
-        port: the TCP port; 0 takes a free one.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8000
 
 
 @dataclass(frozen=True)
@@ -170,7 +162,7 @@ class _Server(uvicorn.Server):
         """Finish the requests in work, for up to `grace_s` seconds."""
         if self._doorman is not None:
             await self._doorman.dismiss()
-        for client in _refuse_more(self._listener):
+        for client in refuse_more(self._listener):
             self._take(client)
         if self._accepting is not None:
             self._accepting.close()
@@ -190,7 +182,7 @@ class _Server(uvicorn.Server):
             await doorman.dismiss()
         loop = asyncio.get_running_loop()
         self._accepting = await loop.create_server(
-            self._connection, sock=self._listener, backlog=_BACKLOG
+            self._connection, sock=self._listener, backlog=BACKLOG
         )
 
     def _take(self, client: socket.socket) -> None:
@@ -259,8 +251,8 @@ def serve_package(
             "Give --tokens FILE (`facemodels token add`), or --no-auth if that is meant.",
         )
     # The port is bound before the model is loaded, so that a port in use is refused at once.
-    with _bound(address) as listener:
-        limits = settings.limits.model_copy(update={"connections": _affordable(settings.limits)})
+    with bound(address) as listener:
+        limits = settings.limits.model_copy(update={"connections": affordable(settings.limits)})
         name, version = str(package.id.name), str(package.id.version)
         metrics = Metrics(name, version, package.digest)
         engine = Engine(package, settings, threads=threads, metrics=metrics)
@@ -269,7 +261,7 @@ def serve_package(
             engine, metrics, tokens=tokens, about=about, readiness=readiness, galleries=galleries
         )
         # Only now: a client that connects before the model is warm is refused and does not wait.
-        _listen(listener, address)
+        listen(listener, address)
         log = structlog.get_logger("facemodels.serving").bind(model=str(package.id))
         outer = CrossOrigin(app, settings.origins) if settings.origins else app
         config = _config(outer, limits, readiness, settings.proxies)
@@ -310,7 +302,7 @@ def _config(
         loop="uvloop",
         interface="asgi3",
         lifespan="off",
-        backlog=_BACKLOG,
+        backlog=BACKLOG,
         log_config=None,
         access_log=False,
         proxy_headers=True,
@@ -329,78 +321,6 @@ def _closed(engine: Engine) -> bool:
     closing.join(_THREADS_S)
     structlog.get_logger("facemodels.serving").info("stopped", threads_left=closing.is_alive())
     return not closing.is_alive()
-
-
-def _affordable(limits: Limits) -> int:
-    """The number of connections for which the process may have file descriptors.
-
-    The soft limit of the process is raised first. The server never accepts more connections: if
-    descriptors run out, the event loop stops to listen.
-
-    Raises:
-        InputError: the limit of the process allows no connection.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    top = float("inf") if hard == resource.RLIM_INFINITY else hard
-    needed = limits.connections + _BACKLOG + _FILES
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        soft = int(min(needed, top))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return limits.connections
-    allowed = soft - _BACKLOG - _FILES
-    if allowed < 1:
-        raise InputError(
-            f"this process may open {soft} files.", f"Allow at least {_BACKLOG + _FILES + 1}."
-        )
-    structlog.get_logger("facemodels.serving").warning(
-        "fewer connections", connections=allowed, wanted=limits.connections, files=soft
-    )
-    return allowed
-
-
-def _refuse_more(listener: socket.socket) -> Iterator[socket.socket]:
-    """Stop to listen, and give the connections that the kernel has accepted already.
-
-    If the listener were closed at once, the kernel would reset these connections, on which
-    requests may have arrived.
-    """
-    listener.setblocking(False)
-    while True:
-        try:
-            yield listener.accept()[0]
-        except OSError:
-            break
-    with suppress(OSError):
-        listener.shutdown(socket.SHUT_RD)
-
-
-@contextmanager
-def _bound(address: ListenAddress) -> Iterator[socket.socket]:
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((address.host, address.port))
-        except (OSError, UnicodeError) as error:
-            raise _taken(address, error) from error
-        yield listener
-
-
-def _listen(listener: socket.socket, address: ListenAddress) -> None:
-    """Listen on the port. Two servers that start at one moment can both bind; only one listens."""
-    try:
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        raise _taken(address, error) from error
-
-
-def _taken(address: ListenAddress, error: OSError | UnicodeError) -> InputError:
-    reason = error.strerror if isinstance(error, OSError) else "no such host"
-    return InputError(
-        f"cannot listen on {address.host}:{address.port}: {reason}.",
-        "Choose another --host or --port; port 0 takes a free one.",
-    )
 
 
 def _end_signals() -> Iterator[signal.Signals]:

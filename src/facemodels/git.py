@@ -345,7 +345,7 @@ def _require_supported(root: Path, project: Path) -> None:
             f"Make one of the folder: git subtree split --prefix={project.relative_to(root)} "
             "--branch models, and push that branch to a new repository.",
         )
-    if _is_sha256(root / ".git"):
+    if _is_sha256(root):
         raise InputError(
             f"{root} is a Git repository with SHA-256 object ids. GTO, DVC and most hosts read "
             "SHA-1 alone, and so does the registry.",
@@ -353,14 +353,33 @@ def _require_supported(root: Path, project: Path) -> None:
         )
 
 
-def _is_sha256(entry: Path) -> bool:
+def _is_sha256(root: Path) -> bool:
     """Whether the configuration of a repository says that its object ids are SHA-256."""
     with suppress(OSError, UnicodeDecodeError):
-        folder = entry
-        if entry.is_file():  # of a linked working tree or a submodule
-            folder = entry.parent / entry.read_text(encoding="utf-8").partition(": ")[2].strip()
-            common = folder / "commondir"
-            if common.is_file():
-                folder /= common.read_text(encoding="utf-8").strip()
-        return bool(_SHA256.search((folder / "config").read_text(encoding="utf-8")))
+        config = common_folder(root) / "config"
+        return bool(_SHA256.search(config.read_text(encoding="utf-8")))
     return False
+
+
+def common_folder(root: Path) -> Path:
+    """The folder of a repository's configuration, refs and objects, by gitrepository-layout(5).
+
+    A linked working tree has it in common with others. `git rev-parse --git-common-dir` says the
+    same and takes a process.
+
+    Args:
+        root: the root of a working tree, or a bare repository.
+
+    Raises:
+        OSError: a file that names it cannot be read.
+        UnicodeDecodeError: such a file is no text.
+    """
+    folder = root / ".git"
+    if folder.is_file():  # of a linked working tree or a submodule
+        folder = root / folder.read_text(encoding="utf-8").partition(": ")[2].strip()
+    elif not folder.exists():
+        folder = root
+    common = folder / "commondir"
+    if common.is_file():
+        folder /= common.read_text(encoding="utf-8").strip()
+    return folder.resolve()

@@ -12,7 +12,7 @@ from facemodels.registry.events import Event, read_record
 
 HEAD = "refs/facemodels/head"
 _FIELDS = (
-    "%(refname:lstrip=2)", "%(objectname)", "%(*objectname)", "%(tag)", "%(taggername)",
+    "%(refname)", "%(objectname)", "%(*objectname)", "%(tag)", "%(taggername)",
     "%(taggeremail)", "%(taggerdate:unix)", "%(contents)",
 )  # fmt: skip
 _TAGGER = re.compile(r"(?P<who>.*) (?P<seconds>[0-9]{1,19}) [+-][0-9]{4}")
@@ -38,15 +38,34 @@ def read_events(git: Git, models: Iterable[str] = (), *, systems: bool = False) 
     Raises:
         GitError: git failed.
     """
-    output = git.raw("for-each-ref", f"--format={_FORMAT}", *patterns(models, systems=systems))
-    return list(_events(output.decode(errors="replace").split("\0")))
+    return list(_events(_fields(git, *patterns(models, systems=systems))))
+
+
+def read_chain(git: Git) -> tuple[str | None, list[Event]]:
+    """Read the head and every event, by tag name, with one command.
+
+    Git looks at refs in the order of their names, at the head first: the events are of its time
+    or later, never earlier.
+
+    Raises:
+        GitError: git failed.
+    """
+    fields = _fields(git, HEAD, *patterns())
+    head = fields[1] if fields[0] == HEAD else None
+    return head, list(_events(fields))
+
+
+def _fields(git: Git, *wanted: str) -> list[str]:
+    """What git says of refs, field after field; a name but the first is after a line feed."""
+    output = git.raw("for-each-ref", f"--format={_FORMAT}", *wanted)
+    return output.decode(errors="replace").split("\0")
 
 
 def _events(parts: Sequence[str]) -> Iterator[Event]:
     size = len(_FIELDS)
     for start in range(0, len(parts) - size + 1, size):
         ref, oid, peeled, inner, name, mail, date, message = parts[start : start + size]
-        tag = ref.removeprefix("\n")
+        tag = ref.removeprefix("\n").removeprefix("refs/tags/")
         meaning = tag_names.parse(tag)
         if meaning is not None:
             tagger = f"{name} {mail}" if inner else ""
@@ -58,8 +77,7 @@ def _events(parts: Sequence[str]) -> Iterator[Event]:
 
 def read_event(git: Git, tag: str) -> Event | None:
     """Read one event; None if there is no such tag."""
-    output = git.raw("for-each-ref", f"--format={_FORMAT}", f"refs/tags/{tag}")
-    return next(_events(output.decode(errors="replace").split("\0")), None)
+    return next(_events(_fields(git, f"refs/tags/{tag}")), None)
 
 
 def read_objects(git: Git) -> dict[str, str]:

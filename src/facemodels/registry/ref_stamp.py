@@ -6,8 +6,7 @@ import os
 import time
 from contextlib import suppress
 
-from facemodels.errors import FacemodelsError
-from facemodels.git import Git
+from facemodels.git import Git, common_folder
 
 # Git replaces a ref by renaming a file into its folder, which changes the folder. Tags of events
 # lie in one folder, and the head in another; `git pack-refs` and a reftable change one file.
@@ -45,8 +44,8 @@ class RefStamp:
 
     def _found(self) -> bool:
         if not self._watched:
-            with suppress(FacemodelsError):
-                told = self._git.text("rev-parse", "--git-common-dir")
-                folder = (self._git.root / told).resolve()
+            with suppress(OSError, UnicodeDecodeError):
+                folder = common_folder(self._git.root)
+                (folder / "HEAD").lstat()  # every repository has one
                 self._watched = tuple((name, str(folder / name)) for name in _WATCHED)
         return bool(self._watched)

@@ -81,14 +81,15 @@ class Registry:
 
         commit = self.git.commit(asked.revision)
         self.repository.sync()
-        before = predecessor(self.repository.state(), asked.package.id)
-        if str(asked.package.id) in self.repository.state().entries:
+        known = self.repository.state()
+        before = predecessor(known, asked.package.id)
+        if str(asked.package.id) in known.entries:
             rules.register(  # refuses, before a long comparison
-                self.repository.state(), asked.package.id, commit, reason="", evidence={}, entry={}
+                known, asked.package.id, commit, reason="", evidence={}, entry={}
             )
         evidence, entry = collect(self.git, asked.package, commit)
         self.repository.policy.require_origin(str(asked.package.id), entry)
-        members.require_known_members(self.repository.state(), str(asked.package.id), entry)
+        members.require_known_members(known, str(asked.package.id), entry)
         entry["tags"] = sorted(set(asked.labels))
         if before is None:
             bump.require_shown_claim(None, asked.package)
@@ -220,8 +221,7 @@ class Registry:
             offline: whether no sync came before, so that the clone may lack events; what says so
                 is then among the findings.
         """
-        events = reading.read_events(self.git)
-        head = reading.read_head(self.git)
+        head, events = reading.read_chain(self.git)
         findings = audit.audit(events, head, reading.read_originals(self.git, events, head))
         if offline and self.repository.policy.remote:
             why = completeness.signs(self.git, events, whole_chain=False)

@@ -69,7 +69,7 @@ def repair(store: TagStore, *, dry_run: bool = False) -> list[RepairedTag]:
 
 def _chain(store: TagStore) -> tuple[Event, ...]:
     """The events of the chain, with those whose object alone is left."""
-    events, head = reading.read_events(store.git), reading.read_head(store.git)
+    head, events = reading.read_chain(store.git)
     originals = reading.read_originals(store.git, events, head)
     return audit.link([*events, *originals.values()], head).events
 
@@ -99,7 +99,7 @@ def unvouched(store: TagStore) -> list[Event]:
     Raises:
         IntegrityError: the audit finds more than that.
     """
-    events, head = reading.read_events(store.git), reading.read_head(store.git)
+    head, events = reading.read_chain(store.git)
     known = {event.object for event in audit.link(events, head).events}
     vouched = notes.vouched_for(events)
     findings = audit.audit(events, head, reading.read_originals(store.git, events, head))

@@ -38,10 +38,12 @@ class SyncedEvents:
 
     Attributes:
         new: how many tags came.
-        events: all events of the clone after it.
+        head: the object id that the head of the clone names after it; None if there is no head.
+        events: all events of the clone after it, of the head's time or later.
     """
 
     new: int
+    head: str | None
     events: Sequence[Event]
 
 
@@ -72,8 +74,8 @@ def send_copies(store: RefWriter, remote: RegistryRemote) -> None:
     """
     if not remote.copies:
         return
-    head = reading.read_head(store.git)
-    known = audit.link(reading.read_events(store.git), head).events
+    head, events = reading.read_chain(store.git)
+    known = audit.link(events, head).events
     for url in remote.copies:
         try:
             theirs = remote_refs(store.git, url)
@@ -119,13 +121,13 @@ def catch_up(store: RefWriter) -> SyncedEvents:
     Raises:
         IntegrityError: the event that the head names has no tag any more.
     """
-    head = reading.read_head(store.git)
-    events = reading.read_events(store.git)
+    head, events = reading.read_chain(store.git)
     event_at(store.git, head, events)
     known = audit.link(events, head).events
     if known and known[-1].object != head:
         store.move_head(known[-1].object, head)
-    return SyncedEvents(0, events)
+        head = known[-1].object
+    return SyncedEvents(0, head, events)
 
 
 def event_at(git: Git, head: str | None, events: Sequence[Event]) -> Event | None:
@@ -152,7 +154,8 @@ def event_at(git: Git, head: str | None, events: Sequence[Event]) -> Event | Non
 def _follow(store: RefWriter, remote: RegistryRemote, *, publish: bool) -> SyncedEvents:
     # Ours first: what is here by now was there before, and is there unless it was lost. What
     # another process of this clone adds from now on is not missed on the remote.
-    head, ours = reading.read_head(store.git), reading.read_objects(store.git)
+    head, present = reading.read_chain(store.git)
+    ours = {event.tag: event.object for event in present}
     place, listed = _ask(store.git, remote, publish=publish)
     theirs = {name: oid for name, oid in listed.items() if not name.endswith("^{}")}
     moved = sorted(tag for tag in ours.keys() & theirs.keys() if ours[tag] != theirs[tag])
@@ -181,13 +184,13 @@ def _follow(store: RefWriter, remote: RegistryRemote, *, publish: bool) -> Synce
     if new:
         store.fetch(place, {tag: theirs[tag] for tag in new})
     seen = ours.keys() | theirs.keys()
-    read = reading.read_events(store.git)
+    read = reading.read_events(store.git) if new else present
     events = [event for event in read if event.tag in seen]
     whole = place == remote.place
-    _advance(store, remote, head, theirs, events, publish=publish, whole=whole)
+    head = _advance(store, remote, head, theirs, events, publish=publish, whole=whole)
     if publish:
         send_copies(store, remote)
-    return SyncedEvents(len(new), read)
+    return SyncedEvents(len(new), head, read)
 
 
 def _moved_here(
@@ -223,8 +226,8 @@ def _advance(
     *,
     publish: bool,
     whole: bool,
-) -> None:
-    """Move our head to the remote's, if it continues what was seen here.
+) -> str | None:
+    """Move our head to the remote's, if it continues what was seen here, and return it.
 
     `whole` says whether the refs are the deciding place's; a mirror may be behind it.
     """
@@ -238,10 +241,13 @@ def _advance(
     if (missing or ahead) and publish:
         store.publish(remote.place, theirs, missing, known[-1].object)
         store.move_head(known[-1].object, ours)
-    elif (missing or ahead) and whole:
+        return known[-1].object
+    if (missing or ahead) and whole:
         raise _lacking(remote, theirs, missing)
-    elif theirs is not None and _place(events, theirs) > _place(events, ours):
+    if theirs is not None and _place(events, theirs) > _place(events, ours):
         store.move_head(theirs, ours)
+        return theirs
+    return ours
 
 
 def _lacking(

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from facemodels.errors import ToolError
-from facemodels.git import Git, GitError
+from facemodels.git import Git, GitError, common_folder
 from facemodels.registry.events import FORMAT, Event, to_text, write_record
 from facemodels.registry.identity import Tagger
 from facemodels.registry.proposals import ProposedEvent
@@ -68,14 +68,13 @@ def write(
     Raises:
         ToolError: git cannot write or sign it.
     """
-    objects = git.text("rev-parse", "--path-format=absolute", "--git-path", "objects")
     with tempfile.TemporaryDirectory(prefix="facemodels-") as scratch:
         (Path(scratch) / "refs").mkdir()
         (Path(scratch) / "HEAD").write_text("ref: refs/heads/none\n", encoding="ascii")
         inside = {
             **tagger.environment(),
             "GIT_DIR": scratch,
-            "GIT_OBJECT_DIRECTORY": objects,
+            "GIT_OBJECT_DIRECTORY": str(common_folder(git.root) / "objects"),
             "GIT_COMMITTER_DATE": f"@{moment} +0000",
         }
         form = "--sign" if sign else "--annotate"
@@ -90,7 +89,7 @@ def write(
                 if sign
                 else "Nothing was changed.",
             ) from error
-        oid = git.text("rev-parse", f"refs/tags/{tag}", environment=inside)
+        oid = (Path(scratch) / "refs" / "tags" / tag).read_text(encoding="ascii").strip()
         if sign and "\n-----BEGIN " not in git.text("cat-file", "tag", oid):
             # git 2.39 makes the tag without one where the SSH agent has no such key.
             raise ToolError(

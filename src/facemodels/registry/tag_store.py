@@ -241,8 +241,8 @@ class TagStore:
         remote = self.remote()
         tagger = read_tagger(self.git)
         commit = self.git.commit("HEAD")
-        events = reading.read_events(self.git)
-        before = sync.event_at(self.git, reading.read_head(self.git), events)
+        head, events = reading.read_chain(self.git)
+        before = sync.event_at(self.git, head, events)
         moment = dates.date_next(
             self.git, remote, events, (before,), commit, int(self._clock()), urgent=False
         )
@@ -258,11 +258,8 @@ class TagStore:
 
     def _look(self, remote: RegistryRemote | None) -> tuple[str | None, State]:
         """The head and the state, which is of the head's time or later, never earlier."""
-        events = self._sync(remote).events
-        head = reading.read_head(self.git)
-        if head is not None and all(event.object != head for event in events):
-            events = reading.read_events(self.git)  # another process of this clone added one
-        return head, state.fold(events)
+        seen = self._sync(remote)
+        return seen.head, state.fold(seen.events)
 
     def _try(
         self, remote: RegistryRemote | None, change: ProposedEvent, now: State, head: str | None
@@ -330,9 +327,16 @@ class TagStore:
 
     def _adopt(self, remote: RegistryRemote, tag: str, oid: str, head: str | None) -> None:
         """Give the refs in this clone too to an event that the remote took."""
+        new_tag = f"update refs/tags/{tag} {oid}\n"
+        new_head = f"update {reading.HEAD} {oid} {head or _NOBODY}\n"
         try:
-            self.git.text("update-ref", f"refs/tags/{tag}", oid)
-            self.move_head(oid, head)
+            try:
+                self.git.text("update-ref", "--stdin", stdin=new_tag + new_head)
+            except GitError:
+                if reading.read_head(self.git) == head:
+                    raise
+                # Another process of this clone moved the head, perhaps to a later event.
+                self.git.text("update-ref", "--stdin", stdin=new_tag)
         except GitError as error:
             raise ToolError(
                 f"{tag} is done on {remote}, but this clone could not note it: {error.stderr}",

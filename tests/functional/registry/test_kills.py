@@ -148,7 +148,7 @@ def test_killed_between_push_and_own_ref_is_seen_after_a_plain_fetch(site: Regis
     trial = Clone(one.folder)
     trial.add(move(ONE, "staging"))
     last = len(trial.commands)
-    one.reset({last - 3: _kill})
+    one.reset({last - 2: _kill})
     with pytest.raises(Killed):
         one.add(register(TWO, one.commit(2)))
     assert one.commands[-2][0] == "push"

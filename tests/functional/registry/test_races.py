@@ -190,8 +190,8 @@ def test_two_others_in_a_row_on_other_models_do_not_stop_an_operation(site: Regi
     one, two, three = (site.clone(name) for name in ("one", "two", "three"))
     one.reset(
         {
-            8: lambda: two.add(register(DET[1], two.commit(1))),
-            16: lambda: three.add(register(DET[2], three.commit(2))),
+            4: lambda: two.add(register(DET[1], two.commit(1))),
+            14: lambda: three.add(register(DET[2], three.commit(2))),
             24: lambda: two.add(move(DET[1], "staging")),
         }
     )

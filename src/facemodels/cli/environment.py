@@ -237,7 +237,7 @@ def _problems(registry: Registry, found: Mapping[str, Any], environment: str) ->
         wanted = {here[model]: 100} if model in here else _with_share(one.shares)
         share = _with_share(told["serving"]) if told else {}
         if share != wanted:
-            problems.append(f"{model}: {_shares(share)} serves, {_shares(wanted)} shall.")
+            problems.append(_difference(model, share, wanted))
     problems += [
         f"{one['model']} was rolled back here to {one['to']} ({one['reason']}); the event is not "
         f"in the chain yet."
@@ -280,13 +280,18 @@ def _last_events(opened: EnvironmentAccess, environment: str) -> list[str]:
     return [in_words(state, event) for event in changes(state)[-_EVENTS:]]
 
 
+def _difference(model: str, serving: Mapping[str, int], wanted: Mapping[str, int]) -> str:
+    """The sentence on a model that other versions serve than the tags, or a rollback here, ask."""
+    return f"{model} is to be served by {_shares(wanted)}; now it is served by {_shares(serving)}."
+
+
 def _with_share(shares: Mapping[str, int]) -> dict[str, int]:
     """The versions that answer clients: a shadow, blue-green and a canary at 0 % do not."""
     return {name: share for name, share in shares.items() if share}
 
 
 def _shares(shares: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {share} %" for name, share in shares.items()) or "nothing"
+    return ", ".join(f"{name} ({share} %)" for name, share in shares.items()) or "no version"
 
 
 def _print(found: Mapping[str, Any]) -> None:

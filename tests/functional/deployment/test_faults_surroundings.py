@@ -138,7 +138,7 @@ def test_a_version_that_never_gets_ready_gets_no_request_and_status_says_why(
         wait_until(lambda: production.server(NEW)["problem"], "why")
         told = site.run("status", "--environment", "production", code=1).stderr
     assert f"{NEW} (server 0) is not ready: " in told
-    assert f"{OLD} 100 % serves, {NEW} 100 % shall." in told
+    assert f"is to be served by {NEW} (100 %); now it is served by {OLD} (100 %)." in told
     assert load.problems == []
     assert {version for _, _, version in load.answers} == {"1.0.0"}
     all_is_right(site, NEW)

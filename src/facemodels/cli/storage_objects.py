@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from facemodels.git import Git
     from facemodels.registry.state import State
     from facemodels.storage.stores.stores import Stores
+    from facemodels.storage.sync.findings import AuditReport
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -180,8 +181,9 @@ def audit(
     """Read the objects and archives of the cache and of the remotes again; find what is damaged.
 
     Exit code 3 if something is missing or corrupt and was not repaired, 1 if a place could not
-    be read at all. All objects are listed;
-    which are read, a sample may decide.
+    be read at all. All objects are listed; which are read, a sample may decide. The pointer,
+    the manifest and the bundle of a backup are always read. What does no harm is summed up;
+    --json lists it.
 
     \b
     Example:
@@ -192,7 +194,6 @@ def audit(
     from facemodels.storage.sync.audit import Sample, parse_share
     from facemodels.storage.sync.audit import audit as run
     from facemodels.storage.sync.findings import require_whole
-    from facemodels.text import counted, size_text
 
     if everything and sample:
         raise click.UsageError("Give --all or --sample, not both.")
@@ -207,21 +208,36 @@ def audit(
     if as_json:
         output(found.as_json(), "", as_json=True)
     else:
-        for name, facts in found.stores.items():
-            size = size_text(facts["bytes_read"])
-            archives = f"; {counted(facts['archives'], 'archive')}" if facts["archives"] else ""
-            click.echo(
-                f"{name}: {facts['objects']} objects, {facts['read']} read ({size}){archives}."
-            )
-        if found.findings:
-            how = "repaired from" if found.repaired else "repair from"
-            print_table(
-                ("place", "kind", "object", "versions", how),
-                [(f.store, f.kind, f.item, ",".join(f.versions), f.repair) for f in found.findings],
-            )
-        if any(f.kind == "unpushed" for f in found.findings):
-            click.echo(
-                "What is unpushed no version needs, but a fresh clone's `dvc pull`: dvc push"
-            )
-        click.echo(_of_links(found.linked), nl=False)
+        _print_audit(found)
     require_whole(found)
+
+
+_HARMLESS = {
+    "extra": "no version and no commit names them",
+    "foreign": "files that are no objects",
+    "unpushed": "no version needs them, but a fresh clone's `dvc pull` does; run `dvc push`",
+}
+
+
+def _print_audit(found: AuditReport) -> None:
+    """What is lost as a table; of what does no harm one line a place and kind (--json has all)."""
+    from facemodels.errors import some
+    from facemodels.text import counted, size_text
+
+    for name, facts in found.stores.items():
+        size = size_text(facts["bytes_read"])
+        archives = f"; {counted(facts['archives'], 'archive')}" if facts["archives"] else ""
+        click.echo(f"{name}: {facts['objects']} objects, {facts['read']} read ({size}){archives}.")
+    if wrong := [f for f in found.findings if f.is_wrong]:
+        how = "repaired from" if found.repaired else "repair from"
+        print_table(
+            ("place", "kind", "object", "versions", how),
+            [(f.store, f.kind, f.item, ",".join(f.versions), f.repair) for f in wrong],
+        )
+    harmless: dict[tuple[str, str], list[str]] = {}
+    for one in found.findings:
+        if not one.is_wrong:
+            harmless.setdefault((one.store, one.kind), []).append(one.item)
+    for (place, kind), items in harmless.items():
+        click.echo(f"{place}: {len(items)} {kind} ({_HARMLESS[kind]}): {some(items, 3)}.")
+    click.echo(_of_links(found.linked), nl=False)

@@ -58,6 +58,7 @@ def test_nothing_is_found_where_all_is_well(moto: Store, tmp_path: Path) -> None
     assert [(f["place"], f["kind"], f["item"]) for f in run(site)] == [
         ("storage", "unpushed", "faces")
     ]
+    assert "storage: 1 unpushed (" in site.command("audit").stdout
 
 
 def test_a_place_that_is_away_hides_nothing_of_the_others(moto: Store, tmp_path: Path) -> None:
@@ -124,7 +125,7 @@ def test_what_only_an_old_commit_or_the_working_tree_speaks_of_is_not_extra(
 
 def test_a_repair_takes_whole_objects_from_wherever_they_are(moto: Store, tmp_path: Path) -> None:
     site = s3_site(tmp_path, moto, backup=moto, push=True)
-    push(site, "--remote", "backup")
+    site.command("backup")
     gone, bad, rotten = (weights(site, version) for version in VERSIONS)
     remove(moto, site, gone)
     damage(Path(site.cache.path(gone)), b"broken")  # whole in the backup alone

@@ -182,6 +182,23 @@ def test_a_damaged_bundle_is_sent_again(site: S3Site) -> None:
     assert drill(site.folder, patience=SOON).problems == ()
 
 
+def test_damaged_documents_are_found_by_the_least_audit_and_written_anew_by_the_next_backup(
+    site: S3Site,
+) -> None:
+    run(site)
+    latest = read_latest(shelf(site))
+    assert latest is not None
+    for name in (LATEST, latest.manifest):
+        data = shelf(site).read(name)
+        assert data is not None
+        shelf(site).write(name, flip(data))
+        done = site.command("audit", "--sample", "0.01%", code=3)
+        assert f"backup\tcorrupt\t{name}" in done.stdout
+        assert "facemodels storage backup --to backup" in done.stderr
+        run(site)
+        site.command("audit", "--sample", "0.01%")
+
+
 def test_what_nobody_has_whole_is_named_and_all_else_is_backed_up(site: S3Site) -> None:
     run(site)
     site.register(V3)  # not pushed

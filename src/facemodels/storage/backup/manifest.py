@@ -26,7 +26,8 @@ from facemodels.storage.stores.named_files import NamedFiles
 
 T = TypeVar("T")
 FORMAT = 1
-LATEST = "registry/latest.json"
+DOCUMENTS = "registry/"  # all of them lie below it
+LATEST = f"{DOCUMENTS}latest.json"
 
 
 @dataclass(frozen=True)

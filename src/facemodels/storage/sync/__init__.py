@@ -6,6 +6,8 @@ In reading order:
 - `pull`: fetches objects into the cache, from whichever remote has them whole
 - `audit`: reads the cache and the remotes again, and repairs what is missing or corrupt
 - `archives`: the same for the archives of versions
+- `documents`: reads the pointer, the manifest and the bundle of a backup
+- `workspace`: data of the working tree that a remote lacks
 - `findings`: what an audit finds
 
 Example, in a repository with a default remote:

@@ -35,6 +35,7 @@ from facemodels.storage.sync.archives import (
     recorded_archives,
     repair_archive,
 )
+from facemodels.storage.sync.documents import audit_documents
 from facemodels.storage.sync.findings import AuditReport, Kind, ObjectFinding
 from facemodels.storage.sync.workspace import unpushed
 
@@ -111,10 +112,12 @@ def audit(
     run = _AuditRun(stores, state, names, jobs, sample or Sample())
     needed = with_children(ids_in_git(git), reached) | names.keys()
     findings: list[ObjectFinding] = []
+    documents: list[ObjectFinding] = []  # no other store has them: `storage backup` writes them
     facts: dict[str, Mapping[str, Any]] = {}
     for store in reached:
         try:
             found, facts[store.name] = run.audit(store, listings[store.name], needed)
+            documents += _documents(store, required=bool(state.entries) and store.name == BACKUP)
         except ToolError as error:
             unread[store.name] = error
         else:
@@ -125,7 +128,13 @@ def audit(
     findings.sort(key=lambda f: (f.store, f.kind, f.item.endswith(".dir"), f.item))
     if repair or dry_run:
         findings = run.repair(reached, findings, unread, dry_run=dry_run)
+    findings += documents
     return AuditReport(facts, tuple(findings), repair and not dry_run, unread, run.linked)
+
+
+def _documents(store: ObjectStore, *, required: bool) -> list[ObjectFinding]:
+    """What is wrong with the documents of a backup; the cache has none."""
+    return [] if store.name == CACHE else audit_documents(store, required=required)
 
 
 def _listings(audited: Sequence[ObjectStore]) -> tuple[dict[str, Listing], dict[str, ToolError]]:

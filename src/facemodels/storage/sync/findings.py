@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from facemodels.errors import IntegrityError, ToolError, some
+from facemodels.storage.backup.manifest import DOCUMENTS
 from facemodels.storage.stores.stores import BACKUP
 
 Kind = Literal["missing", "corrupt", "extra", "foreign", "unpushed"]
@@ -19,11 +20,12 @@ class ObjectFinding:
 
     Attributes:
         store: the name of the store.
-        kind: `missing`: a registered version needs it and it is not there; `corrupt`: its bytes are
-            not what its name says; `extra`: no version and no commit names it, or it is damaged and
-            an archive holds it by now; `foreign`: the file
-            is no object; `unpushed`: other data that DVC tracks in this working tree is not there.
-        item: the object id; of an archive, a foreign file or an output, its path.
+        kind: `missing`: it is needed and not there; `corrupt`: its bytes are not what its name
+            says, or those of a document of a backup do not read; `extra`: no version and no commit
+            names it, or it is damaged and an archive holds it by now; `foreign`: the file is no
+            object; `unpushed`: other data that DVC tracks in this working tree is not there.
+        item: the object id; of an archive, a document of a backup, a foreign file or an output,
+            its path.
         versions: the ids of the versions that the object belongs to.
         repair: the store that it was, or would be, copied from; empty if it was not repaired.
     """
@@ -38,6 +40,11 @@ class ObjectFinding:
     def is_wrong(self) -> bool:
         """Whether an object is lost; the other kinds do no harm to a version."""
         return self.kind in ("missing", "corrupt")
+
+    @property
+    def is_document(self) -> bool:
+        """Whether a document of a backup is lost, which only the next backup writes anew."""
+        return self.is_wrong and self.item.startswith(DOCUMENTS)
 
 
 @dataclass(frozen=True)
@@ -97,18 +104,33 @@ def require_whole(found: AuditReport) -> None:
 
 def explain(found: AuditReport) -> IntegrityError:
     """Make an error, with exit code 3, of what is missing or corrupt and not repaired."""
-    versions = sorted({version for f in found.open for version in f.versions})
-    counted = Counter((f.store, f.kind) for f in found.open)
+    documents = [f for f in found.open if f.is_document]
+    objects = [f for f in found.open if not f.is_document]
+    versions = sorted({version for f in objects for version in f.versions})
+    counted = Counter((f.store, f.kind) for f in objects)
     words = ", ".join(f"{count} {kind} in {store}" for (store, kind), count in counted.items())
     if all(f.store == BACKUP for f in found.open) and not found.stores[BACKUP]["objects"]:
         return IntegrityError(
-            f"{BACKUP} has no backup yet: {some(versions)} would be lost with the storage",
+            f"{BACKUP} has no backup yet: {some(versions) or 'the registry'} would be lost with "
+            "the storage",
             "Make it: facemodels storage backup",
+        )
+    unread = f"; {', '.join(found.unread)} could not be read at all" if found.unread else ""
+    told = some(f"{f.item} in {f.store} is {f.kind}" for f in documents)
+    anew = " && ".join(
+        f"facemodels storage backup --to {name}" for name in sorted({f.store for f in documents})
+    )
+    if not objects:
+        return IntegrityError(
+            f"the clone could not be made anew from its backup: {told}{unread}",
+            f"Write the documents of the backup anew: {anew}",
         )
     return IntegrityError(
         f"objects are not as they were pushed: {words}"
         + (f"; of {some(versions)}" if versions else "")
-        + (f"; {', '.join(found.unread)} could not be read at all" if found.unread else ""),
+        + (f"; {told}" if documents else "")
+        + unread,
         "Run `facemodels storage audit --repair`; what it cannot repair is whole nowhere: "
-        "restore the versions (`facemodels storage restore`) or push from another clone.",
+        "restore the versions (`facemodels storage restore`) or push from another clone."
+        + (f" It does not write documents of a backup: {anew}" if documents else ""),
     )

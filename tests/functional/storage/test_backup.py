@@ -386,6 +386,10 @@ def test_the_runbook_brings_back_every_version_from_the_address_of_the_backup(
     place = f"{files.url} --endpoint-url {moto.url}"
     packages = {one: ModelId.parse(one).folder for one in (V1, V2)}
     whole = {one: sha256_tree(site.folder / folder) for one, folder in packages.items()}
+    lost = site.place().odb.path.partition("/")[0]
+    for key in moto.keys(lost):  # nothing but the backup is left
+        moto.client().delete_object(Bucket=lost, Key=key)
+    moto.client().delete_bucket(Bucket=lost)
     shutil.rmtree(site.folder)
     shutil.rmtree(tmp_path / "origin.git")
     machine = tmp_path / "machine"

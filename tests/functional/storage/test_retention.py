@@ -573,6 +573,10 @@ def test_a_backup_of_archives_alone_restores_too(site: S3Site) -> None:
     shutil.rmtree(folder / "backup")
     shutil.copytree(folder / "storage/archive", folder / "backup/archive")
     shutil.rmtree(folder / "storage/archive")
+    (kept,) = site.state().production.values()
+    with pytest.raises(IntegrityError, match="never archived") as lost:
+        restorer(site).restore(ModelId.parse(kept), "backup")
+    assert f"facemodels storage pull --model-id {kept}" in lost.value.remedy
     with pytest.raises(IntegrityError, match="backup"):
         restorer(site).restore(ModelId.parse(V0))
     restorer(site).restore(ModelId.parse(V0), "backup")

@@ -328,6 +328,10 @@ def test_a_backup_on_the_disk_of_the_storage_is_found(empty: Path) -> None:
         for name in ("storage", "backup"):
             config.write(f"""['remote "{name}"']\n    url = ../../{name}\n    verify = true\n""")
     assert "backup-on-same-disk" in {one.kind for one in examine(empty)}
+    # What `facemodels storage recover` leaves is no mistake in the URL of the backup.
+    (empty / ".dvc/config.local").write_text("[core]\n    remote = backup\n")
+    (one,) = (one for one in examine(empty) if one.kind == "backup-is-storage")
+    assert "init --force --url" in one.remedy
 
 
 @pytest.mark.parametrize("way", ["policy", "acl"])

@@ -118,6 +118,14 @@ def _arrangement(
             f"There is no remote {backup}: what the storage loses is lost.",
             "Run `facemodels storage init --backup-url s3://another-bucket/prefix`.",
         )  # fmt: skip
+    elif default == backup:
+        yield RemoteFinding(
+            "backup-is-storage", backup, "problem",
+            f"{backup} is the default remote here, as `facemodels storage recover` leaves it: "
+            "there is one copy of everything.",
+            "`facemodels storage init --force --url` with a new place, `dvc config --local --unset "
+            "core.remote`, then `facemodels storage push`.",
+        )  # fmt: skip
     elif default in remotes and overlap(remotes[default], remotes[backup]):
         yield RemoteFinding(
             "backup-in-storage", backup, "problem",

@@ -92,6 +92,12 @@ class Restorer:
             if files is not None:
                 yield files
                 return
+        if origin == "backup" and entry.id not in state.archived:
+            raise IntegrityError(
+                f"{entry.id} is not whole in {source.name} ({source.url}), and was never archived",
+                f"Bring it from elsewhere: facemodels storage pull --model-id {entry.id} && "
+                f"facemodels storage backup --to {source.name} --reread",
+            )
         archives = ArchiveStore(source, self._context.settings.archive)
         with archives.open(entry, recorded_archive(state, entry.id)) as (_, files):
             yield files

@@ -14,7 +14,10 @@ from facemodels.registry.state import Entry
 from facemodels.storage.stores.object_store import FolderFile, ObjectStore, md5
 from facemodels.storage.stores.objects import folder_of
 
-REMEDY = "Do not delete anything; restore it with --from backup, or from another clone's cache."
+REMEDY = (
+    "Do not delete anything: `facemodels storage audit --repair` looks for it in the storage, the "
+    "backup and the cache; `facemodels storage restore` takes --from archive or --from backup."
+)
 
 
 @dataclass(frozen=True)

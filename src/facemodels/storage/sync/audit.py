@@ -117,11 +117,10 @@ def audit(
     for store in reached:
         try:
             found, facts[store.name] = run.audit(store, listings[store.name], needed)
+            findings += found
             documents += _documents(store, required=bool(state.entries) and store.name == BACKUP)
         except ToolError as error:
             unread[store.name] = error
-        else:
-            findings += found
         if store.name == default_remote(stores.root):
             listing = listings[store.name]
             findings += unpushed(stores.root, store, listing, reached, names)

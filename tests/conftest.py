@@ -29,6 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("tests")
     _trust_one_authority(config)
     _spare_git(config)
+    _leave_home(config)
     gc.disable()  # until all is imported: nothing of that is garbage
 
 
@@ -58,6 +59,25 @@ def _spare_git(config: pytest.Config) -> None:
     config.add_cleanup(lambda: Path(file.name).unlink(missing_ok=True))
 
 
+def _leave_home(config: pytest.Config) -> None:
+    """Fixtures of a module or session run outside of the isolation of each test."""
+    home = Path(tempfile.mkdtemp(prefix="facemodels-home-"))
+    os.environ.update(_environment(home))
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+
+
+def _environment(home: Path) -> dict[str, str]:
+    who = {"NAME": "Test", "EMAIL": "test@example.invalid"}
+    return {
+        "HOME": str(home),
+        "XDG_CONFIG_HOME": str(home / ".config"),
+        "XDG_CACHE_HOME": str(home / ".cache"),
+        "GIT_CONFIG_GLOBAL": str(home / ".gitconfig"),
+        "DVC_NO_ANALYTICS": "true",
+        **{f"GIT_{act}_{key}": who[key] for act in ("AUTHOR", "COMMITTER") for key in who},
+    }
+
+
 @pytest.fixture(scope="session")
 def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One HOME for all tests of a worker, as a folder takes the disk 7 ms to remove."""
@@ -67,15 +87,9 @@ def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def isolated(empty_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     home = empty_home
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(home / ".cache"))
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(home / ".gitconfig"))
+    for name, value in _environment(home).items():
+        monkeypatch.setenv(name, value)
     monkeypatch.delenv("GIT_CONFIG_NOSYSTEM", raising=False)  # see _spare_git
-    monkeypatch.setenv("DVC_NO_ANALYTICS", "true")
-    for who in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{who}_NAME", "Test")
-        monkeypatch.setenv(f"GIT_{who}_EMAIL", "test@example.invalid")
     for name in list(os.environ):
         if name.startswith(("DVC_EXP", "DVC_STAGE", "DVC_ROOT", "AWS_")):
             monkeypatch.delenv(name)

@@ -107,18 +107,6 @@ def stages_run(output: str) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def git_home(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Session fixtures run before the per-test isolation; they get their own HOME."""
-    home = tmp_path_factory.mktemp("session-home")
-    os.environ["HOME"] = str(home)
-    os.environ["GIT_CONFIG_GLOBAL"] = str(home / ".gitconfig")
-    os.environ["DVC_NO_ANALYTICS"] = "true"
-    for who in ("AUTHOR", "COMMITTER"):
-        os.environ[f"GIT_{who}_NAME"] = "Test"
-        os.environ[f"GIT_{who}_EMAIL"] = "test@example.invalid"
-
-
-@pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that all workers of a test run have in common."""
     base = tmp_path_factory.getbasetemp()
@@ -126,7 +114,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def built(shared: Path, git_home: None) -> Clone:
+def built(shared: Path) -> Clone:
     """A clone in which `dvc repro` has run through; tests that change it take a copy.
 
     The first worker that asks builds it, the others wait for it.

@@ -18,9 +18,7 @@ SOME = ("landmark-dlib", "recognition-arcface")
 
 
 @pytest.fixture
-def other(
-    request: pytest.FixtureRequest, git_home: None, tmp_path: Path
-) -> tuple[Clone, list[str]]:
+def other(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Clone, list[str]]:
     """A second clone in which packages were built, and the stages that ran."""
     clone = make_clone(tmp_path / "other")
     values = yaml.safe_load(clone.read("params.yaml"))

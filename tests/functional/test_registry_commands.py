@@ -118,7 +118,7 @@ def make_work(folder: Path) -> Work:
 
 
 @pytest.fixture(scope="module")
-def released(tmp_path_factory: pytest.TempPathFactory, git_home: None) -> Work:
+def released(tmp_path_factory: pytest.TempPathFactory) -> Work:
     """1.0.0 was in production, 1.0.1 is, 1.1.0 is in development."""
     work = make_work(tmp_path_factory.mktemp("released") / "x")
     work.register("1.0.0", "--tag", "small", "--tag", "cpu")

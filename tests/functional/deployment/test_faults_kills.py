@@ -49,7 +49,7 @@ def production(site: EnvironmentSite, up: Up) -> Environment:
 
 
 @pytest.fixture(scope="module")
-def canary(git_home: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
+def canary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
     """A canary that goes on, for the tests that leave it as it was."""
     up = Up()
     found = begin(EnvironmentSite.make(tmp_path_factory.mktemp("canary")), up)

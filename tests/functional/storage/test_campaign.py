@@ -34,7 +34,7 @@ PLACES = ("storage", "backup", "clone/.dvc/cache")
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory, git_home: None) -> Path:
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three versions that were in production one after the other; the first may go."""
     folder = tmp_path_factory.mktemp("campaign") / "site"
     site = begin(folder)

@@ -215,6 +215,8 @@ def audit(
 _HARMLESS = {
     "extra": "no version and no commit names them",
     "foreign": "files that are no objects",
+    "archived": "packages in the archive, which `dvc pull` looks for in vain; `dvc remove` their "
+    ".dvc files, or `facemodels storage restore` the versions",
     "unpushed": "no version needs them, but a fresh clone's `dvc pull` does; run `dvc push`",
 }
 

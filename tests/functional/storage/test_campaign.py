@@ -65,6 +65,9 @@ def test_one_damaged_file_anywhere_costs_no_version(
             told += list(work(site, step))
         report = audit(Stores(site.folder), site.state(), Git(site.folder), repair=True)
         told += [f"{f.store}: {f.kind} {f.item}" for f in report.findings]
+        if any(f.is_document for f in report.open):  # the next backup writes it anew
+            back_up(site.folder)
+            report = audit(Stores(site.folder), site.state(), Git(site.folder))
         state = site.state()
         lost = [one for one in state.entries if not is_restorable(site, state, one, tmp_path)]
         assert (lost, report.open) == ([], ()), (seed, told)

@@ -452,12 +452,18 @@ def test_an_archive_that_is_whole_nowhere_is_packed_anew_from_the_objects_of_the
     whole = copies_[0].read_bytes()
     for copy in copies_:
         copy.unlink()
-    assert audited(site, repair=True).open == ()
+    report = audited(site, repair=True)
+    assert report.open == ()
+    # `dvc push` could not bring what the pointers of archived versions name.
+    kinds = {(f.kind, f.versions) for f in report.findings if f.item.startswith("models/")}
+    assert kinds == {("archived", (one,)) for one in site.state().archived}
     assert [copy.read_bytes() for copy in copies_] == [whole, whole]
 
 
 def audited(site: S3Site, **options: Any) -> AuditReport:
-    return audit(Stores(site.folder), site.state(), Git(site.folder), **options)
+    found = audit(Stores(site.folder), site.state(), Git(site.folder), **options)
+    # The backup here was copied, not made by `facemodels storage backup`: it has no documents.
+    return replace(found, findings=tuple(f for f in found.findings if not f.is_document))
 
 
 # --- kills ----------------------------------------------------------------------------------------

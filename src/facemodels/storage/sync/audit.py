@@ -21,6 +21,7 @@ from facemodels.registry.state import State
 from facemodels.storage.stores.object_info import Listing
 from facemodels.storage.stores.object_store import CACHE, ObjectStore
 from facemodels.storage.stores.objects import (
+    folder_of,
     ids_in_git,
     is_linked,
     read_lists,
@@ -123,7 +124,8 @@ def audit(
             unread[store.name] = error
         if store.name == default_remote(stores.root):
             listing = listings[store.name]
-            findings += unpushed(stores.root, store, listing, reached, names)
+            archived = {folder_of(state.entries[one]) or "": one for one in state.archived}
+            findings += unpushed(stores.root, store, listing, reached, names, archived)
     findings.sort(key=lambda f: (f.store, f.kind, f.item.endswith(".dir"), f.item))
     if repair or dry_run:
         findings = run.repair(reached, findings, unread, dry_run=dry_run)

@@ -11,7 +11,7 @@ from facemodels.errors import IntegrityError, ToolError, some
 from facemodels.storage.backup.manifest import DOCUMENTS
 from facemodels.storage.stores.stores import BACKUP
 
-Kind = Literal["missing", "corrupt", "extra", "foreign", "unpushed"]
+Kind = Literal["missing", "corrupt", "extra", "foreign", "archived", "unpushed"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class ObjectFinding:
         kind: `missing`: it is needed and not there; `corrupt`: its bytes are not what its name
             says, or those of a document of a backup do not read; `extra`: no version and no commit
             names it, or it is damaged and an archive holds it by now; `foreign`: the file is no
-            object; `unpushed`: other data that DVC tracks in this working tree is not there.
+            object; `archived`: this working tree names the package of a version that is in the
+            archive; `unpushed`: other data that DVC tracks in this working tree is not there.
         item: the object id; of an archive, a document of a backup, a foreign file or an output,
             its path.
         versions: the ids of the versions that the object belongs to.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from facemodels.storage.stores.object_info import Listing
@@ -17,6 +17,7 @@ def unpushed(
     listing: Listing,
     sources: Sequence[ObjectStore],
     known: Collection[str],
+    archived: Mapping[str, str],
 ) -> list[ObjectFinding]:
     """Find the outputs of the working tree that a remote has not, or not whole.
 
@@ -28,13 +29,16 @@ def unpushed(
         listing: what lies there.
         sources: the stores that may have the lists of folders.
         known: the objects of released versions, which are looked at elsewhere.
+        archived: the ids of archived versions, by the object id of their folder.
     """
     found = []
     for path, oid in sorted(_outputs(root).items()):
         if oid in known:
             continue
         lacking = with_children([oid], sources) - listing.objects.keys()
-        if lacking:
+        if lacking and oid in archived:
+            found.append(ObjectFinding(store.name, "archived", path, (archived[oid],)))
+        elif lacking:
             found.append(ObjectFinding(store.name, "unpushed", path))
     return found
 

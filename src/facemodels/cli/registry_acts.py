@@ -307,8 +307,9 @@ def annotate(
         )
     )
     entry = _entry_after(opened, event)
-    _say(entry, f"{entry.id} is labelled {', '.join(entry.labels) or 'with nothing'} ({event.tag})",
-         as_json=as_json)  # fmt: skip
+    now = [] if labels is None else [f"is labelled {', '.join(entry.labels) or 'with nothing'}"]
+    now += [] if description is None else ["has another description"]
+    _say(entry, f"{entry.id} {' and '.join(now)} ({event.tag})", as_json=as_json)
 
 
 @click.command()

@@ -100,7 +100,9 @@ def _name_metrics(conditions: Sequence[MetricCondition], state: State) -> None:
             raise InputError(
                 f"No version here has a metric {one.metric}."
                 + (f" Did you mean {near[0]}?" if near else ""),
-                f"There are: {some(sorted(known), 30)}.",
+                f"There are: {some(sorted(known), 30)}."
+                if known
+                else "No version was registered with metrics.",
             )
 
 

@@ -73,8 +73,8 @@ def read_tagger(git: Git) -> Tagger:
     except UnicodeDecodeError as error:
         raise InputError(
             f"your name in Git's configuration is no UTF-8 ({ident.rsplit(b' ', 2)[0]!r}).",
-            'Write it again: git config --global user.name "Your Name" (see it with '
-            "`git config --show-origin user.name`).",
+            "`git config --show-origin user.name` shows the file. Write it again, with --global "
+            'where it is your own: git config user.name "Your Name"',
         ) from error
     name, _, mail = actor.rpartition(" <")
     listed = git.raw("config", "--list", "-z", "--includes").decode(errors="surrogateescape")

@@ -506,13 +506,16 @@ def test_a_registration_is_annotated_and_withdrawn_by_events(
     identity = str(TWO)
     one.add(register(TWO, one.commit(2)))
     for words, code in (
-        (("annotate", "--model-id", identity, "--tag", "edge"), 0),
+        (("annotate", "--model-id", identity, "--tag", "edge", "--description", "small"), 0),
         (("withdraw", "--model-id", str(ONE), "-m", "mistake"), 5),
         (("withdraw", "--model-id", identity, "-m", "mistake"), 0),
     ):
         listed = _registry(one.folder, "list", "--tag", "edge").output
         assert (identity in listed) == (words[0] == "withdraw")
-        assert _registry(one.folder, *words).exit_code == code, words
+        done = _registry(one.folder, *words)
+        assert done.exit_code == code, words
+        told = "is labelled edge and has another description" in done.output
+        assert told == (words[0] == "annotate")
     assert list(one.statuses()) == [str(ONE)]
     assert "@v1.0.2!" in " ".join(one.refs())
     site.assert_sound(one)

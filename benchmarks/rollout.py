@@ -88,7 +88,7 @@ def changes(site: EnvironmentSite, env: Environment, count: int) -> dict[str, ob
 def router(site: EnvironmentSite, env: Environment, kills: int) -> dict[str, object]:
     """Routers that are killed under load, one after the other, with clients that repeat once."""
     folder = env.folder / "router"
-    with Load(env, repeats=1) as load:
+    with Load(env, pause_s=0.02, repeats=1) as load:
         for number in range(kills):
             path = folder / ("traefik.json", "spare.json")[number % 2]
             wait_until(partial(_serves, path), "a router")

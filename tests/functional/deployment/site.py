@@ -507,7 +507,7 @@ class Load:
 
     def __init__(
         self, environment: Environment, *, failing_share: float = 0.0, clients: int = 4,
-        pause_s: float = 0.02, repeats: int = 0,
+        pause_s: float = 0.05, repeats: int = 0,
     ) -> None:  # fmt: skip
         self._environment = environment
         self._failing_share = failing_share

@@ -79,7 +79,7 @@ def test_an_alert_of_prometheus_takes_a_version_in_production_back(
     wait_until((production.folder / "targets.json").is_file, "targets")
     site.configure("production", scrape_interval_s=0.5)  # read by `alerts` alone, see above
     prometheus = watch(production, tmp_path / "monitoring", watchers)
-    with Load(production, failing_share=0.5):
+    with Load(production, failing_share=0.5, pause_s=0.02):
         production.wait_for(v1_0_0=100)
     site.wait_event("rollback")
     event = site.state().events[-1]

@@ -70,7 +70,7 @@ def test_monitor_ends_with_a_report_and_goes_on_after_it_was_killed(
         wait_until(lambda: len(load.answers) > 100, "requests")
         assert second.poll() is None
         assert begun.read_bytes() == before
-    with Load(production, failing_share=0.5):
+    with Load(production, failing_share=0.5, pause_s=0.02):
         told, _ = second.communicate(timeout=60)
     assert second.returncode == 4
     found = json.loads(told)

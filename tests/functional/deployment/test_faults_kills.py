@@ -388,7 +388,7 @@ def test_a_controller_that_hangs_keeps_others_out_and_goes_on_when_it_wakes(
             assert f"process {pid}" in refused.stderr
             assert "facemodels down" in refused.stderr
             site.deploy(CANDIDATE, "--strategy", "canary")
-            wanted = len(load.answers) + 500  # some seconds: longer than `hang_s`
+            wanted = len(load.answers) + 200  # some seconds: longer than `hang_s`
             wait_until(lambda: len(load.answers) > wanted, "answers")
         finally:
             os.kill(pid, signal.SIGCONT)

@@ -178,7 +178,7 @@ def test_a_full_disk_changes_no_route_and_fails_no_request(site: EnvironmentSite
         wait_until(lambda: "The routes are as they were" in log.read_text(), "an alarm")
         assert "See that its disk has room" in log.read_text()
         os.kill(production.server_pid(OLD), signal.SIGKILL)  # and it cannot be started anew
-        wanted = len(load.answers) + 200
+        wanted = len(load.answers) + 100
         wait_until(lambda: len(load.answers) > wanted, "answers")
         ballast.unlink()
         production.wait_for(v1_1_0=100)
@@ -358,7 +358,7 @@ def test_a_clock_that_jumps_keeps_nobody_from_restarting_judging_and_draining(
         production.wait_ready(OLD, besides=before)
         production.wait_for(v1_0_0=70, v1_1_0=30)
     assert load.problems == []
-    with Load(production, failing_share=0.5) as load:
+    with Load(production, failing_share=0.5, pause_s=0.02) as load:
         production.wait_for(v1_0_0=100)
     site.wait_event("withdraw")
     wait_until(lambda: not production.server(NEW), "the drained server's end")
@@ -369,7 +369,7 @@ def test_a_clock_that_jumps_keeps_nobody_from_restarting_judging_and_draining(
     # And one that comes after the jump.
     site.deploy(NEW, "--strategy", "canary", "--canary-percent", "30")
     production.wait_for(v1_0_0=70, v1_1_0=30)
-    with Load(production, failing_share=0.5):
+    with Load(production, failing_share=0.5, pause_s=0.02):
         production.wait_for(v1_0_0=100)
     site.wait_event("withdraw")
     all_is_right(site, OLD)

@@ -50,10 +50,15 @@ def _trust_one_authority(config: pytest.Config) -> None:
 
 
 def _spare_git(config: pytest.Config) -> None:
-    """Every commit, fetch and push would start another process to see what is to be tidied up."""
+    """No process after each commit that looks what to tidy up, no samples of hooks to be copied."""
+    template = Path(tempfile.mkdtemp(prefix="facemodels-gittemplate-"))
+    (template / "hooks").mkdir()
+    (template / "info").mkdir()
+    config.add_cleanup(lambda: shutil.rmtree(template, ignore_errors=True))
     with tempfile.NamedTemporaryFile("w", suffix=".gitconfig", delete=False) as file:
         file.write(
             "[maintenance]\n auto = false\n[receive]\n autogc = false\n[core]\n fsync = none\n"
+            f"[init]\n templateDir = {template}\n"
         )
     os.environ["GIT_CONFIG_SYSTEM"] = file.name
     config.add_cleanup(lambda: Path(file.name).unlink(missing_ok=True))

@@ -133,17 +133,17 @@ def by_the_guide(work: Path, config: str, data: str, name: str, metric: str, ver
         "train", "--model", architecture, "--config", config, "--dataset", data,
         "--epochs", "1", "--output", folder, cwd=work,
     )  # fmt: skip
-    done = started(
+    done = facemodels(
         "validate", "--model", f"{folder}/model.pt", "--test-data", data, "--json", cwd=work
     )
     result = json.loads(done.stdout)
     assert 0 <= result["metrics"][metric] <= 1
     assert result["untrained"].keys() == result["metrics"].keys()
-    started(
+    facemodels(
         "package", "--model", f"{folder}/model.pt", "--name", name,
         "--version", version, "--training-dataset", "my own", "--output", f"{folder}/", cwd=work,
     )  # fmt: skip
-    shown = json.loads(started("verify", folder, "--json", cwd=work).stdout)
+    shown = json.loads(facemodels("verify", folder, "--json", cwd=work).stdout)
     assert shown["id"] == f"{name[:3]}-{architecture}-v{version}"
     metadata = json.loads((work / folder / "metadata.json").read_text())
     assert metadata["accuracy_metrics"] == result["metrics"]

@@ -15,10 +15,11 @@ from facemodels.cli.main import main
 from facemodels.gallery.opened import GallerySystem
 
 from ..unit.gallery.drawn import NEW, OLD, drawn, system
+from . import dvc_here
 
 
 def dvc(*words: str) -> None:
-    subprocess.run([sys.executable, "-m", "dvc", *words], check=True, stdout=subprocess.DEVNULL)
+    dvc_here.dvc(Path.cwd(), *words)
 
 
 def git(*words: str) -> str:
@@ -29,8 +30,8 @@ def git(*words: str) -> str:
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("repository") / "clone"
     folder.mkdir()
-    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
-        subprocess.run(command, cwd=folder, check=True)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    dvc_here.dvc(folder, "init", "-q")
     return folder
 
 

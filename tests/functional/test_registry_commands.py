@@ -19,6 +19,8 @@ from dvc.repo import Repo
 from facemodels.cli.main import main
 from facemodels.package.verify import write_checksums
 
+from .dvc_here import dvc
+
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests/golden/dlib-v1.0.0"
 BIN = Path(sys.executable).parent
@@ -265,7 +267,8 @@ def test_a_rollback_needs_a_reason_and_no_force(copy: Work) -> None:
     ]
     shown = json.loads(copy.run("gto", "show", "--json", "landmark-dlib#production").stdout)
     assert shown[0]["version"] == "v1.0.0"
-    copy.run("dvc", "artifacts", "get", ".", "landmark-dlib", "--stage", "production", "-o", "x")
+    wanted = ("landmark-dlib", "--stage", "production", "-o", "x")
+    dvc(copy.folder, "artifacts", "get", ".", *wanted)
     assert json.loads((copy.folder / "x/metadata.json").read_text())["version"] == "1.0.0"
 
 

@@ -15,7 +15,8 @@ from facemodels.names import ModelId
 from facemodels.registry.events import Event
 from facemodels.registry.state import State
 
-from .site import CLOCK, NAMES, Clone, RegistrySite, git, move, register, retire, run, version
+from ..dvc_here import dvc
+from .site import CLOCK, NAMES, Clone, RegistrySite, git, move, register, retire, version
 
 NAME = NAMES["rec"]
 _GTO_EVENTS = {
@@ -245,7 +246,7 @@ def test_dvc_gets_the_bytes_of_a_version_and_of_what_is_in_production(
 
     def got(folder: Path, url: str, *words: str) -> str:
         out = folder / f"got-{next(counter)}"
-        run("dvc", "artifacts", "get", url, NAME, *words, "-o", out.name, cwd=folder)
+        dvc(folder, "artifacts", "get", url, NAME, *words, "-o", out.name)
         return (out / "weights").read_text(encoding="ascii")
 
     for number, model in models.items():

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,6 +31,7 @@ from facemodels.storage.sync.audit import Sample, audit
 from facemodels.storage.sync.findings import AuditReport
 from tests.bounded import STRIDES, points
 from tests.functional.deployment.site import git
+from tests.functional.dvc_here import dvc
 from tests.functional.storage.stores import S3Site, Store, s3_site
 
 V0, V1, V2, V3, V4 = (f"rec-facenet-v1.{minor}.0" for minor in range(5))
@@ -176,15 +175,6 @@ def content(site: S3Site, identity: str, target: Path) -> str:
     path = str(ModelId.parse(identity).folder)
     dvc(fresh, "pull", f"{path}.dvc")
     return sha256_tree(fresh / path)
-
-
-def dvc(folder: Path, *words: str) -> str:
-    done = subprocess.run(
-        (sys.executable, "-m", "dvc", *words), cwd=folder, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, (words, done.stdout, done.stderr)
-    return done.stdout
 
 
 def originals(template: Path, *identities: str) -> dict[str, str]:

@@ -142,13 +142,13 @@ def test_a_training_killed_by_the_system_ends_in_the_same_bytes(tmp_path: Path) 
 
             class Shot(test_loop.Regression):
                 def validate(self, network):
-                    if sys.argv[2] == "die" and Path(sys.argv[1], "c.pt").exists():
+                    if sys.argv[-1] == "die" and Path(sys.argv[1], "c.pt").exists():
                         os.kill(os.getpid(), signal.SIGKILL)
                     return super().validate(network)
 
-            folder = Path(sys.argv[1])
-            state, _, _ = test_loop.train(folder / "c.pt", Shot())
-            save_state(state, folder / "model.pt")
+            for folder in map(Path, sys.argv[1:-1]):
+                state, _, _ = test_loop.train(folder / "c.pt", Shot())
+                save_state(state, folder / "model.pt")
             """
         )
     )
@@ -159,8 +159,7 @@ def test_a_training_killed_by_the_system_ends_in_the_same_bytes(tmp_path: Path) 
     dead = subprocess.run([*call, str(folders[1]), "die"], env=os.environ, check=False)
     assert dead.returncode == -signal.SIGKILL
     assert not (folders[1] / "model.pt").exists()
-    for folder in folders:
-        subprocess.run([*call, str(folder), "live"], env=os.environ, check=True)
+    subprocess.run([*call, *map(str, folders), "live"], env=os.environ, check=True)
     whole, resumed = ((folder / "model.pt").read_bytes() for folder in folders)
     assert whole == resumed
 

@@ -152,7 +152,7 @@ def _of_links(count: int) -> str:
         return ""
     return (
         f"Files of a working tree are hard links to {count} objects that were replaced, and are "
-        "still broken: dvc checkout --relink\n"
+        "still broken: dvc checkout --relink (and --force where DVC takes them for your changes)\n"
     )
 
 

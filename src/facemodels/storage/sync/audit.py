@@ -119,7 +119,8 @@ def audit(
         try:
             found, facts[store.name] = run.audit(store, listings[store.name], needed)
             findings += found
-            documents += _documents(store, required=bool(state.entries) and store.name == BACKUP)
+            required = bool(state.entries) and store.name == BACKUP
+            documents += _documents(store, default_remote(stores.root), required=required)
         except ToolError as error:
             unread[store.name] = error
         if store.name == default_remote(stores.root):
@@ -133,9 +134,14 @@ def audit(
     return AuditReport(facts, tuple(findings), repair and not dry_run, unread, run.linked)
 
 
-def _documents(store: ObjectStore, *, required: bool) -> list[ObjectFinding]:
-    """What is wrong with the documents of a backup; the cache has none."""
-    return [] if store.name == CACHE else audit_documents(store, required=required)
+def _documents(store: ObjectStore, default: str, *, required: bool) -> list[ObjectFinding]:
+    """What is wrong with the documents of a backup; the cache and the storage have none.
+
+    After `facemodels storage recover`, the backup is the default remote.
+    """
+    if store.name in {CACHE, default} - {BACKUP}:
+        return []
+    return audit_documents(store, required=required)
 
 
 def _listings(audited: Sequence[ObjectStore]) -> tuple[dict[str, Listing], dict[str, ToolError]]:

@@ -21,6 +21,7 @@ from facemodels.files import atomic_path
 from facemodels.storage.stores.errors import wrap_error
 from facemodels.storage.stores.object_info import Listing, ObjectInfo, read_info
 from facemodels.storage.stores.retries import Retries, settle
+from facemodels.storage.stores.s3_listing import list_one
 
 CACHE = "cache"
 _BLOCK = 1 << 20  # bytes hashed at once
@@ -113,8 +114,12 @@ class ObjectStore:
                     path = Path(folder, name)
                     yield path.relative_to(root).as_posix(), self.odb.fs.fs.info(str(path))
             return
-        self.odb.fs.fs.invalidate_cache()
-        for path, facts in self.odb.fs.fs.find(self.odb.path, detail=True).items():
+        filesystem = self.odb.fs.fs
+        filesystem.invalidate_cache()
+        found = filesystem.find(self.odb.path, detail=True)
+        if self.odb.fs.protocol == "s3" and found.keys() <= {str(self.odb.path)}:
+            list_one(filesystem, str(self.odb.path))  # nothing is there, if that is a store
+        for path, facts in found.items():
             name = path_below(str(self.odb.path), path)
             if name:
                 yield name, facts

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from facemodels.storage.stores.errors import causes
 from facemodels.storage.stores.object_store import ObjectStore
+from facemodels.storage.stores.s3_listing import list_one
 
 AccessKind = Literal["ok", "absent", "denied", "skewed", "unreachable"]
 # DVC waits a minute for a host that is not there; a probe should answer sooner.
@@ -55,18 +56,15 @@ def check_access(store: ObjectStore) -> AccessCheck:
 def _list_one(store: ObjectStore) -> datetime | None:
     """List at most one object; return the store's time if it tells one."""
     filesystem, path = store.odb.fs.fs, str(store.odb.path)
-    bucket, _, prefix = path.partition("/")
     if store.odb.fs.protocol == "s3":
-        answer = filesystem.call_s3(
-            "list_objects_v2", Bucket=bucket, Prefix=f"{prefix}/", MaxKeys=1
-        )
+        answer = list_one(filesystem, path)
         told = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
         return parsedate_to_datetime(told).astimezone(UTC) if told else None
     if store.odb.fs.protocol == "local":
         _require_folder(Path(path).parent.parent)
         return None
     filesystem.invalidate_cache()
-    filesystem.ls(bucket)
+    filesystem.ls(path.partition("/")[0])
     return None
 
 

@@ -15,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
+_MANY_FILES = 300  # that a worker may hold open; many systems allow 1,024
 _LOOPBACK = ("127.", "localhost", "::1")
 
 
@@ -102,6 +103,13 @@ def isolated(empty_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     if next(home.iterdir(), None) is not None:
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir(exist_ok=True)
+    _close_what_dvc_left()
+
+
+def _close_what_dvc_left() -> None:
+    """A repository of DVC holds its databases open until it is looked for as garbage."""
+    if len(os.listdir("/proc/self/fd")) > _MANY_FILES:  # noqa: PTH208  (after every test)
+        gc.collect()
 
 
 @pytest.fixture(autouse=True)

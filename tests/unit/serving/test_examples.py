@@ -26,7 +26,7 @@ def test_the_example_of_a_server_names_what_there_is() -> None:
     imports = [
         node for node in ast.walk(ast.parse(code(serving))) if isinstance(node, ast.ImportFrom)
     ]
-    assert len(imports) == 4
+    assert len(imports) == 5
     for node in imports:
         for alias in node.names:
             assert hasattr(import_module(str(node.module)), alias.name)

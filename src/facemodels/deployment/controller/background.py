@@ -141,17 +141,20 @@ class BackgroundMonitor:
     def _scrape(self, scraper: Scraper) -> None:
         targets = self._targets
         found = scraper.scrape(targets)
-        self._store.put([*found, *([] if self._is_quiet(targets) else self._lost())])
+        lost: list[Scrape] = []
+        if not self._is_quiet(targets):
+            lost = self._lost()
+            self._routers_told = targets, time.monotonic()
+        self._store.put([*found, *lost])
 
     def _is_quiet(self, targets: Sequence[ScrapeTarget]) -> bool:
-        """Whether the routers were asked lately, and no server has done anything since."""
+        """Whether the routers were asked lately, and no server has done anything since.
+
+        Without a server the routers alone answer, and are asked each time.
+        """
         before, at = self._routers_told
-        now = time.monotonic()
-        known = all(one.activity is not None for one in targets)
-        if known and targets == before and now - at < QUIET_S:
-            return True
-        self._routers_told = targets, now
-        return False
+        known = bool(targets) and all(one.activity is not None for one in targets)
+        return known and targets == before and time.monotonic() - at < QUIET_S
 
     def _lost(self) -> list[Scrape]:
         """What the routers lost and answered; a number that stands is not stored again."""

@@ -493,6 +493,10 @@ class Environment:
         assert answer.status_code == 200, answer.text
         return str(answer.json()["model_version"])
 
+    def versions(self, **headers: str) -> set[str]:
+        """The versions that answer some new connections, so each of the two routers is met."""
+        return {self.version(**headers) for _ in range(16)}
+
 
 class Load:
     """Requests from a few clients at a steady pace, for as long as the block runs.

@@ -100,6 +100,6 @@ def photo_source(photo: str) -> str:
     if not (len(digits) >= 4 and set(digits) <= set("0123456789abcdef")):
         raise InputError(
             f"{photo} is neither a file nor the digits of a digest.",
-            "`facemodels gallery list --person` shows the digests of a person's photos.",
+            "`facemodels gallery list --gallery … --person …` shows a person's photos by digest.",
         )
     return digits

@@ -240,12 +240,14 @@ def history(given: str | None, name: str | None, model_id: str | None, as_json: 
         name, model_id = (given, None) if is_model(given) else (None, given)
     asked = ModelId.parse(model_id) if model_id else None
     state = clone_state(str(asked.name) if asked else name)
-    events = state.entry(asked).events if asked else state.events
+    events = state.events
+    if asked is not None:
+        events = (state.withdrawn.get(str(asked)) or state.entry(asked)).events
     rows = [
         {
             "time": to_text(event.time),
             "act": _act(event),
-            "model_id": state.id_of(event) or event.name.model,
+            "model_id": state.id_of(event) or str(asked or event.name.model),
             "status": event.record["status"] if event.record else event.name.stage,
             "actor": decided_by(event),
             "tagger": event.tagger,

@@ -70,8 +70,9 @@ def recover(
 ) -> None:
     """Make a clone with every branch, tag and event from nothing but the URL of a backup.
 
-    On this machine the backup is then DVC's default remote (.dvc/config.local): `facemodels
-    storage pull` brings every released version.
+    Where the newest backup is damaged, the newest that is whole is taken, with a warning. On this
+    machine the backup is then DVC's default remote (.dvc/config.local): `facemodels storage pull`
+    brings every released version.
 
     \b
     Example:
@@ -91,6 +92,11 @@ def recover(
         f"{done.folder} is as of {done.made_at}: {counted(done.refs, 'ref')}, "
         f"{counted(len(done.versions), 'version')}.\n"
     )
+    if done.instead:
+        text = (
+            f"Warning: the newest backup cannot be used: {done.instead} The newest that is whole "
+            f"was taken, {done.manifest}; what was released after it is not here.\n{text}"
+        )
     text += "".join(f"Whole nowhere even then: {one}\n" for one in done.damaged)
     output(done.as_json(), text, as_json=as_json)
 

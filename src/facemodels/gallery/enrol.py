@@ -248,6 +248,7 @@ def _stands(rows: EnrolledFaces, person: str, photo: SourcePhoto, face: Face) ->
     if (names == None).any():  # noqa: E711  (numpy compares each)
         raise FaceError(
             "nobody", photo.name, "shows a face that is marked as nobody in the gallery.",
-            "Give it a name with `facemodels gallery move --nobody`.",
+            f'Give it a name: `facemodels gallery move {photo.source[:12]} --nobody --to "…" '
+            "--gallery …`.",
         )  # fmt: skip
     return bool((names == person).any())

@@ -79,11 +79,13 @@ def require_known_members(state: State, system: str, facts: Mapping[str, Any]) -
     registration of a recogniser shows whether it kept the embedding space that it claims.
 
     Raises:
-        RuleError: a member was registered with another digest, or is deprecated; or one that was
-            not registered claims the embedding space of another version.
+        RuleError: a member was registered with another digest, is deprecated, or was withdrawn;
+            or one that was not registered claims the embedding space of another version.
     """
     for pin in members_of(facts):
         known = state.entries.get(pin.id)
+        if pin.id in state.withdrawn:
+            raise RuleError(f"{pin.id}, a member of {system}, was withdrawn.", "Take another one.")
         if known is None:
             if pin.claims:
                 raise RuleError(
@@ -97,9 +99,8 @@ def require_known_members(state: State, system: str, facts: Mapping[str, Any]) -
             raise RuleError(
                 f"{system} holds {pin.id} with the digest {pin.digest[:19]}, and it was "
                 f"registered with {registered[:19]}.",
-                f"Build the system of the registered package: dvc checkout {known.facts['path']}."
-                if known.facts.get("path")
-                else "Build the system of the registered package.",
+                "Build the system of the registered package: "
+                f"facemodels pull {pin.id} --output FOLDER",
             )
         if known.status == "deprecated":
             raise RuleError(f"{pin.id}, a member of {system}, is deprecated.", "Take another one.")

@@ -213,9 +213,11 @@ def roll_out(
         )
     running = state.rollouts.get(entry.model)
     if running is not None and state.id_of(running) != entry.id:
+        other = state.id_of(running)
         raise RuleError(
-            f"{state.id_of(running)} is on its way to production ({running.tag}).",
-            "Complete it or take it back first: facemodels deploy --strategy complete, or abort.",
+            f"{other} is on its way to production ({running.tag}).",
+            f"Complete it first: facemodels deploy --model-id {other} --environment production "
+            '--strategy complete, or take it back: --strategy abort --reason "…".',
         )
     _same_space(current, entry, re_enrolment)
     tag = tag_names.assign(model.name, ROLLOUT, state.last_number(entry.model))

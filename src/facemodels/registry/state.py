@@ -118,6 +118,7 @@ class State:
         aliases: the id of the version that a word such as `champion` names, by model and word.
         events: all events, in the order in which they count.
         systems: the registered versions that are made of others, by id.
+        withdrawn: the versions whose registration was taken back, by id, as they were last.
     """
 
     entries: dict[str, Entry] = field(default_factory=dict)
@@ -128,6 +129,7 @@ class State:
     aliases: dict[tuple[str, str], str] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     systems: dict[str, Entry] = field(default_factory=dict)
+    withdrawn: dict[str, Entry] = field(default_factory=dict)
     _at: dict[tuple[str, str], str] = field(default_factory=dict)  # (model, commit) → id
     # What the rules ask at every event; a look through all events would make an audit quadratic.
     _tags: set[str] = field(default_factory=set)
@@ -138,16 +140,27 @@ class State:
         """The entry of a version, by its id or by an alias: `recognition-facenet@champion`.
 
         Raises:
-            InputError: it is not registered, or the model has no such alias.
+            InputError: it is not registered, was withdrawn, or the model has no such alias.
         """
         key = str(model if isinstance(model, ModelId) else self._resolve(model))
         if key not in self.entries:
-            near = get_close_matches(key, self.entries, 1, 0.7)
-            raise InputError(
-                f"{key} is not registered here.{f' Did you mean {near[0]}?' if near else ''}",
-                "See `facemodels registry list`; `facemodels registry sync` fetches new ones.",
-            )
+            raise self._unknown(key)
         return self.entries[key]
+
+    def _unknown(self, key: str) -> InputError:
+        """What to say of a version that has no entry: that it was taken back, or never was here."""
+        if key in self.withdrawn:
+            gone = self.withdrawn[key].events[-1]
+            return InputError(
+                f"{key} is registered no more: {gone.tagger} withdrew it on {to_text(gone.time)} "
+                f"({gone.reason}).",
+                "Nothing was changed. A number is not given twice: register the next one.",
+            )
+        near = get_close_matches(key, self.entries, 1, 0.7)
+        return InputError(
+            f"{key} is not registered here.{f' Did you mean {near[0]}?' if near else ''}",
+            "See `facemodels registry list`; `facemodels registry sync` fetches new ones.",
+        )
 
     def _resolve(self, text: str) -> ModelId | str:
         name, _, word = text.partition("@")
@@ -209,6 +222,7 @@ class State:
         if name.act == "register":
             entry = self.entries.setdefault(name.version, Entry(event))
             entry.events.append(event)
+            self.withdrawn.pop(entry.id, None)
             if entry.facts.get("members"):
                 self.systems[entry.id] = entry
             self._at.setdefault((name.model, event.commit), name.version)
@@ -231,7 +245,7 @@ class State:
         if name.act == "deregister":
             self._leave(entry)
             self.archived.pop(entry.id, None)
-            del self.entries[entry.id]
+            self.withdrawn[entry.id] = self.entries.pop(entry.id)
             self.systems.pop(entry.id, None)
             for word in self.aliases_of(entry.id):
                 del self.aliases[entry.model, word]

@@ -246,8 +246,8 @@ class Release:
         parts = [error.remedy, "Nothing was committed, tagged or pushed."]
         if isinstance(error, RuleError):
             parts.append(
-                f"`facemodels release {self._request.name}` with a bigger --bump, or with "
-                "--accept-regression, goes on from here without training again."
+                "The same command with a bigger --bump, or with --accept-regression, goes on from "
+                "here without training again."
             )
         return " ".join([*parts, self._way_out()])
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from facemodels import dvc_files
 from facemodels.cli.storage_backup import backup as command
 from facemodels.errors import ConflictError, InputError, IntegrityError
 from facemodels.files import sha256_tree
@@ -324,6 +325,9 @@ def test_a_clone_that_lost_events_cannot_replace_a_longer_history(
     with pytest.raises(IntegrityError, match="does not know"):
         run(older)
     assert read_latest(shelf(site)) == before
+    shelf(site).write(LATEST, b"{")  # the manifest that it named tells as much
+    with pytest.raises(IntegrityError, match="does not know"):
+        run(older)
 
 
 def test_a_clone_whose_audit_has_findings_is_not_backed_up(site: S3Site) -> None:
@@ -415,6 +419,38 @@ def test_nothing_is_recovered_over_what_is_there(site: S3Site, tmp_path: Path) -
     with pytest.raises(IntegrityError, match="no complete backup"):
         recover({"url": str(tmp_path / "nothing")}, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_where_the_newest_backup_is_damaged_the_newest_whole_one_is_recovered(
+    site: S3Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run(site)
+    first = read_latest(shelf(site))
+    site.register(V3)
+    site.push_plainly()
+    run(site)
+    second = read_latest(shelf(site))
+    assert first is not None
+    assert second is not None
+    names = (second.manifest, read_manifest(shelf(site), second).bundle)
+    settings = dvc_files.read_remotes(site.folder).settings["backup"]
+    monkeypatch.setattr(NamedFiles, "dates", lambda *_: {first.manifest: 9, second.manifest: 1})
+
+    def recovered(folder: str) -> tuple[str, tuple[str, ...]]:
+        done = recover(settings, tmp_path / folder, patience=SOON)
+        assert bool(done.instead) == (folder != "whole")
+        assert len(S3Site(tmp_path / folder).state().entries) == len(done.versions)
+        return done.manifest, done.versions
+
+    assert recovered("whole") == (second.manifest, (V1, V2, V3))
+    shelf(site).write(LATEST, b"{")
+    assert recovered("no pointer") == (second.manifest, (V1, V2, V3))  # whatever the dates say
+    for name in reversed(names):
+        shelf(site).write(name, b"")
+        assert recovered(name[-9:]) == (first.manifest, (V1, V2))
+    shelf(site).write(first.manifest, b"")
+    with pytest.raises(IntegrityError, match="no document of a backup"):
+        recovered("nothing")
 
 
 @pytest.mark.parametrize("harm", bounded(("flipped", "gone", "folder gone"), ("flipped", "gone")))

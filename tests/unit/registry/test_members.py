@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pytest
 
 from facemodels.errors import RuleError
 from facemodels.names import ModelId
-from facemodels.registry import audit, members, rules
+from facemodels.registry import audit, members, notes, rules
 from facemodels.registry.proposals import Proposal
 
 from .conftest import (
@@ -103,11 +104,13 @@ def test_a_recogniser_that_claims_a_space_is_registered_before_the_system() -> N
     ledger_with(claiming, V1, V2)
 
 
-def test_a_system_of_a_deprecated_member_is_refused() -> None:
+@pytest.mark.parametrize("end", ["is deprecated", "was withdrawn"])
+def test_a_system_of_a_deprecated_or_withdrawn_member_is_refused(end: str) -> None:
     ledger = Ledger()
     ledger.add(register(V1, commit_of(V1)))
-    ledger.add(deprecate(V1))
-    with pytest.raises(RuleError, match=f"{V1}, a member of {SYSTEM}, is deprecated"):
+    withdrawal = partial(notes.deregister, model=ModelId.parse(V1), reason="wrong weights")
+    ledger.add(deprecate(V1) if end == "is deprecated" else withdrawal)
+    with pytest.raises(RuleError, match=f"{V1}, a member of {SYSTEM}, {end}"):
         ledger.add(register(SYSTEM, commit_of(SYSTEM), members=pins(recognition=V1)))
 
 

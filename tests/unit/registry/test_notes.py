@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from tests.unit.registry.conftest import (
     V1,
@@ -17,6 +19,7 @@ from tests.unit.registry.conftest import (
 from facemodels.errors import InputError, RuleError
 from facemodels.names import ModelId
 from facemodels.registry import audit, notes
+from facemodels.registry.events import to_text
 from facemodels.registry.proposals import Proposal
 
 
@@ -44,10 +47,14 @@ def test_an_alias_names_one_version_and_stands_for_its_id(two: Ledger) -> None:
     assert audit.audit(two.events, two.head) == []
 
 
-def test_a_deregistered_version_loses_its_aliases(two: Ledger) -> None:
+def test_a_deregistered_version_loses_its_aliases_and_says_who_withdrew_it(two: Ledger) -> None:
     two.add(alias(V1, "champion"))
-    two.add(lambda now: notes.deregister(now, ModelId.parse(V1), reason="wrong weights"))
+    gone = two.add(lambda now: notes.deregister(now, ModelId.parse(V1), reason="wrong weights"))
     assert two.state.aliases == {}
+    said = f"no more: {gone.tagger} withdrew it on {to_text(gone.time)} (wrong weights)"
+    with pytest.raises(InputError, match=re.escape(said)):
+        two.state.entry(V1)
+    assert two.state.withdrawn[V1].events[-1] == gone
 
 
 @pytest.mark.parametrize(

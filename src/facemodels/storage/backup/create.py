@@ -28,6 +28,7 @@ from facemodels.storage.backup.manifest import (
     LatestBackup,
     read_latest,
     read_manifest,
+    whole_manifests,
 )
 from facemodels.storage.backup.mirror import Mirror
 from facemodels.storage.backup.report import BackupReport, BackupRequest
@@ -142,19 +143,27 @@ class _BackupRun:
         except IntegrityError as error:
             # The next pointer names a manifest that is whole; older ones stay where they are.
             sys.stderr.write(f"Warning: {error} The backup is written as if there were none.\n")
+            self._require_continued(refs, [one for _, one in whole_manifests(self._files)])
             return None, None
-        if latest is None or manifest is None:
-            return None, None
-        head = bundle.registry_head(refs) or None
-        known = {event.object for event in link(self._state.events, head).events}
-        if manifest.head and manifest.head not in known:
-            raise IntegrityError(
-                f"the backup in {self._request.to} ends with an event ({manifest.head[:10]}) that "
-                "this clone does not know.",
-                "Fetch it (`facemodels registry sync`), or find out who rewrote the history. The "
-                "backup was not touched.",
-            )
+        self._require_continued(refs, [manifest] if manifest else [])
         return latest, manifest
+
+    def _require_continued(self, refs: Mapping[str, str], before: Sequence[BackupManifest]) -> None:
+        """Stop where this clone does not continue the history of a backup.
+
+        Raises:
+            IntegrityError: it does not.
+        """
+        head = bundle.registry_head(refs) or None
+        known = {"", *(event.object for event in link(self._state.events, head).events)}
+        for manifest in before:
+            if manifest.head not in known:
+                raise IntegrityError(
+                    f"the backup in {self._request.to} ends with an event ({manifest.head[:10]}) "
+                    "that this clone does not know.",
+                    "Fetch it (`facemodels registry sync`), or find out who rewrote the history. "
+                    "The backup was not touched.",
+                )
 
     def _manifest(
         self,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,12 +22,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from facemodels.errors import IntegrityError
 from facemodels.files import canonical_json
+from facemodels.registry.events import to_text
 from facemodels.storage.stores.named_files import NamedFiles
 
 T = TypeVar("T")
 FORMAT = 1
 DOCUMENTS = "registry/"  # all of them lie below it
 LATEST = f"{DOCUMENTS}latest.json"
+MANIFESTS = f"{DOCUMENTS}manifests"
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class BackupManifest:
     @property
     def name(self) -> str:
         """The name of the document below the remote's URL."""
-        return f"registry/manifests/{hashlib.sha256(self.data).hexdigest()}.json"
+        return f"{MANIFESTS}/{hashlib.sha256(self.data).hexdigest()}.json"
 
 
 @dataclass(frozen=True)
@@ -151,9 +153,30 @@ def read_manifest(files: NamedFiles, latest: LatestBackup) -> BackupManifest:
     if data is None:
         raise IntegrityError(f"{where} is missing")
     digest = hashlib.sha256(data).hexdigest()
-    if latest.manifest != f"registry/manifests/{digest}.json":
+    if latest.manifest != f"{MANIFESTS}/{digest}.json":
         raise IntegrityError(f"{where} is not what its name says")
     return _parse(BackupManifest, data, where)
+
+
+def whole_manifests(files: NamedFiles) -> Iterator[tuple[LatestBackup, BackupManifest]]:
+    """Read all manifests that are whole, for where the pointer or what it names is not.
+
+    A manifest is written once all that it names is there, so each is a complete backup.
+
+    Yields:
+        What the pointer to it would be, with the store's date of the manifest, and the manifest;
+        the newest by these dates first.
+
+    Raises:
+        ToolError: the remote cannot be reached.
+    """
+    dates = files.dates(MANIFESTS)
+    for name in sorted(dates, key=lambda name: (-dates[name], name)):
+        latest = LatestBackup(name, to_text(int(dates[name])))
+        try:
+            yield latest, read_manifest(files, latest)
+        except IntegrityError:
+            continue
 
 
 def _parse(kind: type[T], data: bytes, where: str) -> T:
@@ -163,5 +186,6 @@ def _parse(kind: type[T], data: bytes, where: str) -> T:
     except (ValueError, ValidationError) as error:
         raise IntegrityError(
             f"{where} is no document of a backup.",
-            "Run `facemodels storage backup`; older manifests lie in registry/manifests.",
+            "Run `facemodels storage backup` in a clone, which writes it anew; without one, "
+            "`facemodels storage recover` takes the newest manifest that is whole.",
         ) from error

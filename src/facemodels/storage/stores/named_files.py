@@ -10,8 +10,8 @@ from typing import BinaryIO, TypeVar
 
 from facemodels.errors import IntegrityError
 from facemodels.storage.stores.errors import wrap_error
-from facemodels.storage.stores.object_info import ObjectInfo, read_info
-from facemodels.storage.stores.object_store import ObjectStore
+from facemodels.storage.stores.object_info import ObjectInfo, read_info, written
+from facemodels.storage.stores.object_store import ObjectStore, path_below
 from facemodels.storage.stores.retries import Patience, Retries, settle
 
 Result = TypeVar("Result")
@@ -64,6 +64,19 @@ class NamedFiles:
                 return read_info(self._fs.info(self.path(name)))
             except FileNotFoundError:
                 return None
+
+        return self._do(ask)
+
+    def dates(self, folder: str) -> dict[str, float]:
+        """When each file below a folder was written, in seconds since 1970, by its name."""
+        path = self.path(folder)
+
+        def ask() -> dict[str, float]:
+            try:
+                found = self._fs.fs.find(path, detail=True)
+            except FileNotFoundError:
+                return {}
+            return {f"{folder}/{path_below(path, one)}": written(found[one]) for one in found}
 
         return self._do(ask)
 

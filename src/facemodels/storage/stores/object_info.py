@@ -67,6 +67,19 @@ def read_info(facts: Mapping[str, Any]) -> ObjectInfo:
     return ObjectInfo(int(facts["size"]), etag, str(moment), digest)
 
 
+def written(facts: Mapping[str, Any]) -> float:
+    """When a file was written, in seconds since 1970, by the clock of its store; 0 if unknown.
+
+    Args:
+        facts: as for `read_info`.
+    """
+    for key in ("LastModified", "last_modified", "mtime"):
+        moment = facts.get(key)
+        if moment:
+            return float(moment.timestamp() if hasattr(moment, "timestamp") else moment)
+    return 0.0
+
+
 def _from_base64(text: str) -> str:
     try:
         return base64.b64decode(text, validate=True).hex()

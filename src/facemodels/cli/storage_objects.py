@@ -142,17 +142,21 @@ def pull(
         for name, oids in done.refused.items()
         if oids
     ]
-    text = "\n".join(lines) + "\n" + _of_links(done.linked)
+    text = "\n".join(lines) + "\n" + _of_links(done.linked, done.relink)
     output(done.as_json(), text, as_json=as_json)
 
 
-def _of_links(count: int) -> str:
+def _of_links(count: int, outputs: Sequence[str]) -> str:
     """What to do about files of a working tree that still hold the bytes of replaced objects."""
+    from facemodels.text import counted
+
     if not count:
         return ""
+    # DVC takes the damaged bytes for changes of the user's, which --force drops: of these alone.
+    where = " ".join(outputs) or "OUTPUT in the clone that shares this cache"
     return (
-        f"Files of a working tree are hard links to {count} objects that were replaced, and are "
-        "still broken: dvc checkout --relink (and --force where DVC takes them for your changes)\n"
+        f"Files of a working tree are hard links to {counted(count, 'object')} that were replaced, "
+        f"and are still broken. Mend them: dvc checkout --relink --force {where}\n"
     )
 
 
@@ -215,8 +219,8 @@ def audit(
 _HARMLESS = {
     "extra": "no version and no commit names them",
     "foreign": "files that are no objects",
-    "archived": "packages in the archive, which `dvc pull` looks for in vain; `dvc remove` their "
-    ".dvc files, or `facemodels storage restore` the versions",
+    "archived": "packages in the archive, which `dvc pull` looks for in vain; `dvc remove --outs` "
+    "their .dvc files, or `facemodels storage restore` the versions",
     "unpushed": "no version needs them, but a fresh clone's `dvc pull` does; run `dvc push`",
 }
 
@@ -242,4 +246,4 @@ def _print_audit(found: AuditReport) -> None:
             harmless.setdefault((one.store, one.kind), []).append(one.item)
     for (place, kind), items in harmless.items():
         click.echo(f"{place}: {len(items)} {kind} ({_HARMLESS[kind]}): {some(items, 3)}.")
-    click.echo(_of_links(found.linked), nl=False)
+    click.echo(_of_links(found.linked, found.relink), nl=False)

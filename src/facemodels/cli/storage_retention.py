@@ -140,7 +140,7 @@ def _of_pointers(pointers: Sequence[str]) -> list[str]:
     if files:
         found.append(
             f"{counted(len(files), 'file')} here would let `dvc pull` look in vain for what goes. "
-            f"Afterwards: dvc remove {' '.join(files)} && git commit -am 'Archive versions'"
+            f"Afterwards: dvc remove --outs {' '.join(files)} && git commit -am 'Archive versions'"
         )
     if len(files) < len(pointers):
         found.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc.cli import main as run_dvc
 
+from facemodels.names import ModelId
 from facemodels.registry.packages import obtain
 from tests.bounded import bounded
 from tests.functional.deployment.site import COMMAND, wait_until
@@ -382,9 +385,15 @@ def test_a_pull_replaces_what_lies_broken_in_the_cache(moto: Store, tmp_path: Pa
     path.chmod(0o644)
     path.write_bytes(b"rotten")
     path.chmod(0o444)
-    (tmp_path / "workspace").hardlink_to(path)  # with DVC's `cache.type hardlink`
-    done = pull(site)
-    assert (done["replaced"], done["linked"]) == ([oid], 1)
+    packed = site.folder / ModelId.parse(VERSIONS[0]).folder / "model.pt"
+    packed.unlink()
+    packed.hardlink_to(path)  # with DVC's `cache.type hardlink`
+    told = site.command("pull").stdout
+    assert "hard links to 1 object that were" in told
+    advice = told.partition("Mend them: dvc ")[2].split()
+    with contextlib.chdir(site.folder):
+        assert run_dvc(advice) == 0
+    assert packed.read_bytes() == path.read_bytes()
     assert site.cache.is_whole(oid)
     assert path.stat().st_mode & 0o777 == 0o444
 

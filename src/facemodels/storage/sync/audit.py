@@ -38,7 +38,7 @@ from facemodels.storage.sync.archives import (
 )
 from facemodels.storage.sync.documents import audit_documents
 from facemodels.storage.sync.findings import AuditReport, Kind, ObjectFinding
-from facemodels.storage.sync.workspace import unpushed
+from facemodels.storage.sync.workspace import outputs_with, unpushed
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,10 @@ def audit(
     if repair or dry_run:
         findings = run.repair(reached, findings, unread, dry_run=dry_run)
     findings += documents
-    return AuditReport(facts, tuple(findings), repair and not dry_run, unread, run.linked)
+    return AuditReport(
+        facts, tuple(findings), repair and not dry_run, unread,
+        len(run.linked), outputs_with(stores.root, run.linked, stores.cache),
+    )  # fmt: skip
 
 
 def _documents(store: ObjectStore, default: str, *, required: bool) -> list[ObjectFinding]:
@@ -198,7 +201,7 @@ class _AuditRun:
         self._jobs = jobs
         self._sample = sample
         self._archives = {one.path: one for one in recorded_archives(state)}
-        self.linked = 0
+        self.linked: list[str] = []
         # A backup keeps what an archive has by now; nothing mends it there, and nobody needs it.
         left = (one.objects for one in self._archives.values())
         self._left = frozenset().union(*left) - names.keys()
@@ -289,7 +292,8 @@ class _AuditRun:
             return repair_archive(archive, store, others, self._stores.root, dry_run=dry_run)
         source = find_whole(item, others)
         if source is not None and not dry_run:
-            self.linked += store.name == CACHE and is_linked(store, item)
+            if store.name == CACHE and is_linked(store, item):
+                self.linked.append(item)
             _copy(self._stores, item, source, store)
         return "" if source is None else source.name
 

@@ -60,6 +60,8 @@ class AuditReport:
         unread: why stores could not be audited, by name.
         linked: how many objects of the cache that were replaced have other links: files of a
             working tree that go on to hold the damaged bytes.
+        relink: the outputs of this working tree with such files; `dvc checkout --relink --force`
+            gives them the whole bytes.
     """
 
     stores: Mapping[str, Mapping[str, Any]]
@@ -67,6 +69,7 @@ class AuditReport:
     repaired: bool
     unread: Mapping[str, ToolError] = field(default_factory=dict)
     linked: int = 0
+    relink: tuple[str, ...] = ()
 
     @property
     def open(self) -> tuple[ObjectFinding, ...]:
@@ -79,6 +82,7 @@ class AuditReport:
             "places": {name: dict(facts) for name, facts in self.stores.items()},
             "repaired": self.repaired,
             "linked": self.linked,
+            "relink": list(self.relink),
             "unread": {name: str(error) for name, error in self.unread.items()},
             "findings": [
                 {

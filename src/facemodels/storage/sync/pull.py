@@ -18,6 +18,7 @@ from facemodels.storage.stores.objects import (
     versions_by_object,
 )
 from facemodels.storage.stores.stores import JOBS, Stores, each
+from facemodels.storage.sync.workspace import outputs_with
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class PullReport:
         refused: the ids of objects that were damaged in a store, by the name of the store.
         linked: how many of the replaced objects have other links: files of a working tree that go
             on to hold the damaged bytes.
+        relink: the outputs of this working tree with such files; `dvc checkout --relink --force`
+            gives them the whole bytes.
     """
 
     remote: str
@@ -42,6 +45,7 @@ class PullReport:
     replaced: tuple[str, ...]
     refused: dict[str, tuple[str, ...]]
     linked: int = 0
+    relink: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The report as values of JSON."""
@@ -49,7 +53,7 @@ class PullReport:
             "remote": self.remote, "versions": list(self.versions), "objects": self.objects,
             "fetched": self.fetched, "replaced": list(self.replaced),
             "refused": {name: list(oids) for name, oids in self.refused.items()},
-            "linked": self.linked,
+            "linked": self.linked, "relink": list(self.relink),
         }  # fmt: skip
 
 
@@ -101,7 +105,7 @@ def pull(
     return PullReport(
         source.name, tuple(one.id for one in objects), len(names),
         dict(sorted(fetch.fetched.items())), tuple(sorted(fetch.replaced)), refused,
-        fetch.linked,
+        len(fetch.linked), outputs_with(stores.root, fetch.linked, stores.cache),
     )  # fmt: skip
 
 
@@ -113,7 +117,7 @@ class _PullRun:
         self._sources = (first, *stores.others(stores.cache, first))
         self.fetched: dict[str, str] = {}
         self.replaced: list[str] = []
-        self.linked = 0
+        self.linked: list[str] = []
         self.lost: list[str] = []
         self.refused: dict[str, list[str]] = {store.name: [] for store in self._sources}
 
@@ -137,7 +141,7 @@ class _PullRun:
                 self.fetched[oid] = source.name
                 if digest is not None:
                     self.replaced.append(oid)
-                    self.linked += linked
+                    self.linked += [oid] if linked else []
                 return
         if problem is not None:
             raise problem

@@ -43,6 +43,22 @@ def unpushed(
     return found
 
 
+def outputs_with(root: Path, oids: Collection[str], source: ObjectStore) -> tuple[str, ...]:
+    """The paths of the outputs of the working tree that hold one of some objects, sorted.
+
+    Args:
+        root: the folder of the repository.
+        oids: ids of objects; empty: nothing is looked up.
+        source: the store that has the lists of folders.
+    """
+    if not oids:
+        return ()
+    found = _outputs(root).items()
+    return tuple(
+        sorted(path for path, oid in found if not with_children([oid], [source]).isdisjoint(oids))
+    )
+
+
 def _outputs(root: Path) -> dict[str, str]:
     """The object id of each output that DVC keeps in its cache, by its path."""
     from dvc.exceptions import DvcException

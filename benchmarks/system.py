@@ -160,14 +160,20 @@ def _answered(system: FaceSystem, data: bytes, clock: Clock) -> int:
     image = clock("decode", imaging.decode, data)
     (found,) = clock("detect", system.detector.detect, [image])
     rows = np.flatnonzero(found.scores >= system.min_score)
-    answer = []
-    for box, score, points in zip(
-        found.boxes[rows], found.scores[rows], found.points[rows], strict=True
-    ):
-        crop = clock("crop", system.crop.cut, image, points, box)
-        quality = clock("crop", measure, points, crop)
-        vector = clock("embed", system.embedder.embed, [crop])[0]
-        answer.append({"box": box, "score": score, "embedding": vector, "eyes": quality.eyes})
+    boxes, points = found.boxes[rows], found.points[rows]
+    crops = [
+        clock("crop", system.crop.cut, image, five, box)
+        for five, box in zip(points, boxes, strict=True)
+    ]
+    eyes = [
+        clock("crop", measure, five, crop).eyes for five, crop in zip(points, crops, strict=True)
+    ]
+    vectors = [clock("embed", system.embedder.embed, [crop])[0] for crop in crops]
+    names = ("box", "score", "embedding", "eyes")
+    answer = [
+        dict(zip(names, values, strict=True))
+        for values in zip(boxes, found.scores[rows], vectors, eyes, strict=True)
+    ]
     clock("answer", orjson.dumps, answer, None, orjson.OPT_SERIALIZE_NUMPY)
     return len(rows)
 

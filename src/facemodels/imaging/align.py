@@ -54,12 +54,13 @@ def similarity(source: ArrayLike, target: ArrayLike) -> NDArray[np.float64]:
     if not np.isfinite(one).all():
         raise ImageError("a point of the face is not finite")
     start, end = (x[:, 0] + 1j * x[:, 1] for x in (one, other))
-    centred = start - start.mean()
+    middle, goal = start.mean(), end.mean()
+    centred = start - middle
     spread = float((centred * centred.conj()).sum().real)
     if spread <= 0 or not math.isfinite(spread):
         raise ImageError("the points of the face are all at one place")
-    turn = (centred.conj() * (end - end.mean())).sum() / spread
-    shift = end.mean() - turn * start.mean()
+    turn = (centred.conj() * (end - goal)).sum() / spread
+    shift = goal - turn * middle
     return np.array(
         [[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]], np.float64
     )

@@ -93,9 +93,16 @@ class FaceSystem:
         (found,) = self.detector.detect([image])
         rows = np.flatnonzero(found.scores >= least)
         points = self._points(image, found, rows)
-        return [
-            self._face(image, found.boxes[row], float(found.scores[row]), five)
+        # All crops first: a network drives what cutting needs out of the processor's caches.
+        crops = [
+            self.crop.cut(image, five, found.boxes[row])
             for row, five in zip(rows, points, strict=True)
+        ]
+        qualities = [measure(five, crop) for five, crop in zip(points, crops, strict=True)]
+        embeddings = [self.embedder.embed([crop])[0] for crop in crops]
+        return [
+            Face(found.boxes[row], float(found.scores[row]), *of_face)
+            for row, *of_face in zip(rows, points, qualities, embeddings, strict=True)
         ]
 
     def _points(self, image: Image, found: Detections, rows: NDArray[np.intp]) -> list[Points]:
@@ -109,10 +116,3 @@ class FaceSystem:
                 "Name a model of landmarks in conf/bundle, or a detector with points.",
             )
         return list(found.points[rows])
-
-    def _face(
-        self, image: Image, box: NDArray[np.float32], score: float, points: NDArray[np.float32]
-    ) -> Face:
-        crop = self.crop.cut(image, points, box)
-        embedding = self.embedder.embed([crop])[0]
-        return Face(box, score, points, measure(points, crop), embedding)

@@ -28,8 +28,8 @@ Whole = NDArray[np.intp]
 Sums = NDArray[np.uint64]
 
 _BITS = 21  # of a channel in a packed sum
-_CHANNEL = 2**_BITS - 1
-_MOST_IN_CELL = _CHANNEL // 255  # pixels
+_CHANNEL = np.int32(2**_BITS - 1)
+_MOST_IN_CELL = int(_CHANNEL) // 255  # pixels
 
 
 class AreaSums:
@@ -49,17 +49,17 @@ class AreaSums:
 
     def resized(self, height: int, width: int) -> NDArray[np.float32]:
         """The whole picture, float32 (1, 3, height, width), 0 to 255."""
-        top, bottom = _cells(np.array([0]), np.array([self.height]), height)
-        left, right = _cells(np.array([0]), np.array([self.width]), width)
+        top, bottom = _cells(self.height, height)
+        left, right = _cells(self.width, width)
 
         def sums(table: Sums) -> Sums:
-            rows = table[bottom[0]]
-            rows -= table[top[0]]
-            found: Sums = rows.take(right[0], axis=1)
-            found -= rows.take(left[0], axis=1)
+            rows = table.take(bottom, axis=0)
+            rows -= table.take(top, axis=0)
+            found: Sums = rows.take(right, axis=1)
+            found -= rows.take(left, axis=1)
             return found[None]
 
-        return self._means(sums, bottom - top, right - left)
+        return self._means(sums, (bottom - top)[None], (right - left)[None])
 
     def crops(self, boxes: Whole, size: int) -> NDArray[np.float32]:
         """Crops of the picture, resized: float32 (K, 3, size, size), 0 to 255.
@@ -69,20 +69,24 @@ class AreaSums:
                 inside of the picture and with an area.
             size: of the crops, pixels.
         """
-        left, right = _cells(boxes[:, 0], boxes[:, 2], size)
-        top, bottom = _cells(boxes[:, 1], boxes[:, 3], size)
-        left, right = left[:, None, :], right[:, None, :]
-        above, below = ((rows * (self.width + 1))[:, :, None] for rows in (top, bottom))
+        corners = boxes[:, :2, None]
+        first, last = _cells(boxes[:, 2:, None] - corners, size)
+        columns, rows = (last - first).swapaxes(0, 1)
+        first += corners
+        last += corners
+        left, right = first[:, 0, None], last[:, 0, None]
+        above, below = ((edge[:, 1] * (self.width + 1))[:, :, None] for edge in (first, last))
+        place = np.empty((len(boxes), size, size), np.intp)
 
         def sums(table: Sums) -> Sums:
             flat = table.reshape(-1)
-            found: Sums = flat.take(below + right)
-            found -= flat.take(above + right)
-            found -= flat.take(below + left)
-            found += flat.take(above + left)
+            found: Sums = flat.take(np.add(below, right, out=place))
+            found -= flat.take(np.add(above, right, out=place))
+            found -= flat.take(np.add(below, left, out=place))
+            found += flat.take(np.add(above, left, out=place))
             return found
 
-        return self._means(sums, bottom - top, (right - left)[:, 0])
+        return self._means(sums, rows, columns)
 
     def _means(
         self, sums: Callable[[Sums], Sums], rows: Whole, columns: Whole
@@ -93,9 +97,10 @@ class AreaSums:
         """
         means = np.empty((len(rows), 3, rows.shape[1], columns.shape[1]), np.float32)
         if (rows.max(axis=1) * columns.max(axis=1)).max() <= _MOST_IN_CELL:
-            packed = sums(self._packed).view(np.int64)  # which NumPy converts faster
+            packed = sums(self._packed)
             for channel in range(3):
-                means[:, channel] = packed & _CHANNEL
+                # NumPy makes floats of 32 bits faster than of 64.
+                means[:, channel] = packed.astype(np.int32) & _CHANNEL
                 packed >>= _BITS
         else:
             for channel in range(3):
@@ -124,9 +129,7 @@ def _table(pixels: NDArray[np.unsignedinteger[Any]]) -> Sums:
     return table
 
 
-def _cells(start: Whole, stop: Whole, count: int) -> tuple[Whole, Whole]:
-    """First and one after the last pixel of each cell: (K,) and (K,) to (K, count), twice."""
-    length, step = (stop - start)[:, None], np.arange(count + 1)[None]
-    first = start[:, None] + step[:, :-1] * length // count
-    last = start[:, None] - (-step[:, 1:] * length) // count
-    return first, last
+def _cells(length: int | Whole, count: int) -> tuple[Whole, Whole]:
+    """First and one after the last pixel of each cell of lengths (..., 1): (..., count), twice."""
+    edges = np.arange(count + 1) * length
+    return edges[..., :-1] // count, (edges[..., 1:] + (count - 1)) // count

@@ -21,7 +21,7 @@ from PIL import Image
 from pydantic import Field
 
 from facemodels import imaging
-from facemodels.detection.mtcnn.area import AreaSums
+from facemodels.detection.mtcnn.area import AreaSums, Whole
 from facemodels.detection.mtcnn.suppression import suppress
 from facemodels.detection.task import Detections
 from facemodels.params import Count, Frozen, parse
@@ -95,26 +95,33 @@ class Cascade:
 
     def _proposed(self, sums: AreaSums) -> Floats:
         """Squares in which a face may be, (K, 4): stage 1, P-Net over a pyramid."""
-        levels = [self._level(sums, scale) for scale in _scales(sums, self.settings)]
-        boxes, scores, offsets = (np.concatenate(parts) for parts in zip(*levels, strict=True))
-        kept = suppress(boxes, scores, _IOU)[:_MOST]
-        boxes = boxes[kept]
-        sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
-        return _squares(boxes + offsets[kept] * sides)
+        scales = _scales(sums, self.settings)
+        levels = [self._level(sums, scale) for scale in scales]
+        level = np.repeat(np.arange(len(levels)), [len(scores) for _, scores, _ in levels])
+        cells, scores, offsets = (np.concatenate(parts) for parts in zip(*levels, strict=True))
+        corner = cells.astype(np.float32) * _STRIDE
+        boxes = np.concatenate([corner + 1, corner + _FIELD], axis=1)
+        boxes = np.floor(boxes / np.array(scales, np.float32)[level, None])
+        kept = suppress(boxes, scores, _IOU_LEVEL, groups=level)
+        boxes, scores, offsets = boxes[kept], scores[kept], offsets[kept]
+        if _sizes_apart(boxes, level[kept], _IOU):
+            best = np.argsort(-scores, kind="stable")[:_MOST]
+        else:
+            best = suppress(boxes, scores, _IOU)[:_MOST]
+        boxes = boxes[best]
+        return _squares(boxes + offsets[best] * _twice(boxes[:, 2:] - boxes[:, :2]))
 
-    def _level(self, sums: AreaSums, scale: float) -> tuple[Floats, Floats, Floats]:
-        """Boxes, scores and offsets that P-Net proposes at one scale."""
+    def _level(self, sums: AreaSums, scale: float) -> tuple[Whole, Floats, Floats]:
+        """Cells (column, row), scores and offsets that P-Net proposes at one scale."""
         size = (int(sums.height * scale + 1), int(sums.width * scale + 1))
         offsets, probabilities = self.networks["pnet"](_normalised(sums.resized(*size)))
         face = probabilities[0, 1]
         rows, columns = np.nonzero(face >= self.settings.thresholds[0])
         scores = face[rows, columns]
-        best = np.argsort(-scores, kind="stable")[:_MOST_IN_LEVEL]
-        rows, columns, scores = rows[best], columns[best], scores[best]
-        corner = np.stack([columns, rows], axis=1).astype(np.float32) * _STRIDE
-        boxes = np.floor(np.concatenate([corner + 1, corner + _FIELD], axis=1) / np.float32(scale))
-        kept = suppress(boxes, scores, _IOU_LEVEL)
-        return boxes[kept], scores[kept], offsets[0][:, rows[kept], columns[kept]].T
+        if len(scores) > _MOST_IN_LEVEL:
+            best = np.argsort(-scores, kind="stable")[:_MOST_IN_LEVEL]
+            rows, columns, scores = rows[best], columns[best], scores[best]
+        return np.stack([columns, rows], axis=1), scores, offsets[0][:, rows, columns].T
 
     def _refined(self, sums: AreaSums, boxes: Floats) -> Floats:
         """The squares, moved, that R-Net takes for faces: stage 2."""
@@ -209,10 +216,35 @@ def _squares(boxes: Floats) -> Floats:
 
 def _moved(boxes: Floats, offsets: Floats) -> Floats:
     """Boxes whose corners are moved by parts of their sides."""
-    return boxes + offsets * np.tile(boxes[:, 2:] - boxes[:, :2] + 1, 2)
+    return boxes + offsets * _twice(boxes[:, 2:] - boxes[:, :2] + 1)
 
 
-def _pixels(boxes: Floats, sums: AreaSums) -> NDArray[np.intp]:
+def _sizes_apart(boxes: Floats, level: Whole, most: float) -> bool:
+    """Whether no box can cover one of another level by more than `most`, as is usual.
+
+    It cannot where its area is a smaller part of the other's. Within a level nothing is left
+    that covers another box by so much.
+
+    Args:
+        boxes: (K, 4).
+        level: (K,), rising; boxes of a later level are larger.
+        most: intersection over union.
+    """
+    if not len(boxes):
+        return True
+    width, height = (boxes[:, 2:] - boxes[:, :2]).T
+    areas = width * height
+    starts = np.flatnonzero(np.diff(level, prepend=-1))
+    largest, smallest = np.maximum.reduceat(areas, starts), np.minimum.reduceat(areas, starts)
+    return bool((largest[:-1] / smallest[1:] <= np.float32(most)).all())
+
+
+def _twice(sides: Floats) -> Floats:
+    """Width and height (K, 2) for both corners: (K, 4)."""
+    return np.concatenate([sides, sides], axis=1)
+
+
+def _pixels(boxes: Floats, sums: AreaSums) -> Whole:
     """The pixels of the picture in each box: left, top, right, bottom, the last two excluded.
 
     The boxes of the cascade count pixels from 1 and include the last one.

@@ -78,6 +78,14 @@ def test_it_finds_in_scenes_what_facenet_pytorch_finds(
         assert_as_facenet_pytorch(faces, original, image)
 
 
+def test_where_boxes_of_two_levels_are_alike_it_finds_what_facenet_pytorch_finds(
+    cascade: Cascade, scenes: list[NDArray[np.uint8]]
+) -> None:
+    close = Cascade(cascade.networks, AUTHORS.model_copy(update={"factor": 0.9}))
+    original = MTCNN(select_largest=False, keep_all=True, factor=0.9)
+    assert_as_facenet_pytorch(close.detect(scenes[:1])[0], original, scenes[0])
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_it_finds_in_real_pictures_what_facenet_pytorch_finds(
     cascade: Cascade, original: MTCNN, name: str

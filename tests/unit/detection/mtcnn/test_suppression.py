@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import torch
 import torchvision
@@ -27,6 +29,19 @@ def test_by_the_union_it_keeps_what_torchvision_keeps(
     boxes, scores = candidates(seed, count)
     expected = torchvision.ops.nms(torch.from_numpy(boxes), torch.from_numpy(scores), threshold)
     np.testing.assert_array_equal(suppress(boxes, scores, threshold), expected.numpy())
+
+
+@given(seed=st.integers(0, 1000), counts=st.lists(st.integers(1, 200), min_size=1, max_size=5))
+def test_boxes_of_groups_are_kept_as_if_each_group_were_alone(seed: int, counts: list[int]) -> None:
+    boxes, scores = candidates(seed, sum(counts))
+    starts = np.cumsum([0, *counts])
+    alone = [
+        start + suppress(boxes[start:stop], scores[start:stop], 0.3)
+        for start, stop in itertools.pairwise(starts)
+    ]
+    groups = np.repeat(np.arange(len(counts)), counts)
+    kept = suppress(boxes, scores, 0.3, groups=groups)
+    np.testing.assert_array_equal(kept, np.concatenate(alone))
 
 
 @given(seed=st.integers(0, 1000), count=st.integers(1, 60))

@@ -96,7 +96,7 @@ class AreaSums:
         The cells have so many rows (K, S) and columns (K, T).
         """
         means = np.empty((len(rows), 3, rows.shape[1], columns.shape[1]), np.float32)
-        if (rows.max(axis=1) * columns.max(axis=1)).max() <= _MOST_IN_CELL:
+        if rows.max() * columns.max() <= _MOST_IN_CELL:
             packed = sums(self._packed)
             for channel in range(3):
                 # NumPy makes floats of 32 bits faster than of 64.

@@ -97,13 +97,15 @@ class Cascade:
         """Squares in which a face may be, (K, 4): stage 1, P-Net over a pyramid."""
         scales = _scales(sums, self.settings)
         levels = [self._level(sums, scale) for scale in scales]
-        level = np.repeat(np.arange(len(levels)), [len(scores) for _, scores, _ in levels])
-        cells, scores, offsets = (np.concatenate(parts) for parts in zip(*levels, strict=True))
-        corner = cells.astype(np.float32) * _STRIDE
+        level = np.repeat(np.arange(len(levels)), [len(scores) for *_, scores in levels])
+        offsets, rows, columns, scores = (
+            np.concatenate(parts, axis=-1) for parts in zip(*levels, strict=True)
+        )
+        corner = np.stack([columns, rows], axis=1).astype(np.float32) * _STRIDE
         boxes = np.concatenate([corner + 1, corner + _FIELD], axis=1)
         boxes = np.floor(boxes / np.array(scales, np.float32)[level, None])
         kept = suppress(boxes, scores, _IOU_LEVEL, groups=level)
-        boxes, scores, offsets = boxes[kept], scores[kept], offsets[kept]
+        boxes, scores, offsets = boxes[kept], scores[kept], offsets.T[kept]
         if _sizes_apart(boxes, level[kept], _IOU):
             best = np.argsort(-scores, kind="stable")[:_MOST]
         else:
@@ -111,17 +113,18 @@ class Cascade:
         boxes = boxes[best]
         return _squares(boxes + offsets[best] * _twice(boxes[:, 2:] - boxes[:, :2]))
 
-    def _level(self, sums: AreaSums, scale: float) -> tuple[Whole, Floats, Floats]:
-        """Cells (column, row), scores and offsets that P-Net proposes at one scale."""
+    def _level(self, sums: AreaSums, scale: float) -> tuple[Floats, Whole, Whole, Floats]:
+        """What P-Net proposes at one scale: offsets (4, K), rows, columns and scores of cells."""
         size = (int(sums.height * scale + 1), int(sums.width * scale + 1))
         offsets, probabilities = self.networks["pnet"](_normalised(sums.resized(*size)))
         face = probabilities[0, 1]
-        rows, columns = np.nonzero(face >= self.settings.thresholds[0])
-        scores = face[rows, columns]
-        if len(scores) > _MOST_IN_LEVEL:
+        cells = np.flatnonzero(face >= self.settings.thresholds[0])
+        scores = face.take(cells)
+        if len(cells) > _MOST_IN_LEVEL:
             best = np.argsort(-scores, kind="stable")[:_MOST_IN_LEVEL]
-            rows, columns, scores = rows[best], columns[best], scores[best]
-        return np.stack([columns, rows], axis=1), scores, offsets[0][:, rows, columns].T
+            cells, scores = cells[best], scores[best]
+        rows, columns = np.divmod(cells, face.shape[1])
+        return offsets.reshape(4, -1).take(cells, axis=1), rows, columns, scores
 
     def _refined(self, sums: AreaSums, boxes: Floats) -> Floats:
         """The squares, moved, that R-Net takes for faces: stage 2."""

@@ -17,6 +17,7 @@ from typing import Any
 from facemodels.errors import InputError, RuleError
 from facemodels.names import ModelId
 from facemodels.registry import members, tag_names
+from facemodels.registry.events import to_text
 from facemodels.registry.proposals import ProposedEvent, event_of, staged
 from facemodels.registry.state import ARCHIVED, ROLLOUT, Entry, State, Status, production_line
 
@@ -96,7 +97,7 @@ def move(
     """
     entry = state.entry(model)
     if entry.status == status:
-        raise InputError(f"{model} is in {status} already.", "Nothing was changed.")
+        raise _already(entry, f"in {status}", status)
     if entry.status == "deprecated":
         raise RuleError(
             f"{model} is deprecated; that is the last status.", "Register a new version."
@@ -160,7 +161,7 @@ def place(state: State, model: ModelId, *, reason: str) -> ProposedEvent:
     """
     entry = state.entry(model)
     if state.id_staged(entry.model) == entry.id:
-        raise InputError(f"{model} is in staging's environment already.", "Nothing was changed.")
+        raise _already(entry, "in staging's environment", "staging")
     if entry.status == "deprecated":
         raise RuleError(f"{model} is deprecated.", "Deploy another version.")
     _require_weights(state, entry)
@@ -200,7 +201,7 @@ def roll_out(
     if type(percent) is not int or not 0 <= percent <= 100:
         raise InputError(f"{percent!r} is no percentage.", "Write a whole number from 0 to 100.")
     if entry.status == "production":
-        raise InputError(f"{model} is in production already.", "Nothing was changed.")
+        raise _already(entry, "in production", "production")
     if entry.status == "deprecated":
         raise RuleError(f"{model} is deprecated.", "Deploy another version.")
     _require_weights(state, entry)
@@ -269,7 +270,7 @@ def archive(
     """
     entry = state.entry(model)
     if entry.id in state.archived:
-        raise InputError(f"{model} is in the archive already.", "Nothing was changed.")
+        raise _already(entry, "in the archive", ARCHIVED)
     if not _SHA256.fullmatch(str(facts.get("sha256", ""))) or not facts.get("path"):
         raise InputError(
             "an archive is known by its SHA-256 and its path.", "Give `sha256` and `path`."
@@ -312,6 +313,16 @@ def restore(
         raise InputError("A restoration needs a reason.", "Add --reason.")
     tag = tag_names.unassign(model.name, ARCHIVED, state.last_number(entry.model))
     return event_of(entry, "restore", tag, entry.status, reason, extra or {})
+
+
+def _already(entry: Entry, what: str, stage: str) -> InputError:
+    """What to say to who comes second: that it is done, since when, and by whom."""
+    events = reversed(entry.events)
+    done = next((event for event in events if event.name.stage == stage), entry.events[-1])
+    return InputError(
+        f"{entry.id} is {what} already: {done.tagger} did that on {to_text(done.time)}.",
+        "Nothing was changed.",
+    )
 
 
 def _require_weights(state: State, entry: Entry) -> None:
@@ -375,7 +386,7 @@ def deprecate(state: State, model: ModelId, *, reason: str, retire: bool = False
     """
     entry = state.entry(model)
     if entry.status == "deprecated":
-        raise InputError(f"{model} is deprecated already.", "Nothing was changed.")
+        raise _already(entry, "deprecated", "deprecated")
     if not reason:
         raise InputError("A deprecation needs a reason.", "Add --reason.")
     if entry.status == "production" and not retire:

@@ -10,6 +10,7 @@ from tests.bounded import examples
 from facemodels.errors import FacemodelsError, InputError, RuleError
 from facemodels.names import ModelId
 from facemodels.registry import rules
+from facemodels.registry.events import to_text
 from facemodels.registry.policy import role_of
 from facemodels.registry.state import STATUSES, Status
 
@@ -99,7 +100,8 @@ def test_a_deprecation_needs_a_reason_and_production_must_be_retired_on_purpose(
     event = ledger.add(deprecate(V1, retire=True))
     assert event.record is not None
     assert event.record["retire"] is True
-    with pytest.raises(InputError, match="deprecated already"):
+    said = f"deprecated already: {event.tagger} did that on {to_text(event.time)}"
+    with pytest.raises(InputError, match=said):
         ledger.add(deprecate(V1, retire=True))
 
 

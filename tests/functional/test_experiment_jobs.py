@@ -71,17 +71,17 @@ def logs(name: str) -> str:
 
 @pytest.mark.timeout(600)
 def test_jobs_end_in_dvc_exp_show_or_with_their_log_or_by_cancel(repository: Path) -> None:
-    for name, x in (("good", 2), ("bad", 3), ("long", 4)):
-        assert call("submit", "-S", f"x={x}", "--name", name)["cluster"] == "local"
+    for name, x, *flags in (("good", 2), ("bad", 3), ("long", 4), ("kept", 3, "--ignore-errors")):
+        assert call("submit", "-S", f"x={x}", "--name", name, *flags)["cluster"] == "local"
     until(lambda: "asleep" in logs("long"))
     assert state("long") == call("cancel", "long", "--dry-run")["state"] == "running"
     assert call("cancel", "long")["state"] == state("long") == "cancelled"
-    until(lambda: {state("good"), state("bad")} == {"done", "failed"})
-    assert state("good") == "done", logs("good")
+    until(lambda: "running" not in {state("good"), state("bad"), state("kept")})
+    assert (state("good"), state("bad"), state("kept")) == ("done", "failed", "done"), logs("good")
     assert "three is not wanted" in logs("bad")
     assert not list((repository / ".cache/experiments").glob("*/clone"))
     shown = shell(repository, str(BIN / "dvc"), "exp", "list", "--name-only", "--all")
-    assert shown.split() == ["good"]
+    assert sorted(shown.split()) == ["good", "kept"]
     shell(repository, str(BIN / "dvc"), "exp", "apply", "good")
     assert (repository / "out.txt").read_text() == "4"
     assert "no job" in str(_error("logs", "other"))

@@ -47,6 +47,7 @@ def exp() -> None:
     metavar="KEY=VALUE",
     help="A parameter of submitit's executor: timeout_min=600, slurm_partition=gpu.",
 )
+@click.option("--ignore-errors", is_flag=True, help="Keep what misses a gate: name gate@MODEL.")
 @click.argument("targets", nargs=-1, metavar="[STAGE]...")
 @json_option
 def submit(
@@ -54,6 +55,7 @@ def submit(
     cluster: str,
     name: str | None,
     resources: tuple[str, ...],
+    ignore_errors: bool,
     targets: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -76,6 +78,7 @@ def submit(
         changes=changes,
         targets=targets,
         resources={"timeout_min": 60 * 24, **dict(map(_resource, resources))},
+        ignore_errors=ignore_errors,
     )
     shown = made.experiment.name
     text = f"Submitted {shown} as job {made.job}; facemodels exp logs {shown}\n"

@@ -55,5 +55,6 @@ def require(judgements: list[GateResult], model: str) -> None:
         raise GateError(
             f"{model} is below its gates: {reasons}. Nothing is packaged.",
             "Train it better, or change `gates` in conf/ and say why in the commit. "
-            "`dvc exp save` keeps its figures as an experiment.",
+            "`dvc exp save` keeps its figures as an experiment; of a queued one, "
+            "`dvc exp run --queue --ignore-errors` does, with its gate as the target.",
         )

@@ -25,6 +25,7 @@ class Experiment:
         commit: the commit that is run.
         changes: of parameters, as `dvc exp run -S` takes them.
         targets: stages; none for all.
+        ignore_errors: as `dvc exp run --ignore-errors`: what misses a gate is kept all the same.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Experiment:
     commit: str
     changes: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
+    ignore_errors: bool = False
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
@@ -67,9 +69,10 @@ def run(experiment: Experiment) -> None:
             shutil.copy(local, clone / ".dvc")
         _dvc(clone, "cache", "dir", "--local", str(repository / ".dvc" / "cache"))
         changes = [word for change in experiment.changes for word in ("--set-param", change)]
+        options = [*changes, *(["--ignore-errors"] if experiment.ignore_errors else ())]
         # --pull would ask the remote for each output of every stage that is to run anyway.
         _dvc(clone, "checkout", "--allow-missing", "--force")
-        _dvc(clone, "exp", "run", "--name", experiment.name, *changes, *experiment.targets)
+        _dvc(clone, "exp", "run", "--name", experiment.name, *options, *experiment.targets)
         _dvc(clone, "exp", "push", "--no-cache", "origin", experiment.name)
     finally:
         shutil.rmtree(clone, ignore_errors=True)

@@ -52,6 +52,7 @@ def submit(
     changes: Sequence[str],
     targets: Sequence[str],
     resources: Mapping[str, Any],
+    ignore_errors: bool = False,
 ) -> JobRecord:
     """Submit an experiment on the commit that is checked out.
 
@@ -62,6 +63,7 @@ def submit(
         changes: of parameters, as `dvc exp run -S` takes them.
         targets: stages; none for all.
         resources: parameters of submitit's executor, such as `timeout_min`.
+        ignore_errors: keep the experiment even if a stage fails, as one does that misses a gate.
 
     Raises:
         InputError: submitit is missing, the name is taken or none, or files that Git tracks have
@@ -80,7 +82,9 @@ def submit(
             "Commit them, or `git stash`.",
         )
     commit = git.commit("HEAD")
-    experiment = Experiment(name, str(repository), commit, tuple(changes), tuple(targets))
+    experiment = Experiment(
+        name, str(repository), commit, tuple(changes), tuple(targets), ignore_errors
+    )
     folder = experiment.folder
     if folder.exists():
         raise InputError(f"{folder} is of a job of this name.", "Choose another --name.")

@@ -17,6 +17,7 @@ _BLOCK = 64  # boxes that are walked down together; as many as a number has bits
 Overlap = Literal["union", "smaller"]
 
 
+@np.errstate(divide="ignore", invalid="ignore")  # of boxes without an area
 def suppress(
     boxes: NDArray[np.float32],
     scores: NDArray[np.float32],
@@ -118,7 +119,8 @@ class _Boxes:
         """The overlap of each with each of M others, as (N, M); nan for two without an area."""
         sides = np.minimum(self.corners[1, :, :, None], others.corners[1, :, None])
         sides -= np.maximum(self.corners[0, :, :, None], others.corners[0, :, None])
-        sides += self.border
+        if self.border:
+            sides += self.border
         np.maximum(sides, 0, out=sides)
         shared: NDArray[np.float32] = sides[0]
         shared *= sides[1]
@@ -128,5 +130,5 @@ class _Boxes:
         else:
             whole = own + others.areas
             whole -= shared
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.divide(shared, whole, out=shared)
+        shared /= whole
+        return shared

@@ -156,9 +156,16 @@ class Connection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """A request has arrived completely."""
-        if not self.parser.should_upgrade():
-            super().on_message_complete()
+        """A request has arrived completely: what its client does next is listened to.
+
+        uvicorn stops reading after a large part of a body until the application asks for more.
+        After the last part nobody asks, and nobody would notice that the client leaves.
+        """
+        if self.parser.should_upgrade():
+            return
+        super().on_message_complete()
+        if not self.pipeline:  # the requests of a pipeline wait in the system's buffer
+            self.flow.resume_reading()
 
     def on_response_complete(self) -> None:
         """A response has been written."""

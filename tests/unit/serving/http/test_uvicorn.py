@@ -66,7 +66,7 @@ class Transport(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written = b""
-        self.closed = False
+        self.closed = self.paused = False
 
     def write(self, data: Any) -> None:
         self.written += data
@@ -79,9 +79,11 @@ class Transport(asyncio.Transport):
     def is_closing(self) -> bool:
         return self.closed
 
-    def pause_reading(self) -> None: ...
+    def pause_reading(self) -> None:
+        self.paused = True
 
-    def resume_reading(self) -> None: ...
+    def resume_reading(self) -> None:
+        self.paused = False
 
     def get_write_buffer_size(self) -> int:
         return 0
@@ -198,6 +200,19 @@ def test_requests_in_a_row_are_answered_in_turn() -> None:
 
     written = asyncio.run(talk())
     assert written.index(b"/a") < written.index(b"/bxy")
+
+
+def test_a_client_is_listened_to_once_its_request_is_complete() -> None:
+    async def talk() -> None:
+        made, transport, _ = connected()
+        made.data_received(b"POST /a HTTP/1.1\r\ncontent-length: 200000\r\n\r\n" + b"." * 100_000)
+        assert transport.paused, f"{CHANGED}a large part of a body does not stop the reading."
+        made.data_received(b"." * 100_000)  # the last part, which nobody asks to follow
+        assert not transport.paused, "nobody would notice that the client leaves"
+        made.data_received(b"POST /b HTTP/1.1\r\ncontent-length: 2\r\n\r\nxy")
+        assert transport.paused, "a client may not fill the memory with requests in a row"
+
+    asyncio.run(talk())
 
 
 def test_the_server_knows_its_connections_and_requests() -> None:

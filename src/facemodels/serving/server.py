@@ -8,6 +8,7 @@ connections, and requests in work have `grace_s` to finish. A second signal ends
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import socket
@@ -45,7 +46,8 @@ from facemodels.serving.listener import (
 from facemodels.serving.metrics import Metrics
 from facemodels.serving.settings import Limits, Serving
 
-_TICKS = 10  # runs of uvicorn's main loop a second
+_CHECK_S = 1.0  # between two checks of all connections
+_BUSY_S, _REST_S = 0.1, 0.5  # between two ticks with a request in work, and without one
 _IDLE_GRACE_S = 0.5  # at the end, before connections without a request are closed
 _THREADS_S = 0.5  # at the end, for threads whose results nobody waits for
 _END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -92,6 +94,8 @@ class _Server(uvicorn.Server):
         self.ticked_s = time.monotonic()
         self._log = log
         self._leave_at: float | None = None
+        self._signalled = asyncio.Event()
+        self._checked_s = 0.0
         self.code = 0
 
     @contextmanager
@@ -126,10 +130,22 @@ class _Server(uvicorn.Server):
             self._heartbeat.start()
         self._log.info("ready", host=host, port=port)
 
+    async def main_loop(self) -> None:
+        """Tick until the end; uvicorn's own loop wakes an idle processor ten times a second."""
+        for counter in itertools.count():
+            if await self.on_tick(counter):
+                return
+            busy = self.server_state.tasks or self._leave_at is not None
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_BUSY_S if busy else _REST_S):
+                    await self._signalled.wait()
+            self._signalled.clear()
+
     async def on_tick(self, counter: int) -> bool:
-        """Called ten times a second; true ends the main loop."""
+        """Look at what changes with time; true ends the main loop."""
         now = self.ticked_s = time.monotonic()
-        if counter % _TICKS == 0:
+        if now - self._checked_s >= _CHECK_S:
+            self._checked_s = now
             for connection in list(self.server_state.connections):
                 connection.check(now)  # type: ignore[union-attr]
         if self._doorman is not None:
@@ -142,6 +158,7 @@ class _Server(uvicorn.Server):
 
     def _end(self, number: int) -> None:
         """End in order at the first signal, at once at the second."""
+        self._signalled.set()
         name = signal.Signals(number).name
         if self._leave_at is None:
             self._readiness.ready = False

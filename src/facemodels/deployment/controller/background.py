@@ -74,6 +74,8 @@ class BackgroundMonitor:
         self._answered: dict[str, Mapping[str, int]] = {}  # by the router's process
         self._routers_told: tuple[Sequence[ScrapeTarget], float] = ((), 0.0)  # servers and when
         self._judgements: dict[str, ModelAssessment] = {}
+        self._seen: object = None  # all that a judgement rests on, beside the time
+        self._moved = self._judged = 0.0  # when that last changed, and was last judged; monotonic
         self._alarms = Alarms(structlog.get_logger("facemodels.deployment"))
         self._began = time.monotonic()
         self._stop = threading.Event()
@@ -183,8 +185,19 @@ class BackgroundMonitor:
     def _judge(self) -> None:
         if self._look_for_changes():
             self._watch = self._new_watch()
+        elif self._is_still():
+            return
+        self._judged = time.monotonic()
         served = [one.served for one in self._wanted.values()]
         self._judgements = self._watch.assess(served, self._conduct)
+
+    def _is_still(self) -> bool:
+        """Whether nothing was asked or changed for a time, and was judged since."""
+        now, seen = time.monotonic(), (self._targets, self._wanted, self._conduct)
+        known = all(one.activity is not None for one in self._targets)
+        if seen != self._seen or not known:
+            self._seen, self._moved = seen, now
+        return now - self._moved > QUIET_S and now - self._judged < QUIET_S
 
     def _look_for_changes(self) -> bool:
         """Take over a changed source or changed triggers; say whether there are any."""

@@ -41,7 +41,7 @@ from facemodels.deployment.router.routing import (
     routes,
 )
 from facemodels.deployment.router.traffic import Traffic, share_out
-from facemodels.deployment.servers.process import some_ended
+from facemodels.deployment.servers.process import wait_for_end
 from facemodels.deployment.settings import (
     DECISIONS,
     FOLDER,
@@ -118,7 +118,7 @@ class Controller:
         self._status_looked = 0.0
         self._told = ToldFile(self.folder / STATUS)
         self._told_targets = ToldFile(self.folder / TARGETS)
-        self._pace = Pace(self._signs)
+        self._pace = Pace(self._signs, wait_for_end)
         self._stop = threading.Event()
         self._keep_serving = False
 
@@ -146,9 +146,9 @@ class Controller:
         self._stop.set()
 
     def _signs(self) -> object:
-        """What shows that something is asked for, or a process ended; turns find all the rest."""
+        """What shows that something is asked for; turns find all the rest."""
         changed = changed_ns(self._decisions), changed_ns(self._source)
-        return self._git.signs(), changed, self._alerts.empty(), some_ended()
+        return self._git.signs(), changed, self._alerts.empty()
 
     def tick(self) -> None:
         """Take one step in every part."""

@@ -17,7 +17,7 @@ from facemodels.deployment.servers.process import Process
 from facemodels.errors import FacemodelsError
 
 _EVERY_S = 0.1  # between two checks of a router that does not use its routes yet
-_SETTLED_S = 1.0  # of one that does, at most
+_SETTLED_S = 2.0  # of one that does, at most
 _AGAIN_S = 0.5  # between two attempts to start it
 
 
@@ -99,7 +99,7 @@ class RouterSupervisor:
                 self._good = self._looked
             self._look = None
         settled = self._applied == (self._pid, published)
-        every = min(_SETTLED_S, self.hang_s / 5) if settled else _EVERY_S
+        every = min(_SETTLED_S, self.hang_s / 3) if settled else _EVERY_S
         if self._look is None and now - self._looked >= every:
             self._looked = now
             self._look = self._pool.submit(self._see, published, self._pid)

@@ -21,6 +21,7 @@ class ExitWatch:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._files: dict[tuple[int, str], int] = {}
+        self._told: set[tuple[int, str]] = set()  # those whose end `wait` has told
 
     def watch(self, pid: int, started: str, look: Callable[[], str | None]) -> None:
         """Watch a process from now on.
@@ -45,20 +46,32 @@ class ExitWatch:
             file = self._files.get((pid, started))
             if file is None:
                 return None
-            if not _poll([file]):
+            if not _ended([file]):
                 return True
             del self._files[pid, started]
+            self._told.discard((pid, started))
             os.close(file)
         return False
 
-    def some_ended(self) -> bool:
-        """Whether a watched process ended and was not let go yet."""
+    def wait(self, seconds: float) -> bool:
+        """Wait for the end of a watched process, for so long at most.
+
+        Returns:
+            Whether one ended. Of each process it says so once, so that nobody waits in vain for
+            one that is not asked for any more.
+        """
         with self._lock:
-            return _poll(list(self._files.values()))
+            files = [file for key, file in self._files.items() if key not in self._told]
+        ended = _ended(files, seconds)
+        with self._lock:
+            told = {key for key, file in self._files.items() if file in ended}
+            self._told |= told
+        return bool(told)
 
 
-def _poll(files: list[int]) -> bool:
+def _ended(files: list[int], seconds: float = 0.0) -> set[int]:
+    """The descriptors whose process ended; waits for the first one for so long at most."""
     poll = select.poll()
     for file in files:
         poll.register(file, _ENDED)
-    return bool(poll.poll(0))
+    return {file for file, found in poll.poll(1e3 * seconds) if found & _ENDED}

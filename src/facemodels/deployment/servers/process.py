@@ -237,12 +237,12 @@ def adopt(path: Path) -> Process | None:
     return known[1] if known[1].alive() else None
 
 
-def some_ended() -> bool:
-    """Whether a process that was adopted ended, and nobody asked for it since.
+def wait_for_end(seconds: float) -> bool:
+    """Wait until a process that was adopted ends, for so long at most; say whether one did.
 
     This is one call of the system, however many processes there are.
     """
-    return _exits.some_ended()
+    return _exits.wait(seconds)
 
 
 def strays(folder: Path) -> list[Process]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -11,11 +12,14 @@ from unittest.mock import Mock
 from facemodels.deployment.controller.alarms import Alarms
 from facemodels.deployment.controller.pace import Pace
 from facemodels.deployment.controller.status import ToldFile
+from facemodels.deployment.servers.process import adopt, start, wait_for_end
 
 
-def test_the_loop_slows_down_when_nothing_moves_and_turns_at_once_on_a_sign() -> None:
+def test_the_loop_slows_down_when_nothing_moves_and_turns_at_once_on_a_sign(
+    tmp_path: Path,
+) -> None:
     sign = [0]
-    pace, stop = Pace(lambda: sign[0]), threading.Event()
+    pace, stop = Pace(lambda: sign[0], wait_for_end), threading.Event()
 
     def rest() -> float:
         pace.begin()
@@ -29,6 +33,14 @@ def test_the_loop_slows_down_when_nothing_moves_and_turns_at_once_on_a_sign() ->
     threading.Timer(0.01, lambda: sign.__setitem__(0, 1)).start()
     assert rest() < 0.3
     assert rest() < 0.3  # something moved lately
+    process = start(tmp_path / "one.json", ["sleep", "60"], log=tmp_path / "one.log")
+    assert adopt(process.path) is not None
+    pace._moved -= 60
+    threading.Timer(0.01, os.kill, (process.pid, signal.SIGKILL)).start()
+    assert rest() < 0.15  # it is not among the signs, which are looked at later
+    pace._moved -= 60
+    assert rest() >= 0.9  # nobody asks for it any more
+    process.end(0)
     pace._moved -= 60
     stop.set()
     assert rest() < 0.1

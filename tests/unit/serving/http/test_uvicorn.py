@@ -55,6 +55,7 @@ METHODS = {
     uvicorn.Server: {
         "__init__": ["self", "config"], "capture_signals": ["self"],
         "startup": ["self", "sockets"], "on_tick": ["self", "counter"],
+        "main_loop": ["self"],
         "shutdown": ["self", "sockets"], "run": ["self", "sockets"],
     },
 }  # fmt: skip

@@ -57,13 +57,14 @@ def alerts(
 
     root = find_root(Path.cwd())
     found = settings.load(root, environment, config)
+    host = f"[{found.control.host}]" if ":" in found.control.host else found.control.host
     place = settings.state_folder(root, environment, found)
     control_token(place)  # Prometheus and Alertmanager read its file
     folder.mkdir(parents=True, exist_ok=True)
     paths = write(
         folder,
         load_triggers(root),
-        control=f"{found.control.host}:{found.control.port}",
+        control=f"{host}:{found.control.port}",
         alertmanagers=alertmanagers,
         targets_file=str(place / "targets.json"),
         price_per_hour=found.price_per_hour,

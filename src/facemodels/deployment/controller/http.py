@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Any, ClassVar
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -81,6 +83,22 @@ class ControllerMetrics(Collector):
         yield baseline
 
 
+class _HttpServer(ThreadingHTTPServer):
+    """An HTTP server that listens on IPv6 too, and asks no name server for its own name."""
+
+    daemon_threads = True
+
+    def __init__(self, address: Address) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        super().__init__((address.host, address.port), BaseHTTPRequestHandler)
+
+    def server_bind(self) -> None:
+        """Bind. The library looks the address up backwards too, for a name that is not used."""
+        TCPServer.server_bind(self)
+        host, self.server_port = self.server_address[:2]
+        self.server_name = str(host)
+
+
 class ControlServer:
     """The HTTP server of the controller; it runs in threads of its own.
 
@@ -111,7 +129,7 @@ class ControlServer:
         registry = CollectorRegistry()
         registry.register(facts)
         try:
-            self._server = ThreadingHTTPServer((address.host, address.port), BaseHTTPRequestHandler)
+            self._server = _HttpServer(address)
         except OSError as error:
             raise InputError(
                 f"control.port {address.port} is taken: {error.strerror}.",
@@ -119,7 +137,6 @@ class ControlServer:
             ) from error
         access = ControlAccess(token, int(self._server.server_address[1]))
         self._server.RequestHandlerClass = _handler(registry, tell, access, verdicts)
-        self._server.daemon_threads = True
         self._thread = threading.Thread(
             target=self._server.serve_forever, name="control", daemon=True
         )

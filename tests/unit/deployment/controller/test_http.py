@@ -90,6 +90,16 @@ def test_shares_probes_and_alarms_are_series(opened: Opened) -> None:
     }
 
 
+@pytest.mark.parametrize("host", ["127.0.0.5", "::1"])
+def test_it_listens_without_a_look_up_of_a_name(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostbyaddr", None)  # a name server may be slow, or watch
+    facts = ControllerMetrics(lambda: STATUS, lambda: RATES)
+    control = ControlServer(Address(host=host, port=(port := free_port())), facts, print, "secret")
+    near = f"[{host}]" if ":" in host else host
+    assert httpx.get(f"http://{near}:{port}/metrics", headers=KEY).status_code == 200
+    control.close()
+
+
 def test_alerts_of_a_webhook_are_told(opened: Opened) -> None:
     body = webhook(model_name="recognition-facenet", model_version="1.1.0")
     assert opened.post("/alerts", body) == 200

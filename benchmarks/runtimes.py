@@ -101,7 +101,13 @@ def _row(form: Form, times: Any, first: Any, threads: int) -> dict[str, Any]:
     package = form.package
     cpu, wall = np.median(times, axis=0)
     alone = speed.measure(
-        package, threads=threads, warmup=1, runs=5, batch_sizes=[1], advance=lambda count: None
+        package,
+        package.runtimes,
+        threads=threads,
+        warmup=1,
+        runs=5,
+        batch_sizes=[1],
+        advance=lambda count: None,
     )["runtimes"][form.runtime]
     metric = PRIMARY[package.task]
     accuracy = package.metadata["accuracy_metrics"].get(metric)

@@ -240,7 +240,13 @@ def test_what_a_plugin_made_is_measured_in_every_runtime(case: Case) -> None:
     if (case.model.task, case.model.name) in OWN:
         pytest.skip("the stage benchmark measures it")
     measured = speed.measure(
-        case.package, threads=1, warmup=0, runs=2, batch_sizes=[1], advance=lambda n: None
+        case.package,
+        case.package.runtimes,
+        threads=1,
+        warmup=0,
+        runs=2,
+        batch_sizes=[1],
+        advance=lambda n: None,
     )
     assert list(measured["runtimes"]) == list(case.model.runtimes)
     assert measured["served"]["p50_ms"] > 0

@@ -34,12 +34,12 @@ def test_repro_builds_a_verified_package_of_every_model_and_system(built: Clone)
         built.run("sh", "-c", f"cd {package} && sha256sum --check --strict checksums.sha256")
 
 
-def test_every_package_is_measured_in_every_runtime(built: Clone) -> None:
+def test_every_package_is_measured_as_it_is_served(built: Clone) -> None:
     for folder in PACKAGES:
         package = open_package(built.folder / folder)
         name = str(package.id.name)
         measured = json.loads(built.read(f"reports/benchmark/{name}.json"))[name]
-        assert set(measured["runtimes"]) == set(package.runtimes)
+        assert list(measured["runtimes"]) == [package.runtimes[0]]  # `runtimes: served`
         assert measured["served"]["p50_ms"] > 0
         assert measured["served"]["file_size_mb"] > 0
 

@@ -18,6 +18,7 @@ from facemodels.cli.options import FILE_OR_FOLDER, FOLDER, json_option, output
 @click.option("--warmup", type=click.IntRange(min=0), default=5, show_default=True)
 @click.option("--runs", type=click.IntRange(min=2), default=40, show_default=True)
 @click.option("--batch-sizes", default="1,4,16", show_default=True)
+@click.option("--served-only", is_flag=True, help="Measure only the runtime that a server loads.")
 @json_option
 def benchmark(
     model: Path,
@@ -26,6 +27,7 @@ def benchmark(
     warmup: int,
     runs: int,
     batch_sizes: str,
+    served_only: bool,
     as_json: bool,
 ) -> None:
     """Run the suite on a package, then measure latency, throughput, memory and size.
@@ -49,6 +51,7 @@ def benchmark(
             "warmup": warmup,
             "runs": runs,
             "batch_sizes": batch_sizes.split(","),
+            "runtimes": "served" if served_only else "all",
         },
         "the options",
     )

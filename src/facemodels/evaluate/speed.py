@@ -71,6 +71,7 @@ def _timed(run: Callable[[int], Any], batch: int) -> float:
 
 def measure(
     package: Package,
+    runtimes: Sequence[Runtime],
     *,
     threads: int,
     warmup: int,
@@ -78,7 +79,16 @@ def measure(
     batch_sizes: Sequence[int],
     advance: Advance,
 ) -> dict[str, Any]:
-    """Measure every runtime of a package, each in a process of its own.
+    """Measure runtimes of a package, each in a process of its own.
+
+    Args:
+        package: what is measured.
+        runtimes: some of the package's; the first is the one that it is served by.
+        threads: of the runtime.
+        warmup: runs that are not counted.
+        runs: runs that are.
+        batch_sizes: numbers of images in a run; each is timed.
+        advance: is told each runtime that was measured.
 
     Returns:
         Machine, settings and, by runtime: p50/p95/p99 of one image in ms, images a second
@@ -87,10 +97,10 @@ def measure(
     """
     results: dict[str, Any] = {}
     settings = {"threads": threads, "warmup": warmup, "runs": runs}
-    for runtime in package.runtimes:
+    for runtime in runtimes:
         results[runtime] = _in_child(package, runtime, **settings, batch_sizes=batch_sizes)
         advance(1)
-    served = results[package.runtimes[0]]
+    served = results[runtimes[0]]
     return {
         "model": str(package.id),
         "package_digest": package.digest,

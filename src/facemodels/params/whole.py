@@ -24,12 +24,14 @@ class Benchmark(Frozen):
         warmup: number of runs that are not counted.
         runs: number of runs that are.
         batch_sizes: numbers of images in a run; each is timed.
+        runtimes: `all` that a package has, or the one alone that it is `served` by.
     """
 
     threads: Count
     warmup: Annotated[int, Field(ge=0)]
     runs: Count
     batch_sizes: list[Count]
+    runtimes: Literal["all", "served"]
 
 
 class Compare(Frozen):

@@ -76,10 +76,12 @@ def _outcomes(report: Path) -> dict[str, str]:
 
 
 def measure(package: Package, settings: Benchmark) -> dict[str, Any]:
-    """Speed, memory and size of every runtime of a package."""
-    with progress(f"benchmark {package.id}", len(package.runtimes)) as advance:
+    """Speed, memory and size of a package in the runtimes that the settings name."""
+    runtimes = package.runtimes if settings.runtimes == "all" else package.runtimes[:1]
+    with progress(f"benchmark {package.id}", len(runtimes)) as advance:
         return speed.measure(
             package,
+            runtimes,
             threads=settings.threads,
             warmup=settings.warmup,
             runs=settings.runs,

@@ -18,7 +18,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,7 @@ class _Split:
         images: uint8 (N, S, S, 3), RGB.
     """
 
+    _finite: ClassVar[tuple[str, ...]] = ()  # the arrays without NaN and infinity
     images: Images
 
     def __len__(self) -> int:
@@ -89,6 +90,12 @@ class _Split:
                 f"{folder} is not a prepared {cls.__name__}: {error}.",
                 "Run `dvc repro prepare` or point to a folder that prepare wrote.",
             ) from error
+        for name in cls._finite:
+            if not np.isfinite(labels[name]).all():
+                raise DataError(
+                    f"{folder / 'labels.npz'} has NaN or infinity among its {name}.",
+                    "Run `dvc checkout`, or `dvc repro prepare`.",
+                )
         return cls(images=images, **labels, **others)
 
 
@@ -102,6 +109,7 @@ class DetectionSplit(_Split):
         box_group: int8 (M,), number of the face's group or NO_GROUP.
     """
 
+    _finite: ClassVar[tuple[str, ...]] = ("boxes",)
     boxes: NDArray[np.float32]
     box_image: NDArray[np.int32]
     box_group: NDArray[np.int8]
@@ -123,6 +131,7 @@ class PhotoSplit(DetectionSplit):
         person: int32 (M,), the number of the person of each box, unique over all splits.
     """
 
+    _finite = ()
     person: NDArray[np.int32]
 
 
@@ -191,6 +200,7 @@ class LandmarkSplit(_Split):
         groups: int8 (N,), group of the face or NO_GROUP.
     """
 
+    _finite = ("boxes", "points")
     boxes: NDArray[np.float32]
     points: NDArray[np.float32]
     groups: NDArray[np.int8]

@@ -66,9 +66,15 @@ def load_state(network: nn.Module, path: Path, *, leave_out: str = "") -> None:
             raise _misfit(network, path, reason)
         network.load_state_dict(state)
     except UNREADABLE as error:
-        raise _misfit(
-            network, path, (str(error) or type(error).__name__).splitlines()[0]
-        ) from error
+        raise _misfit(network, path, _why_unreadable(error)) from error
+
+
+def _why_unreadable(error: Exception) -> str:
+    """What is wrong with a file, in one line."""
+    if isinstance(error, pickle.UnpicklingError):
+        # Torch's own advice is to read it without the guard, which runs the code in it.
+        return "it is no file of `torch.save(network.state_dict(), FILE)`, or holds more than that"
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def unwrapped(state: Mapping[str, Value], wanted: Collection[str]) -> dict[str, Value]:

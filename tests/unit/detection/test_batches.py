@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from facemodels.data.splits import NO_GROUP, DetectionSplit
 from facemodels.detection import batches as augment
 from facemodels.detection.batches import SceneAugmentation
+from facemodels.errors import DataError
 
 SIDE = 64
 STILL = SceneAugmentation(flip=0, scale=0, translate=0, hue=0, saturation=0, value=0, mosaic=0)
@@ -33,6 +36,15 @@ def split() -> DetectionSplit:
 def white_extent(picture: np.ndarray) -> list[int]:
     rows, columns = np.nonzero(picture.min(axis=2) > 127)
     return [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+
+
+def test_a_prepared_box_that_is_not_finite_is_refused(
+    split: DetectionSplit, tmp_path: Path
+) -> None:
+    split.boxes[3, 2] = -np.inf
+    split.save(tmp_path)
+    with pytest.raises(DataError, match="NaN or infinity among its boxes"):
+        DetectionSplit.load(tmp_path)
 
 
 def test_without_augmentation_the_batch_is_the_split(split: DetectionSplit) -> None:

@@ -16,7 +16,8 @@ _ADDRESS = re.compile(r'sin6?_addr(?:=inet_addr\(|\)?, ?)"([^"]+)"|inet_pton\(AF
 def traced(command: Sequence[str], trace: Path) -> list[str]:
     """A command that writes to `trace` whom it connects to; a look-up of a name is one too."""
     calls = ["-e", "trace=connect,sendto,sendmsg,sendmmsg"]
-    return ["strace", "-f", "-qq", "-o", str(trace), *calls, *command]
+    # The kernel stops a process at these calls alone: a tenth of the cost of stopping at each.
+    return ["strace", "-f", "--seccomp-bpf", "-qq", "-o", str(trace), *calls, *command]
 
 
 def outside(trace: Path) -> set[str]:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -196,10 +196,12 @@ class EnvironmentSite:
     Attributes:
         folder: of the clone.
         environments: settings that differ from the defaults, by environment.
+        before: words before each command, which then is a process of its own.
     """
 
     folder: Path
     environments: dict[str, dict[str, Any]] = field(default_factory=dict)
+    before: Sequence[str] = ()
 
     @classmethod
     def make(cls, folder: Path, *, remote: bool = True) -> EnvironmentSite:
@@ -315,14 +317,14 @@ class EnvironmentSite:
 
     def run(self, *words: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
         """A command of ours, in the clone; any exit code is right where `code` is None."""
-        here = words[0] in _HERE and "LD_PRELOAD" not in os.environ
+        here = words[0] in _HERE and "LD_PRELOAD" not in os.environ and not self.before
         done = self._run_here(words) if here else self._run_apart(words)
         assert code is None or done.returncode == code, (words, done.stdout, done.stderr)
         return done
 
     def _run_apart(self, words: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            (COMMAND, *words), cwd=self.folder, check=False, capture_output=True, text=True,
+            (*self.before, COMMAND, *words), cwd=self.folder, check=False, capture_output=True, text=True,
             timeout=120,
         )  # fmt: skip
 
@@ -358,7 +360,7 @@ class Environment:
         self.name = name
         self.folder = site.folder / ".facemodels" / name
         self.process: subprocess.Popen[bytes] | None = None
-        self.before: tuple[str, ...] = ()  # words before the controller's command
+        self.before = site.before  # words before the controller's command
         port = site.environments[name]["address"]["port"]
         self.url = f"http://127.0.0.1:{port}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -10,14 +11,20 @@ import httpx
 
 from tests.functional.deployment.conftest import Up
 from tests.functional.deployment.site import EnvironmentSite, Load, wait_until
+from tests.traced import outside, traced
 
 
 def test_the_guides_way_from_staging_over_a_canary_to_production_and_back(
-    site: EnvironmentSite, up: Up
+    site: EnvironmentSite, up: Up, tmp_path: Path
 ) -> None:
+    """And no process of it speaks to another machine, nor looks up a name."""
     site.in_production("rec-facenet-v2.1.3")
     site.register("rec-facenet-v2.2.0")
+    traces = [tmp_path / name for name in ("up", "rollback")]
+    words = [traced([], trace) if shutil.which("strace") else [] for trace in traces]
+    site.before = words[0]
     production = up(site)
+    site.before = ()
     production.wait_for(v2_1_3=100)
     assert production.version() == "2.1.3"
 
@@ -35,10 +42,12 @@ def test_the_guides_way_from_staging_over_a_canary_to_production_and_back(
     production.wait_for(v2_2_0=100)
     assert production.version() == "2.2.0"
 
+    site.before = words[1]
     site.run(
         "rollback", "--model-type", "recognition", "--to-version", "2.1.3",
         "--reason", "High error rate detected",
     )  # fmt: skip
+    site.before = ()
     production.wait_for(v2_1_3=100)
     info = httpx.get(f"{production.url}/api/model/info").json()
     assert (info["version"], info["status"]) == ("2.1.3", "production")
@@ -47,6 +56,10 @@ def test_the_guides_way_from_staging_over_a_canary_to_production_and_back(
     assert acts == [
         "register", "promote", "promote", "register", "promote", "rollout", "promote", "rollback",
     ]  # fmt: skip
+    site.run("down", "--environment", "production")
+    assert production.process is not None
+    production.process.wait(30)
+    assert not any(outside(trace) for trace in traces if trace.exists())
 
 
 def test_monitor_ends_with_a_report_and_goes_on_after_it_was_killed(

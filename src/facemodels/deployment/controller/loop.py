@@ -225,7 +225,8 @@ class Controller:
     def _tend_servers(self) -> None:
         entries = self._entries()
         busy = {identity for one in self._traffic.values() for identity in one.shares}
-        busy |= self._stand_ins
+        applied = self._routers.applied(self._published.generation)
+        busy |= self._stand_ins | self._published.past(applied=applied)
         self._servers.tend(entries, busy, self._terms())
         self._packages.keep(set(entries) | busy)
 

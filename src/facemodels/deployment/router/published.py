@@ -96,6 +96,7 @@ class PublishedRoutes:
         self._write = write
         self._generation = ""
         self._models = self._read()
+        self._past: set[str] = set()  # versions of routes before these
 
     def _read(self) -> dict[str, PublishedModel]:
         """Read what an earlier controller published; nothing if the file is unreadable."""
@@ -147,8 +148,19 @@ class PublishedRoutes:
         waiting = sorted(traffic.keys() - models.keys())
         self._generation = self._write(merged, chosen, waiting)
         if models != self._models:
+            self._past |= {arm.id for one in self._models.values() for arm in one.route.running}
             files.write_json(self._path, {model: asdict(one) for model, one in models.items()})
             self._models = models
+
+    def past(self, *, applied: bool) -> set[str]:
+        """The versions of earlier routes, as long as a router may still use these.
+
+        Args:
+            applied: whether every router uses the routes that were published last.
+        """
+        if applied:
+            self._past.clear()
+        return self._past
 
     @property
     def generation(self) -> str:

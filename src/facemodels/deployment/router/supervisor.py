@@ -1,8 +1,10 @@
 """Keeps the routers running: starts them, checks them in threads, and restarts one that hangs.
 
 A process stopped by a signal still counts as running for the kernel; only an answer to a request
-shows that a router serves. Two routers share the address: where one dies, the other takes all new
-connections at once. Only the requests inside the one that died are lost.
+shows that a router serves. One that gives none and works all the same is slow, as on a machine that
+has too much to do: killing it would lose the requests inside. Two routers share the address: where
+one dies, the other takes all new connections at once. Only the requests inside the one that died
+are lost.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 import structlog
 
 from facemodels.deployment.router.traefik import Router
+from facemodels.deployment.servers.health import STUCK, Silence
 from facemodels.deployment.servers.process import Process
 from facemodels.errors import FacemodelsError
 
@@ -26,7 +29,8 @@ class RouterSupervisor:
 
     Args:
         router: the router.
-        hang_s: seconds without an answer after which it is killed and started anew.
+        hang_s: seconds without an answer after which it is killed and started anew, if it does
+            nothing meanwhile; otherwise it has `STUCK` times as long.
         starts: the thread in which it is started. Routers of one folder have the same, as each
             start ends processes in the folder that no file names yet.
 
@@ -46,6 +50,7 @@ class RouterSupervisor:
         self._tried = 0.0
         self._failed: FacemodelsError | None = None  # the error of the last start
         self._tended = 0.0
+        self._silence = Silence()
         self._pid: int | None = None
         self._applied: tuple[int | None, str] = (None, "")  # the process, and the routes it uses
         self._log = structlog.get_logger("facemodels.deployment")
@@ -72,7 +77,9 @@ class RouterSupervisor:
         if process.pid != self._pid or slept:
             self._pid, self._good, self._look = process.pid, now, None
         self._ask(published, now)
-        if now - self._good > self.hang_s:
+        silent = now - self._good
+        idle = self._silence.idle(process.pid, silent, now, self.hang_s)
+        if idle or silent > STUCK * self.hang_s:
             self._log.error("router hangs, it is started anew", pid=process.pid)
             process.end(0)
             self._tried = 0.0

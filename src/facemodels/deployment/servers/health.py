@@ -20,7 +20,7 @@ from facemodels.serving.heartbeat import Heartbeat, read_heartbeat
 HOST = "127.0.0.1"
 CHECK_S = 0.5  # time limit of one health check
 _IDLE = 0.02  # of a processor
-_STUCK = 12  # times `hang_s`: one run of a large batch on a busy machine takes many seconds
+STUCK = 12  # times `hang_s`: one run of a large batch on a busy machine takes many seconds
 
 
 def beat_of(path: Path, pid: int) -> Heartbeat | None:
@@ -60,6 +60,31 @@ def effort_of(pid: int, now: float) -> Effort:
     return Effort(now, 0.0, waits=False)
 
 
+class Silence:
+    """A process that gives no sign, and whether it works meanwhile: then it is slow, not hung."""
+
+    def __init__(self) -> None:
+        self._begin: Effort | None = None  # its work when its silence was noticed
+
+    def idle(self, pid: int, silent_s: float, now: float, hang_s: float) -> bool:
+        """Whether it gave no sign for too long, and did nothing since that was noticed.
+
+        This is asked again and again, whether it is silent or not.
+
+        Args:
+            pid: the process.
+            silent_s: seconds since its last sign of life.
+            now: of the monotonic clock, in seconds.
+            hang_s: the seconds that are too long.
+        """
+        if silent_s < hang_s / 2:
+            self._begin = None
+        elif self._begin is None:
+            self._begin = effort_of(pid, now)
+        begin = self._begin
+        return silent_s > hang_s and begin is not None and effort_of(pid, now).idle_since(begin)
+
+
 def why_hung(
     beat: Heartbeat | None, silent_s: float, now: float, hang_s: float, *, last: bool, idle: bool
 ) -> str:
@@ -84,7 +109,7 @@ def why_hung(
     if silence > hang_s and idle:
         return f"gave no sign of life for {silence:.0f} s and was killed"
     stuck = silence if beat is None else max(silence, beat.stuck_s(now))
-    if stuck > _STUCK * hang_s and not last:
+    if stuck > STUCK * hang_s and not last:
         return f"got no further for {stuck:.0f} s and was killed"
     return ""
 

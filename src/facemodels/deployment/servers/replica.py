@@ -13,9 +13,8 @@ from facemodels.deployment.servers.death import cause_of_death
 from facemodels.deployment.servers.health import (
     CHECK_S,
     HOST,
-    Effort,
+    Silence,
     beat_of,
-    effort_of,
     is_ready,
     why_hung,
 )
@@ -47,7 +46,7 @@ class Replica:
         tried: when a start was tried last.
         problem: why it is not ready, in words.
         beat: the last heartbeat of this process.
-        effort: its work at the beginning of its silence.
+        silence: whether it works while it says nothing.
         shed: the requests that it has refused for load.
         overloaded: when it refused one last.
         deaths: how often it died soon after its start.
@@ -66,7 +65,7 @@ class Replica:
     tried: float = -math.inf
     problem: str = ""
     beat: Heartbeat | None = None
-    effort: Effort | None = None
+    silence: Silence = field(default_factory=Silence)
     shed: int = 0
     overloaded: float = -math.inf
     deaths: Deaths = field(init=False)
@@ -155,15 +154,7 @@ class Replica:
         if not self.was_ready:
             late = silent > start_s
             return f"was not ready after {silent:.0f} s and was killed" if late else ""
-        if silent < hang_s / 2:
-            self.effort = None
-        elif self.effort is None:
-            self.effort = effort_of(self.process.pid, now)
-        idle = (
-            silent > hang_s
-            and self.effort is not None
-            and effort_of(self.process.pid, now).idle_since(self.effort)
-        )
+        idle = self.silence.idle(self.process.pid, silent, now, hang_s)
         return why_hung(self.beat, silent, now, hang_s, last=last, idle=idle)
 
     def forget_process(self) -> None:
@@ -172,5 +163,5 @@ class Replica:
         begun = int(self.process.facts.get("log_bytes", 0))
         self.problem = self.problem or cause_of_death(self.process.exit_code, self.log, begun)
         self.process, self.look, self.good, self.was_ready = None, None, 0.0, False
-        self.beat, self.effort = None, None
+        self.beat, self.silence = None, Silence()
         self.path.unlink(missing_ok=True)

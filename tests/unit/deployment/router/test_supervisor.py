@@ -9,6 +9,7 @@ import pytest
 
 from facemodels.deployment.router import supervisor
 from facemodels.deployment.router.supervisor import RouterSupervisor
+from facemodels.deployment.servers import health
 from facemodels.errors import InputError
 
 
@@ -26,6 +27,23 @@ class TakenPort:
         self.starts += 1
         if self.taken:
             raise InputError("Port 80 is taken.", "End that program.")
+
+
+class SilentRouter(TakenPort):
+    """A router that answers nothing; it is its own process."""
+
+    pid = 4711
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken = False
+        self.process = self  # type: ignore[assignment]
+
+    def ready(self) -> bool:
+        return False
+
+    def end(self, grace_s: float) -> None:
+        self.process = None
 
 
 class AtOnce(Executor):
@@ -58,3 +76,23 @@ def test_the_error_of_a_start_holds_until_the_next_attempt(
     assert router.starts == 2
     kept.tend("")
     kept.close()
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_silent_router_is_killed_where_it_does_nothing_and_left_where_it_works(
+    works: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(supervisor.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(
+        health,
+        "effort_of",
+        lambda _, at: health.Effort(at, 0.1 * at if works else 0.0, waits=False),
+    )
+    router = SilentRouter()
+    kept = RouterSupervisor(router, 5, AtOnce())  # type: ignore[arg-type]
+    while router.process is not None:
+        kept.tend("")
+        now[0] += 1
+    kept.close()
+    assert now[0] - 101 == (61 if works else 6)

@@ -65,7 +65,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 def begin(folder: Path, command: list[str] = SLEEP, name: str = "one", **facts: object) -> Process:
     process = start(folder / f"{name}.json", command, log=folder / f"{name}.log", facts=facts)
-    until((folder / f"{name}.log").read_text)
+    until(lambda: (folder / f"{name}.log").read_text().endswith("\n"))
     return process
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from facemodels.params import Frozen
 from facemodels.storage.stores.errors import TransientError
 
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
 Result = TypeVar("Result")
+_QUIET_S = 5.0  # a store that is away for longer than this is named while it is waited for
 
 
 class Patience(Frozen):
@@ -51,7 +56,7 @@ class Retries:
     """Repeats calls while a store is away; all threads that use it share one clock.
 
     The time since the last success of any call counts: a thousand objects do not wait a thousand
-    times for a store that is gone.
+    times for a store that is gone. Once in such a time it is told on standard error.
 
     Args:
         patience: how long the store may be away; None: the defaults of `Patience`.
@@ -65,6 +70,8 @@ class Retries:
         self._clock = clock
         self._lock = threading.Lock()
         self._away_since: float | None = None
+        self._away_s = 0.0
+        self._told = False
 
     def __call__(self, act: Callable[[], Result]) -> Result:
         """Return the result of the first attempt that succeeds.
@@ -81,16 +88,28 @@ class Retries:
             wait=wait_random_exponential(
                 multiplier=self._patience.first_wait_s, max=self._patience.longest_wait_s
             ),
+            before_sleep=self._tell,
             reraise=True,
         )
         result: Result = attempts(act)
         with self._lock:
-            self._away_since = None
+            self._away_since, self._told = None, False
         return result
+
+    def _tell(self, attempt: RetryCallState) -> None:
+        """Say what is waited for, and how long at most."""
+        error = attempt.outcome.exception() if attempt.outcome else None
+        with self._lock:
+            if self._told or self._away_s < _QUIET_S:
+                return
+            self._told = True
+            left = self._patience.seconds - self._away_s
+        sys.stderr.write(f"{getattr(error, 'what', error)} Trying again for {left:.0f} s.\n")
 
     def _is_over(self) -> bool:
         with self._lock:
             now = self._clock()
             if self._away_since is None:
                 self._away_since = now
-            return now - self._away_since >= self._patience.seconds
+            self._away_s = now - self._away_since
+            return self._away_s >= self._patience.seconds

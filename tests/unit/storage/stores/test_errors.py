@@ -94,7 +94,9 @@ def test_a_store_that_comes_back_within_the_patience_is_waited_for() -> None:
     assert Retries(QUICK)(act) == "here"
 
 
-def test_a_store_is_given_up_when_nothing_succeeded_for_as_long_as_the_patience() -> None:
+def test_a_store_is_given_up_when_nothing_succeeded_for_as_long_as_the_patience(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     times: Iterator[float] = iter([0.0, 6.0, 100.0, 106.0, 110.0, 200.0])
     retries = Retries(QUICK, clock=lambda: next(times))
     calls = []
@@ -112,6 +114,7 @@ def test_a_store_is_given_up_when_nothing_succeeded_for_as_long_as_the_patience(
     with pytest.raises(TransientError):
         retries(away)  # still away: one attempt is enough
     assert len(calls) == 7
+    assert capsys.readouterr().err == "away Trying again for 4 s.\n" * 2  # once in each time
 
 
 def test_other_errors_come_at_once() -> None:

@@ -24,7 +24,7 @@ from facemodels.registry import rules
 from facemodels.storage.backup import create as module
 from facemodels.storage.backup.create import back_up
 from facemodels.storage.backup.drill import drill
-from facemodels.storage.backup.manifest import LATEST, read_latest, read_manifest
+from facemodels.storage.backup.manifest import LATEST, MANIFESTS, read_latest, read_manifest
 from facemodels.storage.backup.recover import recover
 from facemodels.storage.backup.report import BackupReport, BackupRequest
 from facemodels.storage.stores.named_files import NamedFiles
@@ -434,6 +434,8 @@ def test_where_the_newest_backup_is_damaged_the_newest_whole_one_is_recovered(
     assert second is not None
     names = (second.manifest, read_manifest(shelf(site), second).bundle)
     settings = dvc_files.read_remotes(site.folder).settings["backup"]
+    dates = shelf(site).dates(MANIFESTS)
+    assert 0 < dates[first.manifest] <= dates[second.manifest]
     monkeypatch.setattr(NamedFiles, "dates", lambda *_: {first.manifest: 9, second.manifest: 1})
 
     def recovered(folder: str) -> tuple[str, tuple[str, ...]]:

@@ -13,7 +13,7 @@ from facemodels import dvc_files
 from facemodels.dvc_files import CONFIG
 from facemodels.errors import FacemodelsError, InputError, IntegrityError
 from facemodels.git import Git, GitError
-from facemodels.storage.backup.manifest import read_latest
+from facemodels.storage.backup.manifest import read_latest, read_manifest
 from facemodels.storage.remotes.finding import RemoteFinding
 from facemodels.storage.remotes.remote import (
     credentials_in,
@@ -254,8 +254,11 @@ def _foreign_files(store: ObjectStore) -> Iterator[RemoteFinding]:
 
 def _age(store: ObjectStore, asked: Checkup) -> Iterator[RemoteFinding]:
     run = "Run `facemodels storage backup`, and let cron or CI run it (docs/storage.md)."
+    files = NamedFiles(store, _PATIENCE)
     try:
-        latest = read_latest(NamedFiles(store, _PATIENCE))
+        latest = read_latest(files)
+        if latest is not None:
+            read_manifest(files, latest)
     except IntegrityError as error:
         yield RemoteFinding("backup-damaged", store.name, "problem", error.what, run)
         return

@@ -73,10 +73,11 @@ class NamedFiles:
 
         def ask() -> dict[str, float]:
             try:
-                found = self._fs.fs.find(path, detail=True)
+                found = list(self._fs.fs.find(path))  # DVC's of a folder gives no details
             except FileNotFoundError:
                 return {}
-            return {f"{folder}/{path_below(path, one)}": written(found[one]) for one in found}
+            facts = {one: self._fs.fs.info(one) for one in found}
+            return {f"{folder}/{path_below(path, one)}": written(facts[one]) for one in found}
 
         return self._do(ask)
 

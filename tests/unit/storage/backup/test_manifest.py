@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from facemodels.storage.backup.manifest import (
     LatestBackup,
     read_latest,
     read_manifest,
+    whole_manifests,
 )
 from facemodels.storage.stores.named_files import NamedFiles
 from facemodels.storage.stores.object_store import ObjectStore
@@ -50,8 +53,6 @@ def test_no_backup_is_none(files: NamedFiles) -> None:
 
 
 def test_the_same_content_has_the_same_name_and_another_has_another() -> None:
-    from dataclasses import replace
-
     assert replace(MANIFEST).name == MANIFEST.name
     assert replace(MANIFEST, bundle_size=8).name != MANIFEST.name
 
@@ -71,6 +72,17 @@ def test_every_flipped_byte_of_a_manifest_is_noticed(files: NamedFiles) -> None:
         files.write(MANIFEST.name, bytes(damaged))
         with pytest.raises(IntegrityError, match="not what its name says"):
             read_manifest(files, latest)
+
+
+def test_the_manifests_that_are_whole_are_listed_the_newest_first(files: NamedFiles) -> None:
+    assert list(whole_manifests(files)) == []
+    made = [replace(MANIFEST, bundle_size=size) for size in range(3)]
+    for date, one in zip((10, 30, 20), made, strict=True):
+        files.write(one.name, one.data)
+        os.utime(files.path(one.name), (date, date))
+    files.write("registry/manifests/leftover.json", b"{")
+    found = [(latest.made_at[-3:], one) for latest, one in whole_manifests(files)]
+    assert found == [("30Z", made[1]), ("20Z", made[2]), ("10Z", made[0])]
 
 
 def test_a_missing_manifest_is_named(files: NamedFiles) -> None:

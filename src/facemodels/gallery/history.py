@@ -49,7 +49,8 @@ def unreached(folder: Path) -> list[str]:
     if count:
         told.append(
             f"the DVC cache has up to {count} earlier versions: "
-            f"`facemodels gallery purge --gallery {name}`, after `git commit {folder}.dvc`."
+            f"`facemodels gallery purge --gallery {name}`, after "
+            f"`git add {folder}.dvc && git commit`."
         )
         told += [
             f"the remote {remote} may have them: "
@@ -57,8 +58,9 @@ def unreached(folder: Path) -> list[str]:
             for remote in read_remotes(root).names
         ]
     told.append(
-        "other clones: run `git pull`, `dvc checkout` and `facemodels gallery purge` there. "
-        "Backups (`facemodels storage backup`): delete those from before, or let them expire."
+        "other clones: run `git pull`, `dvc checkout` and `facemodels gallery purge --gallery "
+        f"{name}` there. Backups (`facemodels storage backup`): delete those from before, or let "
+        "them expire."
     )
     return told
 

@@ -118,8 +118,10 @@ def read_facts(folder: Path, space: str) -> SpaceFacts:
             raise SpaceError(folder.name, space, present)
         raise InputError(
             f"there is no gallery {folder}.",
-            f"Enrol people with `facemodels gallery enrol --gallery {folder.name} --system … "
-            f'--person "…" PHOTOS`, or fetch it with `dvc pull {folder}.dvc`.',
+            f"Fetch it: `dvc pull {folder}.dvc`."
+            if Path(f"{folder}.dvc").is_file()
+            else f"Enrol people with `facemodels gallery enrol --gallery {folder.name} --system … "
+            '--person "…" PHOTOS`.',
         )
     try:
         values = json.loads(path.read_text(encoding="utf-8"))

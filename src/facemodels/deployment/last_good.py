@@ -54,6 +54,7 @@ def read_or_last_good(root: Path, path: Path, load: Callable[[Path], T]) -> Sett
     """
     copy = _copy_of(root, path)
     try:
+        _refuse_pipe(path)
         value = load(path)
     except (InputError, OSError) as error:
         found = _last_good(root, path, copy, load)
@@ -64,6 +65,12 @@ def read_or_last_good(root: Path, path: Path, load: Callable[[Path], T]) -> Sett
         return Settled(value, copy, f"{told} Until that is mended, {origin} counts.")
     _keep(path, copy)
     return Settled(value, path)
+
+
+def _refuse_pipe(path: Path) -> None:
+    """Nobody may ever write to it, and who reads it waits."""
+    if path.is_fifo():
+        raise InputError(f"{path} is a pipe, and no file.")
 
 
 def changed_ns(path: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -166,6 +167,9 @@ def test_tokens_change_while_the_server_runs(start: Start, tmp_path: Path) -> No
             assert asked(server, new).status_code == 200, broken
             assert asked(server, old).status_code == 401, broken
     server.wait_for("tokens unchanged")
+    path.unlink()
+    os.mkfifo(path)  # whoever reads it waits until somebody writes
+    assert asked(server, new).status_code == 200
 
     path.unlink()
     assert asked(server, new).status_code == 401

@@ -32,6 +32,7 @@ BROKEN: dict[str, Break] = {
     "nothing": lambda path: path.write_bytes(b""),
     "no file": lambda path: path.unlink(),
     "a folder": _folder,
+    "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
     "a broken link": lambda path: (path.unlink(), path.symlink_to("nowhere")),
 }
 

@@ -122,7 +122,7 @@ class Tokens:
             return
         self._stamp = stamp  # taken before reading: a later write gives another stamp
         try:
-            fresh, complaint = (self._load() if stamp else {}), ""
+            fresh, complaint = (self._load_again() if stamp else {}), ""
         except InputError as error:
             fresh, complaint = self._tokens, str(error)
         if complaint and complaint != self._complaint:
@@ -140,6 +140,12 @@ class Tokens:
         young = time.time_ns() - status.st_mtime_ns < _RACY_NS
         found = (status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size)
         return (*found, time.monotonic_ns()) if young else found
+
+    def _load_again(self) -> Mapping[str, Token]:
+        """Load; a pipe that came in the file's place would hold the server until it ends."""
+        if self._path.exists() and not self._path.is_file():
+            raise InputError(f"{self._path} is no file.")
+        return self._load()
 
     def _load(self) -> Mapping[str, Token]:
         known = parse(TokenFile, load_yaml(self._path), str(self._path)).tokens

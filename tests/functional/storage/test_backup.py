@@ -378,8 +378,9 @@ def test_from_the_backup_alone_production_runs_again(
 def runbook() -> list[str]:
     """The commands of the page for the day on which all is lost."""
     page = (ROOT / "docs/storage.md").read_text(encoding="utf-8")
-    block = page.partition("### Starting anew from a backup")[2].partition("```bash\n")[2]
-    return block.partition("```")[0].splitlines()
+    section = page.partition("### Starting anew from a backup")[2].partition("\n## ")[0]
+    blocks = section.split("```bash\n")[1:]
+    return [line for block in blocks for line in block.partition("```")[0].splitlines()]
 
 
 def test_the_runbook_brings_back_every_version_from_the_address_of_the_backup(
@@ -387,6 +388,7 @@ def test_the_runbook_brings_back_every_version_from_the_address_of_the_backup(
 ) -> None:
     run(site)
     files = NamedFiles(site.place("backup"))
+    site_bucket = files.path("").partition("/")[0]
     place = f"{files.url} --endpoint-url {moto.url}"
     packages = {one: ModelId.parse(one).folder for one in (V1, V2)}
     whole = {one: sha256_tree(site.folder / folder) for one, folder in packages.items()}
@@ -398,14 +400,30 @@ def test_the_runbook_brings_back_every_version_from_the_address_of_the_backup(
     shutil.rmtree(tmp_path / "origin.git")
     machine = tmp_path / "machine"
     machine.mkdir()
-    commands = "\n".join(runbook()).replace("s3://models-backup/faces", place)
+    new = moto.bucket()
+    git(machine, "init", "--quiet", "--bare", "new.git")
+    commands = "\n".join(runbook())
+    for named, here in {
+        "s3://models-backup/faces": place,
+        "s3://models-new/faces": f"s3://{new}/faces --endpoint-url {moto.url}",
+        "https://git.example.org/faces.git": str(machine / "new.git"),
+    }.items():
+        assert named in commands
+        commands = commands.replace(named, here)
     done = subprocess.run(
         ["bash", "-euc", commands], cwd=machine, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    kept = {key.removeprefix("faces/") for key in moto.keys(new)}
+    assert kept == {key.removeprefix("prefix/backup/") for key in moto.keys(
+        site_bucket, "prefix/backup/files/"
+    )}  # fmt: skip
+    assert f"url = s3://{new}/faces" in git(machine / "new.git", "show", "main:.dvc/config")
+    assert git(machine / "new.git", "rev-parse", "refs/facemodels/head")
     for identity, folder in packages.items():
         clone = machine / "faces"
-        git(clone, "checkout", "--quiet", S3Site(clone).state().entry(identity).event.commit)
+        commit = S3Site(clone).state().entry(identity).event.commit
+        git(clone, "checkout", "--quiet", commit, "--", f"{folder}.dvc")
         dvc = [sys.executable, "-m", "dvc", "checkout", f"{folder}.dvc"]
         subprocess.run(dvc, cwd=clone, capture_output=True, check=True)
         assert sha256_tree(clone / folder) == whole[identity]

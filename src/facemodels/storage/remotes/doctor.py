@@ -124,7 +124,8 @@ def _arrangement(
             f"{backup} is the default remote here, as `facemodels storage recover` leaves it: "
             "there is one copy of everything.",
             "`facemodels storage init --force --url` with a new place, `dvc config --local --unset "
-            "core.remote`, then `facemodels storage push`.",
+            "core.remote`, then `facemodels storage push` and, for archives, `facemodels storage "
+            "audit --repair`.",
         )  # fmt: skip
     elif default in remotes and overlap(remotes[default], remotes[backup]):
         yield RemoteFinding(

@@ -296,6 +296,7 @@ def _shares(shares: Mapping[str, int]) -> str:
 
 def _print(found: Mapping[str, Any]) -> None:
     from facemodels.registry.events import to_text
+    from facemodels.text import one_line
 
     known = not _silent_s(found)  # what a dead controller said last is no news
     rows = []
@@ -321,7 +322,7 @@ def _print(found: Mapping[str, Any]) -> None:
     if not known and found.get("time"):
         click.echo(f"This is what was said at {to_text(found['time'])}; it may be old.", err=True)
     for problem in found["problems"]:
-        click.echo(problem, err=True)
+        click.echo(one_line(problem), err=True)  # a remote may have said it
     for event in found["events"]:
         click.echo(event)
     click.echo(f"Logs: {found['logs']}")

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from facemodels.names import ModelId
 from facemodels.registry.events import Event
 from facemodels.registry.state import State
+from facemodels.text import one_line
 
 DECIDED_BY = "decided_by"  # key of a record: who decided what somebody else recorded
 AUTOMATIC = "automatic"  # key of a record: the host of the controller that decided by itself
@@ -59,10 +60,11 @@ def in_words(state: State, event: Event) -> str:
     """
     when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(event.time))
     identity = state.id_of(event) or event.name.model
-    reason = event.reason.strip().replace("\n", " ")
+    reason = one_line(event.reason)
     why = f": {reason[:_REASON]}{'…' if len(reason) > _REASON else ''}" if reason else ""
     urgent = " in an emergency" if (event.record or {}).get("emergency") else ""
-    return f"{when} {_what(state, event, identity)}{urgent} by {decided_by(event)}{why}"
+    by = one_line(decided_by(event))  # other people may have written it
+    return f"{when} {_what(state, event, identity)}{urgent} by {by}{why}"
 
 
 def _what(state: State, event: Event, identity: str) -> str:

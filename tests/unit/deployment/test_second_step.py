@@ -78,6 +78,10 @@ def test_events_are_sentences() -> None:
     assert told[-1].endswith(
         f"canary {V3} withdrawn by the controller on web1: accuracy 0.588 < 0.98"
     )
+    ledger.add(roll_out(V3, reason="red\x1b[31m\n\u202egood"))  # it moves no cursor of a terminal
+    last = in_words(ledger.state, changes(ledger.state)[-1])
+    assert last.isprintable()
+    assert "red" in last
 
 
 def test_a_version_that_was_taken_back_is_promoted_and_completed_as_any_other() -> None:

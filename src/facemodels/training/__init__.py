@@ -8,6 +8,7 @@ Modules in reading order:
 - `launch`, `process_group`: the same for processes that torchrun, Ray or srun started.
 - `flat`, `tree_sum`: many tensors as one row of numbers, and sums in a fixed order.
 - `micro_batches`: the gradient of a batch from its micro-batches.
+- `heap`: the memory that a step frees is kept for the next.
 - `devices`: what a process computes on, and whether it can do what is asked.
 - `loop`: `Trainer`, with checkpoints and validation, and `train_to_file`.
 - `weights`: state dicts on disk.

@@ -30,6 +30,7 @@ from facemodels.training.devices import device_of_process, require_possible, to_
 from facemodels.training.fine_tuning import attach, fine_tuning
 from facemodels.training.finite import StepGuard
 from facemodels.training.flat import shared
+from facemodels.training.heap import keep_freed_memory
 from facemodels.training.micro_batches import MicroBatches
 from facemodels.training.portable_functions import PortableFunctions
 from facemodels.training.process_group import ProcessGroupTeam, is_launched
@@ -177,6 +178,7 @@ class Trainer:
             DivergedError: a loss, gradient, weight or metric is not finite; the checkpoint stays
                 as it was when all were.
         """
+        keep_freed_memory()
         self.guard = StepGuard(self.settings.learning_rate, checkpoint)
         if checkpoint.exists():
             self._restore(checkpoint)

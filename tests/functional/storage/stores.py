@@ -338,7 +338,8 @@ def s3_site(
         size: of each version's weights, bytes; see `S3Site.register`.
         push: bring all objects to the default remote, where `dvc push` would.
     """
-    template = store.folder / "-".join(("site", *versions, str(size)))
+    wanted = "-".join((*versions, str(size)))
+    template = store.folder / f"site-{hashlib.sha256(wanted.encode()).hexdigest()}"
     if not template.exists():
         _site_without_remotes(template, versions, size)
     shutil.copytree(template, folder, symlinks=True, dirs_exist_ok=True)

@@ -50,6 +50,7 @@ def alerts(
     """
     from facemodels.deployment import settings
     from facemodels.deployment.controller.control_access import TOKEN_FILE, control_token
+    from facemodels.deployment.router.settings import host_in_url
     from facemodels.git import find_root
     from facemodels.monitoring.alerts.alertmanager import NotifiedPeople
     from facemodels.monitoring.alerts.files import write
@@ -57,14 +58,13 @@ def alerts(
 
     root = find_root(Path.cwd())
     found = settings.load(root, environment, config)
-    host = f"[{found.control.host}]" if ":" in found.control.host else found.control.host
     place = settings.state_folder(root, environment, found)
     control_token(place)  # Prometheus and Alertmanager read its file
     folder.mkdir(parents=True, exist_ok=True)
     paths = write(
         folder,
         load_triggers(root),
-        control=f"{host}:{found.control.port}",
+        control=f"{host_in_url(found.control.host)}:{found.control.port}",
         alertmanagers=alertmanagers,
         targets_file=str(place / "targets.json"),
         price_per_hour=found.price_per_hour,

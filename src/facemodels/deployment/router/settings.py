@@ -81,6 +81,11 @@ class RouterSettings:
         )
 
 
+def host_in_url(host: str) -> str:
+    """A host as a URL has it: an address of IPv6 in brackets (RFC 3986, 3.2.2)."""
+    return f"[{host}]" if ":" in host else host
+
+
 def static_configuration(
     settings: RouterSettings, routes: Path, port: int, inside: int
 ) -> dict[str, Any]:
@@ -92,12 +97,11 @@ def static_configuration(
         port: the port for clients.
         inside: the port on loopback for ping, metrics and API.
     """
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return {
         "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
         "entryPoints": {
             ENTRY: {
-                "address": f"{host}:{port}",
+                "address": f"{host_in_url(settings.host)}:{port}",
                 "forwardedHeaders": {"insecure": False},
                 "http": {
                     # Headers and addresses reach the servers in one spelling only.

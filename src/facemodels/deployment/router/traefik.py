@@ -24,6 +24,7 @@ from facemodels.deployment.router.settings import (
     LOOPBACK,
     MODULE,
     RouterSettings,
+    host_in_url,
     static_configuration,
 )
 from facemodels.deployment.servers.process import Process, adopt, start, strays
@@ -69,9 +70,7 @@ class Router:
             ToolError: neither the router nor its spare runs.
         """
         host = self.settings.host
-        near = {"0.0.0.0": LOOPBACK, "::": "[::1]"}.get(  # noqa: S104
-            host, f"[{host}]" if ":" in host else host
-        )
+        near = {"0.0.0.0": LOOPBACK, "::": "[::1]"}.get(host, host_in_url(host))  # noqa: S104
         port = self._port_of_others() if self.process is None else self._fact("port")
         return f"http://{near}:{port or self._fact('port')}"
 
